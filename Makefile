@@ -1,0 +1,47 @@
+# One command does its own set-up: each target needs only Python 3.11+ with venv, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test e2e e2e-kind bench soak lint lock clean
+
+demo: $(READY)
+	$(BIN)/dovetail demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -q tests
+
+e2e: $(READY)
+	$(BIN)/python -m pytest -v e2e
+
+e2e-kind: $(READY)
+	DOVETAIL_E2E_PROVIDER=kind $(BIN)/python -m pytest -v e2e
+
+bench: $(READY)
+	$(BIN)/python -m e2e.bench.engine
+	$(BIN)/python -m e2e.bench.cel
+	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape template
+	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape match
+
+soak: $(READY)
+	$(BIN)/python -m e2e.soak --seeds 400
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The environment is exactly the lock file: every archive is checked against its hash.
+$(READY): requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) .cache dist build
