@@ -1,0 +1,113 @@
+"""What a scorer is: columns in, one number in [0, 1] per candidate out, higher is better.
+
+There are two kinds. A *set scorer* judges which devices are taken inside a node: it sees the node's Layout, and one
+row per possible set. A *node scorer* judges where: it sees one row per node, with what would be left there.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.arrays import Counts, Floats, Mask
+from scoring.topology.base import Layout
+
+HALF_VALUE: Final = 100.0  # GB/s
+
+
+@dataclass(frozen=True, slots=True)
+class Sets:
+    """Possible device sets on one node.
+
+    free : bool (n,), devices that are free before the choice; members : bool (C, n), each row within `free`.
+    """
+
+    layout: Layout
+    free: Mask
+    members: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """Possible nodes, one row each; int64 (C,), amounts as in core/model (cpu in thousandths).
+
+    `devices` are those in the pools local to the node; `left` means after the pod is placed there.
+    """
+
+    devices: Counts
+    devices_left: Counts
+    cpu: Counts
+    cpu_left: Counts
+    memory: Counts
+    memory_left: Counts
+
+
+class SetScorer(ABC):
+    """Judges sets of devices inside a node."""
+
+    name: ClassVar[str]
+    says: ClassVar[str]
+
+    @abstractmethod
+    def score(self, sets: Sets) -> Floats:
+        """float32 (C,), finite, in [0, 1]."""
+
+
+class NodeScorer(ABC):
+    """Judges nodes."""
+
+    name: ClassVar[str]
+    says: ClassVar[str]
+
+    @abstractmethod
+    def score(self, loads: Loads) -> Floats:
+        """float32 (C,), finite, in [0, 1]."""
+
+
+Scorer = SetScorer | NodeScorer
+
+
+def check(scorer: Scorer, values: Floats, count: int | None = None) -> Floats:
+    """`values`, if they are what the contract promises; `count` is the number of candidates, where the caller knows it.
+
+    Raises ValueError, which names the scorer and the first value that breaks the contract.
+    """
+    if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 1:
+        shown = f"{values.dtype} {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+        raise ValueError(f"scorer {scorer.name}: returned {shown} instead of a float32 vector")
+    if count is not None and len(values) != count:
+        raise ValueError(f"scorer {scorer.name}: returned {len(values)} scores for {count} candidates")
+    bad = ~((values >= 0) & (values <= 1))  # true for NaN too
+    if bad.any():
+        at = int(bad.argmax())
+        raise ValueError(f"scorer {scorer.name}: score {values[at]} of candidate {at} is not within 0 and 1")
+    return values
+
+
+def rounded(values: NDArray[np.float64]) -> Floats:
+    """Scores to six digits: what differs only by the order of additions is equal, and so breaks no tie."""
+    return np.round(values, 6).astype(np.float32)
+
+
+def inside(members: Mask, pairs: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Sum over the unordered pairs inside each set; members bool (C, n), pairs symmetric (n, n) -> float64 (C,)."""
+    chosen = members.astype(np.float64)
+    total: NDArray[np.float64] = ((chosen @ pairs.astype(np.float64)) * chosen).sum(axis=1) / 2
+    return total
+
+
+def pair_count(members: Mask) -> NDArray[np.int64]:
+    """How many unordered pairs each set has, int64 (C,)."""
+    size = members.sum(axis=1, dtype=np.int64)
+    pairs: NDArray[np.int64] = size * (size - 1) // 2
+    return pairs
+
+
+def saturating(bandwidth: NDArray[np.floating]) -> NDArray[np.float64]:
+    """b / (b + 100) for GB/s: 0 without a link, one half at 100 GB/s, 1 never reached.
+
+    Doubling a slow link matters more than doubling a fast one, and no product's top speed is built in.
+    """
+    return 1 - HALF_VALUE / (HALF_VALUE + bandwidth.astype(np.float64))

@@ -1,0 +1,66 @@
+"""How much each opinion counts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.scorers import SCORERS
+from scoring.scorers.base import Scorer
+
+# On fleets that mix NVSwitch and bridged boxes these weights make pods of two GPUs take a linked pair even where an
+# unlinked remainder would fit better, pods of four stay in one NUMA node of a bridged box rather than fill up two
+# halves, and pods of one take orphans before they break a pair, however full or short of cpu the other node is. The
+# third is the tightest: islands / (packing + balance) must stay above about 9. tests/scorers/test_preferences.py.
+DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "bandwidth": 20.0,
+        "locality": 10.0,
+        "islands": 15.0,
+        "packing": 1.0,
+        "balance": 0.5,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Scorer name -> weight, finite and >= 0. What is not given has its default; 0 silences a scorer.
+
+    Raises ValueError for an unknown name or an unusable weight, naming both.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = [scorer.name for scorer in SCORERS]
+        for name, weight in self.values.items():
+            if name not in known:
+                near = get_close_matches(str(name), known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                raise ValueError(f"weight {name}: {weight!r}: no scorer has this name; {hint}")
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not _usable(weight):
+                raise ValueError(f"weight {name}: {weight!r} is not a finite number >= 0")
+        merged = {name: float(self.values.get(name, DEFAULTS[name])) for name in known}
+        object.__setattr__(self, "values", MappingProxyType(merged))
+
+    def scaled(self) -> "Weights":
+        """The same opinions with the largest weight in [0.5, 1): ratios are exactly as they were, sums stay finite."""
+        _, exponent = math.frexp(max(self.values.values()))
+        return Weights({name: math.ldexp(weight, -exponent) for name, weight in self.values.items()})
+
+    def vector(self, scorers: Sequence[Scorer]) -> NDArray[np.float64]:
+        """The weights of these scorers, float64 (S,)."""
+        return np.array([self.values[scorer.name] for scorer in scorers], np.float64)
+
+
+def _usable(weight: float) -> bool:
+    try:
+        return math.isfinite(weight) and weight >= 0
+    except OverflowError:  # an integer beyond every float
+        return False

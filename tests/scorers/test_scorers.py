@@ -1,0 +1,188 @@
+"""Laws of every scorer, and each equal to plain loops."""
+
+from itertools import combinations
+from math import isnan
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.scorers import NODE_SCORERS, SCORERS, SET_SCORERS
+from scoring.scorers.base import Loads, Sets, SetScorer, check
+from scoring.topology.base import Layout
+
+NAN = float("nan")
+
+
+def layout_of(bandwidth, numa, pcie, linkable):
+    columns = np.array(bandwidth, np.float32), np.array(numa, np.int32), np.array(pcie, np.int32)
+    return Layout(*columns, "test", np.array(linkable, np.bool_))
+
+
+@st.composite
+def sets(draw):
+    n = draw(st.integers(0, 7))
+    speeds = st.sampled_from([0.0, NAN, 25.0, 50.0, 300.0, 450.0]) | st.floats(0, 2000, width=32)
+    bandwidth = np.zeros((n, n), np.float32)
+    for i, j in combinations(range(n), 2):
+        bandwidth[i, j] = bandwidth[j, i] = draw(speeds)
+    domain = st.lists(st.integers(-1, 2), min_size=n, max_size=n)
+    bits = st.lists(st.booleans(), min_size=n, max_size=n)
+    free = np.array(draw(bits), np.bool_)
+    rows = draw(st.lists(bits, max_size=6))
+    members = np.array(rows, np.bool_).reshape(len(rows), n) & free
+    return Sets(layout_of(bandwidth, draw(domain), draw(domain), draw(bits)), free, members)
+
+
+amounts = st.tuples(st.integers(0, 10**12), st.integers(-5, 10**12))
+
+
+@st.composite
+def loads(draw):
+    rows = draw(st.lists(st.tuples(amounts, amounts, amounts), max_size=6))
+    columns = np.array([[value for pair in row for value in pair] for row in rows], np.int64).reshape(len(rows), 6)
+    return Loads(*columns.T)
+
+
+# ---------------------------------------------------------------- the same in plain loops
+
+
+def saturated(gbps):
+    return gbps / (gbps + 100)
+
+
+def link(layout, i, j):
+    value = float(layout.bandwidth[i, j])
+    return 0.0 if isnan(value) else value
+
+
+def together(domain, i, j):
+    return domain[i] == domain[j] and domain[i] != -1
+
+
+def bandwidth_of(layout, free, chosen):
+    chosen = [i for i in chosen if layout.linkable[i]]
+    speeds = [link(layout, i, j) for i, j in combinations(chosen, 2)]
+    return 0.5 * saturated(min(speeds)) + 0.5 * saturated(sum(speeds) / len(speeds)) if speeds else 1.0
+
+
+def locality_of(layout, free, chosen):
+    pairs = list(combinations(chosen, 2))
+    if not pairs:
+        return 1.0
+    numa = sum(together(layout.numa, i, j) for i, j in pairs) / len(pairs)
+    pcie = sum(together(layout.pcie, i, j) for i, j in pairs) / len(pairs)
+    return (numa + pcie) / 2
+
+
+def islands_of(layout, free, chosen):
+    chosen = [i for i in chosen if layout.linkable[i]]
+    free = {i for i in free if layout.linkable[i]}
+    cut = 0.0
+    for i in chosen:
+        for j in free - set(chosen):
+            cut += 0.7 * saturated(link(layout, i, j))
+            cut += 0.2 * together(layout.numa, i, j) + 0.1 * together(layout.pcie, i, j)
+    return 1.0 if not chosen else 1 - (cut / len(chosen)) / (cut / len(chosen) + 1)
+
+
+def unused(left, total):
+    return min(max(left, 0), total) / total if total else 0.0
+
+
+def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
+    return (
+        0.8 * (1 - unused(devices_left, devices))
+        + 0.1 * (1 - unused(cpu_left, cpu))
+        + 0.1 * (1 - unused(memory_left, memory))
+    )
+
+
+def balance_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
+    return 1 - max(0.0, unused(devices_left, devices) - unused(cpu_left, cpu))
+
+
+SET_ORACLE = {"bandwidth": bandwidth_of, "locality": locality_of, "islands": islands_of}
+NODE_ORACLE = {"packing": packing_of, "balance": balance_of}
+
+
+@pytest.mark.parametrize("scorer", SET_SCORERS, ids=lambda scorer: scorer.name)
+@given(sets())
+@settings(max_examples=150, deadline=None)
+def test_set_scores_keep_the_contract_and_equal_plain_loops(scorer, sets):
+    scores = check(scorer, scorer.score(sets), len(sets.members))
+
+    free = set(np.flatnonzero(sets.free).tolist())
+    chosen = [np.flatnonzero(row).tolist() for row in sets.members]
+    expected = [SET_ORACLE[scorer.name](sets.layout, free, row) for row in chosen]
+    np.testing.assert_allclose(scores, expected, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scorer", NODE_SCORERS, ids=lambda scorer: scorer.name)
+@given(loads())
+@settings(max_examples=150, deadline=None)
+def test_node_scores_keep_the_contract_and_equal_plain_loops(scorer, loads):
+    scores = check(scorer, scorer.score(loads), len(loads.devices))
+
+    columns = (loads.devices, loads.devices_left, loads.cpu, loads.cpu_left, loads.memory, loads.memory_left)
+    expected = [NODE_ORACLE[scorer.name](*map(int, row)) for row in zip(*columns, strict=True)]
+    np.testing.assert_allclose(scores, expected, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("scorer", SET_SCORERS, ids=lambda scorer: scorer.name)
+@given(sets(), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_the_order_of_devices_and_of_sets_changes_no_score(scorer, sets, random):
+    n, count = sets.layout.size, len(sets.members)
+    devices, rows = list(range(n)), list(range(count))
+    random.shuffle(devices)
+    random.shuffle(rows)
+    layout = sets.layout
+    moved = Sets(
+        layout_of(
+            layout.bandwidth[np.ix_(devices, devices)],
+            layout.numa[devices],
+            layout.pcie[devices],
+            layout.linkable[devices],
+        ),
+        sets.free[devices],
+        sets.members[rows][:, devices],
+    )
+
+    assert scorer.score(moved).tolist() == scorer.score(sets)[rows].tolist()
+
+
+def test_registries_hold_every_scorer_file_once():
+    from pathlib import Path
+
+    import scoring.scorers
+
+    files = {path.stem for path in Path(scoring.scorers.__file__).parent.glob("*.py")} - {"__init__", "base"}
+    assert sorted(scorer.name for scorer in SCORERS) == sorted(files)
+    assert {*SET_ORACLE, *NODE_ORACLE} == files
+    assert all(scorer.says for scorer in SCORERS)
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ([0.5, 0.5], "list"),
+        (np.array([0.5, 0.5]), "float64"),
+        (np.zeros((2, 1), np.float32), r"\(2, 1\)"),
+        (np.zeros(3, np.float32), "3 scores for 2"),
+        (np.array([0, 1.5], np.float32), "1.5 of candidate 1"),
+        (np.array([-0.1, 0], np.float32), "candidate 0"),
+        (np.array([0, NAN], np.float32), "nan of candidate 1"),
+    ],
+)
+def test_a_scorer_that_breaks_its_contract_is_named(values, problem):
+    class Odd(SetScorer):
+        name = "odd"
+        says = ""
+
+        def score(self, sets):
+            return values
+
+    with pytest.raises(ValueError, match=f"^scorer odd: .*{problem}"):
+        check(Odd(), Odd().score(None), 2)
