@@ -1,0 +1,144 @@
+"""Which pods wait, for what, and what wakes them. A pod that was put in stays until it is taken out.
+
+| token          | woken by                                                                                     |
+|----------------|----------------------------------------------------------------------------------------------|
+| NoFit          | a node, slice, device class or taint rule changed; devices or node resources were given back |
+| ClaimPending   | one of the pod's claims changed, or what we were doing to it ended                           |
+| Misconfigured  | one of its claims or a device class changed                                                  |
+| Unsupported    | one of its claims, a node, a device class or a repelling pod changed                         |
+| Retry          | the slow answer came, or the back-off ended                                                  |
+
+Whatever it waits for, a pod is tried again after a minute, and at once when the pod itself changes.
+"""
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scheduler.core.model import Pod, Uid
+
+AGAIN_S = 60.0
+FIRST_BACKOFF_S = 1.0
+LAST_BACKOFF_S = 10.0
+
+
+@dataclass(slots=True)
+class _Entry:
+    order: tuple[int, str, str]
+    attempts: int = 0
+    tried_at: float = 0.0
+    token: str = ""  # empty: due
+    due_at: float = 0.0
+    not_before: float = 0.0
+
+
+class Backlog:
+    """Pending pods in order: priority first, then age, then name."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Uid, _Entry] = {}
+        self._ready: list[tuple[tuple[int, str, str], Uid]] = []
+        self._timers: list[tuple[float, Uid]] = []
+        self._parked: dict[str, set[Uid]] = {}
+        self._woken: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, uid: Uid) -> bool:
+        return uid in self._entries
+
+    def put(self, pod: Pod) -> None:
+        """A new pod, or one that changed: due at once, with a fresh start."""
+        self.discard(pod.uid)
+        entry = self._entries[pod.uid] = _Entry((-pod.priority, pod.created, pod.key))
+        heapq.heappush(self._ready, (entry.order, pod.uid))
+
+    def discard(self, uid: Uid) -> None:
+        """Take a pod out."""
+        entry = self._entries.pop(uid, None)
+        if entry is not None and entry.token:
+            self._parked[entry.token].discard(uid)
+
+    def attempts(self, uid: Uid) -> int:
+        """How often a pod was tried before now."""
+        entry = self._entries.get(uid)
+        return entry.attempts if entry else 0
+
+    def park(self, uid: Uid, token: str, now: float, *, delay: float | None = None, pause: float = 0.0) -> None:
+        """An attempt ended with nothing: wait for what the token says, or for `delay` seconds; for `pause` at least."""
+        entry = self._entries[uid]
+        entry.attempts += 1
+        entry.tried_at = now
+        entry.token = token
+        entry.not_before = now + pause
+        entry.due_at = now + (AGAIN_S if delay is None else delay)
+        self._parked.setdefault(token, set()).add(uid)
+        heapq.heappush(self._timers, (entry.due_at, uid))
+
+    def wake(self, tokens: Iterable[str]) -> None:
+        """Something happened that may help pods waiting for these tokens. However much happens, they are woken once."""
+        self._woken.update(tokens)
+
+    def wake_one(self, uid: Uid, now: float) -> None:
+        """Try a pod as soon as its back-off allows."""
+        entry = self._entries.get(uid)
+        if entry is None or not entry.token:
+            return
+        earliest = max(entry.tried_at + self.backoff(entry.attempts), entry.not_before)
+        if earliest <= now:
+            self._ready_now(uid, entry)
+        elif earliest < entry.due_at:
+            entry.due_at = earliest
+            heapq.heappush(self._timers, (earliest, uid))
+
+    @staticmethod
+    def backoff(attempts: int) -> float:
+        """Seconds from an attempt to the next: none after the first, then doubling."""
+        if attempts <= 1:
+            return 0.0
+        return min(FIRST_BACKOFF_S * 2.0 ** min(attempts - 2, 10), LAST_BACKOFF_S)
+
+    def due(self, now: float, limit: int) -> list[Uid]:
+        """Pods to try now, in order; each must be parked, put or discarded before the next call."""
+        self._wake_all(now)
+        while self._timers and self._timers[0][0] <= now:
+            _, uid = heapq.heappop(self._timers)
+            entry = self._entries.get(uid)
+            if entry is not None and entry.token and entry.due_at <= now:
+                self._ready_now(uid, entry)
+        taken: dict[Uid, None] = {}  # a pod that was put twice stands twice among those that are ready
+        while self._ready and len(taken) < limit:
+            order, uid = heapq.heappop(self._ready)
+            entry = self._entries.get(uid)
+            if entry is not None and not entry.token and entry.order == order:
+                taken[uid] = None
+        return list(taken)
+
+    def next_time(self, now: float) -> float | None:
+        """When to look again though nothing happens; None: never."""
+        self._wake_all(now)
+        while self._ready:
+            order, uid = self._ready[0]
+            entry = self._entries.get(uid)
+            if entry is not None and not entry.token and entry.order == order:
+                return now
+            heapq.heappop(self._ready)
+        while self._timers:
+            at, uid = self._timers[0]
+            entry = self._entries.get(uid)
+            if entry is not None and entry.token and entry.due_at == at:
+                return at
+            heapq.heappop(self._timers)
+        return None
+
+    def _wake_all(self, now: float) -> None:
+        for token in self._woken:
+            for uid in list(self._parked.get(token, ())):
+                self.wake_one(uid, now)
+        self._woken.clear()
+
+    def _ready_now(self, uid: Uid, entry: _Entry) -> None:
+        self._parked[entry.token].discard(uid)
+        entry.token = ""
+        heapq.heappush(self._ready, (entry.order, uid))

@@ -1,0 +1,112 @@
+"""The device bay of each node: which devices it sees, in order, which of them are free, and how they are linked.
+
+Free devices are bits, one row of bytes a node, so that nodes in the same state are equal bytes and are solved once.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.arrays import Counts, Mask, Rows
+from scoring.topology.base import Layout
+
+Bytes = NDArray[np.uint8]
+MAX_WIDTH = 4096  # devices that one node may see; beyond, the node is set aside with a reason
+
+
+def pack(mask: Mask) -> Bytes:
+    """Bits of a mask's last axis, bit i of byte b for device 8 b + i."""
+    return np.packbits(mask, axis=-1, bitorder="little")
+
+
+class Bays:
+    """Bays of all nodes, one row a node as in the node table.
+
+    rows : int32 (N, W), device rows in the order of dra-semantics (pool, slice, listing), -1 pads.
+    free : uint8 (N, W/8), bit set where the device exists and nobody holds it.
+    count : int64 (N,), how many devices the node sees.
+    layout : int32 (N,), index into `layouts`. problems : node row -> why parts of its pools are out of reach.
+    """
+
+    def __init__(self, nodes: int, width: int = 8) -> None:
+        self.width = width
+        self.rows: Rows = np.full((nodes, width), -1, np.int32)
+        self.free: Bytes = np.zeros((nodes, width // 8), np.uint8)
+        self.count: Counts = np.zeros(nodes, np.int64)
+        self.layout: Rows = np.zeros(nodes, np.int32)
+        self.layouts: list[Layout] = []
+        self.problems: dict[int, tuple[str, ...]] = {}
+        self._layout_index: dict[Layout, int] = {}
+        self._places: dict[int, list[tuple[int, int]]] = {}
+
+    def reserve(self, nodes: int) -> None:
+        """Make room for so many nodes."""
+        if nodes > len(self.rows):
+            self._grow_nodes(nodes)
+
+    def put(self, node: int, devices: Sequence[int], layout: Layout, problems: Iterable[str], taken: Mask) -> None:
+        """Set what a node sees."""
+        self.clear(node)
+        count = len(devices)
+        if count > self.width:
+            self._grow_width(-(-count // 8) * 8)
+        row = np.asarray(devices, np.int32)
+        self.rows[node, :count] = row
+        self.count[node] = count
+        free = np.zeros(self.width, np.bool_)
+        free[:count] = ~taken[row]
+        self.free[node] = pack(free)
+        for position, device in enumerate(devices):
+            self._places.setdefault(device, []).append((node, position))
+        index = self._layout_index.get(layout)
+        if index is None:
+            index = self._layout_index[layout] = len(self.layouts)
+            self.layouts.append(layout)
+        self.layout[node] = index
+        reasons = tuple(problems)
+        if reasons:
+            self.problems[node] = reasons
+
+    def clear(self, node: int) -> None:
+        """Empty a node's bay."""
+        for device in self.rows[node]:
+            if device >= 0:
+                places = [place for place in self._places[int(device)] if place[0] != node]
+                if places:
+                    self._places[int(device)] = places
+                else:
+                    del self._places[int(device)]
+        self.rows[node] = -1
+        self.free[node] = 0
+        self.count[node] = 0
+        self.problems.pop(node, None)
+
+    def mark(self, device: int, *, free: bool) -> list[int]:
+        """Set one device free or taken in every bay that shows it; returns those nodes."""
+        touched = []
+        for node, position in self._places.get(device, ()):
+            bit = np.uint8(1 << (position % 8))
+            if free:
+                self.free[node, position // 8] |= bit
+            else:
+                self.free[node, position // 8] &= ~bit
+            touched.append(node)
+        return touched
+
+    def nodes_of(self, device: int) -> list[int]:
+        """The nodes whose bays show a device."""
+        return [node for node, _ in self._places.get(device, ())]
+
+    def _grow_nodes(self, nodes: int) -> None:
+        extra = nodes - len(self.rows)
+        self.rows = np.concatenate([self.rows, np.full((extra, self.width), -1, np.int32)])
+        self.free = np.concatenate([self.free, np.zeros((extra, self.width // 8), np.uint8)])
+        self.count = np.concatenate([self.count, np.zeros(extra, np.int64)])
+        self.layout = np.concatenate([self.layout, np.zeros(extra, np.int32)])
+
+    def _grow_width(self, width: int) -> None:
+        nodes = len(self.rows)
+        self.rows = np.concatenate([self.rows, np.full((nodes, width - self.width), -1, np.int32)], axis=1)
+        self.free = np.concatenate([self.free, np.zeros((nodes, (width - self.width) // 8), np.uint8)], axis=1)
+        self.width = width

@@ -1,0 +1,48 @@
+"""What the engine is told once, as plain values; `service/settings.py` reads and validates the file behind it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scheduler.core import names
+from scheduler.core.model import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """What Dovetail may allocate. All that is stated must hold; what is not stated does not limit.
+
+    Nothing in the API keeps two schedulers from giving one device to two claims, so this is never guessed:
+    by default only nodes that carry the label `dovetail.scheduler/owned` are used.
+    """
+
+    all_nodes: bool = False
+    drivers: frozenset[str] = frozenset()
+    device_classes: frozenset[str] = frozenset()
+
+    def owns(self, node: Node) -> bool:
+        """Whether pods may be placed on this node."""
+        return self.all_nodes or node.labels.get(names.OWNED, "false") != "false"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Everything that steers decisions.
+
+    weights : scorer name -> weight >= 0; a name not given has the shipped default.
+    batch : pods decided per cycle.
+    search_steps : device-search steps per node shape inside the core; harder shapes leave as Solve.
+    solve_steps, scalar_steps : the budgets that Solve and EvaluateScalar carry; 100,000 scalar steps take seconds.
+    verify_plans : check each plan with the independent checker before acting on it.
+    seed : fixes the order in which equal nodes are preferred.
+    """
+
+    scheduler_name: str = names.SCHEDULER_NAME
+    ownership: Ownership = field(default_factory=Ownership)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    device_choice: str = "scored"  # "first-fit" takes the first devices that fit, in name order
+    batch: int = 256
+    search_steps: int = 500
+    solve_steps: int = 2_000_000
+    scalar_steps: int = 100_000
+    verify_plans: bool = False
+    seed: int = 0

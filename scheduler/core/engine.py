@@ -1,0 +1,736 @@
+"""The engine: events in, instructions out. The only mutable object of the core; it owns State and Backlog.
+
+Life of a pod: Seen -> backlog -> (Drained) placed: devices and node are *assumed* -> WriteAllocation and ReserveClaim
+-> every claim *seen back* in the watch with our allocation and reservation, and no other claim holds one of its
+devices -> BindPod -> PodBound. Whatever goes wrong before the binding gives everything back and tries again.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from scheduler.core import names, plan
+from scheduler.core.backlog import Backlog
+from scheduler.core.candidates import Candidates, Catalogue
+from scheduler.core.cel import compile_selector
+from scheduler.core.config import EngineConfig
+from scheduler.core.demand import MAX_CONSUMERS, Demand, Refusal, Resolved, resolve
+from scheduler.core.eligibility import Pending
+from scheduler.core.errors import FaultError
+from scheduler.core.explain import to_json
+from scheduler.core.messages import (
+    BindPod,
+    BindRefused,
+    ClaimRef,
+    ClaimRefused,
+    ClaimWritten,
+    Drained,
+    EvaluateScalar,
+    Event,
+    Gone,
+    Instruction,
+    Listed,
+    PodBound,
+    PodRef,
+    RecordDecision,
+    Rejected,
+    ReleaseClaim,
+    ReportScheduled,
+    ReportUnschedulable,
+    ReserveClaim,
+    ScalarEvaluated,
+    Seen,
+    Solve,
+    Solved,
+    WriteAllocation,
+)
+from scheduler.core.model import Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.plan import Placement, Plan, Unplaced
+from scheduler.core.snapshot import Snapshot
+from scheduler.core.solvers.greedy import place
+from scheduler.core.solvers.search import NodeAnswer, NodeProblem
+from scheduler.core.state import State
+from scheduler.core.verify import World, violations
+
+SLOW_S = 30.0  # a slow answer that takes longer is asked for again
+MAX_SLOW = 10_000  # questions remembered before those that nobody answered are dropped
+RELEASE_S = 30.0  # a release that was not seen by then is not waited for
+LAST_PAUSE_S = 60.0
+CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a device class wakes
+PENDING_S = 10.0  # how long a claim may take to appear before the pod is told
+
+
+@dataclass(slots=True)
+class Flight:
+    """A placed pod on its way to being bound.
+
+    writing : claims whose write has no answer yet. unseen : claims not seen back yet. touched : claims that carry, or
+    may carry, something that we wrote. written : resourceVersion of each claim as its write left it.
+    failure : set once the flight must be given up: token and sentence.
+    """
+
+    pod: Uid
+    placement: Placement
+    writing: set[Uid]
+    unseen: set[Uid]
+    touched: set[Uid] = field(default_factory=set)
+    written: dict[Uid, str] = field(default_factory=dict)
+    failure: tuple[str, str] | None = None
+    binding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A claim that is being freed of what a flight wrote; until that is seen nothing is decided about the claim.
+
+    written : resourceVersion of our last write to it, empty where it is not known. until : when we stop waiting.
+    """
+
+    pod: Uid
+    written: str
+    until: float
+
+
+class Engine:
+    """Schedules.
+
+    Decisions happen on Drained only. Nothing here waits, reads a clock or draws a number: `now` is an argument
+    (seconds, monotonic), and slow work leaves as Solve or EvaluateScalar.
+    """
+
+    MAX_CLASSES = 512
+
+    def __init__(self, config: EngineConfig) -> None:
+        self.config = config
+        self.state = State(config.ownership, config.seed)
+        self.backlog = Backlog()
+        self._catalogue = Catalogue(config)
+        self._classes: OrderedDict[Demand, Candidates] = OrderedDict()
+        self._flights: dict[Uid, Flight] = {}
+        self._flights_of: dict[Uid, set[Uid]] = defaultdict(set)
+        self._waiting_for: dict[str, set[Uid]] = defaultdict(set)
+        self._claim_keys: dict[Uid, tuple[str, ...]] = {}
+        self._bound: set[Uid] = set()
+        self._releasing: dict[Uid, Release] = {}  # those that end first come first
+        self._reported: dict[Uid, tuple[str, str]] = {}
+        self._failures: dict[Uid, int] = {}
+        self._slow: dict[object, tuple[int, float]] = {}
+        self._asked: WeakKeyDictionary[Pending, float] = WeakKeyDictionary()
+        self._generation = 0
+        self._listed = False
+        self._now = 0.0
+        self._handlers: dict[type, Callable[[Any], Iterable[Instruction]]] = {
+            Seen: lambda event: self._seen[type(event.item)](event.item),
+            Gone: self._gone,
+            Rejected: self._rejected,
+            Listed: self._all_listed,
+            Drained: lambda event: self._decide(),
+            ClaimWritten: self._claim_written,
+            ClaimRefused: self._claim_refused,
+            PodBound: self._pod_bound,
+            BindRefused: self._bind_refused,
+            Solved: self._solved,
+            ScalarEvaluated: self._scalar_evaluated,
+        }
+        self._seen: dict[type, Callable[[Any], Iterable[Instruction]]] = {
+            Node: self._node_seen,
+            Slice: self._slice_seen,
+            DeviceClass: self._class_seen,
+            TaintRule: self._taint_rule_seen,
+            Claim: self._claim_seen,
+            Pod: self._pod_seen,
+        }
+
+    def handle(self, event: Event, now: float) -> list[Instruction]:
+        """Take in one event; returns what to do, in order."""
+        self._now = now
+        return list(self._handlers[type(event)](event))
+
+    def next_wakeup(self) -> float | None:
+        """When Drained is due though nothing happens; None: not before the next event."""
+        if not self._listed:
+            return None
+        times = [self.backlog.next_time(self._now), *(release.until for release in islice(self._releasing.values(), 1))]
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def in_flight(self) -> int:
+        """How many pods are placed and not bound yet."""
+        return len(self._flights)
+
+    def why_pending(self, pod: str) -> tuple[str, str] | None:
+        """Token and sentence last reported for a pod (`namespace/name`)."""
+        uid = self.state.pod_by_key.get(pod)
+        return self._reported.get(uid) if uid is not None else None
+
+    # ------------------------------------------------------------ the world changes
+
+    def _all_listed(self, event: Listed) -> list[Instruction]:
+        self._listed = True
+        return []
+
+    def _node_seen(self, node: Node) -> list[Instruction]:
+        if self.state.put_node(node):
+            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+        return []
+
+    def _slice_seen(self, item: Slice) -> list[Instruction]:
+        self.state.problems.pop(("ResourceSlice", item.name), None)
+        if self.state.put_slice(item):
+            self.backlog.wake((plan.NO_FIT,))
+        return []
+
+    def _class_seen(self, item: DeviceClass) -> list[Instruction]:
+        self.state.problems.pop(("DeviceClass", item.name), None)
+        if self.state.put_class(item):
+            self.backlog.wake(CLASS_CHANGED)
+        return []
+
+    def _taint_rule_seen(self, rule: TaintRule) -> list[Instruction]:
+        if self.state.put_taint_rule(rule):
+            self.backlog.wake((plan.NO_FIT,))
+        return []
+
+    def _claim_seen(self, claim: Claim) -> Iterable[Instruction]:
+        out: list[Instruction] = []
+        known = self.state.claim_by_key.get(claim.key)
+        if known is not None and known != claim.uid:
+            out += self._claim_gone(known, claim.key)
+        before = self.state.claims.current.get(claim.uid)
+        self.state.problems.pop(("ResourceClaim", claim.key), None)
+        self.state.put_claim(claim)
+        self._settle_release(claim)
+        if before is not None and before.allocation is not None and claim.allocation != before.allocation:
+            self.backlog.wake((plan.NO_FIT,))
+        self._wake_users(claim.key)
+        for uid in sorted(self._flights_of.get(claim.uid, ())):
+            out += self._look_at(self._flights[uid], claim)
+        return out
+
+    def _pod_seen(self, pod: Pod) -> Iterable[Instruction]:
+        known = self.state.pod_by_key.get(pod.key)
+        out: list[Instruction] = []
+        if known is not None and known != pod.uid:
+            out += self._pod_left(known)
+        before = self.state.pods.current.get(pod.uid)
+        place = self.state.places.current.get(pod.uid)
+        self.state.problems.pop(("Pod", pod.key), None)
+        self.state.put_pod(pod)
+        resized = before is not None and before.requests != pod.requests
+        if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
+            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+        if pod.scheduler_name != self.config.scheduler_name:
+            return out
+        if pod.node_name or pod.done or pod.deleting or pod.gates:
+            self._forget_pending(pod.uid)
+            flight = self._flights.get(pod.uid)
+            if pod.node_name:
+                self._bound.discard(pod.uid)
+                if flight is not None and not flight.binding:
+                    out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was bound by somebody else")
+            elif flight is not None and not flight.binding:
+                out += self._give_up(flight, plan.RETRY, f"pod {pod.key} ended before it was bound")
+            return out
+        if pod.uid in self._flights or pod.uid in self._bound:
+            return out
+        # Our own condition patch comes back as an update; only a change that matters earns a new attempt.
+        if (
+            before is None
+            or pod.uid not in self.backlog
+            or replace(pod, resource_version=before.resource_version) != before
+        ):
+            self._await(pod)
+        return out
+
+    def _await(self, pod: Pod) -> None:
+        """Put a pod into the backlog, and note which claims it waits for."""
+        self._forget_pending(pod.uid)
+        keys = self._claim_keys[pod.uid] = _claim_keys(pod)
+        for key in keys:
+            self._waiting_for[key].add(pod.uid)
+        self.backlog.put(pod)
+
+    def _gone(self, event: Gone) -> Iterable[Instruction]:
+        state = self.state
+        state.problems.pop((event.kind, event.key), None)
+        if event.kind == "Node":
+            state.drop_node(event.key)
+        elif event.kind == "ResourceSlice":
+            state.drop_slice(event.key)
+            self.backlog.wake((plan.NO_FIT,))
+        elif event.kind == "DeviceClass":
+            state.drop_class(event.key)
+            self.backlog.wake(CLASS_CHANGED)
+        elif event.kind == "DeviceTaintRule":
+            state.drop_taint_rule(event.key)
+            self.backlog.wake((plan.NO_FIT,))
+        elif event.kind == "ResourceClaim":
+            uid = event.uid or state.claim_by_key.get(event.key, Uid(""))
+            return self._claim_gone(uid, event.key)
+        else:
+            uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
+            return self._pod_left(uid)
+        return []
+
+    def _claim_gone(self, uid: Uid, key: str) -> Iterable[Instruction]:
+        held = uid in self.state.holding.current
+        self.state.drop_claim(uid)
+        self._releasing.pop(uid, None)
+        if held:
+            self.backlog.wake((plan.NO_FIT,))
+        self._wake_users(key)
+        for pod in self._flights_of.get(uid, ()):
+            self._flights[pod].touched.discard(uid)
+        return self._strand(uid, f"ResourceClaim {key} was deleted while its pod was placed")
+
+    def _strand(self, claim: Uid, message: str) -> list[Instruction]:
+        """Give up the flights of a claim whose pods are not being bound yet."""
+        flights = [self._flights[pod] for pod in sorted(self._flights_of.get(claim, ()))]
+        return [each for flight in flights if not flight.binding for each in self._give_up(flight, plan.RETRY, message)]
+
+    def _pod_left(self, uid: Uid) -> Iterable[Instruction]:
+        pod = self.state.pods.current.get(uid)
+        if pod is None:
+            return []
+        self._forget_pending(uid)
+        self._reported.pop(uid, None)
+        self._failures.pop(uid, None)
+        self._bound.discard(uid)
+        out: list[Instruction] = []
+        flight = self._flights.get(uid)
+        if flight is not None:
+            out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
+        placed = uid in self.state.places.current
+        self.state.drop_pod(uid)
+        if placed:
+            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+        return out
+
+    def _rejected(self, event: Rejected) -> Iterable[Instruction]:
+        """What cannot be read cannot be used; what an unreadable claim, pod or taint rule kept from us stays so."""
+        self.state.problems[event.kind, event.key] = event.problem
+        if event.kind == "ResourceClaim":
+            self._wake_users(event.key)
+            where = f"ResourceClaim {event.key}"
+            return self._strand(event.uid, f"{where} cannot be read any more: {event.problem}")
+        if event.kind == "Node":
+            self.state.drop_node(event.key)
+        elif event.kind == "Pod":
+            self._forget_pending(event.uid)
+        elif event.kind == "ResourceSlice":
+            self.state.drop_slice(event.key)
+            self.backlog.wake((plan.NO_FIT,))
+        elif event.kind == "DeviceClass":
+            self.state.drop_class(event.key)
+            self.backlog.wake(CLASS_CHANGED)
+        return []
+
+    def _wake_users(self, claim_key: str) -> None:
+        for uid in sorted(self._waiting_for.get(claim_key, ())):
+            self.backlog.wake_one(uid, self._now)
+
+    def _wake_users_of(self, claim: Uid) -> None:
+        known = self.state.claims.current.get(claim)
+        if known is not None:
+            self._wake_users(known.key)
+
+    def _forget_pending(self, uid: Uid) -> None:
+        self.backlog.discard(uid)
+        for key in self._claim_keys.pop(uid, ()):
+            self._waiting_for[key].discard(uid)
+            if not self._waiting_for[key]:
+                del self._waiting_for[key]
+
+    # ------------------------------------------------------------ decisions
+
+    def _decide(self) -> list[Instruction]:
+        if not self._listed:
+            return []
+        self._stop_waiting()
+        self.state.settle()
+        due = self.backlog.due(self._now, self.config.batch)
+        if not due:
+            return []
+        before = self.state.snapshot() if self.config.verify_plans else None
+        out: list[Instruction] = []
+        placements: list[Placement] = []
+        unplaced: list[Unplaced] = []
+        for uid in due:
+            pod = self.state.pods.current[uid]
+            outcome = self._attempt(pod, out)
+            if isinstance(outcome, Placement):
+                placements.append(outcome)
+                out += self._depart(pod, outcome)
+            else:
+                unplaced.append(outcome)
+                out += self._park(pod, outcome)
+        if before is not None:
+            self._check(before, Plan(before.revision, tuple(placements), tuple(unplaced)))
+        return out
+
+    def _attempt(self, pod: Pod, out: list[Instruction]) -> Placement | Unplaced:
+        resolved = resolve(pod, self.state)
+        if isinstance(resolved, Refusal):
+            return Unplaced(pod.uid, resolved.token, resolved.message)
+        refusal = self._refuse_joining(pod, resolved, out)
+        if refusal is not None:
+            return refusal
+        candidates = self._class(resolved.demand)
+        candidates.refresh(self.state)
+        if candidates.pending:
+            for pending in candidates.pending:
+                out += self._ask_scalar(pending)
+            return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: its selectors are being evaluated")
+        outcome = place(self.state, pod, resolved, candidates, self._catalogue.weights)
+        if isinstance(outcome, Placement):
+            return outcome
+        unsolved = candidates.unsolved
+        if unsolved:
+            out += self._ask_solve(unsolved[0])
+            return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
+        out += self._untie(pod, resolved)
+        return outcome
+
+    def _refuse_joining(self, pod: Pod, resolved: Resolved, out: list[Instruction]) -> Unplaced | None:
+        """What only the flights know of claims: releases under way, rivals, and how many pods are about to join."""
+        for claim in (*resolved.claims, *resolved.joined):
+            if claim.uid in self._releasing:
+                return Unplaced(pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} is being released")
+        for claim in resolved.joined:
+            rivals = self.state.rivals(claim.uid, claim.allocation) if claim.allocation is not None else set()
+            if rivals:
+                out += self._untie(pod, resolved)
+                other = self.state.claims.current.get(min(rivals))
+                name = other.key if other else min(rivals)
+                return Unplaced(
+                    pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key} and claim {name} hold the same device; free one"
+                )
+            reserved = {consumer.uid for consumer in claim.reserved_for}
+            if pod.uid not in reserved and len(reserved | self._flights_of.get(claim.uid, set())) >= MAX_CONSUMERS:
+                return Unplaced(
+                    pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} has or will have {MAX_CONSUMERS} consumers"
+                )
+        return None
+
+    def _class(self, demand: Demand) -> Candidates:
+        found = self._classes.get(demand)
+        if found is None:
+            if len(self._classes) >= self.MAX_CLASSES:
+                self._classes.popitem(last=False)
+            found = self._classes[demand] = Candidates(demand, self._catalogue)
+        else:
+            self._classes.move_to_end(demand)
+        return found
+
+    def _check(self, before: Snapshot, decided: Plan) -> None:
+        world = World(
+            nodes=before.nodes,
+            slices=before.slices,
+            classes=before.classes,
+            taint_rules=before.taint_rules,
+            claims=before.claims_as_held(),
+            pods=before.pods_as_placed(),
+            ownership=self.config.ownership,
+            scheduler_name=self.config.scheduler_name,
+        )
+        found = violations(world, decided)
+        if found:
+            raise FaultError("; ".join(f"{each.rule}: {each.where}: {each.text}" for each in found))
+
+    def _park(self, pod: Pod, outcome: Unplaced) -> list[Instruction]:
+        attempts = self.backlog.attempts(pod.uid)
+        early = outcome.token in {plan.CLAIM_PENDING, plan.RETRY} and attempts == 0
+        self.backlog.park(pod.uid, outcome.token, self._now, delay=PENDING_S if early else None)
+        if early or self._reported.get(pod.uid) == (outcome.token, outcome.message):
+            return []
+        self._reported[pod.uid] = (outcome.token, outcome.message)
+        return [ReportUnschedulable(_pod_ref(pod), outcome.token, outcome.message)]
+
+    def _untie(self, pod: Pod, resolved: Resolved) -> list[Instruction]:
+        """Claims that nobody else reserves must not tie a pod to nodes where it cannot run: free them."""
+        out: list[Instruction] = []
+        for claim in resolved.joined:
+            others = [consumer for consumer in claim.reserved_for if consumer.uid != pod.uid]
+            if not others and not self._flights_of.get(claim.uid) and claim.allocation and claim.allocation.results:
+                self._await_release(claim.uid, pod.uid, claim.resource_version)
+                out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), deallocate=True))
+        return out
+
+    # ------------------------------------------------------------ flights
+
+    def _depart(self, pod: Pod, placement: Placement) -> list[Instruction]:
+        """Assume everything, then write what is not written yet."""
+        self._forget_pending(pod.uid)
+        self._reported.pop(pod.uid, None)
+        self.state.assume_place(pod.uid, placement.node)
+        out: list[Instruction] = [RecordDecision(placement.decision)]
+        flight = Flight(pod.uid, placement, writing=set(), unseen=set())
+        reference = _pod_ref(pod)
+        for uid, allocation in placement.allocations.items():
+            claim = self.state.claims.current[uid]
+            self.state.assume_allocation(uid, allocation)
+            flight.writing.add(uid)
+            out.append(WriteAllocation(reference, _claim_ref(claim), allocation))
+        for uid in placement.joined:
+            claim = self.state.claims.current[uid]
+            if not claim.reserved_by(pod.uid):
+                flight.writing.add(uid)
+                out.append(ReserveClaim(reference, _claim_ref(claim)))
+        flight.unseen = set(flight.writing)
+        flight.touched = set(flight.writing)
+        self._flights[pod.uid] = flight
+        for uid in (*placement.allocations, *placement.joined):
+            self._flights_of[uid].add(pod.uid)
+        if not flight.unseen:
+            out += self._bind(flight)
+        return out
+
+    def _look_at(self, flight: Flight, claim: Claim) -> list[Instruction]:
+        """A claim of a flight was seen: is what we wrote there?"""
+        if flight.failure is not None or flight.binding:
+            return []
+        planned = flight.placement.allocations.get(claim.uid)
+        where = f"ResourceClaim {claim.key}"
+        if planned is not None and claim.allocation is not None and not _same_devices(planned, claim.allocation):
+            flight.touched.discard(claim.uid)
+            return self._give_up(flight, plan.RETRY, f"{where} was allocated by somebody else")
+        if claim.deleting:
+            return self._give_up(flight, plan.RETRY, f"{where} is being deleted")
+        if claim.allocation is None or not claim.reserved_by(flight.pod):
+            if claim.uid not in flight.unseen or _later(claim.resource_version, flight.written.get(claim.uid, "")):
+                return self._give_up(flight, plan.RETRY, f"{where} lost its allocation or reservation before the bind")
+            return []
+        if claim.uid not in flight.unseen:
+            return []
+        flight.unseen.discard(claim.uid)
+        return [] if flight.unseen else self._bind(flight)
+
+    def _bind(self, flight: Flight) -> list[Instruction]:
+        """Every claim was seen back: look once more at the node, and for claims that hold the same devices; bind."""
+        if flight.placement.node not in self.state.nodes.rows:
+            return self._give_up(flight, plan.RETRY, f"node {flight.placement.node} was deleted before the bind")
+        for uid in (*flight.placement.allocations, *flight.placement.joined):
+            claim = self.state.claims.current[uid]
+            allocation = claim.allocation
+            rivals = self.state.rivals(uid, allocation) if allocation is not None else set()
+            if rivals:
+                other = self.state.claims.current.get(min(rivals))
+                return self._give_up(
+                    flight,
+                    plan.RETRY,
+                    f"ResourceClaim {claim.key} and claim {other.key if other else min(rivals)} hold the same device; "
+                    "another scheduler allocates devices that Dovetail owns",
+                )
+        flight.binding = True
+        pod = self.state.pods.current[flight.pod]
+        annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
+        return [BindPod(_pod_ref(pod), flight.placement.node, annotations)]
+
+    def _claim_written(self, event: ClaimWritten) -> Iterable[Instruction]:
+        flight = self._flights.get(event.pod)
+        if flight is None:
+            return []
+        flight.writing.discard(event.claim.uid)
+        flight.written[event.claim.uid] = event.claim.resource_version
+        if flight.failure is not None:
+            return self._land(flight)
+        seen = self.state.claims.current.get(event.claim.uid)
+        return self._look_at(flight, seen) if seen is not None and event.claim.uid in flight.unseen else []
+
+    def _claim_refused(self, event: ClaimRefused) -> Iterable[Instruction]:
+        flight = self._flights.get(event.pod)
+        if flight is None:
+            return []
+        flight.writing.discard(event.claim)
+        if event.cause != "unknown":
+            flight.touched.discard(event.claim)
+        claim = self.state.claims.current.get(event.claim)
+        where = f"ResourceClaim {claim.key if claim else event.claim}"
+        return self._give_up(flight, plan.RETRY, f"{where} could not be written ({event.cause}): {event.message}")
+
+    def _pod_bound(self, event: PodBound) -> Iterable[Instruction]:
+        flight = self._flights.get(event.pod)
+        pod = self.state.pods.current.get(event.pod)
+        if flight is None:
+            return []
+        self._end(flight, keep=True)
+        self._failures.pop(event.pod, None)
+        if pod is None:
+            return []
+        if not pod.node_name:
+            self._bound.add(event.pod)
+        devices = [result for each in flight.placement.allocations.values() for result in each.results]
+        held = f" with {', '.join(f'{each.pool}/{each.device}' for each in devices)}" if devices else ""
+        message = f"Successfully assigned {pod.key} to {event.node}{held}"
+        return [ReportScheduled(_pod_ref(pod), event.node, message)]
+
+    def _bind_refused(self, event: BindRefused) -> Iterable[Instruction]:
+        flight = self._flights.get(event.pod)
+        if flight is None:
+            return []
+        flight.binding = False
+        return self._give_up(flight, plan.RETRY, f"the binding was refused ({event.cause}): {event.message}")
+
+    def _give_up(self, flight: Flight, token: str, message: str) -> list[Instruction]:
+        """Undo a flight as soon as no write of it is under way."""
+        if flight.failure is None:
+            flight.failure = (token, message)
+        return self._land(flight)
+
+    def _land(self, flight: Flight) -> list[Instruction]:
+        if flight.writing or flight.binding or flight.failure is None:
+            return []
+        token, message = flight.failure
+        pod = self.state.pods.current.get(flight.pod)
+        self._end(flight, keep=False)
+        out: list[Instruction] = []
+        reference = _pod_ref(pod) if pod is not None else PodRef("", "", flight.pod)
+        for uid in sorted(flight.touched):
+            claim = self.state.claims.current.get(uid)
+            if claim is not None:
+                self._await_release(uid, flight.pod, flight.written.get(uid, ""))
+                deallocate = uid in flight.placement.allocations
+                out.append(ReleaseClaim(reference, _claim_ref(claim), deallocate))
+        if pod is None or pod.node_name or pod.done or pod.deleting:
+            return out
+        self._await(pod)
+        pause = self._pause(pod)
+        self.backlog.park(pod.uid, token, self._now, delay=pause, pause=pause)
+        sentence = f"pod {pod.key}: {message}; trying again"
+        self._reported[pod.uid] = (token, sentence)
+        out.append(ReportUnschedulable(_pod_ref(pod), token, sentence))
+        return out
+
+    def _pause(self, pod: Pod) -> float:
+        """Seconds until a pod that failed is tried again: doubling, and spread over pods, the same in every run."""
+        failures = self._failures[pod.uid] = self._failures.get(pod.uid, 0) + 1
+        spread = 1.0 + sum(pod.uid.encode()) % 97 / 97
+        return float(min(spread * 2.0 ** min(failures - 1, 6), LAST_PAUSE_S))
+
+    def _end(self, flight: Flight, *, keep: bool) -> None:
+        del self._flights[flight.pod]
+        for uid in (*flight.placement.allocations, *flight.placement.joined):
+            self._flights_of[uid].discard(flight.pod)
+            if not self._flights_of[uid]:
+                del self._flights_of[uid]
+        for uid in flight.placement.allocations:
+            if keep or uid not in flight.touched:  # what we wrote, or may have written, stays held until its release
+                self.state.forget_allocation(uid)
+        if not keep:
+            self.state.forget_place(flight.pod)
+            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            for uid in (*flight.placement.allocations, *flight.placement.joined):
+                self._wake_users_of(uid)
+
+    def _await_release(self, claim: Uid, pod: Uid, written: str) -> None:
+        self._releasing.pop(claim, None)
+        self._releasing[claim] = Release(pod, written, self._now + RELEASE_S)
+
+    def _settle_release(self, claim: Claim) -> None:
+        """End a release once the claim is seen without the pod, unless that is how it was before our write."""
+        release = self._releasing.get(claim.uid)
+        if (
+            release is not None
+            and not claim.reserved_by(release.pod)
+            and not _later(release.written, claim.resource_version)
+        ):
+            self._end_release(claim.uid)
+
+    def _stop_waiting(self) -> None:
+        """End the releases that were not seen in time."""
+        late = list(takewhile(lambda uid: self._releasing[uid].until <= self._now, self._releasing))
+        for uid in late:
+            self._end_release(uid)
+
+    def _end_release(self, uid: Uid) -> None:
+        del self._releasing[uid]
+        if self.state.assumed(uid) is not None:
+            self.state.forget_allocation(uid)
+            self.backlog.wake((plan.NO_FIT,))
+        self._wake_users_of(uid)
+
+    # ------------------------------------------------------------ slow work
+
+    def _ask(self, key: object) -> int | None:
+        """A generation for slow work that is not under way already."""
+        asked = self._slow.get(key)
+        if asked is not None and asked[1] > self._now:
+            return None
+        if len(self._slow) >= MAX_SLOW:
+            self._slow = {each: asked for each, asked in self._slow.items() if asked[1] > self._now}
+        self._generation += 1
+        self._slow[key] = (self._generation, self._now + SLOW_S)
+        return self._generation
+
+    def _ask_scalar(self, pending: Pending) -> list[Instruction]:
+        """One instruction for as many tuples as its budget covers, and so on; nothing while an answer is under way."""
+        if self._asked.get(pending, self._now) > self._now:  # every pod of a class asks for the same
+            return []
+        self._asked[pending] = self._now + SLOW_S
+        expression, tuples = pending.expression, pending.tuples
+        budget = self.config.scalar_steps
+        at_once = max(1, budget // compile_selector(expression).steps)
+        out: list[Instruction] = []
+        for start in range(0, len(tuples), at_once):
+            part = tuples[start : start + at_once]
+            generation = self._ask((expression, part))
+            if generation is not None:
+                out.append(EvaluateScalar(expression, part, budget, generation))
+        return out
+
+    def _ask_solve(self, problem: NodeProblem) -> list[Instruction]:
+        generation = self._ask(problem)
+        return [] if generation is None else [Solve(problem, self.config.solve_steps, generation)]
+
+    def _answered(self, key: object, generation: int) -> bool:
+        """Whether this is the answer that we still wait for; anything else is late or stale, and dropped."""
+        asked = self._slow.get(key)
+        if asked is None or asked[0] != generation:
+            return False
+        del self._slow[key]
+        return True
+
+    def _solved(self, event: Solved) -> Iterable[Instruction]:
+        problem, found = event.problem, event.answer
+        if not isinstance(problem, NodeProblem) or not isinstance(found, NodeAnswer):
+            raise FaultError(f"Solved carries a {type(problem).__name__} and a {type(found).__name__}")
+        # A budget that was spent again says nothing about whether the pod fits: it is asked anew at the next retry.
+        if self._answered(problem, event.generation) and not found.exhausted:
+            self._catalogue.learn(problem, found)
+            self.backlog.wake((plan.RETRY,))
+        return []
+
+    def _scalar_evaluated(self, event: ScalarEvaluated) -> Iterable[Instruction]:
+        if self._answered((event.expression, event.tuples), event.generation):
+            self._catalogue.scalars.learn(event.expression, event.tuples, event.verdicts)
+            self.backlog.wake((plan.RETRY,))
+        return []
+
+
+def _claim_keys(pod: Pod) -> tuple[str, ...]:
+    """Keys of the claims that a pod names or was given."""
+    found = [entry.claim_name for entry in pod.claims if entry.claim_name is not None]
+    found += [name for name in pod.claim_names.values() if name is not None]
+    return tuple(dict.fromkeys(f"{pod.namespace}/{name}" for name in found))
+
+
+def _pod_ref(pod: Pod) -> PodRef:
+    return PodRef(pod.namespace, pod.name, pod.uid, pod.resource_version)
+
+
+def _claim_ref(claim: Claim) -> ClaimRef:
+    return ClaimRef(claim.namespace, claim.name, claim.uid, claim.resource_version, claim.finalized)
+
+
+def _later(version: str, other: str) -> bool:
+    """Whether one resourceVersion of an object is later than another; they are decimal numbers (KEP-5504)."""
+    return version.isdecimal() and other.isdecimal() and int(version) > int(other)
+
+
+def _same_devices(a: Allocation, b: Allocation) -> bool:
+    return [(each.request, *each.identity) for each in a.results] == [
+        (each.request, *each.identity) for each in b.results
+    ]

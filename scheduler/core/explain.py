@@ -1,0 +1,66 @@
+"""A Decision as data and as text."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from scheduler.core.plan import Decision, Option
+from scoring.scorers import SCORERS
+
+
+def to_dict(decision: Decision) -> dict[str, Any]:
+    """As the annotation `dovetail.scheduler/explain` carries it."""
+    found: dict[str, Any] = {
+        "pod": decision.pod,
+        "nodes": decision.nodes,
+        "feasibleNodes": decision.feasible_nodes,
+        "winner": _option(decision.winner),
+        "weights": dict(decision.weights),
+    }
+    if decision.runner_up is not None:
+        found["runnerUp"] = _option(decision.runner_up)
+    return found
+
+
+def to_json(decision: Decision) -> str:
+    """Compact."""
+    return json.dumps(to_dict(decision), separators=(",", ":"))
+
+
+def _option(option: Option) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "node": option.node,
+        "devices": ["/".join(device) for device in option.devices],
+        "total": round(option.total, 4),
+        "scores": {name: round(score, 4) for name, score in option.scores.items()},
+        "links": option.links,
+    }
+    if option.truncated:
+        found["truncated"] = True
+    return found
+
+
+def render(decision: Mapping[str, Any]) -> str:
+    """A decision as a person reads it, from what `to_dict` made."""
+    winner = decision["winner"]
+    other = decision.get("runnerUp")
+    weights = decision["weights"]
+    lines = [
+        f"{decision['pod']} -> {winner['node']}  ({decision['feasibleNodes']} of {decision['nodes']} nodes fit)",
+        *(f"  {device}" for device in winner["devices"]),
+        f"  links learned from {winner['links'] or 'nothing'}",
+        "",
+        f"{'score':<11} {'weight':>6} {winner['node']:>18}" + (f" {other['node']:>18}" if other else ""),
+    ]
+    for scorer in SCORERS:
+        row = f"{scorer.name:<11} {weights[scorer.name]:>6g} {winner['scores'][scorer.name]:>18.3f}"
+        if other:
+            row += f" {other['scores'][scorer.name]:>18.3f}"
+        lines.append(f"{row}  {scorer.says}")
+    total = f"{'total':<11} {'':>6} {winner['total']:>18.3f}"
+    lines.append(total + (f" {other['total']:>18.3f}" if other else ""))
+    if other and other["devices"]:
+        lines += ["", f"next best: {other['node']} with {', '.join(other['devices'])}"]
+    if winner.get("truncated"):
+        lines.append("the devices were chosen among a sample of the possible sets")
+    return "\n".join(lines)

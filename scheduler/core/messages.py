@@ -1,0 +1,235 @@
+"""What happened (events, past tense) and what to do (instructions, imperative): all that crosses the core's edge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scheduler.core.model import Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.plan import Decision
+
+Kind = Literal["Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "Pod"]
+
+Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
+"""Why a write was refused. unknown: it was not applied as far as a later read can tell (time-out, 5xx, lost lease)."""
+
+# ---------------------------------------------------------------- events
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object was listed, added or changed. Repeats change nothing."""
+
+    item: Node | Slice | DeviceClass | TaintRule | Claim | Pod
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """An object was deleted. `key` is its name, or namespace/name. An empty uid means whichever is known."""
+
+    kind: Kind
+    key: str
+    uid: Uid
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """An object exists but cannot be read; `problem` says why. Its last readable form no longer counts.
+
+    scheduler : whom a pod waits for, as far as that can be told; else empty.
+    """
+
+    kind: Kind
+    key: str
+    uid: Uid
+    problem: str
+    scheduler: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Every kind has been listed once: from now on decisions are allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """No more events are at hand: decide now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimWritten:
+    """The API accepted a write of ours; `claim` is the object that it returned."""
+
+    pod: Uid
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRefused:
+    """The API refused a write of ours to a claim."""
+
+    pod: Uid
+    claim: Uid
+    cause: Cause
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodBound:
+    """The API accepted our binding."""
+
+    pod: Uid
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindRefused:
+    """The API refused our binding and the pod is known not to be bound by it."""
+
+    pod: Uid
+    cause: Cause
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """Answer to Solve."""
+
+    problem: object
+    generation: int
+    answer: object
+
+
+@dataclass(frozen=True, slots=True)
+class ScalarEvaluated:
+    """Answer to EvaluateScalar: per tuple a verdict, or the text of the error."""
+
+    expression: str
+    generation: int
+    tuples: tuple[object, ...]
+    verdicts: tuple[bool | str, ...]
+
+
+Event = (
+    Seen | Gone | Rejected | Listed | Drained | ClaimWritten | ClaimRefused | PodBound | BindRefused | Solved
+    | ScalarEvaluated
+)  # fmt: skip
+
+# ---------------------------------------------------------------- instructions
+
+
+@dataclass(frozen=True, slots=True)
+class PodRef:
+    """Enough of a pod to write to it or about it."""
+
+    namespace: str
+    name: str
+    uid: Uid
+    resource_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRef:
+    """Enough of a claim to write to it; `finalized`: our finalizer is there already."""
+
+    namespace: str
+    name: str
+    uid: Uid
+    resource_version: str
+    finalized: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WriteAllocation:
+    """Add the finalizer if missing, then set allocation, its timestamp and the pod's reservation in one status write.
+
+    Answered by ClaimWritten or ClaimRefused.
+    """
+
+    pod: PodRef
+    claim: ClaimRef
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveClaim:
+    """Add the pod to reservedFor of a claim that is allocated already. Answered by ClaimWritten or ClaimRefused."""
+
+    pod: PodRef
+    claim: ClaimRef
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseClaim:
+    """Take the pod out of reservedFor; with `deallocate` clear the allocation too, unless others reserve the claim.
+
+    Carries no answer: what became of the claim is seen in the watch. A repeat changes nothing.
+    """
+
+    pod: PodRef
+    claim: ClaimRef
+    deallocate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BindPod:
+    """Bind; only issued when every claim was seen back. Answered by PodBound or BindRefused."""
+
+    pod: PodRef
+    node: str
+    annotations: Mapping[str, str]  # the API server copies a binding's annotations to the pod
+
+
+@dataclass(frozen=True, slots=True)
+class ReportScheduled:
+    """Record the event Scheduled."""
+
+    pod: PodRef
+    node: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportUnschedulable:
+    """Record the event FailedScheduling and the condition PodScheduled=False."""
+
+    pod: PodRef
+    token: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDecision:
+    """Keep why a pod goes where it goes."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Solve:
+    """Search one node's devices for longer than the core may: answered by Solved with the same problem and generation.
+
+    `problem` is a `solvers.search.NodeProblem`, `budget` counts search steps.
+    """
+
+    problem: object
+    budget: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateScalar:
+    """Evaluate a selector that has no vector form, once per distinct tuple of what it reads.
+
+    Answered by ScalarEvaluated. `budget` bounds the evaluation steps of all tuples together.
+    """
+
+    expression: str
+    tuples: tuple[object, ...]
+    budget: int
+    generation: int
+
+
+Instruction = (
+    WriteAllocation | ReserveClaim | ReleaseClaim | BindPod | ReportScheduled | ReportUnschedulable | RecordDecision
+    | Solve | EvaluateScalar
+)  # fmt: skip

@@ -1,0 +1,327 @@
+"""Kubernetes objects as the scheduler means them: frozen, with API names, holding only what a decision reads.
+
+`cluster/decode.py` builds these from API JSON and is the only place that knows the wire shapes. Meaning that this
+version does not implement is not dropped: it is named in `unsupported`, and whoever would use the object refuses it
+with those words.
+
+Amounts of node resources are integers: `cpu` in thousandths of a core, everything else in whole units (bytes, pods,
+devices), rounded up as kube-scheduler does.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, NewType
+
+from scheduler.core.quantity import Quantity
+
+EXACT_COUNT: Final = "ExactCount"
+ALL: Final = "All"
+NO_SCHEDULE: Final = "NoSchedule"
+NO_EXECUTE: Final = "NoExecute"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A semantic version as a driver published it."""
+
+    text: str
+
+
+AttributeValue = bool | int | str | Version
+Resources = Mapping[str, int]
+Uid = NewType("Uid", str)
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One line of a node or label selector: key, operator (In, NotIn, Exists, DoesNotExist, Gt, Lt), values."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSelectorTerm:
+    """Requirements that must all hold; a term without any matches nothing."""
+
+    labels: tuple[Requirement, ...] = ()
+    fields: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSelector:
+    """Terms of which one must hold (core/v1 NodeSelector)."""
+
+    terms: tuple[NodeSelectorTerm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """Of a node or of a device."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """Of a pod or of a claim's request; empty key and empty effect match every one."""
+
+    key: str
+    operator: str
+    value: str
+    effect: str
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node; `annotations` holds only those with our prefix."""
+
+    name: str
+    uid: Uid
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    unschedulable: bool
+    allocatable: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as its driver publishes it; names without a domain belong to the driver's domain.
+
+    `unsupported` names features of this device that keep it out of every allocation.
+    """
+
+    name: str
+    attributes: Mapping[str, AttributeValue]
+    capacity: Mapping[str, Quantity]
+    taints: tuple[Taint, ...] = ()
+    binds_to_node: bool = False
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A ResourceSlice: one part of a generation of the pool (driver, pool)."""
+
+    name: str
+    driver: str
+    pool: str
+    generation: int
+    slice_count: int
+    node_name: str | None
+    node_selector: NodeSelector | None
+    all_nodes: bool
+    devices: tuple[Device, ...]
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceClass:
+    """A named set of selectors with configuration; `config` keeps the API's entries as compact JSON texts."""
+
+    name: str
+    selectors: tuple[str, ...]
+    config: tuple[str, ...] = ()
+    extended_resource: str = ""
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaintRule:
+    """A DeviceTaintRule; `selects` is false for a rule without deviceSelector, which matches nothing."""
+
+    name: str
+    selects: bool
+    driver: str | None
+    pool: str | None
+    device: str | None
+    taint: Taint
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Devices of one kind that a claim asks for."""
+
+    name: str
+    device_class: str
+    selectors: tuple[str, ...] = ()
+    mode: str = EXACT_COUNT
+    count: int = 1
+    tolerations: tuple[Toleration, ...] = ()
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """All devices of the named requests (none named: of the claim) share one value of `match_attribute`."""
+
+    requests: tuple[str, ...]
+    match_attribute: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimConfig:
+    """One opaque configuration entry of a claim spec; `entry` is the API's entry as compact JSON, without requests."""
+
+    requests: tuple[str, ...]
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSpec:
+    """What a claim or a template asks for."""
+
+    requests: tuple[Request, ...]
+    constraints: tuple[Constraint, ...] = ()
+    config: tuple[ClaimConfig, ...] = ()
+    unsupported: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One allocated device. (driver, pool, device) identifies it; the slice that lists it does not matter."""
+
+    request: str
+    driver: str
+    pool: str
+    device: str
+    admin_access: bool = False
+    share_id: str | None = None
+    tolerations: tuple[Toleration, ...] = ()
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Driver, pool and device."""
+        return (self.driver, self.pool, self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class AllocationConfig:
+    """One entry of an allocation's config: FromClass or FromClaim, for these requests (none: for all)."""
+
+    source: str
+    requests: tuple[str, ...]
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """What a claim got. `node_selector` None means usable on every node; the timestamp is set where it is written."""
+
+    results: tuple[Result, ...]
+    node_selector: NodeSelector | None
+    config: tuple[AllocationConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """An entry of reservedFor."""
+
+    resource: str
+    name: str
+    uid: Uid
+    api_group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A ResourceClaim. `owner` is the UID of its controller, empty when it has none."""
+
+    namespace: str
+    name: str
+    uid: Uid
+    resource_version: str
+    spec: ClaimSpec
+    allocation: Allocation | None = None
+    reserved_for: tuple[Consumer, ...] = ()
+    owner: Uid = Uid("")
+    deleting: bool = False
+    finalized: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    def reserved_by(self, uid: Uid) -> bool:
+        """Whether a consumer has reserved it."""
+        return any(consumer.uid == uid for consumer in self.reserved_for)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTemplate:
+    """A ResourceClaimTemplate; kube-controller-manager makes claims of it."""
+
+    namespace: str
+    name: str
+    spec: ClaimSpec
+
+
+@dataclass(frozen=True, slots=True)
+class PodClaim:
+    """An entry of spec.resourceClaims: exactly one of the two names is set."""
+
+    name: str
+    claim_name: str | None
+    template_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """A metav1.LabelSelector as requirements that must all hold; none at all matches every object."""
+
+    requirements: tuple[Requirement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repulsion:
+    """A required anti-affinity term of a pod: no pod that it selects may share its topology domain.
+
+    `namespaces` empty means every namespace (a namespaceSelector is read that way, which errs on the safe side).
+    """
+
+    namespaces: tuple[str, ...]
+    selector: LabelSelector
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed."""
+
+    namespace: str
+    name: str
+    uid: Uid
+    resource_version: str
+    scheduler_name: str
+    node_name: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    priority: int
+    created: str
+    phase: str
+    deleting: bool
+    gates: tuple[str, ...]
+    node_selector: Mapping[str, str]
+    affinity: NodeSelector | None
+    tolerations: tuple[Toleration, ...]
+    requests: Resources
+    claims: tuple[PodClaim, ...]
+    claim_names: Mapping[str, str | None]
+    repels: tuple[Repulsion, ...] = ()
+    unsupported: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def done(self) -> bool:
+        """True once its containers have ended for good."""
+        return self.phase in {"Succeeded", "Failed"}

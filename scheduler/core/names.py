@@ -1,0 +1,38 @@
+"""Every name that users, manifests or other programs meet. README lists them; a test holds the two together."""
+
+from typing import Final
+
+COMMANDS: Final = (
+    "run", "demo", "simulate", "explain", "snapshot", "replay", "whatif",
+    "config", "audit", "migrate", "plan", "readiness", "doublebook",
+)  # fmt: skip
+
+SCHEDULER_NAME: Final = "dovetail"
+
+PREFIX: Final = "dovetail.scheduler/"
+OWNED: Final = PREFIX + "owned"  # label on nodes, and key of the device taint
+PROFILE: Final = PREFIX + "profile"
+WEIGHTS: Final = PREFIX + "weights"
+LINKS: Final = PREFIX + "links"
+EXPLAIN: Final = PREFIX + "explain"
+GANG: Final = PREFIX + "gang"
+GANG_MIN_COUNT: Final = PREFIX + "gang-min-count"
+TOPOLOGY_REQUIRED: Final = PREFIX + "topology-required"
+TOPOLOGY_PREFERRED: Final = PREFIX + "topology-preferred"
+LABELS: Final = (
+    OWNED, PROFILE, WEIGHTS, LINKS, EXPLAIN, GANG, GANG_MIN_COUNT, TOPOLOGY_REQUIRED, TOPOLOGY_PREFERRED,
+)  # fmt: skip
+
+CONFIG_API_VERSION: Final = "config.dovetail.scheduler/v1alpha1"
+CONFIG_KIND: Final = "SchedulerConfig"
+NAMESPACE: Final = "dovetail-system"
+CONFIG_MAP: Final = "dovetail-config"
+CONFIG_KEY: Final = "config.yaml"
+TOPOLOGY_MAP: Final = "dovetail-topology"
+TOPOLOGY_KEY: Final = "topology.yaml"
+LEASE: Final = "dovetail"
+METRICS_PREFIX: Final = "dovetail_"
+ENVIRONMENT_PREFIX: Final = "DOVETAIL_"
+PROTO_PACKAGE: Final = "dovetail.scoring.v1"
+
+CLAIM_FINALIZER: Final = "resource.kubernetes.io/delete-protection"  # set by every DRA scheduler (KEP-4381)

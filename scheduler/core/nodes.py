@@ -1,0 +1,172 @@
+"""Nodes as columns: labels, taints and resources of every node, one row a node."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from scheduler.core.columns import Column
+from scheduler.core.model import Node, Resources, Taint
+from scoring.arrays import Counts, Mask, Rows
+
+
+class Changes:
+    """Which rows changed, in order; every reader keeps its own position.
+
+    A reader that fell too far behind is told that everything changed, so the log stays short.
+    """
+
+    __slots__ = ("_log", "_start")
+
+    LIMIT = 50_000
+
+    def __init__(self) -> None:
+        self._log: list[int] = []
+        self._start = 0
+
+    @property
+    def position(self) -> int:
+        """Where the log ends now."""
+        return self._start + len(self._log)
+
+    def mark(self, row: int) -> None:
+        """Note that a row changed."""
+        if len(self._log) >= self.LIMIT:
+            self._start += len(self._log)
+            self._log = []
+        self._log.append(row)
+
+    def since(self, position: int) -> list[int] | None:
+        """Distinct rows changed since a position, ascending; None means any may have."""
+        if position < self._start:
+            return None
+        if position == self.position:
+            return []
+        return sorted(set(self._log[position - self._start :]))
+
+
+def preference(seed: int, name: str) -> int:
+    """Where a node stands among equals: a fixed order that the seed shuffles, the same on every machine."""
+    digest = hashlib.blake2b(name.encode(), digest_size=7, key=seed.to_bytes(8, "big", signed=True)).digest()
+    return int.from_bytes(digest, "big")
+
+
+class NodeTable:
+    """All nodes.
+
+    live, unschedulable, owned : bool (rows,).
+    labels : label key -> column of values. taints : column of whole taint lists.
+    allocatable, used : resource name -> int64 (rows,), units as in core/model. `pods` counts pods.
+    order : int64 (rows,), rank among equal nodes, smaller first.
+    """
+
+    def __init__(self, seed: int = 0, size: int = 64) -> None:
+        self.size = size
+        self.rows: dict[str, int] = {}
+        self.nodes: list[Node | None] = [None] * size
+        self.live: Mask = np.zeros(size, np.bool_)
+        self.unschedulable: Mask = np.zeros(size, np.bool_)
+        self.owned: Mask = np.zeros(size, np.bool_)
+        self.order: Counts = np.zeros(size, np.int64)
+        self.labels: dict[str, Column[str]] = {}
+        self.taints: Column[tuple[Taint, ...]] = Column(size)
+        self.allocatable: dict[str, Counts] = {}
+        self.used: dict[str, Counts] = {}
+        self.changes = Changes()
+        self._seed = seed
+        self._free = list(range(size - 1, -1, -1))
+
+    def put(self, node: Node, *, owned: bool) -> int:
+        """Add or replace a node; returns its row."""
+        row = self.rows.get(node.name)
+        if row is None:
+            if not self._free:
+                self._grow(2 * self.size)
+            row = self.rows[node.name] = self._free.pop()
+            self.order[row] = preference(self._seed, node.name)
+        before = self.nodes[row]
+        self.nodes[row] = node
+        self.live[row] = True
+        self.unschedulable[row] = node.unschedulable
+        self.owned[row] = owned
+        self.taints.write(row, self.taints.code(node.taints))
+        self._write_labels(row, before.labels if before else {}, node.labels)
+        self._write_resources(self.allocatable, row, node.allocatable)
+        self.changes.mark(row)
+        return row
+
+    def drop(self, name: str) -> int | None:
+        """Take a node out; returns the row that it had."""
+        row = self.rows.pop(name, None)
+        if row is None:
+            return None
+        node = self.nodes[row]
+        self._write_labels(row, node.labels if node else {}, {})
+        self._write_resources(self.allocatable, row, {})
+        self._write_resources(self.used, row, {})
+        self.nodes[row] = None
+        self.live[row] = False
+        self.changes.mark(row)
+        self._free.append(row)
+        return row
+
+    def use(self, row: int, requests: Resources, sign: int) -> None:
+        """Charge (sign 1) or give back (sign -1) what one pod requests, the pod itself included."""
+        for name, amount in (*requests.items(), ("pods", 1)):
+            column = self.used.get(name)
+            if column is None:
+                column = self.used[name] = np.zeros(self.size, np.int64)
+            column[row] += sign * amount
+        self.changes.mark(row)
+
+    def left(self, resource: str, rows: Rows) -> Counts:
+        """What is allocatable and not used on these nodes, int64 (len(rows),)."""
+        return self.amounts(self.allocatable, resource, rows) - self.amounts(self.used, resource, rows)
+
+    def amounts(self, table: Mapping[str, Counts], resource: str, rows: Rows) -> Counts:
+        """A resource column at these rows; zeros for a resource that no node has."""
+        found = table.get(resource)
+        return np.zeros(len(rows), np.int64) if found is None else found[rows]
+
+    def offered(self, resource: str) -> bool:
+        """Whether any node has the resource."""
+        found = self.allocatable.get(resource)
+        return found is not None and bool(found.any())
+
+    def _write_labels(self, row: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        for key in before:
+            if key not in after:
+                self.labels[key].write(row, -1)
+        for key, value in after.items():
+            if before.get(key) == value:
+                continue
+            column = self.labels.get(key)
+            if column is None:
+                column = self.labels[key] = Column(self.size)
+            column.write(row, column.code(value))
+
+    def _write_resources(self, table: dict[str, Counts], row: int, amounts: Resources) -> None:
+        for name in amounts:
+            if name not in table:
+                table[name] = np.zeros(self.size, np.int64)
+        for name, column in table.items():
+            column[row] = amounts.get(name, 0)
+
+    def _grow(self, size: int) -> None:
+        extra = size - self.size
+
+        def longer(column: Counts) -> Counts:
+            return np.concatenate([column, np.zeros(extra, np.int64)])
+
+        self.live = np.concatenate([self.live, np.zeros(extra, np.bool_)])
+        self.unschedulable = np.concatenate([self.unschedulable, np.zeros(extra, np.bool_)])
+        self.owned = np.concatenate([self.owned, np.zeros(extra, np.bool_)])
+        self.order = longer(self.order)
+        self.allocatable = {name: longer(column) for name, column in self.allocatable.items()}
+        self.used = {name: longer(column) for name, column in self.used.items()}
+        for column in self.labels.values():
+            column.grow(size)
+        self.taints.grow(size)
+        self.nodes.extend([None] * extra)
+        self._free = list(range(size - 1, self.size - 1, -1))
+        self.size = size

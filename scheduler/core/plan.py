@@ -1,0 +1,72 @@
+"""What a cycle decided, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from scheduler.core.model import Allocation, Uid
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One scored choice: a node with the devices that would be taken there.
+
+    `scores` are in [0, 1] by scorer name; `total` is their weighted mean.
+    `links` says where the node's links were learned from; `truncated` that the device search stopped at its limit.
+    """
+
+    node: str
+    devices: tuple[tuple[str, str, str], ...]
+    total: float
+    scores: Mapping[str, float]
+    links: str = ""
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Why a pod goes where it goes: the winner, the next best node, and how many nodes were possible."""
+
+    pod: str
+    winner: Option
+    runner_up: Option | None
+    feasible_nodes: int
+    nodes: int
+    weights: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A pod goes to a node: claims to allocate (uid -> allocation) and claims that it joins as they are."""
+
+    pod: Uid
+    node: str
+    allocations: Mapping[Uid, Allocation]
+    joined: tuple[Uid, ...]
+    decision: Decision
+
+
+# What a pod waits for; `core/backlog.py` holds which events can end which.
+MISCONFIGURED: Final = "Misconfigured"  # an object must be mended or created first
+UNSUPPORTED: Final = "Unsupported"  # asks for something that this version does not do
+CLAIM_PENDING: Final = "ClaimPending"  # a claim is not made yet, or is being allocated for another pod
+NO_FIT: Final = "NoFit"  # no node fits now
+RETRY: Final = "Retry"  # a slow answer or a budget is outstanding
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A pod stays pending: a stable token and a sentence that counts nodes and names the nearest miss."""
+
+    pod: Uid
+    token: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All of a cycle, decided on one snapshot revision."""
+
+    revision: int
+    placements: tuple[Placement, ...]
+    unplaced: tuple[Unplaced, ...]

@@ -1,0 +1,19 @@
+"""What must hold for a placement. One rule, one file; the order is the order of reasons."""
+
+from scheduler.core.rules.affinity import Affinity
+from scheduler.core.rules.base import NodeRule
+from scheduler.core.rules.held import HeldClaims
+from scheduler.core.rules.labels import NodeLabels
+from scheduler.core.rules.ownership import OwnedNodes
+from scheduler.core.rules.resources import NodeResources
+from scheduler.core.rules.taints import NodeTaints
+
+NODE_RULES: tuple[NodeRule, ...] = (
+    OwnedNodes(),
+    NodeLabels(),
+    Affinity(),
+    NodeTaints(),
+    HeldClaims(),
+    NodeResources(),
+)
+"""Rules on nodes. Those on devices are in `eligibility`, those on sets of devices in `solvers/search`."""

@@ -1,0 +1,300 @@
+"""Which devices of one node serve a pod best: exact about whether any do, bounded in how many sets it compares.
+
+Once every matchAttribute constraint has its value, requests ask for disjoint subsets of fixed device sets, which is a
+bipartite matching: feasibility costs one matching per combination of values, never a search over devices.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations, product
+from math import comb
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from scoring.arrays import Floats, Mask
+from scoring.scorecard import score_sets
+from scoring.scorers import SET_SCORERS
+from scoring.scorers.base import Sets
+from scoring.topology.base import Layout
+
+MAX_RESULTS = 32  # devices of one claim (resource.k8s.io/v1, AllocationResultsMaxSize)
+MAX_SETS = 13_000  # C(16, 8) = 12,870: every set of a node with 16 devices
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProblem:
+    """One node in one state, by device position in its bay.
+
+    free : positions nobody holds. wants : per request (count, positions that serve it); count 0 asks for all of them.
+    matches : (indices of wants, value number of each position, -1 absent): those wants share one value.
+    limits : per want the claim it belongs to; one claim gets at most MAX_RESULTS devices.
+    weights : of the set scorers, in their order. first_fit : take the first set that works instead of the best.
+    """
+
+    layout: Layout
+    free: tuple[int, ...]
+    wants: tuple[tuple[int, tuple[int, ...]], ...]
+    matches: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    limits: tuple[int, ...]
+    weights: tuple[float, ...]
+    first_fit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAnswer:
+    """`chosen` positions per want, None when nothing fits. `scores` by set scorer.
+
+    exhausted : the step budget ended before it was clear whether anything fits.
+    truncated : something fits, and not every possible set was compared.
+    """
+
+    chosen: tuple[tuple[int, ...], ...] | None
+    scores: Mapping[str, float]
+    exhausted: bool = False
+    truncated: bool = False
+
+
+NO_FIT = NodeAnswer(None, {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Wants that the same positions serve: `count` devices in all."""
+
+    positions: tuple[int, ...]
+    count: int
+    wants: tuple[int, ...]
+
+
+def solve_node(problem: NodeProblem, budget: int) -> NodeAnswer:
+    """The best set of devices; `budget` bounds the combinations of constraint values that are tried."""
+    fixed = _take_all(problem)
+    if fixed is None:
+        return NO_FIT
+    taken = {position for positions in fixed.values() for position in positions}
+    options: list[tuple[Mask, list[_Group]]] = []
+    compared, truncated, steps = 0, False, 0
+    for groups in _groupings(problem, fixed, taken):
+        steps += 1
+        if steps > budget:
+            if not options:
+                return NodeAnswer(None, {}, exhausted=True)
+            truncated = True
+            break
+        if groups is None:
+            continue
+        rows, cut = _sets(problem, groups, taken, MAX_SETS - compared)
+        if len(rows):
+            options.append((rows, groups))
+            compared += len(rows)
+            truncated |= cut
+            if problem.first_fit or compared >= MAX_SETS:
+                truncated |= not problem.first_fit
+                break
+    if not options:
+        return NO_FIT
+    return _best(problem, fixed, options, truncated)
+
+
+def _take_all(problem: NodeProblem) -> dict[int, tuple[int, ...]] | None:
+    """What mode All takes: every device that serves the request, none of them in use."""
+    free = set(problem.free)
+    fixed: dict[int, tuple[int, ...]] = {}
+    taken: set[int] = set()
+    for index, (count, positions) in enumerate(problem.wants):
+        if count:
+            continue
+        if not positions or not free.issuperset(positions) or taken.intersection(positions):
+            return None
+        fixed[index] = positions
+        taken.update(positions)
+    for claim in set(problem.limits):
+        asked = [index for index, owner in enumerate(problem.limits) if owner == claim]
+        if sum(len(fixed.get(index, ())) + problem.wants[index][0] for index in asked) > MAX_RESULTS:
+            return None
+    return fixed
+
+
+def _groupings(
+    problem: NodeProblem, fixed: Mapping[int, tuple[int, ...]], taken: set[int]
+) -> Iterator[list[_Group] | None]:
+    """For each combination of constraint values the groups to serve, None where a count rules it out."""
+    free = set(problem.free) - taken
+    values: list[list[int]] = []
+    for wants, labels in problem.matches:
+        held = {labels[position] for want in wants if want in fixed for position in fixed[want]}
+        if len(held) > 1 or -1 in held:
+            return
+        values.append(sorted(held) if held else _values(problem, wants, labels, free))
+    for chosen in product(*values):
+        by_positions: dict[tuple[int, ...], list[int]] = {}
+        for index, (count, positions) in enumerate(problem.wants):
+            if not count:
+                continue
+            left = tuple(
+                position
+                for position in positions
+                if position in free
+                and all(
+                    labels[position] == value
+                    for (wants, labels), value in zip(problem.matches, chosen, strict=True)
+                    if index in wants
+                )
+            )
+            by_positions.setdefault(left, []).append(index)
+        groups = [
+            _Group(positions, sum(problem.wants[want][0] for want in wants), tuple(wants))
+            for positions, wants in by_positions.items()
+        ]
+        yield groups if all(len(group.positions) >= group.count for group in groups) else None
+
+
+def _values(problem: NodeProblem, wants: tuple[int, ...], labels: tuple[int, ...], free: set[int]) -> list[int]:
+    """Values that every one of these wants could take, in ascending order."""
+    shared: set[int] | None = None
+    for want in wants:
+        count, positions = problem.wants[want]
+        tally: dict[int, int] = {}
+        for position in positions:
+            if position in free and labels[position] >= 0:
+                tally[labels[position]] = tally.get(labels[position], 0) + 1
+        enough = {value for value, have in tally.items() if have >= count}
+        shared = enough if shared is None else shared & enough
+    return sorted(shared or ())
+
+
+def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: int) -> tuple[Mask, bool]:
+    """Sets to compare, bool (C, n), and whether some were left out. No rows: the groups cannot be served together."""
+    size = problem.layout.size
+    base = np.zeros(size, np.bool_)
+    base[list(taken)] = True
+    if not groups:
+        return base[None, :], False
+    first = _matching(groups, size)
+    if first is None:
+        return np.zeros((0, size), np.bool_), False
+    if problem.first_fit and len(groups) == 1:
+        first = [list(groups[0].positions[: groups[0].count])]
+    total = 1
+    for group in groups:
+        total *= comb(len(group.positions), group.count)
+    if problem.first_fit or total > max(limit, 1):
+        rows = [first] if problem.first_fit else _sample(problem.layout, groups, first, limit)
+        return _member_rows(rows, base), not problem.first_fit
+    if len(groups) == 1:
+        picked = np.asarray(groups[0].positions)[_combinations(len(groups[0].positions), groups[0].count)]
+        members = np.tile(base, (len(picked), 1))
+        np.put_along_axis(members, picked, values=True, axis=1)
+        return members, False
+    picks = product(*(combinations(group.positions, group.count) for group in groups))
+    disjoint = [pick for pick in picks if len({p for part in pick for p in part}) == sum(map(len, pick))]
+    distinct = {frozenset(p for part in pick for p in part): pick for pick in reversed(disjoint)}
+    return _member_rows(list(distinct.values())[::-1], base), False
+
+
+def _member_rows(picks: Sequence[Sequence[Sequence[int]]], base: Mask) -> Mask:
+    members: Mask = np.tile(base, (len(picks), 1))
+    for row, pick in zip(members, picks, strict=True):
+        for part in pick:
+            row[list(part)] = True
+    return members
+
+
+@lru_cache(maxsize=512)
+def _combinations(size: int, count: int) -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
+    flat = np.fromiter(
+        (index for chosen in combinations(range(size), count) for index in chosen), np.int64, comb(size, count) * count
+    )
+    return flat.reshape(-1, count)
+
+
+def _matching(groups: Sequence[_Group], size: int) -> list[list[int]] | None:
+    """One way to serve all groups with disjoint devices, or None."""
+    if len(groups) == 1:
+        return [list(groups[0].positions[: groups[0].count])]
+    slots = [index for index, group in enumerate(groups) for _ in range(group.count)]
+    rows = [slot for slot, index in enumerate(slots) for _ in groups[index].positions]
+    columns = [position for index in slots for position in groups[index].positions]
+    graph = csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(len(slots), size))
+    found = maximum_bipartite_matching(graph, perm_type="column")
+    if (found < 0).any():
+        return None
+    chosen: list[list[int]] = [[] for _ in groups]
+    for slot, position in enumerate(found.tolist()):
+        chosen[slots[slot]].append(position)
+    return chosen
+
+
+def _sample(
+    layout: Layout, groups: Sequence[_Group], first: list[list[int]], limit: int
+) -> list[Sequence[Sequence[int]]]:
+    """Promising sets where there are too many: around each device the ones nearest to it, group after group."""
+    near = _nearness(layout)
+    picks: list[Sequence[Sequence[int]]] = [first]
+    seeds = sorted({position for group in groups for position in group.positions})
+    for seed in seeds[: max(limit, 1)]:
+        used: set[int] = set()
+        pick: list[list[int]] = []
+        for group in groups:
+            ranked = sorted(
+                (position for position in group.positions if position not in used),
+                key=lambda position: (position != seed, -near[seed, position], position),
+            )
+            part = ranked[: group.count]
+            used.update(part)
+            pick.append(part)
+        if all(len(part) == group.count for part, group in zip(pick, groups, strict=True)):
+            picks.append(pick)
+    return picks
+
+
+def _nearness(layout: Layout) -> Floats:
+    bandwidth = np.nan_to_num(layout.bandwidth, nan=0.0)
+    same_numa = (layout.numa[:, None] == layout.numa[None, :]) & (layout.numa[:, None] >= 0)
+    same_root = (layout.pcie[:, None] == layout.pcie[None, :]) & (layout.pcie[:, None] >= 0)
+    found: Floats = (bandwidth + 4.0 * same_numa + 2.0 * same_root).astype(np.float32)
+    return found
+
+
+def _best(
+    problem: NodeProblem,
+    fixed: Mapping[int, tuple[int, ...]],
+    options: list[tuple[Mask, list[_Group]]],
+    truncated: bool,
+) -> NodeAnswer:
+    members = np.concatenate([rows for rows, _ in options])
+    free = np.zeros(problem.layout.size, np.bool_)
+    free[list(problem.free)] = True
+    card = score_sets(SET_SCORERS, np.array(problem.weights), Sets(problem.layout, free, members))
+    best = 0 if problem.first_fit else card.best
+    ends = np.cumsum([len(rows) for rows, _ in options])
+    groups = options[int(np.searchsorted(ends, best, side="right"))][1]
+    positions = np.flatnonzero(members[best]).tolist()
+    taken = {position for part in fixed.values() for position in part}
+    chosen = dict(fixed)
+    parts = _split(groups, [position for position in positions if position not in taken], problem.layout.size)
+    for group, part in zip(groups, parts, strict=True):
+        at = 0
+        for want in group.wants:
+            count = problem.wants[want][0]
+            chosen[want] = tuple(part[at : at + count])
+            at += count
+    return NodeAnswer(
+        tuple(chosen[index] for index in range(len(problem.wants))),
+        card.breakdown(best),
+        truncated=truncated,
+    )
+
+
+def _split(groups: Sequence[_Group], positions: Sequence[int], size: int) -> list[list[int]]:
+    """Deal a set of devices out to the groups that they were chosen for."""
+    have = set(positions)
+    narrowed = [
+        _Group(tuple(position for position in group.positions if position in have), group.count, group.wants)
+        for group in groups
+    ]
+    dealt = _matching(narrowed, size)
+    return [sorted(part) for part in dealt or []]

@@ -1,0 +1,491 @@
+"""The mirror of the cluster, with what we have assumed on top of it.
+
+Applying an event costs the rows that the event touches. Applying it twice changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from scheduler.core import links
+from scheduler.core.bays import MAX_WIDTH, Bays
+from scheduler.core.columns import ABSENT, Column, DeviceTable
+from scheduler.core.config import Ownership
+from scheduler.core.match import untolerated
+from scheduler.core.model import (
+    NO_EXECUTE,
+    Allocation,
+    Claim,
+    Device,
+    DeviceClass,
+    Node,
+    Pod,
+    Resources,
+    Result,
+    Slice,
+    Taint,
+    TaintRule,
+    Toleration,
+    Uid,
+)
+from scheduler.core.names import OWNED
+from scheduler.core.nodes import Changes, NodeTable
+from scheduler.core.pools import Pool, PoolKey, Published
+from scheduler.core.snapshot import Snapshot, Versioned
+from scoring.arrays import Mask
+
+Identity = tuple[str, str, str]
+
+
+def ours(taint: Taint) -> bool:
+    """Whether a device taint is the one that keeps other schedulers off our devices."""
+    return taint.key == OWNED
+
+
+def _covers(rule: TaintRule, driver: str, pool: str, device: str) -> bool:
+    """Whether a rule taints a device."""
+    return (
+        rule.selects and rule.driver in {None, driver} and rule.pool in {None, pool} and rule.device in {None, device}
+    )
+
+
+class State:
+    """All that is known.
+
+    Claims and pods are kept as last seen; `assume` and `forget` add and remove what we have decided and not seen yet.
+    `settle` must be called after events and before decisions: it rebuilds the bays that the events touched.
+    """
+
+    def __init__(self, ownership: Ownership, seed: int = 0) -> None:
+        self.ownership = ownership
+        self.revision = 0
+        self.nodes = NodeTable(seed)
+        self.devices = DeviceTable()
+        self.bays = Bays(self.nodes.size)
+        self.taken: Mask = np.zeros(self.devices.size, np.bool_)
+        self.device_changes = Changes()
+        self.device_taints: Column[tuple[Taint, ...]] = Column(self.devices.size)
+        self.device_problems: Column[tuple[str, ...]] = Column(self.devices.size)
+        self.row_device: dict[int, tuple[Slice, Device]] = {}
+        self.node_by_name: Versioned[str, Node] = Versioned()
+        self.slices: Versioned[str, Slice] = Versioned()
+        self.classes: Versioned[str, DeviceClass] = Versioned()
+        self.taint_rules: Versioned[str, TaintRule] = Versioned()
+        self.claims: Versioned[Uid, Claim] = Versioned()
+        self.pods: Versioned[Uid, Pod] = Versioned()
+        self.holding: Versioned[Uid, Allocation] = Versioned()
+        self.places: Versioned[Uid, str] = Versioned()
+        self.claim_by_key: dict[str, Uid] = {}
+        self.pod_by_key: dict[str, Uid] = {}
+        self.repellers: dict[Uid, Pod] = {}
+        self.problems: dict[tuple[str, str], str] = {}
+        self.holders: dict[Identity, set[Uid]] = {}
+        self.link_warnings: dict[str, tuple[str, ...]] = {}
+        self.adrift: set[int] = set()  # rows of devices whose slice does not say, in words we know, where they are
+        self._assumed: dict[Uid, Allocation] = {}
+        self._charges: dict[Uid, tuple[str, Resources]] = {}
+        self._pods_on: dict[str, set[Uid]] = defaultdict(set)
+        self._published: dict[str, Published] = {}
+        self._pools: dict[PoolKey, Pool] = {}
+        self._local_pools: dict[str, set[PoolKey]] = defaultdict(set)
+        self._spread_pools: set[PoolKey] = set()
+        self._row_by_identity: dict[Identity, list[int]] = {}
+        self._dirty: set[str] = set()
+        self._rules_for: dict[str | None, list[TaintRule]] = {}  # by the device name that they give, if any
+
+    # ------------------------------------------------------------ events
+
+    def put_node(self, node: Node) -> bool:
+        """Add or change a node; true if anything that matters changed."""
+        if self.node_by_name.current.get(node.name) == node:
+            return False
+        new = node.name not in self.nodes.rows
+        before = self.node_by_name.current.get(node.name)
+        self.node_by_name.put(node.name, node)
+        row = self.nodes.put(node, owned=self.ownership.owns(node))
+        if new:
+            for pod in self._pods_on.get(node.name, ()):
+                self.nodes.use(row, self._charges[pod][1], 1)
+        if before is None or before.labels != node.labels or before.annotations != node.annotations:
+            self._dirty.add(node.name)
+        self.revision += 1
+        return True
+
+    def drop_node(self, name: str) -> None:
+        """Take a node out."""
+        if self.node_by_name.pop(name) is None:
+            return
+        row = self.nodes.drop(name)
+        if row is not None and row < len(self.bays.rows):
+            self.bays.clear(row)
+        self.link_warnings.pop(name, None)
+        self._dirty.discard(name)
+        self.revision += 1
+
+    def put_slice(self, item: Slice) -> bool:
+        """Add or change a slice; true if anything changed."""
+        before = self._published.get(item.name)
+        if before is not None and before.slice == item:
+            return False
+        self._exchange(before, item)
+        return True
+
+    def drop_slice(self, name: str) -> None:
+        """Take a slice out."""
+        before = self._published.get(name)
+        if before is not None:
+            self._exchange(before, None)
+
+    def put_class(self, item: DeviceClass) -> bool:
+        """Add or change a device class; true if anything changed."""
+        if self.classes.current.get(item.name) == item:
+            return False
+        self.classes.put(item.name, item)
+        self.revision += 1
+        return True
+
+    def drop_class(self, name: str) -> None:
+        """Take a device class out."""
+        if self.classes.pop(name) is not None:
+            self.revision += 1
+
+    def put_taint_rule(self, rule: TaintRule) -> bool:
+        """Add or change a device taint rule; true if anything changed."""
+        before = self.taint_rules.current.get(rule.name)
+        if before == rule:
+            return False
+        self.taint_rules.put(rule.name, rule)
+        self._retaint(rule if before is None else before, rule)
+        return True
+
+    def drop_taint_rule(self, name: str) -> None:
+        """Take a device taint rule out."""
+        before = self.taint_rules.pop(name)
+        if before is not None:
+            self._retaint(before)
+
+    def put_claim(self, claim: Claim) -> None:
+        """Add or change a claim, as the API shows it."""
+        known = self.claim_by_key.get(claim.key)
+        if known is not None and known != claim.uid:
+            self.drop_claim(known)
+        self.claims.put(claim.uid, claim)
+        self.claim_by_key[claim.key] = claim.uid
+        self._hold(claim.uid)
+        self.revision += 1
+
+    def drop_claim(self, uid: Uid) -> None:
+        """Take a claim out; its devices become free."""
+        claim = self.claims.pop(uid)
+        if claim is None:
+            return
+        if self.claim_by_key.get(claim.key) == uid:
+            del self.claim_by_key[claim.key]
+        self._assumed.pop(uid, None)
+        self._hold(uid)
+        self.revision += 1
+
+    def put_pod(self, pod: Pod) -> None:
+        """Add or change a pod. An assumed place stands until the API shows one."""
+        known = self.pod_by_key.get(pod.key)
+        if known is not None and known != pod.uid:
+            self.drop_pod(known)
+        before = self.pods.current.get(pod.uid)
+        self.pods.put(pod.uid, pod)
+        self.pod_by_key[pod.key] = pod.uid
+        if pod.done:
+            self._place(pod.uid, "", {})
+        elif pod.node_name:
+            self._place(pod.uid, pod.node_name, pod.requests)
+        elif before is not None and before.node_name:
+            self._place(pod.uid, "", {})
+        if pod.repels and pod.uid in self._charges:
+            self.repellers[pod.uid] = pod
+        else:
+            self.repellers.pop(pod.uid, None)
+        self.revision += 1
+
+    def drop_pod(self, uid: Uid) -> None:
+        """Take a pod out."""
+        pod = self.pods.pop(uid)
+        if pod is None:
+            return
+        if self.pod_by_key.get(pod.key) == uid:
+            del self.pod_by_key[pod.key]
+        self.repellers.pop(uid, None)
+        self._place(uid, "", {})
+        self.revision += 1
+
+    # ------------------------------------------------------------ assumptions
+
+    def assume_place(self, uid: Uid, node: str) -> None:
+        """Charge a pod to a node that it is not bound to yet."""
+        pod = self.pods.current[uid]
+        self._place(uid, node, pod.requests)
+        if pod.repels:
+            self.repellers[uid] = pod
+
+    def assume_allocation(self, uid: Uid, allocation: Allocation) -> None:
+        """Hold devices for a claim whose allocation the API does not show yet."""
+        self._assumed[uid] = allocation
+        self._hold(uid)
+
+    def forget_place(self, uid: Uid) -> None:
+        """Give back an assumed place; a real one stands."""
+        pod = self.pods.current.get(uid)
+        if pod is None or not pod.node_name:
+            self._place(uid, "", {})
+            self.repellers.pop(uid, None)
+
+    def forget_allocation(self, uid: Uid) -> None:
+        """Stop assuming; what the API shows stands."""
+        if self._assumed.pop(uid, None) is not None:
+            self._hold(uid)
+
+    def assumed(self, uid: Uid) -> Allocation | None:
+        """What we hold for a claim beyond what the API shows."""
+        return self._assumed.get(uid)
+
+    # ------------------------------------------------------------ reading
+
+    def settle(self) -> None:
+        """Rebuild the bays of nodes whose pools or links changed."""
+        self.bays.reserve(self.nodes.size)
+        dirty, self._dirty = self._dirty, set()
+        for name in sorted(dirty):
+            row = self.nodes.rows.get(name)
+            if row is not None:
+                self._rebuild_bay(name, row)
+
+    def snapshot(self) -> Snapshot:
+        """Everything at this revision."""
+        return Snapshot(
+            revision=self.revision,
+            nodes=self.node_by_name.snapshot(),
+            slices=self.slices.snapshot(),
+            classes=self.classes.snapshot(),
+            taint_rules=self.taint_rules.snapshot(),
+            claims=self.claims.snapshot(),
+            pods=self.pods.snapshot(),
+            holding=self.holding.snapshot(),
+            places=self.places.snapshot(),
+            devices=self.devices.snapshot(),
+            taken=self.taken.copy(),
+        )
+
+    def rivals(self, uid: Uid, allocation: Allocation) -> set[Uid]:
+        """Other claims that hold a device of this allocation."""
+        found: set[Uid] = set()
+        for result in allocation.results:
+            found |= self.holders.get(result.identity, set())
+        found.discard(uid)
+        return found
+
+    def evicting_taint(self, result: Result) -> Taint | None:
+        """The NoExecute taint of an allocated device that would evict whoever joins its claim."""
+        listed = [self.row_device[row] for row in self._row_by_identity.get(result.identity, ())]
+        if not listed:
+            return None
+        item, device = max(listed, key=lambda each: each[0].generation)
+        taints = self.device_taints_of(item.driver, item.pool, device)
+        return untolerated((each for each in taints if each.effect == NO_EXECUTE), result.tolerations, ours)
+
+    def device_taints_of(self, driver: str, pool: str, device: Device) -> tuple[Taint, ...]:
+        """A device's own taints and those that rules add."""
+        rules = [*self._rules_for.get(None, ()), *self._rules_for.get(device.name, ())]
+        added = [rule for rule in rules if _covers(rule, driver, pool, device.name)]
+        return device.taints + tuple(rule.taint for rule in sorted(added, key=lambda rule: rule.name))
+
+    @staticmethod
+    def taint_in_the_way(taints: Iterable[Taint], tolerations: tuple[Toleration, ...]) -> Taint | None:
+        """The device taint that keeps a request off; our own key never does."""
+        return untolerated(taints, tolerations, ours)
+
+    # ------------------------------------------------------------ inside
+
+    def _place(self, uid: Uid, node: str, requests: Resources) -> None:
+        before = self._charges.get(uid)
+        if before == (node, requests) or (before is None and not node):
+            return
+        if before is not None:
+            del self._charges[uid]
+            self._pods_on[before[0]].discard(uid)
+            self.places.pop(uid)
+            row = self.nodes.rows.get(before[0])
+            if row is not None:
+                self.nodes.use(row, before[1], -1)
+        if node:
+            self._charges[uid] = (node, requests)
+            self._pods_on[node].add(uid)
+            self.places.put(uid, node)
+            row = self.nodes.rows.get(node)
+            if row is not None:
+                self.nodes.use(row, requests, 1)
+
+    def _hold(self, uid: Uid) -> None:
+        claim = self.claims.current.get(uid)
+        now = (claim.allocation if claim else None) or self._assumed.get(uid)
+        before = self.holding.current.get(uid)
+        if before == now:
+            return
+        if before is not None:
+            self.holding.pop(uid)
+            for result in before.results:
+                if not result.admin_access:
+                    self._let_go(result.identity, uid)
+        if now is not None:
+            self.holding.put(uid, now)
+            for result in now.results:
+                if not result.admin_access:
+                    self.holders.setdefault(result.identity, set()).add(uid)
+                    self._mark(result.identity, taken=True)
+
+    def _let_go(self, identity: Identity, uid: Uid) -> None:
+        holders = self.holders.get(identity)
+        if holders is None:
+            return
+        holders.discard(uid)
+        if not holders:
+            del self.holders[identity]
+            self._mark(identity, taken=False)
+
+    def _mark(self, identity: Identity, *, taken: bool) -> None:
+        for row in self._row_by_identity.get(identity, ()):
+            self.taken[row] = taken
+            for node in self.bays.mark(row, free=not taken):
+                self.nodes.changes.mark(node)
+
+    def _exchange(self, before: Published | None, after: Slice | None) -> None:
+        """Put one slice in the place of another, and note which nodes may see something else now."""
+        slices = [item for item in (before.slice if before else None, after) if item is not None]
+        verdicts = {(item.driver, item.pool): self._verdict((item.driver, item.pool)) for item in slices}
+        if before is not None:
+            self._withdraw(before)
+        if after is not None:
+            self._publish(after)
+        for item in slices:
+            key = (item.driver, item.pool)
+            pool = self._pools.get(key, Pool(key))
+            changed = self._verdict(key) != verdicts[key]
+            if item.node_name is None or (changed and pool.spread):
+                self._dirty.update(self.nodes.rows)
+                break
+            self._dirty.add(item.node_name)
+            if changed:
+                self._dirty.update(pool.local)
+        self.revision += 1
+
+    def _verdict(self, key: PoolKey) -> object:
+        pool = self._pools.get(key)
+        return pool.verdict() if pool else None
+
+    def _publish(self, item: Slice) -> None:
+        self.slices.put(item.name, item)
+        span = self.devices.add(item.driver, item.devices)
+        if self.devices.size > len(self.taken):
+            self.taken = np.concatenate([self.taken, np.zeros(self.devices.size - len(self.taken), np.bool_)])
+            self.device_taints.grow(self.devices.size)
+            self.device_problems.grow(self.devices.size)
+        for offset, device in enumerate(item.devices):
+            row = span.start + offset
+            identity = (item.driver, item.pool, device.name)
+            self._row_by_identity.setdefault(identity, []).append(row)
+            self.row_device[row] = (item, device)
+            self.taken[row] = identity in self.holders
+            self._describe(row, item, device)
+            if item.node_name is None and item.node_selector is None and not item.all_nodes:
+                self.adrift.add(row)
+        published = Published(item, span)
+        self._published[item.name] = published
+        key = (item.driver, item.pool)
+        self._pools.setdefault(key, Pool(key)).add(published)
+        if item.node_name is not None:
+            self._local_pools[item.node_name].add(key)
+        else:
+            self._spread_pools.add(key)
+
+    def _withdraw(self, published: Published) -> None:
+        item, span = published.slice, published.span
+        self.slices.pop(item.name)
+        for offset, device in enumerate(item.devices):
+            row = span.start + offset
+            identity = (item.driver, item.pool, device.name)
+            rows = [other for other in self._row_by_identity[identity] if other != row]
+            if rows:
+                self._row_by_identity[identity] = rows
+            else:
+                del self._row_by_identity[identity]
+            del self.row_device[row]
+            self.adrift.discard(row)
+            self.taken[row] = False
+            self.device_changes.mark(row)
+        if item.devices:
+            self.device_taints.write(span.rows, ABSENT)
+            self.device_problems.write(span.rows, ABSENT)
+        self.devices.remove(span)
+        del self._published[item.name]
+        key = (item.driver, item.pool)
+        pool = self._pools[key]
+        pool.remove(published)
+        if item.node_name is not None and item.node_name not in pool.local:
+            self._local_pools[item.node_name].discard(key)
+            if not self._local_pools[item.node_name]:
+                del self._local_pools[item.node_name]
+        if not pool.spread:
+            self._spread_pools.discard(key)
+        if not pool:
+            del self._pools[key]
+
+    def _describe(self, row: int, item: Slice, device: Device) -> None:
+        taints = self.device_taints_of(item.driver, item.pool, device)
+        self.device_taints.write(row, self.device_taints.code(taints))
+        problems = item.unsupported + device.unsupported
+        if item.node_selector is not None and len(item.node_selector.terms) != 1:
+            problems += (f"nodeSelector with {len(item.node_selector.terms)} terms",)
+        self.device_problems.write(row, self.device_problems.code(problems) if problems else ABSENT)
+        self.device_changes.mark(row)
+
+    def _retaint(self, *changed: TaintRule) -> None:
+        """These rules came, went or changed: look at the devices that they cover."""
+        self._rules_for = defaultdict(list)
+        for rule in self.taint_rules.current.values():
+            self._rules_for[rule.device].append(rule)
+        for row in sorted({row for rule in changed for row in self._covered(rule)}):
+            item, device = self.row_device[row]
+            taints = self.device_taints.code(self.device_taints_of(item.driver, item.pool, device))
+            if self.device_taints.codes[row] != taints:
+                self.device_taints.write(row, taints)
+                self.device_changes.mark(row)
+                for node in self.bays.nodes_of(row):
+                    self.nodes.changes.mark(node)
+        self.revision += 1
+
+    def _covered(self, rule: TaintRule) -> list[int]:
+        if rule.driver is not None and rule.pool is not None and rule.device is not None:
+            return self._row_by_identity.get((rule.driver, rule.pool, rule.device), []) if rule.selects else []
+        return [
+            row for row, (item, device) in self.row_device.items() if _covers(rule, item.driver, item.pool, device.name)
+        ]
+
+    def _rebuild_bay(self, name: str, row: int) -> None:
+        node = self.node_by_name.current[name]
+        devices: list[int] = []
+        problems: list[str] = []
+        for key in sorted(self._local_pools.get(name, set()) | self._spread_pools):
+            seen = self._pools[key].view(node)
+            if seen.problem:
+                problems.append(seen.problem)
+            for published in seen.usable:
+                devices.extend(range(published.span.start, published.span.stop))
+        if len(devices) > MAX_WIDTH:
+            problems.append(f"node {name} sees {len(devices)} devices, more than the {MAX_WIDTH} that are considered")
+            devices = []
+        described = [self.row_device[device] for device in devices]
+        learned = links.learn(node, [(item.driver, device) for item, device in described])
+        if learned.warnings:
+            self.link_warnings[name] = learned.warnings
+        else:
+            self.link_warnings.pop(name, None)
+        self.bays.put(row, devices, learned.layout, problems, self.taken)
+        self.nodes.changes.mark(row)

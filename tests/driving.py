@@ -1,0 +1,112 @@
+"""An engine with hands: feeds events, answers instructions as an API server would, and remembers what was asked."""
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from scheduler.core.config import EngineConfig, Ownership
+from scheduler.core.engine import Engine
+from scheduler.core.messages import (
+    BindPod,
+    ClaimWritten,
+    Drained,
+    EvaluateScalar,
+    Event,
+    Instruction,
+    Listed,
+    PodBound,
+    ReleaseClaim,
+    ReportUnschedulable,
+    ReserveClaim,
+    Seen,
+    Solve,
+    WriteAllocation,
+)
+from scheduler.core.model import Claim, Pod
+from scheduler.core.slow import answer
+from tests import build
+
+Asked = TypeVar("Asked", bound=Instruction)
+
+
+class Hands:
+    """`objects` are seen before the first decision, with the class `gpu` unless a class is given."""
+
+    def __init__(self, *objects: Any, **config: Any) -> None:
+        settings = {"ownership": Ownership(all_nodes=True), "verify_plans": True, **config}
+        self.engine = Engine(EngineConfig(**settings))
+        self.now = 0.0
+        self.asked: list[Instruction] = []
+        self.see(build.device_class(), *objects)
+        self.tell(Listed())
+
+    def tell(self, event: Event) -> list[Instruction]:
+        out = self.engine.handle(event, self.now)
+        self.asked += out
+        return out
+
+    def see(self, *objects: Any) -> list[Instruction]:
+        return [each for item in objects for each in self.tell(Seen(item))]
+
+    def decide(self, now: float | None = None) -> list[Instruction]:
+        self.now = self.now if now is None else now
+        return self.tell(Drained())
+
+    def written(self, write: WriteAllocation | ReserveClaim) -> Claim:
+        """The claim as the API has it after a write."""
+        claim = self.engine.state.claims.current[write.claim.uid]
+        allocation = write.allocation if isinstance(write, WriteAllocation) else claim.allocation
+        who = build.Consumer("pods", write.pod.name, write.pod.uid)
+        version = str(int(claim.resource_version) + 1)
+        return replace(
+            claim, allocation=allocation, reserved_for=(*claim.reserved_for, who), finalized=True,
+            resource_version=version,
+        )  # fmt: skip
+
+    def obey(self, instruction: Instruction) -> list[Instruction]:
+        """Carry one instruction out; returns what the engine asks for next."""
+        if isinstance(instruction, WriteAllocation | ReserveClaim):
+            claim = self.written(instruction)
+            return self.tell(ClaimWritten(instruction.pod.uid, claim)) + self.see(claim)
+        if isinstance(instruction, BindPod):
+            pod = self.pod(instruction.pod.uid)
+            return self.tell(PodBound(pod.uid, instruction.node)) + self.see(replace(pod, node_name=instruction.node))
+        if isinstance(instruction, ReleaseClaim):
+            claim = self.engine.state.claims.current[instruction.claim.uid]
+            left = tuple(who for who in claim.reserved_for if who.uid != instruction.pod.uid)
+            allocation = None if instruction.deallocate and not left else claim.allocation
+            version = str(int(claim.resource_version) + 10)  # later than any write of ours that was not seen
+            return self.see(replace(claim, reserved_for=left, allocation=allocation, resource_version=version))
+        if isinstance(instruction, Solve | EvaluateScalar):
+            return self.tell(answer(instruction))
+        return []
+
+    def pod(self, uid: str) -> Pod:
+        return self.engine.state.pods.current[build.Uid(uid)]
+
+    def settle(self, rounds: int = 200) -> "Hands":
+        """Decide and obey until nothing more is asked."""
+        for _ in range(rounds):
+            todo = self.decide()
+            if not todo:
+                return self
+            while todo:
+                todo = [each for instruction in todo for each in self.obey(instruction)]
+        raise AssertionError("the engine does not come to rest")
+
+    def of(self, kind: type[Asked]) -> list[Asked]:
+        """All instructions of a kind so far."""
+        return [each for each in self.asked if isinstance(each, kind)]
+
+    def node_of(self, pod: str) -> str:
+        """Where a pod is bound; empty: nowhere."""
+        return self.pod(build.pod_uid(pod)).node_name
+
+    def devices_of(self, claim: str) -> list[str]:
+        """Device names that a claim holds, in order."""
+        held = self.engine.state.claims.current[build.claim_uid(claim)].allocation
+        return [each.device for each in held.results] if held else []
+
+    def reason(self, pod: str) -> str:
+        """The last reported reason of a pod."""
+        reports = [each for each in self.of(ReportUnschedulable) if each.pod.name == pod]
+        return reports[-1].message if reports else ""

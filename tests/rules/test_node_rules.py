@@ -1,0 +1,109 @@
+"""Vectorised node rules say what the scalar definitions say."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.core.demand import Demand
+from scheduler.core.match import selects_node, untolerated
+from scheduler.core.model import NodeSelector, NodeSelectorTerm, Requirement, Taint, Toleration
+from scheduler.core.nodes import NodeTable
+from scheduler.core.rules import NODE_RULES
+from scheduler.core.rules.taints import UNSCHEDULABLE
+from tests import build
+
+KEYS = ["zone", "disk", "rank"]
+VALUES = ["a", "b", "1", "07", "-3", ""]
+OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt", "Near"]
+EFFECTS = ["NoSchedule", "NoExecute", "PreferNoSchedule"]
+
+labels = st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES))
+taints = st.lists(
+    st.builds(Taint, st.sampled_from(["k", "l"]), st.sampled_from(["", "v"]), st.sampled_from(EFFECTS)), max_size=2
+)
+nodes = st.builds(
+    lambda name, own, spoiled, closed, cpu: build.node(name, labels=own, taints=spoiled, unschedulable=closed, cpu=cpu),
+    st.sampled_from(["n1", "n2", "n3", "n4"]),
+    labels,
+    taints,
+    st.booleans(),
+    st.integers(0, 4),
+)
+requirements = st.builds(
+    Requirement,
+    st.sampled_from(KEYS),
+    st.sampled_from(OPERATORS),
+    st.lists(st.sampled_from(VALUES), max_size=2).map(tuple),
+)
+fields = st.builds(
+    Requirement,
+    st.sampled_from(["metadata.name", "metadata.namespace"]),
+    st.sampled_from(["In", "NotIn"]),
+    st.lists(st.sampled_from(["n1", "n2", "n9"]), max_size=2).map(tuple),
+)
+terms = st.builds(
+    NodeSelectorTerm, st.lists(requirements, max_size=2).map(tuple), st.lists(fields, max_size=1).map(tuple)
+)
+selectors = st.builds(NodeSelector, st.lists(terms, max_size=2).map(tuple))
+tolerations = st.builds(
+    Toleration,
+    st.sampled_from(["", "k", "l", "node.kubernetes.io/unschedulable"]),
+    st.sampled_from(["", "Exists", "Equal"]),
+    st.sampled_from(["", "v"]),
+    st.sampled_from(["", *EFFECTS]),
+)
+demands = st.builds(
+    Demand,
+    node_selector=labels.map(lambda chosen: tuple(sorted(chosen.items()))),
+    affinity=st.none() | selectors,
+    tolerations=st.lists(tolerations, max_size=2).map(tuple),
+    resources=st.integers(1, 4).map(lambda cpu: (("cpu", cpu),)),
+    wants=st.just(()),
+    matches=st.just(()),
+    held=st.lists(selectors, max_size=1).map(tuple),
+)
+
+
+def allowed(node, demand) -> bool:
+    spoils = (*node.taints, *((UNSCHEDULABLE,) if node.unschedulable else ()))
+    return (
+        all(node.labels.get(key) == value for key, value in demand.node_selector)
+        and (demand.affinity is None or selects_node(demand.affinity, node))
+        and untolerated(spoils, demand.tolerations) is None
+        and all(selects_node(selector, node) for selector in demand.held)
+        and all(node.allocatable[name] >= amount for name, amount in demand.resources)
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(nodes, min_size=1, max_size=6), demands)
+def test_vectorised_rules_agree_with_the_scalar_definitions(published, demand):
+    table = NodeTable(size=1)
+    for item in published:
+        table.put(item, owned=True)
+    rows = np.flatnonzero(table.live).astype(np.int32)
+
+    held = np.ones(len(rows), np.bool_)
+    for rule in NODE_RULES:
+        verdict = rule.mask(table, demand, rows)
+        assert verdict.shape == rows.shape
+        failing = rows[~verdict]
+        if len(failing):
+            assert sum(count for _, count in rule.reasons(table, demand, failing)) >= len(failing)
+        held &= verdict
+
+    assert held.tolist() == [allowed(table.nodes[row], demand) for row in rows.tolist()]
+
+
+def test_a_node_that_left_leaves_no_labels_or_resources_behind():
+    table = NodeTable(size=1)
+    row = table.put(build.node("n1", labels={"zone": "a"}, gpu=8), owned=True)
+    table.use(row, {"cpu": 5}, 1)
+
+    table.drop("n1")
+    again = table.put(build.node("n2"), owned=True)
+
+    assert again == row
+    assert table.labels["zone"].codes[row] == -1
+    assert table.left("gpu", np.array([row]))[0] == 0
+    assert table.left("cpu", np.array([row]))[0] == 64_000
