@@ -1,0 +1,813 @@
+"""API JSON to the model: the only place that knows the wire shapes.
+
+Unknown fields are tolerated, since the API grows. Unknown *meaning* is not: what this version cannot do is named in the
+`unsupported` of the object that asks for it. What is not of the API's shape raises DecodeError, which names the object
+and the field.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple, NoReturn, overload
+
+import msgspec
+
+from scheduler.cluster import wire
+from scheduler.core import names
+from scheduler.core.errors import DecodeError, QuantityError
+from scheduler.core.messages import Kind
+from scheduler.core.model import (
+    ALL,
+    EXACT_COUNT,
+    Allocation,
+    AllocationConfig,
+    AttributeValue,
+    Claim,
+    ClaimConfig,
+    ClaimSpec,
+    ClaimTemplate,
+    Constraint,
+    Consumer,
+    Device,
+    DeviceClass,
+    LabelSelector,
+    Node,
+    NodeSelector,
+    NodeSelectorTerm,
+    Pod,
+    PodClaim,
+    Repulsion,
+    Request,
+    Requirement,
+    Result,
+    Slice,
+    Taint,
+    TaintRule,
+    Toleration,
+    Uid,
+    Version,
+)
+from scheduler.core.quantity import NANO, Quantity, parse_quantity
+
+Raw = bytes | msgspec.Raw | Mapping[str, Any]
+Watched = Node | Slice | DeviceClass | TaintRule | Claim | Pod
+Model = Watched | ClaimTemplate
+
+NODE_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
+LABEL_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
+TOLERATION_OPERATORS: Final = frozenset({"", "Equal", "Exists"})
+OS_LABEL: Final = "kubernetes.io/os"
+MAX_ALLOCATABLE: Final = 2**53
+"""More than any node has, of anything; what a node says beyond it is cut off, so that sums over columns stay exact."""
+MAX_REQUEST: Final = 2**54
+"""More than any node can have left; what a pod asks beyond it fits nowhere just the same."""
+_DELETED: Final = "deletionTimestamp"
+_CLAIM_PREFIX: Final = "resource.kubernetes.io/"
+_NOTHING: Final[tuple[Any, ...]] = ()
+
+
+class Identity(NamedTuple):
+    """Which object this is, as far as it can be told; what is missing is empty."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+
+    @property
+    def key(self) -> str:
+        """`name`, or `namespace/name`."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+@overload
+def decode(kind: Kind, raw: Raw) -> Watched: ...
+@overload
+def decode(kind: Literal["ResourceClaimTemplate"], raw: Raw) -> ClaimTemplate: ...
+@overload
+def decode(kind: str, raw: Raw) -> Model: ...
+def decode(kind: str, raw: Raw) -> Model:
+    """The model object of this kind that the API's JSON, or the mapping it stands for, describes.
+
+    Raises DecodeError. Any input is safe: what cannot be read is said, never guessed.
+    """
+    try:
+        parse, build = _KINDS[kind]
+    except KeyError:
+        raise DecodeError(f"kind {kind}", "is not one that can be decoded", f"known are {', '.join(_KINDS)}") from None
+    try:
+        found = parse(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw))
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        _refuse(kind, raw, error)
+    try:
+        return build(found)
+    except _FieldError as error:
+        raise DecodeError(_where(kind, raw), f"{error.path}: {error.problem}", error.remedy) from error
+
+
+def identity(raw: Raw) -> Identity:
+    """Best effort, for broken objects too. Raises nothing."""
+    try:
+        found = _parse_object(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw)).metadata or wire.Metadata()
+        return Identity(found.namespace or "", found.name, found.uid or "", found.resource_version or "")
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        metadata = _mapping(_load(raw)).get("metadata")
+        texts = [_mapping(metadata).get(key) for key in ("namespace", "name", "uid", "resourceVersion")]
+        return Identity(*(text if isinstance(text, str) else "" for text in texts))
+
+
+def waits_for(raw: Raw) -> str:
+    """Which scheduler is to bind this pod; empty if none, or if that cannot be told. Best effort, raises nothing."""
+    loaded = _mapping(_load(raw))
+    spec = _mapping(loaded.get("spec"))
+    name = spec.get("schedulerName")
+    settled = spec.get("nodeName") or spec.get("schedulingGates") or _mapping(loaded.get("metadata")).get(_DELETED)
+    return name if isinstance(name, str) and not settled else ""
+
+
+class _FieldError(Exception):
+    """What is wrong with one field."""
+
+    def __init__(self, path: str, problem: str, remedy: str = "") -> None:
+        self.path = path
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{path}: {problem}")
+
+
+# ---------------------------------------------------------------- what cannot be read
+
+
+def _dump(raw: Mapping[str, Any]) -> bytes:
+    return json.dumps(raw, allow_nan=False, separators=(",", ":")).encode(errors="surrogatepass")
+
+
+def _load(raw: Raw) -> Any:
+    """The object as Python reads it, which takes NaN; None if it is no JSON at all."""
+    if isinstance(raw, Mapping):
+        return raw
+    try:
+        return json.loads(bytes(raw))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _where(kind: str, raw: Raw) -> str:
+    return f"{kind} {identity(raw).key or '(without a name)'}"
+
+
+def _refuse(kind: str, raw: Raw, error: Exception) -> NoReturn:
+    where = _where(kind, raw)
+    if isinstance(error, RecursionError):
+        raise DecodeError(where, "is nested too deeply") from error
+    loaded = _load(raw)
+    alien = _alien(loaded)
+    if alien is not None:
+        path, value = alien
+        if isinstance(value, float):
+            raise DecodeError(where, f"{path}: {value} is not a number in JSON", "give a finite number") from error
+        problem = f"{path}: a value of type {type(value).__name__} is not JSON"
+        raise DecodeError(where, problem, "quote it") from error
+    if isinstance(error, msgspec.ValidationError):
+        words, _, path = str(error).partition(" - at `$")
+        raise DecodeError(where, f"{_path(path, loaded)}: {words[0].lower()}{words[1:]}") from error
+    raise DecodeError(where, f"is not JSON ({error})") from error
+
+
+def _path(path: str, loaded: Any) -> str:
+    """msgspec's path `.spec.devices[0].name` as people write it; it says [...] where the key of a mapping stands."""
+    path = path.removesuffix("`").removeprefix(".")
+    if not path:
+        return "object"
+    if path.startswith("key in "):
+        return path.removeprefix("key in `$.").removesuffix("`")
+    return path
+
+
+def _alien(value: Any, path: str = "") -> tuple[str, Any] | None:
+    """The first value that JSON does not have, with its path."""
+    waiting: list[tuple[Any, str]] = [(value, path)]
+    while waiting:
+        item, at = waiting.pop()
+        if isinstance(item, Mapping):
+            if len(at) > 1000:
+                return None
+            for key, inner in reversed(list(item.items())):
+                if not isinstance(key, str):
+                    return at or "object", key
+                waiting.append((inner, f"{at}.{key}" if at else key))
+        elif isinstance(item, list | tuple):
+            if len(at) > 1000:
+                return None
+            waiting += [(inner, f"{at}[{index}]") for index, inner in reversed(list(enumerate(item)))]
+        elif isinstance(item, float):
+            if not math.isfinite(item):
+                return at, item
+        elif item is not None and not isinstance(item, str | int | bool):
+            return at, item
+    return None
+
+
+# ---------------------------------------------------------------- small parts
+
+
+def _metadata(metadata: wire.Metadata | None, *, uid: bool = False, namespaced: bool = False) -> wire.Metadata:
+    if metadata is None or not metadata.name:
+        raise _FieldError("metadata.name", "is missing")
+    if namespaced and not metadata.namespace:
+        raise _FieldError("metadata.namespace", "is missing")
+    if uid and not metadata.uid:
+        raise _FieldError("metadata.uid", "is missing")
+    return metadata
+
+
+def _required(text: str, path: str) -> str:
+    if not text:
+        raise _FieldError(path, "is missing")
+    return text
+
+
+def _quantity(amount: wire.Amount, path: str) -> Quantity:
+    try:
+        return parse_quantity(amount if isinstance(amount, str) else repr(amount))
+    except QuantityError as error:
+        raise _FieldError(path, str(error)) from error
+
+
+def _ours(annotations: Mapping[str, str] | None, *prefixes: str) -> Mapping[str, str]:
+    if not annotations:
+        return {}
+    return {key: value for key, value in annotations.items() if key.startswith((names.PREFIX, *prefixes))}
+
+
+def _taint(taint: wire.Taint) -> Taint:
+    return Taint(taint.key, taint.value or "", taint.effect)
+
+
+def _toleration(toleration: wire.Toleration) -> Toleration:
+    return Toleration(
+        toleration.key or "",
+        toleration.operator or "",
+        toleration.value or "",
+        toleration.effect or "",
+        toleration.toleration_seconds,
+    )
+
+
+def _tolerations(
+    tolerations: Sequence[wire.Toleration] | None, path: str, unsupported: list[str]
+) -> tuple[Toleration, ...]:
+    found = tuple(_toleration(each) for each in tolerations or _NOTHING)
+    for index, each in enumerate(found):
+        if each.operator not in TOLERATION_OPERATORS:
+            unsupported.append(f"{path}[{index}].operator {each.operator}")
+    return found
+
+
+def _requirements(
+    expressions: Iterable[wire.Expression] | None, known: frozenset[str], path: str, unsupported: list[str]
+) -> tuple[Requirement, ...]:
+    found = tuple(Requirement(each.key, each.operator, tuple(each.values or ())) for each in expressions or _NOTHING)
+    for index, each in enumerate(found):
+        if each.operator not in known:
+            unsupported.append(f"{path}[{index}].operator {each.operator or '(none)'}")
+    return found
+
+
+def _node_selector(selector: wire.NodeSelector | None, path: str, unsupported: list[str]) -> NodeSelector | None:
+    if selector is None:
+        return None
+    terms = []
+    for index, term in enumerate(selector.node_selector_terms or _NOTHING):
+        at = f"{path}.nodeSelectorTerms[{index}]"
+        labels = _requirements(term.match_expressions, NODE_OPERATORS, f"{at}.matchExpressions", unsupported)
+        fields = _requirements(term.match_fields, NODE_OPERATORS, f"{at}.matchFields", unsupported)
+        terms.append(NodeSelectorTerm(labels, fields))
+    return NodeSelector(tuple(terms))
+
+
+def _selectors(selectors: Sequence[wire.Selector] | None, path: str, unsupported: list[str]) -> tuple[str, ...]:
+    found = []
+    for index, selector in enumerate(selectors or _NOTHING):
+        if selector.cel is None:
+            unsupported.append(f"{path}[{index}] without cel")
+        else:
+            found.append(selector.cel.expression)
+    return tuple(found)
+
+
+def _entry(entry: wire.Entry) -> str:
+    """A config entry without what the model keeps beside it, with all texts as their writer spelled them."""
+    parts = (f"{json.dumps(key)}:{_compact(raw)}" for key, raw in entry.items() if key not in {"requests", "source"})
+    return "{" + ",".join(parts) + "}"
+
+
+def _compact(raw: msgspec.Raw) -> str:
+    return msgspec.json.format(bytes(raw), indent=-1).decode()
+
+
+def _list(raw: msgspec.Raw | None, path: str) -> tuple[str, ...]:
+    try:
+        return tuple(_parse_texts(raw) or ()) if raw is not None else ()
+    except msgspec.ValidationError as error:
+        raise _FieldError(path, "is not a list of names") from error
+
+
+def _text(raw: msgspec.Raw | None, path: str) -> str:
+    try:
+        return _parse_text(raw) if raw is not None else ""
+    except msgspec.ValidationError as error:
+        raise _FieldError(path, "is not a text") from error
+
+
+# ---------------------------------------------------------------- nodes and devices
+
+
+def _node(raw: wire.Node) -> Node:
+    metadata = _metadata(raw.metadata)
+    spec = raw.spec or wire.NodeSpec()
+    allocatable: dict[str, int] = {}
+    for name, amount in ((raw.status.allocatable if raw.status else None) or {}).items():
+        quantity = _quantity(amount, f"status.allocatable[{name}]")
+        allocatable[name] = min(quantity.milli() if name == "cpu" else quantity.value(), MAX_ALLOCATABLE)
+    return Node(
+        name=metadata.name,
+        uid=Uid(metadata.uid or ""),
+        labels=metadata.labels or {},
+        annotations=_ours(metadata.annotations),
+        taints=tuple(_taint(taint) for taint in spec.taints or _NOTHING),
+        unschedulable=spec.unschedulable or False,
+        allocatable=allocatable,
+    )
+
+
+def _slice(raw: wire.ResourceSlice) -> Slice:
+    metadata = _metadata(raw.metadata)
+    spec = raw.spec or wire.SliceSpec()
+    pool = spec.pool
+    if pool is None:
+        raise _FieldError("spec.pool", "is missing")
+    unsupported = []
+    if spec.shared_counters:
+        unsupported.append("sharedCounters")
+    if spec.per_device_node_selection:
+        unsupported.append("perDeviceNodeSelection")
+    if spec.skip_node_operations:
+        unsupported.append("skipNodeOperations")
+    selector = _node_selector(spec.node_selector, "nodeSelector", unsupported)
+    if selector is not None and len(selector.terms) > 1:
+        unsupported.append("nodeSelector with more than one term")
+    if not (spec.node_name or selector or spec.all_nodes or spec.per_device_node_selection):
+        unsupported.append("neither nodeName, nodeSelector nor allNodes: an unknown way to say where the devices are")
+    return Slice(
+        name=metadata.name,
+        driver=_required(spec.driver, "spec.driver"),
+        pool=_required(pool.name, "spec.pool.name"),
+        generation=pool.generation,
+        slice_count=pool.resource_slice_count,
+        node_name=spec.node_name or None,
+        node_selector=selector,
+        all_nodes=spec.all_nodes or False,
+        devices=tuple(_device(device, index) for index, device in enumerate(spec.devices or _NOTHING)),
+        unsupported=tuple(unsupported),
+    )
+
+
+def _device(raw: wire.Device, index: int) -> Device:
+    unsupported: list[str] = []
+    attributes: dict[str, AttributeValue] = {}
+    for name, attribute in (raw.attributes or {}).items():
+        value = _attribute(attribute)
+        if value is None:
+            unsupported.append(f"attributes[{name}] {_strange(attribute)}")
+        else:
+            attributes[name] = value
+    capacity = {
+        name: _quantity(each.value, f"spec.devices[{index}].capacity[{name}].value")
+        for name, each in (raw.capacity or {}).items()
+    }
+    if raw.consumes_counters:
+        unsupported.append("consumesCounters")
+    if raw.allow_multiple_allocations:
+        unsupported.append("allowMultipleAllocations")
+    if raw.binding_conditions or raw.binding_failure_conditions:
+        unsupported.append("bindingConditions")
+    if raw.node_allocatable_resources or raw.node_allocatable_resource_mappings:
+        unsupported.append("nodeAllocatableResources")
+    return Device(
+        _required(raw.name, f"spec.devices[{index}].name"),
+        attributes,
+        capacity,
+        tuple(_taint(taint) for taint in raw.taints or _NOTHING),
+        raw.binds_to_node or False,
+        tuple(unsupported),
+    )
+
+
+def _attribute(raw: wire.Attribute) -> AttributeValue | None:
+    """The one value that is set; None if that is none, several or a list."""
+    found: AttributeValue | None = None
+    count = 0
+    if raw.string is not None:
+        found, count = raw.string, 1
+    if raw.integer is not None:
+        found, count = raw.integer, count + 1
+    if raw.boolean is not None:
+        found, count = raw.boolean, count + 1
+    if raw.version is not None:
+        found, count = Version(raw.version), count + 1
+    if raw.ints is not None or raw.bools is not None or raw.strings is not None or raw.versions is not None:
+        return None
+    return found if count == 1 else None
+
+
+def _strange(raw: wire.Attribute) -> str:
+    if any(each is not None for each in (raw.ints, raw.bools, raw.strings, raw.versions)):
+        return "is a list"
+    if any(each is not None for each in (raw.integer, raw.boolean, raw.string, raw.version)):
+        return "has several values"
+    return "has no value of a known type"
+
+
+def _class(raw: wire.DeviceClass) -> DeviceClass:
+    metadata = _metadata(raw.metadata)
+    spec = raw.spec or wire.ClassSpec()
+    unsupported: list[str] = []
+    return DeviceClass(
+        name=metadata.name,
+        selectors=_selectors(spec.selectors, "selectors", unsupported),
+        config=tuple(_entry(entry) for entry in spec.config or _NOTHING),
+        extended_resource=spec.extended_resource_name or "",
+        unsupported=tuple(unsupported),
+    )
+
+
+def _taint_rule(raw: wire.DeviceTaintRule) -> TaintRule:
+    metadata = _metadata(raw.metadata)
+    if raw.spec is None or raw.spec.taint is None:
+        raise _FieldError("spec.taint", "is missing")
+    selector = raw.spec.device_selector
+    chosen = selector or wire.TaintSelector()
+    taint = _taint(raw.spec.taint)
+    _required(taint.key, "spec.taint.key")
+    return TaintRule(metadata.name, selector is not None, chosen.driver, chosen.pool, chosen.device, taint)
+
+
+# ---------------------------------------------------------------- claims
+
+
+def _claim(raw: wire.ResourceClaim) -> Claim:
+    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    status = raw.status or wire.ClaimStatus()
+    return Claim(
+        namespace=metadata.namespace or "",
+        name=metadata.name,
+        uid=Uid(metadata.uid or ""),
+        resource_version=metadata.resource_version or "",
+        spec=_claim_spec(raw.spec, "spec"),
+        allocation=_allocation(status.allocation) if status.allocation is not None else None,
+        reserved_for=tuple(
+            Consumer(each.resource, each.name, Uid(each.uid), each.api_group or "")
+            for each in status.reserved_for or _NOTHING
+        ),
+        owner=_owner(metadata),
+        deleting=metadata.deletion_timestamp is not None,
+        finalized=names.CLAIM_FINALIZER in (metadata.finalizers or ()),
+        annotations=_ours(metadata.annotations, _CLAIM_PREFIX),
+    )
+
+
+def _owner(metadata: wire.Metadata) -> Uid:
+    for reference in metadata.owner_references or _NOTHING:
+        if reference.controller:
+            return Uid(reference.uid)
+    return Uid("")
+
+
+def _template(raw: wire.ResourceClaimTemplate) -> ClaimTemplate:
+    metadata = _metadata(raw.metadata, namespaced=True)
+    if raw.spec is None:
+        raise _FieldError("spec.spec", "is missing")
+    return ClaimTemplate(metadata.namespace or "", metadata.name, _claim_spec(raw.spec.spec, "spec.spec"))
+
+
+def _claim_spec(raw: wire.ClaimSpec | None, path: str) -> ClaimSpec:
+    devices = (raw.devices if raw else None) or wire.Devices()
+    unsupported: list[str] = []
+    constraints = []
+    for index, constraint in enumerate(devices.constraints or _NOTHING):
+        if constraint.match_attribute is not None and constraint.distinct_attribute is None:
+            constraints.append(Constraint(tuple(constraint.requests or ()), constraint.match_attribute))
+        elif constraint.distinct_attribute is not None:
+            unsupported.append(f"constraints[{index}].distinctAttribute")
+        else:
+            unsupported.append(f"constraints[{index}] of an unknown type")
+    at = f"{path}.devices"
+    return ClaimSpec(
+        requests=tuple(
+            _request(request, f"{at}.requests[{index}]") for index, request in enumerate(devices.requests or _NOTHING)
+        ),
+        constraints=tuple(constraints),
+        config=tuple(
+            ClaimConfig(_list(entry.get("requests"), f"{at}.config[{index}].requests"), _entry(entry))
+            for index, entry in enumerate(devices.config or _NOTHING)
+        ),
+        unsupported=tuple(unsupported),
+    )
+
+
+def _request(raw: wire.Request, path: str) -> Request:
+    name = _required(raw.name, f"{path}.name")
+    shown = f"requests[{name}]"
+    if raw.first_available:
+        return Request(name, "", unsupported=(f"{shown}.firstAvailable",))
+    exactly = raw.exactly
+    if exactly is None:
+        return Request(name, "", unsupported=(f"{shown} without exactly",))
+    unsupported: list[str] = []
+    if exactly.admin_access:
+        unsupported.append(f"{shown}.adminAccess")
+    if exactly.capacity is not None and exactly.capacity.requests:
+        unsupported.append(f"{shown}.capacity.requests")
+    if exactly.derived_attributes:
+        unsupported.append(f"{shown}.derivedAttributes")
+    mode = exactly.allocation_mode or EXACT_COUNT
+    if mode not in {EXACT_COUNT, ALL}:
+        unsupported.append(f"{shown}.allocationMode {mode}")
+    return Request(
+        name=name,
+        device_class=_required(exactly.device_class_name, f"{path}.exactly.deviceClassName"),
+        selectors=_selectors(exactly.selectors, f"{shown}.selectors", unsupported),
+        mode=mode,
+        count=1 if exactly.count is None else exactly.count,
+        tolerations=_tolerations(exactly.tolerations, f"{shown}.tolerations", unsupported),
+        unsupported=tuple(unsupported),
+    )
+
+
+def _allocation(raw: wire.Allocation) -> Allocation:
+    devices = raw.devices or wire.AllocationDevices()
+    at = "status.allocation.devices"
+    ignored: list[str] = []  # an operator that nobody knows is met by no node, here as in kube-scheduler
+    return Allocation(
+        results=tuple(
+            Result(
+                request=each.request,
+                driver=_required(each.driver, f"{at}.results[{index}].driver"),
+                pool=_required(each.pool, f"{at}.results[{index}].pool"),
+                device=_required(each.device, f"{at}.results[{index}].device"),
+                admin_access=each.admin_access or False,
+                share_id=each.share_id,
+                tolerations=tuple(_toleration(toleration) for toleration in each.tolerations or _NOTHING),
+            )
+            for index, each in enumerate(devices.results or _NOTHING)
+        ),
+        node_selector=_node_selector(raw.node_selector, "nodeSelector", ignored),
+        config=tuple(
+            AllocationConfig(
+                _text(entry.get("source"), f"{at}.config[{index}].source"),
+                _list(entry.get("requests"), f"{at}.config[{index}].requests"),
+                _entry(entry),
+            )
+            for index, entry in enumerate(devices.config or _NOTHING)
+        ),
+    )
+
+
+# ---------------------------------------------------------------- pods
+
+
+def _pod(raw: wire.Pod) -> Pod:
+    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    spec = raw.spec or wire.PodSpec()
+    status = raw.status or wire.PodStatus()
+    unsupported = _unsupported(spec)
+    node_selector: Mapping[str, str] = spec.node_selector or {}
+    if spec.os is not None and spec.os.name:
+        # The kubelet turns away a pod whose os differs from its node's label.
+        if node_selector.get(OS_LABEL, spec.os.name) != spec.os.name:
+            unsupported.append(f"os.name {spec.os.name} beside nodeSelector[{OS_LABEL}] {node_selector[OS_LABEL]}")
+        node_selector = {**node_selector, OS_LABEL: spec.os.name}
+    affinity: NodeSelector | None = None
+    repels: tuple[Repulsion, ...] = ()
+    if spec.affinity is not None:
+        affinity = _required_affinity(spec.affinity, unsupported)
+        repels = _repulsions(spec.affinity, metadata.namespace or "")
+    claims = []
+    for index, entry in enumerate(spec.resource_claims or _NOTHING):
+        name = _required(entry.name, f"spec.resourceClaims[{index}].name")
+        if not entry.resource_claim_name and not entry.resource_claim_template_name:
+            unsupported.append(f"resourceClaims[{name}] with neither of the two names")
+        claims.append(PodClaim(name, entry.resource_claim_name, entry.resource_claim_template_name))
+    tolerations = _tolerations(spec.tolerations, "tolerations", unsupported)
+    return Pod(
+        namespace=metadata.namespace or "",
+        name=metadata.name,
+        uid=Uid(metadata.uid or ""),
+        resource_version=metadata.resource_version or "",
+        scheduler_name=spec.scheduler_name or "default-scheduler",
+        node_name=spec.node_name or "",
+        labels=metadata.labels or {},
+        annotations=_ours(metadata.annotations),
+        priority=spec.priority or 0,
+        created=metadata.creation_timestamp or "",
+        phase=status.phase or "",
+        deleting=metadata.deletion_timestamp is not None,
+        gates=tuple(gate.name for gate in spec.scheduling_gates or _NOTHING),
+        node_selector=node_selector,
+        affinity=affinity,
+        tolerations=tolerations,
+        requests=_requests(spec, status),
+        claims=tuple(claims),
+        claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
+        repels=repels,
+        unsupported=tuple(unsupported),
+    )
+
+
+def _unsupported(spec: wire.PodSpec) -> list[str]:
+    """Features of a pod that decide where it may run and that this version does not weigh."""
+    found: list[str] = []
+    if spec.scheduling_group is not None:
+        found.append("schedulingGroup")
+    if spec.workload_ref is not None:
+        found.append("workloadRef")
+    for spread in spec.topology_spread_constraints or _NOTHING:
+        if spread.when_unsatisfiable != "ScheduleAnyway":
+            found.append(f"topologySpreadConstraints[{spread.topology_key}] with {spread.when_unsatisfiable}")
+    for volume in spec.volumes or _NOTHING:
+        source = _volume_source(volume)
+        if source:
+            found.append(f"volumes[{volume.name}].{source}")
+    if spec.host_network and spec.host_users is False:
+        found.append("hostNetwork in a user namespace")
+    containers = [(each, True) for each in spec.containers or _NOTHING]
+    containers += [(each, each.restart_policy == "Always") for each in spec.init_containers or _NOTHING]
+    for container, lasting in containers:
+        ports = container.ports or _NOTHING
+        if lasting and any(port.host_port or (spec.host_network and port.container_port) for port in ports):
+            found.append(f"containers[{container.name}].ports on the host")
+        if any(rule.action == "RestartAllContainers" for rule in container.restart_policy_rules or _NOTHING):
+            found.append(f"containers[{container.name}].restartPolicyRules with RestartAllContainers")
+    return found
+
+
+def _volume_source(volume: wire.Volume) -> str:
+    sources = {
+        "persistentVolumeClaim": volume.persistent_volume_claim,
+        "ephemeral": volume.ephemeral,
+        "gcePersistentDisk": volume.gce_persistent_disk,
+        "awsElasticBlockStore": volume.aws_elastic_block_store,
+        "azureDisk": volume.azure_disk,
+        "cinder": volume.cinder,
+        "rbd": volume.rbd,
+        "iscsi": volume.iscsi,
+    }
+    return next((name for name, source in sources.items() if source is not None), "")
+
+
+def _required_affinity(raw: wire.Affinity, unsupported: list[str]) -> NodeSelector | None:
+    if raw.pod_affinity is not None and raw.pod_affinity.required:
+        unsupported.append("affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution")
+    if raw.pod_anti_affinity is not None and raw.pod_anti_affinity.required:
+        unsupported.append("affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution")
+    required = raw.node_affinity.required if raw.node_affinity is not None else None
+    return _node_selector(required, "affinity.nodeAffinity.required", unsupported)
+
+
+def _repulsions(raw: wire.Affinity, namespace: str) -> tuple[Repulsion, ...]:
+    found = []
+    for term in (raw.pod_anti_affinity.required if raw.pod_anti_affinity else None) or _NOTHING:
+        if term.label_selector is None:
+            continue  # selects nothing
+        if term.namespace_selector is not None:
+            namespaces: tuple[str, ...] = ()
+        else:
+            namespaces = tuple(term.namespaces or (namespace,))
+        found.append(Repulsion(namespaces, _label_selector(term.label_selector)))
+    return tuple(found)
+
+
+def _label_selector(raw: wire.LabelSelector) -> LabelSelector:
+    """A line of an unknown kind is left out: repelling more pods than meant is the safe side."""
+    unknown: list[str] = []
+    labels = [Requirement(key, "In", (value,)) for key, value in (raw.match_labels or {}).items()]
+    expressions = _requirements(raw.match_expressions, LABEL_OPERATORS, "", unknown)
+    return LabelSelector((*labels, *(each for each in expressions if each.operator in LABEL_OPERATORS)))
+
+
+# ---------------------------------------------------------------- what a pod requests
+
+Nanos = dict[str, int]
+
+
+def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> Mapping[str, int]:
+    """Requests as kube-scheduler counts them (`PodRequests` of k8s.io/component-helpers/resource).
+
+    Containers and sidecars run together; init containers run one after the other, each beside the sidecars that were
+    started before it. Requests of the pod as a whole take the place of cpu, memory and huge pages; overhead is added.
+    """
+    statuses = {each.name: each for each in status.container_statuses or _NOTHING}
+    statuses.update({each.name: each for each in status.init_container_statuses or _NOTHING})
+    infeasible = any(
+        each.type == "PodResizePending" and each.status == "True" and each.reason == "Infeasible"
+        for each in status.conditions or _NOTHING
+    )
+    total: Nanos = {}
+    for index, container in enumerate(spec.containers or _NOTHING):
+        _add(total, _container(container, f"spec.containers[{index}]", statuses, infeasible))
+    sidecars: Nanos = {}
+    peak: Nanos = {}
+    for index, container in enumerate(spec.init_containers or _NOTHING):
+        own = _container(container, f"spec.initContainers[{index}]", statuses, infeasible)
+        if container.restart_policy == "Always":
+            _add(total, own)
+            _add(sidecars, own)
+            own = sidecars
+        else:
+            _add(own, sidecars)
+        _raise(peak, own)
+    _raise(total, peak)
+    if spec.resources is not None or status.allocated_resources or status.resources is not None:
+        whole = _amounts((spec.resources or wire.Resources()).requests, "spec.resources.requests")
+        _running(whole, status.allocated_resources, status.resources, "status", infeasible)
+        total.update({name: amount for name, amount in whole.items() if _of_the_pod(name)})
+    _add(total, _amounts(spec.overhead, "spec.overhead"))
+    return {
+        name: min(-(-amount // (10**6 if name == "cpu" else NANO)), MAX_REQUEST)
+        for name, amount in total.items()
+        if amount
+    }
+
+
+def _of_the_pod(name: str) -> bool:
+    """Whether a request may be made for the pod as a whole."""
+    return name in {"cpu", "memory"} or name.startswith("hugepages-")
+
+
+def _container(raw: wire.Container, path: str, statuses: Mapping[str, wire.ContainerStatus], infeasible: bool) -> Nanos:
+    resources = raw.resources
+    found: Nanos = {}
+    if resources is not None:
+        # As the API server defaults: a limit without a request is the request.
+        found = _amounts(resources.limits, f"{path}.resources.limits") if resources.limits else {}
+        found.update(_amounts(resources.requests, f"{path}.resources.requests"))
+    status = statuses.get(raw.name) if statuses else None
+    if status is not None:
+        _running(found, status.allocated_resources, status.resources, f"status of container {raw.name}", infeasible)
+    return found
+
+
+def _running(
+    spec: Nanos, allocated: wire.Amounts | None, actual: wire.Resources | None, path: str, infeasible: bool
+) -> None:
+    """While a resize is under way the larger amount counts; a resize that its node refused does not (KEP-1287)."""
+    if not allocated and (actual is None or not actual.requests):
+        return
+    held = _amounts(allocated, f"{path}.allocatedResources")
+    _raise(held, _amounts(actual.requests if actual else None, f"{path}.resources.requests"))
+    if infeasible:
+        spec.update(held)
+    else:
+        _raise(spec, held)
+
+
+def _amounts(amounts: wire.Amounts | None, path: str) -> Nanos:
+    found: Nanos = {}
+    for name, amount in (amounts or {}).items():
+        nanos = _quantity(amount, f"{path}[{name}]").nanos
+        if nanos < 0:
+            raise _FieldError(f"{path}[{name}]", f"{amount} is negative")
+        found[name] = nanos
+    return found
+
+
+def _add(total: Nanos, more: Nanos) -> None:
+    for name, amount in more.items():
+        total[name] = total.get(name, 0) + amount
+
+
+def _raise(total: Nanos, floor: Nanos) -> None:
+    for name, amount in floor.items():
+        if amount > total.get(name, 0):
+            total[name] = amount
+
+
+# ---------------------------------------------------------------- kinds
+
+_parse_object = msgspec.json.Decoder(wire.Object).decode
+_parse_texts = msgspec.json.Decoder(list[str] | None).decode
+_parse_text = msgspec.json.Decoder(str).decode
+_KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]] = {
+    "Node": (msgspec.json.Decoder(wire.Node).decode, _node),
+    "ResourceSlice": (msgspec.json.Decoder(wire.ResourceSlice).decode, _slice),
+    "DeviceClass": (msgspec.json.Decoder(wire.DeviceClass).decode, _class),
+    "DeviceTaintRule": (msgspec.json.Decoder(wire.DeviceTaintRule).decode, _taint_rule),
+    "ResourceClaim": (msgspec.json.Decoder(wire.ResourceClaim).decode, _claim),
+    "ResourceClaimTemplate": (msgspec.json.Decoder(wire.ResourceClaimTemplate).decode, _template),
+    "Pod": (msgspec.json.Decoder(wire.Pod).decode, _pod),
+}

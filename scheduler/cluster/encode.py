@@ -1,0 +1,230 @@
+"""What is written to the API: request bodies as JSON bytes, from the core's instructions.
+
+Every body names the uid of the object it means, and patches of claims carry the resourceVersion that the decision knew,
+so that the API server refuses what no longer applies. A patch touches only our fields: `status.devices` belongs to
+drivers and goes only together with the allocation, as the API demands.
+
+Each function says how its body is sent: POST, or PATCH with the content type MERGE or STRATEGIC.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+from scheduler.core import names
+from scheduler.core.messages import ClaimRef, PodRef, ReportScheduled, ReportUnschedulable
+from scheduler.core.model import (
+    Allocation,
+    AllocationConfig,
+    NodeSelector,
+    NodeSelectorTerm,
+    Requirement,
+    Result,
+    Toleration,
+    Uid,
+)
+
+MERGE: Final = "application/merge-patch+json"
+STRATEGIC: Final = "application/strategic-merge-patch+json"
+
+MAX_NOTE: Final = 1024  # bytes of an event's message (events.k8s.io NoteLengthLimit)
+CONTROLLER: Final = "dovetail.scheduler/dovetail"
+_MAX_NAME: Final = 253
+
+Body = dict[str, Any]
+
+
+def finalizer_patch(claim: ClaimRef) -> bytes:
+    """Adds our finalizer beside those of others. STRATEGIC, to the claim: finalizers are merged."""
+    return _json(
+        {
+            "metadata": {
+                "uid": claim.uid,
+                "resourceVersion": claim.resource_version,
+                "finalizers": [names.CLAIM_FINALIZER],
+            }
+        }
+    )
+
+
+def allocation_patch(uid: Uid, resource_version: str, allocated: Allocation, pod: PodRef, timestamp: str) -> bytes:
+    """Sets the allocation and its first reservation in one write. STRATEGIC or MERGE, to the claim's status.
+
+    resource_version : the one that the finalizer's write returned, or the decision's if the finalizer was there.
+    timestamp : now, RFC 3339. Without one, kube-scheduler could never let a pod of its own share the claim.
+    """
+    status = {"allocation": allocation(allocated, timestamp), "reservedFor": [_consumer(pod)]}
+    return _json({"metadata": {"uid": uid, "resourceVersion": resource_version}, "status": status})
+
+
+def reservation_patch(claim: ClaimRef, pod: PodRef) -> bytes:
+    """Adds a pod to those that use an allocated claim. STRATEGIC, to the claim's status: the list is merged by uid."""
+    metadata = {"uid": claim.uid, "resourceVersion": claim.resource_version}
+    return _json({"metadata": metadata, "status": {"reservedFor": [_consumer(pod)]}})
+
+
+def unreserve_patch(claim: Uid, resource_version: str, pod: Uid) -> bytes:
+    """Takes one pod out, unless the claim changed: it may have come in again. STRATEGIC, to the claim's status."""
+    metadata = {"uid": claim, "resourceVersion": resource_version}
+    return _json({"metadata": metadata, "status": {"reservedFor": [{"$patch": "delete", "uid": pod}]}})
+
+
+def deallocate_patch(claim: Uid, resource_version: str) -> bytes:
+    """Gives the devices back. MERGE, to the claim's status; only when no other pod uses the claim at this version."""
+    metadata = {"uid": claim, "resourceVersion": resource_version}
+    return _json({"metadata": metadata, "status": {"allocation": None, "reservedFor": None, "devices": None}})
+
+
+def binding(pod: PodRef, node: str, annotations: Mapping[str, str]) -> bytes:
+    """Binds. POST to the pod's binding; the server copies the annotations to the pod."""
+    metadata: Body = {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    target = {"apiVersion": "v1", "kind": "Node", "name": node}
+    return _json({"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target})
+
+
+def event(report: ReportScheduled | ReportUnschedulable, timestamp: str) -> bytes:
+    """What people read with `kubectl describe pod`. POST to the core events of the pod's namespace.
+
+    timestamp : now, RFC 3339 with at least microseconds if two reports on a pod may follow each other fast.
+    """
+    scheduled = isinstance(report, ReportScheduled)
+    pod = report.pod
+    digest = blake2b(f"{timestamp}/{pod.uid}/{report.message}".encode(errors="replace"), digest_size=8).hexdigest()
+    return _json(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{pod.name[: _MAX_NAME - 17]}.{digest}", "namespace": pod.namespace},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": pod.namespace,
+                "name": pod.name,
+                "uid": pod.uid,
+            },
+            "type": "Normal" if scheduled else "Warning",
+            "reason": "Scheduled" if scheduled else "FailedScheduling",
+            "action": "Binding" if scheduled else "Scheduling",
+            "message": _note(report.message),
+            "eventTime": _micros(timestamp),
+            "firstTimestamp": _seconds(timestamp),
+            "lastTimestamp": _seconds(timestamp),
+            "count": 1,
+            "reportingComponent": CONTROLLER,
+            "reportingInstance": names.SCHEDULER_NAME,
+            "source": {"component": names.SCHEDULER_NAME},
+        }
+    )
+
+
+def unschedulable_condition_patch(report: ReportUnschedulable, timestamp: str) -> bytes:
+    """The condition that autoscalers look for. STRATEGIC, to the pod's status: conditions are merged by type."""
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": report.message,
+        "lastProbeTime": None,
+        "lastTransitionTime": _seconds(timestamp),
+    }
+    return _json({"metadata": {"uid": report.pod.uid}, "status": {"conditions": [condition]}})
+
+
+def allocation(allocated: Allocation, timestamp: str) -> Body:
+    """An AllocationResult, with `timestamp` (RFC 3339) as the time at which it was made."""
+    devices: Body = {"results": [_result(result) for result in allocated.results]}
+    if allocated.config:
+        devices["config"] = [_config(entry) for entry in allocated.config]
+    found: Body = {"devices": devices, "allocationTimestamp": _seconds(timestamp)}
+    if allocated.node_selector is not None:
+        found["nodeSelector"] = _node_selector(allocated.node_selector)
+    return found
+
+
+# ---------------------------------------------------------------- parts
+
+
+def _json(body: Body) -> bytes:
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
+
+
+def _consumer(pod: PodRef) -> Body:
+    return {"resource": "pods", "name": pod.name, "uid": pod.uid}
+
+
+def _result(result: Result) -> Body:
+    found: Body = {
+        "request": result.request,
+        "driver": result.driver,
+        "pool": result.pool,
+        "device": result.device,
+    }
+    if result.admin_access:
+        found["adminAccess"] = True
+    if result.share_id is not None:
+        found["shareID"] = result.share_id
+    if result.tolerations:
+        found["tolerations"] = [_toleration(each) for each in result.tolerations]
+    return found
+
+
+def _toleration(toleration: Toleration) -> Body:
+    given = {
+        "key": toleration.key,
+        "operator": toleration.operator,
+        "value": toleration.value,
+        "effect": toleration.effect,
+    }
+    found: Body = {name: text for name, text in given.items() if text}
+    if toleration.seconds is not None:
+        found["tolerationSeconds"] = toleration.seconds
+    return found
+
+
+def _config(entry: AllocationConfig) -> Body:
+    found: Body = {"source": entry.source}
+    if entry.requests:
+        found["requests"] = list(entry.requests)
+    return {**found, **json.loads(entry.entry)}
+
+
+def _node_selector(selector: NodeSelector) -> Body:
+    return {"nodeSelectorTerms": [_term(term) for term in selector.terms]}
+
+
+def _term(term: NodeSelectorTerm) -> Body:
+    found: Body = {}
+    if term.labels:
+        found["matchExpressions"] = _requirements(term.labels)
+    if term.fields:
+        found["matchFields"] = _requirements(term.fields)
+    return found
+
+
+def _requirements(requirements: Sequence[Requirement]) -> list[Body]:
+    return [
+        {"key": each.key, "operator": each.operator, **({"values": list(each.values)} if each.values else {})}
+        for each in requirements
+    ]
+
+
+def _seconds(timestamp: str) -> str:
+    """A metav1.Time has whole seconds."""
+    return f"{timestamp[:19]}Z"
+
+
+def _micros(timestamp: str) -> str:
+    """A metav1.MicroTime has six digits behind the second."""
+    fraction = timestamp[19:].strip(".Z")
+    return f"{timestamp[:19]}.{fraction:0<6.6}Z"
+
+
+def _note(message: str) -> str:
+    """Cut to what an event may hold, at a whole character."""
+    text = message.encode(errors="replace")
+    if len(text) <= MAX_NOTE:
+        return text.decode()
+    return text[: MAX_NOTE - 3].decode(errors="ignore") + "…"

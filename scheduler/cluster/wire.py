@@ -1,0 +1,523 @@
+"""The API's shapes, pruned to what a decision reads (`v1`, `resource.k8s.io/v1` of Kubernetes 1.37).
+
+Fields are optional and may be null wherever the API allows either; unknown fields are skipped. Names are those of the
+API in snake case. What is `Any` only needs to be noticed.
+"""
+
+from typing import Any
+
+from msgspec import Raw, Struct, field
+
+Amount = str | int | float
+"""A resource.Quantity: Kubernetes reads numbers too."""
+Amounts = dict[str, Amount]
+Entry = dict[str, Raw]
+"""An object that is handed on as it stands."""
+
+
+class Part(Struct, rename="camel", gc=False):
+    """A shape that refers to nothing which refers back, so the garbage collector need not look at it."""
+
+
+class OwnerReference(Part):
+    """metav1.OwnerReference."""
+
+    uid: str = ""
+    controller: bool | None = None
+
+
+class Metadata(Part):
+    """metav1.ObjectMeta."""
+
+    name: str = ""
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[OwnerReference] | None = None
+    finalizers: list[str] | None = None
+
+
+class Object(Part):
+    """Only the metadata of anything."""
+
+    metadata: Metadata | None = None
+
+
+# ---------------------------------------------------------------- selectors, taints
+
+
+class Expression(Part):
+    """A NodeSelectorRequirement or a LabelSelectorRequirement."""
+
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+
+class NodeSelectorTerm(Part):
+    """core/v1 NodeSelectorTerm."""
+
+    match_expressions: list[Expression] | None = None
+    match_fields: list[Expression] | None = None
+
+
+class NodeSelector(Part):
+    """core/v1 NodeSelector."""
+
+    node_selector_terms: list[NodeSelectorTerm] | None = None
+
+
+class LabelSelector(Part):
+    """metav1.LabelSelector."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[Expression] | None = None
+
+
+class Taint(Part):
+    """Of a node, a device or a DeviceTaintRule."""
+
+    key: str = ""
+    value: str | None = None
+    effect: str = ""
+
+
+class Toleration(Part):
+    """Of a pod, a request or a result."""
+
+    key: str | None = None
+    operator: str | None = None
+    value: str | None = None
+    effect: str | None = None
+    toleration_seconds: int | None = None
+
+
+# ---------------------------------------------------------------- Node
+
+
+class NodeSpec(Part):
+    """core/v1 NodeSpec."""
+
+    taints: list[Taint] | None = None
+    unschedulable: bool | None = None
+
+
+class NodeStatus(Part):
+    """core/v1 NodeStatus."""
+
+    allocatable: Amounts | None = None
+
+
+class Node(Part):
+    """core/v1 Node."""
+
+    metadata: Metadata | None = None
+    spec: NodeSpec | None = None
+    status: NodeStatus | None = None
+
+
+# ---------------------------------------------------------------- ResourceSlice
+
+
+class Attribute(Part):
+    """DeviceAttribute; exactly one value is set."""
+
+    integer: int | None = field(default=None, name="int")
+    boolean: bool | None = field(default=None, name="bool")
+    string: str | None = None
+    version: str | None = None
+    ints: Any = None
+    bools: Any = None
+    strings: Any = None
+    versions: Any = None
+
+
+class Capacity(Part):
+    """DeviceCapacity."""
+
+    value: Amount
+
+
+class Device(Part):
+    """resource/v1 Device."""
+
+    name: str = ""
+    attributes: dict[str, Attribute] | None = None
+    capacity: dict[str, Capacity] | None = None
+    taints: list[Taint] | None = None
+    binds_to_node: bool | None = None
+    consumes_counters: Any = None
+    binding_conditions: Any = None
+    binding_failure_conditions: Any = None
+    allow_multiple_allocations: bool | None = None
+    node_allocatable_resources: Any = None
+    node_allocatable_resource_mappings: Any = None
+
+
+class Pool(Part):
+    """ResourcePool."""
+
+    name: str = ""
+    generation: int = 0
+    resource_slice_count: int = 0
+
+
+class SliceSpec(Part):
+    """ResourceSliceSpec."""
+
+    driver: str = ""
+    pool: Pool | None = None
+    node_name: str | None = None
+    node_selector: NodeSelector | None = None
+    all_nodes: bool | None = None
+    per_device_node_selection: bool | None = None
+    devices: list[Device] | None = None
+    shared_counters: Any = None
+    skip_node_operations: Any = None
+
+
+class ResourceSlice(Part):
+    """resource/v1 ResourceSlice."""
+
+    metadata: Metadata | None = None
+    spec: SliceSpec | None = None
+
+
+# ---------------------------------------------------------------- DeviceClass, DeviceTaintRule
+
+
+class Cel(Part):
+    """CELDeviceSelector."""
+
+    expression: str = ""
+
+
+class Selector(Part):
+    """DeviceSelector."""
+
+    cel: Cel | None = None
+
+
+class ClassSpec(Part):
+    """DeviceClassSpec."""
+
+    selectors: list[Selector] | None = None
+    config: list[Entry] | None = None
+    extended_resource_name: str | None = None
+
+
+class DeviceClass(Part):
+    """resource/v1 DeviceClass."""
+
+    metadata: Metadata | None = None
+    spec: ClassSpec | None = None
+
+
+class TaintSelector(Part):
+    """DeviceTaintSelector."""
+
+    driver: str | None = None
+    pool: str | None = None
+    device: str | None = None
+
+
+class TaintRuleSpec(Part):
+    """DeviceTaintRuleSpec."""
+
+    device_selector: TaintSelector | None = None
+    taint: Taint | None = None
+
+
+class DeviceTaintRule(Part):
+    """resource/v1 DeviceTaintRule."""
+
+    metadata: Metadata | None = None
+    spec: TaintRuleSpec | None = None
+
+
+# ---------------------------------------------------------------- ResourceClaim
+
+
+class CapacityRequirements(Part):
+    """resource/v1 CapacityRequirements."""
+
+    requests: Any = None
+
+
+class ExactRequest(Part):
+    """ExactDeviceRequest."""
+
+    device_class_name: str = ""
+    selectors: list[Selector] | None = None
+    allocation_mode: str | None = None
+    count: int | None = None
+    admin_access: bool | None = None
+    tolerations: list[Toleration] | None = None
+    capacity: CapacityRequirements | None = None
+    derived_attributes: Any = None
+
+
+class Request(Part):
+    """DeviceRequest."""
+
+    name: str = ""
+    exactly: ExactRequest | None = None
+    first_available: Any = None
+
+
+class Constraint(Part):
+    """DeviceConstraint."""
+
+    requests: list[str] | None = None
+    match_attribute: str | None = None
+    distinct_attribute: str | None = None
+
+
+class Devices(Part):
+    """DeviceClaim."""
+
+    requests: list[Request] | None = None
+    constraints: list[Constraint] | None = None
+    config: list[Entry] | None = None
+
+
+class ClaimSpec(Part):
+    """ResourceClaimSpec."""
+
+    devices: Devices | None = None
+
+
+class Result(Part):
+    """DeviceRequestAllocationResult."""
+
+    request: str = ""
+    driver: str = ""
+    pool: str = ""
+    device: str = ""
+    admin_access: bool | None = None
+    share_id: str | None = field(default=None, name="shareID")
+    tolerations: list[Toleration] | None = None
+
+
+class AllocationDevices(Part):
+    """DeviceAllocationResult."""
+
+    results: list[Result] | None = None
+    config: list[Entry] | None = None
+
+
+class Allocation(Part):
+    """AllocationResult."""
+
+    devices: AllocationDevices | None = None
+    node_selector: NodeSelector | None = None
+
+
+class Consumer(Part):
+    """ResourceClaimConsumerReference."""
+
+    resource: str = ""
+    name: str = ""
+    uid: str = ""
+    api_group: str | None = None
+
+
+class ClaimStatus(Part):
+    """ResourceClaimStatus."""
+
+    allocation: Allocation | None = None
+    reserved_for: list[Consumer] | None = None
+
+
+class ResourceClaim(Part):
+    """resource/v1 ResourceClaim."""
+
+    metadata: Metadata | None = None
+    spec: ClaimSpec | None = None
+    status: ClaimStatus | None = None
+
+
+class TemplateSpec(Part):
+    """ResourceClaimTemplateSpec."""
+
+    spec: ClaimSpec | None = None
+
+
+class ResourceClaimTemplate(Part):
+    """resource/v1 ResourceClaimTemplate."""
+
+    metadata: Metadata | None = None
+    spec: TemplateSpec | None = None
+
+
+# ---------------------------------------------------------------- Pod
+
+
+class Resources(Part):
+    """core/v1 ResourceRequirements."""
+
+    requests: Amounts | None = None
+    limits: Amounts | None = None
+
+
+class Port(Part):
+    """ContainerPort."""
+
+    container_port: int | None = None
+    host_port: int | None = None
+
+
+class ExitRule(Part):
+    """ContainerRestartRule."""
+
+    action: str = ""
+
+
+class Container(Part):
+    """core/v1 Container."""
+
+    name: str = ""
+    resources: Resources | None = None
+    ports: list[Port] | None = None
+    restart_policy: str | None = None
+    restart_policy_rules: list[ExitRule] | None = None
+
+
+class PodAffinityTerm(Part):
+    """core/v1 PodAffinityTerm. A namespaceSelector that is set counts, even an empty one."""
+
+    label_selector: LabelSelector | None = None
+    namespaces: list[str] | None = None
+    namespace_selector: LabelSelector | None = None
+
+
+class NodeAffinity(Part):
+    """core/v1 NodeAffinity."""
+
+    required: NodeSelector | None = field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
+
+
+class PodAffinity(Part):
+    """core/v1 PodAffinity or PodAntiAffinity."""
+
+    required: list[PodAffinityTerm] | None = field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
+
+
+class Affinity(Part):
+    """core/v1 Affinity."""
+
+    node_affinity: NodeAffinity | None = None
+    pod_affinity: PodAffinity | None = None
+    pod_anti_affinity: PodAffinity | None = None
+
+
+class Spread(Part):
+    """core/v1 TopologySpreadConstraint."""
+
+    topology_key: str = ""
+    when_unsatisfiable: str | None = None
+
+
+class Volume(Part):
+    """core/v1 Volume: the sources that decide where a pod may run."""
+
+    name: str = ""
+    persistent_volume_claim: Any = None
+    ephemeral: Any = None
+    gce_persistent_disk: Any = None
+    aws_elastic_block_store: Any = None
+    azure_disk: Any = None
+    cinder: Any = None
+    rbd: Any = None
+    iscsi: Any = None
+
+
+class Gate(Part):
+    """core/v1 PodSchedulingGate."""
+
+    name: str = ""
+
+
+class PodClaim(Part):
+    """core/v1 PodResourceClaim."""
+
+    name: str = ""
+    resource_claim_name: str | None = None
+    resource_claim_template_name: str | None = None
+
+
+class Os(Part):
+    """core/v1 PodOS."""
+
+    name: str = ""
+
+
+class PodSpec(Part):
+    """core/v1 PodSpec."""
+
+    scheduler_name: str | None = None
+    node_name: str | None = None
+    node_selector: dict[str, str] | None = None
+    priority: int | None = None
+    host_network: bool | None = None
+    host_users: bool | None = None
+    os: Os | None = None
+    scheduling_gates: list[Gate] | None = None
+    scheduling_group: Any = None
+    workload_ref: Any = None
+    affinity: Affinity | None = None
+    tolerations: list[Toleration] | None = None
+    topology_spread_constraints: list[Spread] | None = None
+    volumes: list[Volume] | None = None
+    resource_claims: list[PodClaim] | None = None
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    resources: Resources | None = None
+    overhead: Amounts | None = None
+
+
+class ContainerStatus(Part):
+    """core/v1 ContainerStatus."""
+
+    name: str = ""
+    allocated_resources: Amounts | None = None
+    resources: Resources | None = None
+
+
+class ClaimName(Part):
+    """core/v1 PodResourceClaimStatus."""
+
+    name: str = ""
+    resource_claim_name: str | None = None
+
+
+class Condition(Part):
+    """core/v1 PodCondition."""
+
+    type: str = ""
+    status: str = ""
+    reason: str | None = None
+
+
+class PodStatus(Part):
+    """core/v1 PodStatus."""
+
+    phase: str | None = None
+    conditions: list[Condition] | None = None
+    container_statuses: list[ContainerStatus] | None = None
+    init_container_statuses: list[ContainerStatus] | None = None
+    resource_claim_statuses: list[ClaimName] | None = None
+    allocated_resources: Amounts | None = None
+    resources: Resources | None = None
+
+
+class Pod(Part):
+    """core/v1 Pod."""
+
+    metadata: Metadata | None = None
+    spec: PodSpec | None = None
+    status: PodStatus | None = None

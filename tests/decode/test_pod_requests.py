@@ -1,0 +1,109 @@
+"""What a pod requests, by the formula of dra and core: containers, sidecars, init containers, pod level, overhead."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.cluster import decode
+
+
+def container(cpu=None, *, always=False, name="c", **more):
+    found = {"name": name, "resources": {"requests": {} if cpu is None else {"cpu": f"{cpu}m"}}, **more}
+    return {**found, "restartPolicy": "Always"} if always else found
+
+
+def requests(containers, init=(), status=None, **spec):
+    pod = {
+        "metadata": {"name": "p", "namespace": "d", "uid": "u"},
+        "spec": {"containers": list(containers), "initContainers": list(init), **spec},
+        "status": status or {},
+    }
+    return decode.decode("Pod", pod).requests
+
+
+def test_containers_add_up():
+    assert requests([container(300), container(200)]) == {"cpu": 500}
+
+
+def test_an_init_container_counts_where_it_is_larger():
+    assert requests([container(300)], [container(900), container(100)]) == {"cpu": 900}
+    assert requests([container(300)], [container(200)]) == {"cpu": 300}
+
+
+def test_a_sidecar_counts_beside_everything_that_comes_after_it():
+    before = requests([container(300)], [container(500), container(100, always=True)])
+    after = requests([container(300)], [container(100, always=True), container(500)])
+
+    assert before == {"cpu": 500}  # max(500, 300 + 100)
+    assert after == {"cpu": 600}  # max(100 + 500, 300 + 100)
+
+
+def test_requests_of_the_pod_replace_cpu_and_memory_and_nothing_else():
+    main = {"name": "c", "resources": {"requests": {"cpu": "1", "ephemeral-storage": "5"}}}
+
+    found = requests([main], resources={"requests": {"cpu": "4", "memory": "1Ki", "ephemeral-storage": "1"}})
+
+    assert found == {"cpu": 4000, "memory": 1024, "ephemeral-storage": 5}
+
+
+def test_overhead_comes_last():
+    found = requests([container(100)], resources={"requests": {"cpu": "1"}}, overhead={"cpu": "250m"})
+
+    assert found == {"cpu": 1250}
+
+
+def test_fractions_are_rounded_up_once_for_the_whole_pod():
+    half = {"name": "c", "resources": {"requests": {"memory": "500m", "cpu": "100u"}}}
+
+    assert requests([half, half]) == {"memory": 1, "cpu": 1}
+
+
+def test_a_limit_alone_is_a_request():
+    main = {"name": "c", "resources": {"limits": {"cpu": "2", "memory": "1"}, "requests": {"cpu": "1"}}}
+
+    assert requests([main]) == {"cpu": 1000, "memory": 1}
+
+
+@pytest.mark.parametrize(("allocated", "actual", "expected"), [("2", "1", 2000), ("1", "3", 3000), ("1", "1", 1500)])
+def test_a_resize_under_way_counts_with_the_larger_amount(allocated, actual, expected):
+    status = {
+        "containerStatuses": [
+            {"name": "c", "allocatedResources": {"cpu": allocated}, "resources": {"requests": {"cpu": actual}}}
+        ]
+    }
+
+    assert requests([container(1500)], status=status) == {"cpu": expected}
+
+
+def test_a_resize_that_the_node_refused_does_not_count():
+    status = {
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": "Infeasible"}],
+        "containerStatuses": [{"name": "c", "allocatedResources": {"cpu": "1"}}],
+    }
+
+    assert requests([container(64_000)], status=status) == {"cpu": 1000}
+
+
+def test_zero_is_nothing():
+    assert requests([container(0)]) == {}
+
+
+@given(
+    st.lists(st.integers(0, 50), min_size=1, max_size=3),
+    st.lists(st.tuples(st.integers(0, 50), st.booleans()), max_size=4),
+    st.integers(0, 9),
+)
+def test_the_formula_is_the_peak_over_a_simulated_life(main, init, overhead):
+    sidecars, peak = 0, 0
+    for amount, always in init:
+        peak = max(peak, sidecars + amount)
+        sidecars += amount if always else 0
+    peak = max(peak, sidecars + sum(main)) + overhead
+
+    found = requests(
+        [container(amount) for amount in main],
+        [container(amount, always=always) for amount, always in init],
+        overhead={"cpu": f"{overhead}m"},
+    )
+
+    assert found.get("cpu", 0) == peak

@@ -1,0 +1,406 @@
+"""Bad input is said with object and field, unknown meaning with its name, and neither is ever guessed or crashes."""
+
+import copy
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.cluster import decode
+from scheduler.core.errors import DecodeError
+from scheduler.core.model import EXACT_COUNT
+
+POD = {
+    "metadata": {"name": "p", "namespace": "demo", "uid": "u"},
+    "spec": {"schedulerName": "dovetail", "containers": [{"name": "main", "resources": {"requests": {"cpu": "1"}}}]},
+}
+CLAIM = {
+    "metadata": {"name": "c", "namespace": "demo", "uid": "u"},
+    "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu"}}]}},
+}
+SLICE = {
+    "metadata": {"name": "s"},
+    "spec": {
+        "driver": "gpu.example.com",
+        "nodeName": "n1",
+        "pool": {"name": "n1", "generation": 1, "resourceSliceCount": 1},
+        "devices": [
+            {"name": "gpu-0", "attributes": {"model": {"string": "a"}}, "capacity": {"memory": {"value": "1"}}}
+        ],
+    },
+}
+NODE = {"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "1"}}}
+CLASS = {"metadata": {"name": "gpu"}, "spec": {"selectors": [{"cel": {"expression": "true"}}]}}
+RULE = {"metadata": {"name": "r"}, "spec": {"taint": {"key": "k", "effect": "NoSchedule"}}}
+
+
+def changed(item, path, value):
+    """A copy with the field at this path set; a path that ends in None takes the field out."""
+    found = copy.deepcopy(item)
+    target = found
+    for step in path[:-1]:
+        target = target.setdefault(step, {}) if isinstance(step, str) else target[step]
+    if value is None:
+        target.pop(path[-1], None)
+    else:
+        target[path[-1]] = value
+    return found
+
+
+REQUESTS = ("spec", "containers", 0, "resources", "requests")
+NAN = float("nan")
+BAD = [
+    ("Pod", POD, ("metadata", "name"), None, "metadata.name: is missing"),
+    ("Pod", POD, ("metadata", "uid"), None, "metadata.uid: is missing"),
+    ("Pod", POD, ("metadata", "namespace"), None, "metadata.namespace: is missing"),
+    ("Pod", POD, ("metadata", "name"), 7, "metadata.name: expected `str"),
+    ("Pod", POD, ("spec",), [1], "spec: expected `object"),
+    ("Pod", POD, ("spec", "containers"), "none", "spec.containers: expected `array"),
+    ("Pod", POD, (*REQUESTS, "cpu"), "-1", "spec.containers[0].resources.requests[cpu]: -1 is negative"),
+    ("Pod", POD, (*REQUESTS, "memory"), "8 GB", "spec.containers[0].resources.requests[memory]: quantity '8 GB'"),
+    ("Pod", POD, (*REQUESTS, "memory"), "NaN", "spec.containers[0].resources.requests[memory]: quantity 'NaN'"),
+    ("Pod", POD, (*REQUESTS, "memory"), "9" * 99, "spec.containers[0].resources.requests[memory]: quantity '999"),
+    ("Pod", POD, (*REQUESTS, "cpu"), NAN, "spec.containers[0].resources.requests.cpu: nan is not a number in JSON"),
+    ("Pod", POD, ("spec", "overhead"), {"cpu": "-1m"}, "spec.overhead[cpu]: -1m is negative"),
+    ("Pod", POD, ("spec", "priority"), "high", "spec.priority: expected `int"),
+    ("Pod", POD, ("spec", "priority"), float("inf"), "spec.priority: inf is not a number in JSON"),
+    ("Pod", POD, ("spec", "resourceClaims"), [{}], "spec.resourceClaims[0].name: is missing"),
+    ("Pod", POD, ("spec", "anything"), {1, 2}, "spec.anything: a value of type set is not JSON"),
+    ("Node", NODE, ("metadata", "name"), None, "metadata.name: is missing"),
+    ("Node", NODE, ("status", "allocatable", "memory"), "lots", "status.allocatable[memory]: quantity 'lots'"),
+    ("Node", NODE, ("metadata", "labels"), {"zone": 3}, "metadata.labels[...]: expected `str"),
+    ("Node", NODE, ("spec", "taints"), {"key": "x"}, "spec.taints: expected `array"),
+    ("ResourceSlice", SLICE, ("spec", "driver"), None, "spec.driver: is missing"),
+    ("ResourceSlice", SLICE, ("spec", "pool"), None, "spec.pool: is missing"),
+    ("ResourceSlice", SLICE, ("spec", "pool", "name"), "", "spec.pool.name: is missing"),
+    ("ResourceSlice", SLICE, ("spec", "devices", 0, "name"), None, "spec.devices[0].name: is missing"),
+    (
+        "ResourceSlice", SLICE, ("spec", "devices", 0, "capacity", "memory", "value"), "80 GiB",
+        "spec.devices[0].capacity[memory].value: quantity '80 GiB'",
+    ),
+    (
+        "ResourceSlice", SLICE, ("spec", "devices", 0, "attributes", "model", "int"), NAN,
+        "spec.devices[0].attributes.model.int: nan is not a number in JSON",
+    ),
+    (
+        "ResourceSlice", SLICE, ("spec", "devices", 0, "attributes", "model"), {"int": "4"},
+        "spec.devices[0].attributes[...].int: expected `int",
+    ),
+    ("DeviceClass", CLASS, ("spec", "selectors"), {"cel": 1}, "spec.selectors: expected `array"),
+    ("DeviceTaintRule", RULE, ("spec", "taint"), None, "spec.taint: is missing"),
+    ("DeviceTaintRule", RULE, ("spec", "taint", "key"), None, "spec.taint.key: is missing"),
+    ("ResourceClaim", CLAIM, ("metadata", "uid"), None, "metadata.uid: is missing"),
+    ("ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "name"), None, "requests[0].name: is missing"),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "exactly", "deviceClassName"), "",
+        "spec.devices.requests[0].exactly.deviceClassName: is missing",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "exactly", "count"), 1.5,
+        "spec.devices.requests[0].exactly.count: expected `int",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "config"), [{"requests": "gpu"}],
+        "spec.devices.config[0].requests: is not a list of names",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("status", "allocation", "devices", "results"), [{"request": "gpu", "driver": "d"}],
+        "status.allocation.devices.results[0].pool: is missing",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "item", "path", "value", "words"), BAD, ids=lambda value: str(value)[:40])
+def test_bad_input_is_refused_with_object_and_field(kind, item, path, value, words):
+    decode.decode(kind, item)
+
+    with pytest.raises(DecodeError) as caught:
+        decode.decode(kind, changed(item, path, value))
+
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(kind)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
+        (b"null", "expected `object`"),
+        (b"[]", "expected `object`"),
+        (b'"pod"', "expected `object`"),
+        (b'{"metadata": {"name": "n1"}} trailing', "is not JSON"),
+        (b'{"metadata":{"name":"n1"},"status":{"allocatable":{"cpu":NaN}}}', "Node n1: status.allocatable.cpu: nan"),
+        (b'{"metadata":{"name":"n1"},"status":{"allocatable":{"cpu":-Infinity}}}', "status.allocatable.cpu: -inf"),
+        (b'{"metadata":{"name":"\xff"}}', "is not JSON"),
+        pytest.param(b'{"a":' * 10**6 + b"1" + b"}" * 10**6, "is nested too deeply", id="a million levels"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_object_is_refused(raw, words):
+    with pytest.raises(DecodeError) as caught:
+        decode.decode("Node", raw[:100_000])
+
+    assert words in str(caught.value)
+
+
+def test_a_kind_that_nobody_decodes_is_refused():
+    with pytest.raises(DecodeError, match="known are"):
+        decode.decode("Widget", {"metadata": {"name": "x"}})
+
+
+def refused(kind, raw):
+    """The DecodeError that decoding raises, None if it does not."""
+    try:
+        decode.decode(kind, raw)
+    except DecodeError as error:
+        return error
+    return None
+
+
+def test_amounts_beyond_any_machine_fit_no_machine():
+    pod = decode.decode("Pod", changed(POD, (*REQUESTS, "cpu"), "7E"))
+    node = decode.decode("Node", changed(NODE, ("status", "allocatable", "cpu"), "9E"))
+
+    assert 0 < node.allocatable["cpu"] < pod.requests["cpu"] < 2**60
+
+
+def test_numbers_are_quantities_as_well():
+    numbers = changed(changed(POD, (*REQUESTS, "cpu"), 0.5), (*REQUESTS, "memory"), 1024)
+
+    assert decode.decode("Pod", numbers).requests == {"cpu": 500, "memory": 1024}
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    ),
+    st.sampled_from(["metadata", "spec", "status"]),
+    st.sampled_from(["Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "Pod"]),
+)
+def test_nothing_but_a_decode_error_comes_of_anything(value, field, kind):
+    item = {"metadata": {"name": "x", "namespace": "d", "uid": "u"}, field: value}
+
+    for raw in (item, json.dumps(item).encode()):
+        refusal = refused(kind, raw)
+
+        assert decode.identity(raw).name in {"x", ""}
+        assert refusal is None or str(refusal).startswith(kind)
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_crash(raw):
+    assert isinstance(decode.identity(raw), decode.Identity)
+    with pytest.raises(DecodeError):
+        decode.decode("Pod", raw)
+
+
+# ---------------------------------------------------------------- identity
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"),
+    [
+        (b'{"metadata":{"name":"p","namespace":"d","uid":"u","resourceVersion":"5"}}', ("d", "p", "u", "5")),
+        (b'{"metadata":{"name":"p"},"spec":{"containers":7}}', ("", "p", "", "")),
+        (b'{"metadata":{"name":"p","labels":{"a":1}}}', ("", "p", "", "")),
+        (b'{"metadata":{"name":"p"},"x":NaN}', ("", "p", "", "")),
+        (b'{"metadata":{"name":4,"uid":"u"}}', ("", "", "u", "")),
+        (b'{"metadata":[]}', ("", "", "", "")),
+        (b"{}", ("", "", "", "")),
+        (b"nothing", ("", "", "", "")),
+        (b"7", ("", "", "", "")),
+    ],
+)
+def test_broken_objects_are_still_told_apart(raw, found):
+    assert decode.identity(raw) == found
+
+
+def test_the_key_has_a_namespace_where_there_is_one():
+    assert decode.Identity("d", "p", "", "").key == "d/p"
+    assert decode.Identity("", "n1", "", "").key == "n1"
+
+
+# ---------------------------------------------------------------- unknown meaning
+
+
+def term(**more):
+    return {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone", "labelSelector": {}, **more}]}
+
+
+def required_node_affinity(operator):
+    expressions = [{"key": "k", "operator": operator, "values": ["v"]}]
+    terms = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+PORTS = ("spec", "containers", 0, "ports")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("spec", "affinity"), {"podAffinity": term()}, "affinity.podAffinity.required"),
+        (("spec", "affinity"), {"podAntiAffinity": term()}, "affinity.podAntiAffinity.required"),
+        (("spec", "affinity"), required_node_affinity("Near"), "operator Near"),
+        (("spec", "topologySpreadConstraints"), [{"topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}], "[z]"),
+        (PORTS, [{"containerPort": 80, "hostPort": 80}], "containers[main].ports on the host"),
+        (("spec", "volumes"), [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}], "persistentVolumeClaim"),
+        (("spec", "volumes"), [{"name": "v", "ephemeral": {}}], "volumes[v].ephemeral"),
+        (("spec", "volumes"), [{"name": "v", "awsElasticBlockStore": {}}], "volumes[v].awsElasticBlockStore"),
+        (("spec", "schedulingGroup"), {"podGroupName": "g"}, "schedulingGroup"),
+        (("spec", "workloadRef"), {"name": "w"}, "workloadRef"),
+        (("spec", "tolerations"), [{"key": "k", "operator": "Gt", "value": "3"}], "tolerations[0].operator Gt"),
+        (("spec", "resourceClaims"), [{"name": "x", "podGroupResourceClaim": "y"}], "resourceClaims[x]"),
+        (
+            ("spec", "containers", 0, "restartPolicyRules"), [{"action": "RestartAllContainers"}],
+            "RestartAllContainers",
+        ),
+    ],
+    ids=lambda value: str(value)[:50],
+)  # fmt: skip
+def test_what_a_pod_asks_and_we_cannot_do_is_named(path, value, words):
+    (found,) = decode.decode("Pod", changed(POD, path, value)).unsupported
+
+    assert words in found
+
+
+def test_host_network_ports_are_host_ports():
+    pod = changed(changed(POD, PORTS, [{"containerPort": 80}]), ("spec", "hostNetwork"), True)
+
+    assert decode.decode("Pod", pod).unsupported == ("containers[main].ports on the host",)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (PORTS, [{"containerPort": 80}]),
+        (("spec", "volumes"), [{"name": "v", "configMap": {"name": "x"}}, {"name": "e", "emptyDir": {}}]),
+        (("spec", "affinity"), {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{}]}}),
+        (("spec", "affinity"), required_node_affinity("NotIn")),
+        (("spec", "topologySpreadConstraints"), [{"topologyKey": "z", "whenUnsatisfiable": "ScheduleAnyway"}]),
+        (("spec", "tolerations"), [{"key": "k", "value": "v"}, {"operator": "Exists"}]),
+        (("spec", "initContainers"), [{"name": "i", "ports": [{"hostPort": 80}]}]),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_what_does_not_bind_the_scheduler_is_not_refused(path, value):
+    assert decode.decode("Pod", changed(POD, path, value)).unsupported == ()
+
+
+def test_a_pods_operating_system_is_a_node_label_that_must_fit():
+    pod = decode.decode("Pod", changed(POD, ("spec", "os"), {"name": "linux"}))
+
+    assert pod.node_selector == {"kubernetes.io/os": "linux"}
+
+
+EXACTLY = ("spec", "devices", "requests", 0, "exactly")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ((*EXACTLY, "adminAccess"), True, "requests[gpu].adminAccess"),
+        ((*EXACTLY, "capacity"), {"requests": {"memory": "1Gi"}}, "requests[gpu].capacity.requests"),
+        ((*EXACTLY, "derivedAttributes"), [{"name": "a/b", "expression": "1"}], "requests[gpu].derivedAttributes"),
+        ((*EXACTLY, "allocationMode"), "Some", "requests[gpu].allocationMode Some"),
+        ((*EXACTLY, "selectors"), [{"rego": {}}], "requests[gpu].selectors[0] without cel"),
+        ((*EXACTLY, "tolerations"), [{"key": "k", "operator": "Lt"}], "requests[gpu].tolerations[0].operator Lt"),
+        (EXACTLY, None, "requests[gpu] without exactly"),
+        (
+            ("spec", "devices", "requests", 0), {"name": "gpu", "firstAvailable": [{"name": "a"}]},
+            "requests[gpu].firstAvailable",
+        ),
+    ],
+    ids=lambda value: str(value)[:50],
+)  # fmt: skip
+def test_what_a_request_asks_and_we_cannot_do_is_named(path, value, words):
+    (request,) = decode.decode("ResourceClaim", changed(CLAIM, path, value)).spec.requests
+
+    assert request.unsupported == (words,)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "words"),
+    [
+        ({"distinctAttribute": "a/b"}, "constraints[0].distinctAttribute"),
+        ({"somethingNew": "a/b"}, "constraints[0] of an unknown type"),
+    ],
+)
+def test_constraints_of_other_kinds_are_named_and_never_dropped(constraint, words):
+    spec = decode.decode("ResourceClaim", changed(CLAIM, ("spec", "devices", "constraints"), [constraint])).spec
+
+    assert spec.unsupported == (words,)
+
+
+def test_admin_access_that_is_off_changes_nothing():
+    (request,) = decode.decode("ResourceClaim", changed(CLAIM, (*EXACTLY, "adminAccess"), False)).spec.requests
+
+    assert (request.unsupported, request.mode, request.count) == ((), EXACT_COUNT, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("sharedCounters",), [{"name": "c"}], "sharedCounters"),
+        (("skipNodeOperations",), ["*"], "skipNodeOperations"),
+        (("nodeName",), None, "neither nodeName, nodeSelector nor allNodes"),
+    ],
+)
+def test_slices_that_mean_more_than_we_know_say_so(path, value, words):
+    found = decode.decode("ResourceSlice", changed(SLICE, ("spec", *path), value))
+
+    assert [text for text in found.unsupported if words in text]
+
+
+def test_a_slice_that_chooses_nodes_by_device_says_so():
+    item = changed(changed(SLICE, ("spec", "nodeName"), None), ("spec", "perDeviceNodeSelection"), True)
+
+    assert decode.decode("ResourceSlice", item).unsupported == ("perDeviceNodeSelection",)
+
+
+def test_a_slice_whose_selector_has_two_terms_says_so():
+    terms = [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}] * 2
+    item = changed(changed(SLICE, ("spec", "nodeName"), None), ("spec", "nodeSelector"), {"nodeSelectorTerms": terms})
+
+    assert decode.decode("ResourceSlice", item).unsupported == ("nodeSelector with more than one term",)
+
+
+DEVICE = ("spec", "devices", 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("consumesCounters",), [{"counterSet": "c"}], "consumesCounters"),
+        (("allowMultipleAllocations",), True, "allowMultipleAllocations"),
+        (("bindingConditions",), ["ready"], "bindingConditions"),
+        (("nodeAllocatableResources",), {"cpu": {}}, "nodeAllocatableResources"),
+        (("attributes", "model"), {"strings": ["a"]}, "attributes[model] is a list"),
+        (("attributes", "model"), {}, "attributes[model] has no value of a known type"),
+        (("attributes", "model"), {"duration": "1s"}, "attributes[model] has no value of a known type"),
+        (("attributes", "model"), {"int": 1, "string": "1"}, "attributes[model] has several values"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_devices_that_mean_more_than_we_know_say_so(path, value, words):
+    (device,) = decode.decode("ResourceSlice", changed(SLICE, (*DEVICE, *path), value)).devices
+
+    assert device.unsupported == (words,)
+
+
+def test_devices_of_the_same_name_are_all_kept():
+    device = SLICE["spec"]["devices"][0]
+
+    found = decode.decode("ResourceSlice", changed(SLICE, ("spec", "devices"), [device, device]))
+
+    assert [each.name for each in found.devices] == ["gpu-0", "gpu-0"]
+
+
+def test_a_class_whose_selector_is_not_cel_says_so():
+    found = decode.decode("DeviceClass", changed(CLASS, ("spec", "selectors"), [{"rego": {}}]))
+
+    assert found.unsupported == ("selectors[0] without cel",)

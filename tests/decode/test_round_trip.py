@@ -1,0 +1,163 @@
+"""What is written comes back as what was meant."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.cluster import decode, encode
+from scheduler.core import names
+from scheduler.core.messages import ClaimRef, PodRef, ReportScheduled, ReportUnschedulable
+from scheduler.core.model import (
+    Allocation,
+    AllocationConfig,
+    Consumer,
+    NodeSelector,
+    NodeSelectorTerm,
+    Requirement,
+    Result,
+    Toleration,
+    Uid,
+)
+
+NOW = "2026-07-24T10:11:12.345678Z"
+POD = PodRef("demo", "trainer", Uid("pod-uid"), "7")
+CLAIM = ClaimRef("demo", "gpus", Uid("claim-uid"), "41", finalized=False)
+
+word = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+words = st.lists(word, max_size=3).map(tuple)
+maybe = st.just("") | word
+tolerations = st.builds(
+    Toleration, maybe, st.sampled_from(["", "Equal", "Exists"]), maybe, maybe, st.none() | st.integers(0, 2**31)
+)
+results = st.builds(
+    Result, word, word, word, word, st.booleans(), st.none() | word, st.lists(tolerations, max_size=2).map(tuple)
+)
+requirements = st.lists(st.builds(Requirement, word, maybe, words), max_size=2).map(tuple)
+selectors = st.builds(
+    NodeSelector, st.lists(st.builds(NodeSelectorTerm, requirements, requirements), max_size=2).map(tuple)
+)
+parameters = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | word,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(word, inner, max_size=2),
+    max_leaves=5,
+)
+entries = st.builds(
+    lambda driver, value: json.dumps({"opaque": {"driver": driver, "parameters": value}}, separators=(",", ":")),
+    word,
+    parameters,
+)
+configs = st.builds(AllocationConfig, st.sampled_from(["FromClass", "FromClaim"]), words, entries)
+allocations = st.builds(
+    Allocation,
+    st.lists(results, max_size=3).map(tuple),
+    st.none() | selectors,
+    st.lists(configs, max_size=2).map(tuple),
+)
+
+
+def claim_with(status):
+    return {
+        "metadata": {"namespace": "demo", "name": "gpus", "uid": "claim-uid", "resourceVersion": "41"},
+        "spec": {"devices": {}},
+        "status": status,
+    }
+
+
+@given(allocations)
+def test_an_allocation_comes_back_as_it_was_written(allocation):
+    patch = json.loads(encode.allocation_patch(CLAIM.uid, "41", allocation, POD, NOW))
+
+    found = decode.decode("ResourceClaim", claim_with(patch["status"]))
+
+    config = tuple((entry.source, entry.requests, json.loads(entry.entry)) for entry in allocation.config)
+    assert found.allocation.results == allocation.results
+    assert found.allocation.node_selector == allocation.node_selector
+    assert tuple((each.source, each.requests, json.loads(each.entry)) for each in found.allocation.config) == config
+    assert found.reserved_for == (Consumer("pods", "trainer", Uid("pod-uid")),)
+
+
+def test_an_allocation_without_node_selector_leaves_it_out():
+    found = encode.allocation(Allocation((), None), NOW)
+
+    assert found == {"devices": {"results": []}, "allocationTimestamp": "2026-07-24T10:11:12Z"}
+
+
+def test_claim_patches_name_the_object_that_the_decision_knew():
+    finalizer = json.loads(encode.finalizer_patch(CLAIM))
+    reservation = json.loads(encode.reservation_patch(CLAIM, POD))
+    deallocation = json.loads(encode.deallocate_patch(CLAIM.uid, "41"))
+    release = json.loads(encode.unreserve_patch(CLAIM.uid, "41", POD.uid))
+
+    known = {"uid": "claim-uid", "resourceVersion": "41"}
+    assert finalizer == {"metadata": {**known, "finalizers": [names.CLAIM_FINALIZER]}}
+    assert reservation == {
+        "metadata": known,
+        "status": {"reservedFor": [{"resource": "pods", "name": "trainer", "uid": "pod-uid"}]},
+    }
+    assert deallocation == {"metadata": known, "status": {"allocation": None, "reservedFor": None, "devices": None}}
+    assert release == {
+        "metadata": known,
+        "status": {"reservedFor": [{"$patch": "delete", "uid": "pod-uid"}]},
+    }
+
+
+def test_no_patch_but_the_deallocation_speaks_of_driver_status():
+    allocation = Allocation((Result("gpu", "d", "p", "gpu-0"),), None)
+
+    patches = [
+        encode.allocation_patch(CLAIM.uid, "41", allocation, POD, NOW),
+        encode.reservation_patch(CLAIM, POD),
+        encode.unreserve_patch(CLAIM.uid, "41", POD.uid),
+    ]
+
+    assert all("devices" not in json.loads(patch)["status"] for patch in patches)
+
+
+def test_a_binding_carries_uid_and_annotations():
+    body = json.loads(encode.binding(POD, "n1", {"dovetail.scheduler/explain": "{}"}))
+
+    assert body["metadata"] == {
+        "name": "trainer",
+        "namespace": "demo",
+        "uid": "pod-uid",
+        "annotations": {"dovetail.scheduler/explain": "{}"},
+    }
+    assert body["target"] == {"apiVersion": "v1", "kind": "Node", "name": "n1"}
+
+
+def test_events_say_what_people_grep_for():
+    placed = json.loads(encode.event(ReportScheduled(POD, "n1", "Successfully assigned"), NOW))
+    waiting = json.loads(encode.event(ReportUnschedulable(POD, "NoFit", "0 of 3 nodes fit"), NOW))
+
+    assert (placed["reason"], placed["type"]) == ("Scheduled", "Normal")
+    assert (waiting["reason"], waiting["type"]) == ("FailedScheduling", "Warning")
+    assert placed["involvedObject"]["uid"] == "pod-uid"
+    assert placed["eventTime"] == NOW
+    assert placed["metadata"]["name"] != waiting["metadata"]["name"]
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=3000))
+def test_an_event_is_never_too_long_for_the_server(text):
+    body = json.loads(encode.event(ReportUnschedulable(POD, "NoFit", text), NOW))
+
+    assert len(body["message"].encode()) <= encode.MAX_NOTE
+    assert body["message"].removesuffix("…") == text[: len(body["message"].removesuffix("…"))]
+
+
+def test_an_event_of_a_pod_with_the_longest_name_still_has_a_valid_name():
+    pod = PodRef("demo", "p" * 253, Uid("u"))
+
+    body = json.loads(encode.event(ReportScheduled(pod, "n1", "ok"), NOW))
+
+    assert len(body["metadata"]["name"]) == 253
+
+
+def test_the_condition_is_the_one_that_autoscalers_look_for():
+    body = json.loads(encode.unschedulable_condition_patch(ReportUnschedulable(POD, "NoFit", "why"), NOW))
+
+    (condition,) = body["status"]["conditions"]
+    assert body["metadata"] == {"uid": "pod-uid"}
+    assert (condition["type"], condition["status"], condition["reason"]) == ("PodScheduled", "False", "Unschedulable")
+    assert condition["message"] == "why"
+    assert condition["lastTransitionTime"] == "2026-07-24T10:11:12Z"
