@@ -1,0 +1,218 @@
+"""The SchedulerConfig file and its environment, read once and refused with the place of every mistake."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from scheduler.core import names
+from scheduler.core.config import EngineConfig, Ownership
+from scheduler.core.errors import ConfigError
+from scoring.weights import Weights
+
+_LARGEST_FILE: Final = 2**20
+_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_SHOWN: Final = 60
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
+Name = Annotated[str, Field(pattern=_NAME, max_length=253)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+class OwnershipSettings(_Section):
+    """What Dovetail may allocate; see `core.config.Ownership`."""
+
+    nodes: Literal["labelled", "all"] = "labelled"
+    drivers: list[Name] = []
+    device_classes: list[Name] = []
+
+
+class LeaderElectionSettings(_Section):
+    """Which of several processes decides. Off only where there surely is one process."""
+
+    enabled: bool = True
+    lease_seconds: Seconds = 15
+    renew_seconds: Seconds = 10
+    retry_seconds: Seconds = 2
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "LeaderElectionSettings":
+        if self.renew_seconds >= self.lease_seconds:
+            raise ValueError("renewSeconds must be less than leaseSeconds")
+        if self.retry_seconds * 1.2 >= self.renew_seconds:
+            raise ValueError("retrySeconds must be less than renewSeconds / 1.2")
+        return self
+
+
+class HttpSettings(_Section):
+    """Where /healthz and /readyz are served; port 0 serves nothing."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 10371
+
+
+class SchedulerConfig(_Section):
+    """The configuration of one scheduler process. What is not given has the default written here."""
+
+    api_version: Literal["config.dovetail.scheduler/v1alpha1"]
+    kind: Literal["SchedulerConfig"]
+    scheduler_name: Name = names.SCHEDULER_NAME
+    weights: dict[str, Weight] = {}
+    ownership: OwnershipSettings = OwnershipSettings()
+    device_choice: Literal["scored", "first-fit"] = "scored"
+    batch: Annotated[int, Field(ge=1, le=10_000)] = EngineConfig().batch
+    seed: int = 0
+    verify_plans: bool = False
+    leader_election: LeaderElectionSettings = LeaderElectionSettings()
+    writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
+    http: HttpSettings = HttpSettings()
+
+    @model_validator(mode="after")
+    def _usable(self) -> "SchedulerConfig":
+        Weights(self.weights)
+        if self.scheduler_name == "default-scheduler":
+            raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
+        return self
+
+    def engine(self) -> EngineConfig:
+        """What the engine is told."""
+        return EngineConfig(
+            scheduler_name=self.scheduler_name,
+            ownership=Ownership(
+                all_nodes=self.ownership.nodes == "all",
+                drivers=frozenset(self.ownership.drivers),
+                device_classes=frozenset(self.ownership.device_classes),
+            ),
+            weights=dict(self.weights),
+            device_choice=self.device_choice,
+            batch=self.batch,
+            verify_plans=self.verify_plans,
+            seed=self.seed,
+        )
+
+
+def load(path: Path | None, environment: Mapping[str, str] | None = None) -> SchedulerConfig:
+    """Read the file, or take the defaults; then apply DOVETAIL_* variables, such as DOVETAIL_HTTP__PORT=0.
+
+    Two underscores go one key down, single ones and case do not matter, and a value is read as YAML. Variables that
+    name no key of the file are not ours (Kubernetes sets DOVETAIL_SERVICE_HOST where a Service has our name).
+    Raises ConfigError, which names the file or variable, the key and the value.
+    """
+    document = _read(path) if path is not None else _header()
+    where = str(path) if path is not None else "built-in settings"
+    variables = _override(document, os.environ if environment is None else environment)
+    try:
+        return SchedulerConfig.model_validate(document)
+    except ValidationError as error:
+        problems = "; ".join(_problem(document, entry) for entry in error.errors(include_url=False))
+        sources = ", ".join([where, *variables])
+        raise ConfigError(sources, problems) from None
+
+
+def _header() -> dict[str, Any]:
+    return {"apiVersion": names.CONFIG_API_VERSION, "kind": names.CONFIG_KIND}
+
+
+def _yaml(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(str(path), f"is larger than {_LARGEST_FILE} bytes", "give a SchedulerConfig file")
+        document = _yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "check path and permissions") from error
+    except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        words = " ".join(str(error).split())
+        raise ConfigError(str(path), f"is not YAML ({words[:400]})") from error
+    if not isinstance(document, dict):
+        said = "is empty" if document is None else f"holds a {type(document).__name__}, not a mapping"
+        raise ConfigError(str(path), said, f"begin with apiVersion: {names.CONFIG_API_VERSION}")
+    return document
+
+
+def _override(document: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
+    """Put variables in place of what the document says; returns their names."""
+    used: list[str] = []
+    for variable, text in sorted(environment.items()):
+        if not variable.startswith(names.ENVIRONMENT_PREFIX):
+            continue
+        steps = variable.removeprefix(names.ENVIRONMENT_PREFIX).split("__")
+        first = _match(steps[0], SchedulerConfig)
+        if first is None:
+            continue
+        try:
+            value = _yaml(text)
+        except (YAMLError, ValueError, RecursionError) as error:
+            words = " ".join(str(error).split())
+            raise ConfigError(f"environment {variable}", f"value {_show(text)} is not YAML ({words[:200]})") from error
+        target: Any = document
+        section: Any = SchedulerConfig
+        for i, step in enumerate(steps):
+            key = _match(step, section) or step.lower().replace("_", "-")
+            section = _section(section, key)
+            if i == len(steps) - 1:
+                target[key] = value
+                break
+            if not isinstance(target.setdefault(key, {}), dict):
+                raise ConfigError(f"environment {variable}", f"{key} is not a mapping in the configuration file")
+            target = target[key]
+        used.append(f"environment {variable}")
+    return used
+
+
+def _fields(section: Any) -> dict[str, Any]:
+    if not (isinstance(section, type) and issubclass(section, BaseModel)):
+        return {}
+    return {field.alias or name: field.annotation for name, field in section.model_fields.items()}
+
+
+def _match(step: str, section: Any) -> str | None:
+    wanted = step.replace("_", "").lower()
+    return next((key for key in _fields(section) if key.lower() == wanted), None)
+
+
+def _section(section: Any, key: str) -> Any:
+    return _fields(section).get(key)
+
+
+def _problem(document: Any, entry: Mapping[str, Any]) -> str:
+    place = ".".join(str(step) for step in entry["loc"])
+    value: Any = document
+    for step in entry["loc"]:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):
+            value = None
+            break
+    message: str = entry["msg"].removeprefix("Value error, ")
+    if entry["type"] == "missing":
+        return f"{place}: is missing"
+    if entry["type"] == "extra_forbidden":
+        section: Any = SchedulerConfig
+        for step in entry["loc"][:-1]:
+            section = _section(section, str(step))
+        return f"{place}: is not a known key; known are {', '.join(_fields(section))}"
+    if not place:
+        return message[0].lower() + message[1:]
+    shown = "" if isinstance(value, dict | list) else f" = {_show(value)}"
+    return f"{place}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def _show(value: object) -> str:
+    text: str = re.sub(r"[^\x20-\x7e]", "?", repr(value))
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

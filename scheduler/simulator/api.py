@@ -1,0 +1,522 @@
+"""An API server in memory: raw objects, one resourceVersion for all, the server's rules, and the controllers that a
+scheduler waits for. It carries out the engine's instructions with the very bodies that go to a real cluster.
+
+Beside it the resourceclaim controller works at once: it makes claims of templates, takes finished and deleted pods out
+of reservedFor, and gives devices back when nobody is left. Everything is a function of what was put in: UIDs and
+generated names derive from the names of their owners, time is what `now` is set to.
+
+Patches are applied as the server applies them. The rules come from resource.k8s.io validation and strategy, and from
+the pods/binding handler.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+from scheduler.cluster import decode, encode
+from scheduler.core import names
+from scheduler.core.errors import DecodeError, DovetailError, FaultError, InputError
+from scheduler.core.messages import (
+    BindPod,
+    BindRefused,
+    Cause,
+    ClaimRefused,
+    ClaimWritten,
+    EvaluateScalar,
+    Event,
+    Gone,
+    Instruction,
+    Kind,
+    PodBound,
+    PodRef,
+    RecordDecision,
+    Rejected,
+    ReleaseClaim,
+    ReportScheduled,
+    ReportUnschedulable,
+    ReserveClaim,
+    Seen,
+    Solve,
+    WriteAllocation,
+)
+from scheduler.core.model import Claim, Uid
+from scheduler.core.slow import answer
+from scheduler.simulator.objects import Raw, key_of, suffix
+from scheduler.simulator.workloads import uid_of
+
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""When a simulation begins, for the timestamps of its objects."""
+WATCHED: Final = ("Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim", "Pod")
+_ORDER: Final = (
+    "PriorityClass", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate",
+    "ResourceClaim", "Deployment", "ReplicaSet", "StatefulSet", "Job", "Pod",
+)  # fmt: skip
+_POD_CLAIM: Final = "resource.kubernetes.io/pod-claim-name"
+_MAX_RESULTS: Final = 32
+_MAX_CONFIG: Final = 64
+_MAX_CONSUMERS: Final = 256
+_MAX_BASE: Final = 57  # characters of a generated claim name before its random part (resourceclaim controller)
+_MERGE_KEYS: Final = {"reservedFor": "uid", "conditions": "type"}
+_PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
+class RefusedError(DovetailError):
+    """The server says no. `cause` as in messages: what the status code means for the writer."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        self.cause = cause
+        self.message = message
+        super().__init__(message)
+
+
+class Api:
+    """The cluster.
+
+    objects : all of them, by kind and then key; never changed in place. now : seconds since the beginning.
+    `writes` counts what changed objects; `reports` holds the last event of each pod.
+    """
+
+    def __init__(self, objects: Iterable[Raw] = ()) -> None:
+        self.objects: dict[str, dict[str, Raw]] = {kind: {} for kind in _ORDER}
+        self.now = 0.0
+        self.version = 0
+        self.writes = 0
+        self.reports: dict[str, ReportScheduled | ReportUnschedulable] = {}
+        self._watch: deque[Event] = deque()
+        self._generations: dict[tuple[str, str], int] = {}
+        # The same objects in any order are the same cluster.
+        for raw in sorted(objects, key=lambda raw: (_ORDER.index(raw["kind"]), key_of(raw))):
+            self.create(raw)
+
+    # ------------------------------------------------------------ reading
+
+    def get(self, kind: str, key: str) -> Raw:
+        """An object. Raises RefusedError."""
+        found = self.objects[kind].get(key)
+        if found is None:
+            raise RefusedError("gone", f"{kind} {key} not found")
+        return found
+
+    def all(self, kind: str) -> list[Raw]:
+        """All objects of a kind, by key."""
+        return [raw for _, raw in sorted(self.objects[kind].items())]
+
+    def everything(self) -> list[Raw]:
+        """All objects, what others need first."""
+        return [raw for kind in _ORDER for raw in self.all(kind)]
+
+    def events(self) -> list[Event]:
+        """What a watch shows since the last call."""
+        found = list(self._watch)
+        self._watch.clear()
+        return found
+
+    def timestamp(self) -> str:
+        """Now, RFC 3339."""
+        return (EPOCH + timedelta(seconds=self.now)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    # ------------------------------------------------------------ writing
+
+    def create(self, raw: Raw) -> Raw:
+        """Add an object, with what the server fills in. Raises RefusedError; InputError for a wrong priority class."""
+        kind, key = raw["kind"], key_of(raw)
+        if key in self.objects[kind]:
+            raise RefusedError("conflict", f"{kind} {key} already exists")
+        self._generations[kind, key] = generation = self._generations.get((kind, key), -1) + 1
+        metadata = {
+            "creationTimestamp": self.timestamp()[:19] + "Z",
+            **{name: value for name, value in raw["metadata"].items() if value is not None},
+        }
+        metadata.setdefault("uid", uid_of(kind, key, generation))
+        found = {**raw, "metadata": metadata}
+        if kind == "Pod":
+            found = self._admit(found)
+        elif kind in {"ResourceClaim", "ResourceClaimTemplate"}:
+            found = _default_claim(found)
+        self._store(kind, key, found)
+        if kind == "Pod":
+            self._control_pod(key)
+        elif kind == "ResourceClaimTemplate":
+            for pod in self.all("Pod"):
+                self._control_pod(key_of(pod))
+        return self.objects[kind][key]
+
+    def delete(self, kind: str, key: str) -> None:
+        """Take an object out, and what the garbage collector and the controllers take with it. Raises RefusedError."""
+        found = self.get(kind, key)
+        if kind == "ResourceClaim" and (found["metadata"].get("finalizers") or ()):
+            if "deletionTimestamp" not in found["metadata"]:
+                metadata = {**found["metadata"], "deletionTimestamp": self.timestamp()[:19] + "Z"}
+                self._store(kind, key, {**found, "metadata": metadata})
+                self._control_claim(key)
+            return
+        del self.objects[kind][key]
+        self.version += 1
+        self.writes += 1
+        if kind in WATCHED:
+            self._watch.append(Gone(cast("Kind", kind), key, Uid(found["metadata"]["uid"])))
+        uid = found["metadata"]["uid"]
+        if kind == "Pod":
+            self._free_reservations(uid)
+        owned = [
+            (raw["kind"], key_of(raw))
+            for raw in self.everything()
+            if any(owner.get("uid") == uid for owner in raw["metadata"].get("ownerReferences") or ())
+        ]
+        for other, name in owned:
+            if name in self.objects[other]:
+                self.delete(other, name)
+
+    def patch(self, kind: str, key: str, body: bytes, content_type: str, *, status: bool = False) -> Raw:
+        """Apply a patch to an object or to its status. Raises RefusedError; nothing is changed then."""
+        found = self.get(kind, key)
+        patch: Raw = json.loads(body)
+        given = patch.get("metadata") or {}
+        for name in ("uid", "resourceVersion"):
+            if given.get(name) not in {None, found["metadata"][name]}:
+                raise RefusedError("conflict", f"{kind} {key}: {name} is {found['metadata'][name]}, not {given[name]}")
+        merged = _merge(found, patch, strategic=content_type == encode.STRATEGIC)
+        if status:  # the two halves of an object are written through two doors, and each leaves the other as it is
+            merged = {**found, "status": merged.get("status", {})}
+        else:
+            merged = {**merged, "status": found["status"]} if "status" in found else _without(merged, "status")
+            merged["metadata"] = {**merged["metadata"], "uid": found["metadata"]["uid"]}
+        if kind == "ResourceClaim":
+            _validate_claim(found, merged)
+        self._store(kind, key, merged)
+        if kind == "ResourceClaim" and status:
+            self._control_claim(key)
+        elif kind == "Pod":
+            self._control_pod(key)
+        return self.objects[kind][key]
+
+    def bind(self, body: bytes) -> Raw:
+        """Carry out a Binding. Raises RefusedError."""
+        binding: Raw = json.loads(body)
+        metadata, target = binding["metadata"], binding["target"]
+        key = f"{metadata['namespace']}/{metadata['name']}"
+        pod = self.get("Pod", key)
+        spec = pod.get("spec") or {}
+        if metadata.get("uid") not in {None, pod["metadata"]["uid"]}:
+            raise RefusedError("conflict", f"pod {key}: uid is {pod['metadata']['uid']}, not {metadata['uid']}")
+        if "deletionTimestamp" in pod["metadata"]:
+            raise RefusedError("conflict", f"pod {key} is being deleted, cannot be assigned to a host")
+        if spec.get("nodeName"):
+            raise RefusedError("conflict", f"pod {key} is already assigned to node {spec['nodeName']}")
+        if spec.get("schedulingGates"):
+            raise RefusedError("conflict", f"pod {key} has non-empty .spec.schedulingGates")
+        scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": self.timestamp()[:19] + "Z"}
+        status = _merge(pod.get("status") or {}, {"conditions": [scheduled]}, strategic=True)
+        annotations = {**(pod["metadata"].get("annotations") or {}), **(metadata.get("annotations") or {})}
+        own = {**pod["metadata"], **({"annotations": annotations} if annotations else {})}
+        found = {**pod, "metadata": own, "spec": {**spec, "nodeName": target["name"]}, "status": status}
+        self._store("Pod", key, found)
+        return self.objects["Pod"][key]
+
+    def _store(self, kind: str, key: str, raw: Raw) -> None:
+        self.version += 1
+        self.writes += 1
+        metadata = {**raw["metadata"], "resourceVersion": str(self.version)}
+        self.objects[kind][key] = {**raw, "metadata": metadata}
+        if kind in WATCHED:
+            self._watch.append(self._seen(kind, key))
+
+    def _seen(self, kind: str, key: str) -> Event:
+        raw = self.objects[kind][key]
+        watched = cast("Kind", kind)
+        try:
+            return Seen(decode.decode(watched, raw))
+        except DecodeError as error:
+            return Rejected(watched, key, Uid(raw["metadata"]["uid"]), str(error))
+
+    def _admit(self, pod: Raw) -> Raw:
+        """What admission and defaulting decide for scheduling: the priority of the pod's class."""
+        spec = pod.get("spec") or {}
+        status = {"phase": "Pending", **(pod.get("status") or {})}
+        if spec.get("priority") is None:
+            wanted = str(spec.get("priorityClassName") or "")
+            classes = {raw["metadata"]["name"]: raw for raw in self.all("PriorityClass")}
+            value = 0
+            if wanted:
+                if wanted not in classes and wanted not in _PRIORITIES:
+                    where = f"Pod {key_of(pod)}"
+                    raise InputError(where, f"spec.priorityClassName: PriorityClass {wanted} does not exist")
+                value = classes[wanted].get("value", 0) if wanted in classes else _PRIORITIES[wanted]
+            else:
+                value = max((raw.get("value", 0) for raw in classes.values() if raw.get("globalDefault")), default=0)
+            if value:
+                spec = {**spec, "priority": value}
+        return {**pod, "spec": spec, "status": status}
+
+    # ------------------------------------------------------------ controllers
+
+    def _control_pod(self, key: str) -> None:
+        """The resourceclaim controller, for one pod: make its claims, or free those that it no longer uses."""
+        pod = self.objects["Pod"][key]
+        spec, status = pod.get("spec") or {}, pod.get("status") or {}
+        uid = pod["metadata"]["uid"]
+        if status.get("phase") in {"Succeeded", "Failed"}:
+            self._free_reservations(uid)
+            return
+        entries = spec.get("resourceClaims")
+        if "deletionTimestamp" in pod["metadata"] or not isinstance(entries, list):
+            return
+        statuses = list(status.get("resourceClaimStatuses") or ())
+        known = {each.get("name") for each in statuses if isinstance(each, dict)}
+        made = []
+        for entry in entries:
+            if not isinstance(entry, dict) or entry.get("name") in known:
+                continue
+            template = entry.get("resourceClaimTemplateName")
+            found = self.objects["ResourceClaimTemplate"].get(f"{pod['metadata']['namespace']}/{template}")
+            if template and found is not None:
+                name = self._claim_from(found, pod, str(entry.get("name")))
+                made.append({"name": entry["name"], "resourceClaimName": name})
+        if made:
+            pod = self.objects["Pod"][key]
+            self._store("Pod", key, {**pod, "status": {**status, "resourceClaimStatuses": statuses + made}})
+
+    def _claim_from(self, template: Raw, pod: Raw, entry: str) -> str:
+        owner = pod["metadata"]
+        base = f"{owner['name']}-{entry}"
+        if len(base) > _MAX_BASE:
+            # Both parts are cut in proportion, so that the name of the entry is not lost behind a long pod name.
+            keep = [len(part) * (_MAX_BASE - 1) // len(base) for part in (owner["name"], entry)]
+            base = f"{owner['name'][: keep[0]]}-{entry[: keep[1]]}"
+        number = 0
+        while True:
+            name = f"{base}-{suffix('ResourceClaim', owner['uid'], entry, number)}"
+            if f"{owner['namespace']}/{name}" not in self.objects["ResourceClaim"]:
+                break
+            number += 1
+        spec = template.get("spec") or {}
+        own = spec.get("metadata") or {}
+        metadata: Raw = {"name": name, "namespace": owner["namespace"]}
+        if own.get("labels"):
+            metadata["labels"] = own["labels"]
+        metadata["annotations"] = {**(own.get("annotations") or {}), _POD_CLAIM: entry}
+        metadata["ownerReferences"] = [
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": owner["name"],
+                "uid": owner["uid"],
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ]
+        self.create(
+            {
+                "apiVersion": "resource.k8s.io/v1",
+                "kind": "ResourceClaim",
+                "metadata": metadata,
+                "spec": spec.get("spec") or {},
+            }
+        )
+        return name
+
+    def _free_reservations(self, pod: str) -> None:
+        """Take a pod out of every claim. A pod that the files do not hold is left in: they may be part of a cluster."""
+        for claim in self.all("ResourceClaim"):
+            status = claim.get("status") or {}
+            reserved = status.get("reservedFor") or ()
+            left = [each for each in reserved if each.get("uid") != pod]
+            if len(left) < len(reserved):
+                status = {**status, "reservedFor": left} if left else _without(status, "reservedFor")
+                if not left:
+                    status = _without(_without(status, "allocation"), "devices")
+                self._store("ResourceClaim", key_of(claim), {**claim, "status": status})
+                self._control_claim(key_of(claim))
+
+    def _control_claim(self, key: str) -> None:
+        """Take our protection off a claim that holds nothing; end it if it was to be deleted."""
+        claim = self.objects["ResourceClaim"][key]
+        metadata, status = claim["metadata"], claim.get("status") or {}
+        finalizers = metadata.get("finalizers") or []
+        if status.get("allocation") or status.get("reservedFor"):
+            return
+        if names.CLAIM_FINALIZER in finalizers:
+            left = [name for name in finalizers if name != names.CLAIM_FINALIZER]
+            self._store("ResourceClaim", key, {**claim, "metadata": {**metadata, "finalizers": left}})
+        claim = self.objects["ResourceClaim"][key]
+        if "deletionTimestamp" in metadata and not claim["metadata"].get("finalizers"):
+            self.delete("ResourceClaim", key)
+
+    # ------------------------------------------------------------ instructions
+
+    def execute(self, instruction: Instruction) -> list[Event]:
+        """Carry an instruction out; returns its answer and what a watch shows of it."""
+        found = self._executors[type(instruction)](self, instruction)
+        return [*found, *self.events()]
+
+    def _allocate(self, write: WriteAllocation) -> list[Event]:
+        claim = write.claim
+        key = f"{claim.namespace}/{claim.name}"
+        version = claim.resource_version
+        try:
+            if not claim.finalized:
+                body = encode.finalizer_patch(claim)
+                version = self.patch("ResourceClaim", key, body, encode.STRATEGIC)["metadata"]["resourceVersion"]
+            body = encode.allocation_patch(claim.uid, version, write.allocation, write.pod, self.timestamp())
+            return [self._written(write.pod, self.patch("ResourceClaim", key, body, encode.MERGE, status=True))]
+        except RefusedError as error:
+            return [ClaimRefused(write.pod.uid, claim.uid, error.cause, error.message)]
+
+    def _reserve(self, write: ReserveClaim) -> list[Event]:
+        claim = write.claim
+        body = encode.reservation_patch(claim, write.pod)
+        try:
+            raw = self.patch("ResourceClaim", f"{claim.namespace}/{claim.name}", body, encode.STRATEGIC, status=True)
+        except RefusedError as error:
+            return [ClaimRefused(write.pod.uid, claim.uid, error.cause, error.message)]
+        return [self._written(write.pod, raw)]
+
+    @staticmethod
+    def _written(pod: PodRef, raw: Raw) -> ClaimWritten:
+        claim = decode.decode("ResourceClaim", raw)
+        assert isinstance(claim, Claim)
+        return ClaimWritten(pod.uid, claim)
+
+    def _release(self, write: ReleaseClaim) -> list[Event]:
+        key = f"{write.claim.namespace}/{write.claim.name}"
+        try:
+            raw = self.get("ResourceClaim", key)
+            if raw["metadata"]["uid"] != write.claim.uid:
+                return []
+            status = raw.get("status") or {}
+            others = [each for each in status.get("reservedFor") or () if each.get("uid") != write.pod.uid]
+            version = raw["metadata"]["resourceVersion"]
+            if write.deallocate and not others:
+                if status.get("allocation"):
+                    body = encode.deallocate_patch(write.claim.uid, version)
+                    self.patch("ResourceClaim", key, body, encode.MERGE, status=True)
+            elif len(others) < len(status.get("reservedFor") or ()):
+                body = encode.unreserve_patch(write.claim.uid, version, write.pod.uid)
+                self.patch("ResourceClaim", key, body, encode.STRATEGIC, status=True)
+        except RefusedError as error:
+            if error.cause != "gone":
+                raise FaultError(f"claim {key} could not be released: {error}") from error
+        return []
+
+    def _bind(self, write: BindPod) -> list[Event]:
+        try:
+            self.bind(encode.binding(write.pod, write.node, write.annotations))
+        except RefusedError as error:
+            return [BindRefused(write.pod.uid, error.cause, error.message)]
+        return [PodBound(write.pod.uid, write.node)]
+
+    def _report(self, report: ReportScheduled | ReportUnschedulable) -> list[Event]:
+        key = f"{report.pod.namespace}/{report.pod.name}"
+        self.reports[key] = report
+        if isinstance(report, ReportUnschedulable):
+            writes = self.writes
+            try:
+                body = encode.unschedulable_condition_patch(report, self.timestamp())
+                self.patch("Pod", key, body, encode.STRATEGIC, status=True)
+            except RefusedError:
+                pass  # the pod is gone, which is no news
+            self.writes = writes  # words change nothing that a decision waits for
+        return []
+
+    _executors: Mapping[type, Callable[["Api", Any], Sequence[Event]]] = {
+        WriteAllocation: _allocate,
+        ReserveClaim: _reserve,
+        ReleaseClaim: _release,
+        BindPod: _bind,
+        ReportScheduled: _report,
+        ReportUnschedulable: _report,
+        RecordDecision: lambda self, instruction: [],
+        Solve: lambda self, instruction: [answer(instruction)],
+        EvaluateScalar: lambda self, instruction: [answer(instruction)],
+    }
+
+
+# ---------------------------------------------------------------- the server's rules
+
+
+def _without(raw: Mapping[str, Any], name: str) -> Raw:
+    return {key: value for key, value in raw.items() if key != name}
+
+
+def _merge(old: Any, patch: Any, *, strategic: bool, at: str = "") -> Any:
+    """A JSON merge patch (RFC 7386), or a strategic one with the merge keys of the fields that schedulers write."""
+    if isinstance(patch, list) and strategic and at == "finalizers":
+        return list(dict.fromkeys([*(old or ()), *patch]))
+    if isinstance(patch, list) and strategic and at in _MERGE_KEYS:
+        by = _MERGE_KEYS[at]
+        kept = {each.get(by): each for each in old or ()}
+        for each in patch:
+            if each.get("$patch") == "delete":
+                kept.pop(each[by], None)
+            else:
+                kept[each[by]] = _merge(kept.get(each[by]), each, strategic=True)
+        return list(kept.values())
+    if not isinstance(patch, dict):
+        return patch
+    found = dict(old) if isinstance(old, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = _merge(found.get(key), value, strategic=strategic, at=key)
+    return found
+
+
+def _default_claim(raw: Raw) -> Raw:
+    """ExactCount and 1, where nothing is said."""
+    template = raw["kind"] == "ResourceClaimTemplate"
+    outer = raw.get("spec") or {}
+    spec = (outer.get("spec") or {}) if template else outer
+    devices = spec.get("devices") if isinstance(spec, dict) else None
+    requests = devices.get("requests") if isinstance(devices, dict) else None
+    if not isinstance(devices, dict) or not isinstance(requests, list):
+        return raw
+    spec = {**spec, "devices": {**devices, "requests": [_default_request(each) for each in requests]}}
+    return {**raw, "spec": {**outer, "spec": spec} if template else spec}
+
+
+def _default_request(request: Any) -> Any:
+    exactly = request.get("exactly") if isinstance(request, dict) else None
+    if not isinstance(exactly, dict):
+        return request
+    mode = exactly.get("allocationMode") or "ExactCount"
+    counted = {"count": 1} if mode == "ExactCount" and exactly.get("count") is None else {}
+    return {**request, "exactly": {**exactly, "allocationMode": mode, **counted}}
+
+
+def _validate_claim(old: Raw, new: Raw) -> None:
+    """Validation of a ResourceClaim's status. Raises RefusedError."""
+    where = f"ResourceClaim {key_of(new)}"
+    before, after = old.get("status") or {}, new.get("status") or {}
+    allocation = after.get("allocation")
+    reserved = after.get("reservedFor") or []
+
+    def refuse(problem: str) -> None:
+        raise RefusedError("invalid", f"{where}: {problem}")
+
+    if before.get("allocation") and allocation and allocation != before["allocation"]:
+        refuse("status.allocation: field is immutable")
+    if reserved and not allocation:
+        refuse("status.reservedFor: may not be specified when `allocated` is not set")
+    if len({each.get("uid") for each in reserved}) < len(reserved):
+        refuse("status.reservedFor: duplicate uid")
+    if len(reserved) > _MAX_CONSUMERS:
+        refuse(f"status.reservedFor: must have at most {_MAX_CONSUMERS} items")
+    added = [each for each in reserved if each not in (before.get("reservedFor") or ())]
+    if added and "deletionTimestamp" in new["metadata"]:
+        refuse("status.reservedFor: new entries may not be added while `deletionTimestamp` is set")
+    if allocation:
+        devices = allocation.get("devices") or {}
+        results, config = devices.get("results") or [], devices.get("config") or []
+        if len(results) > _MAX_RESULTS:
+            refuse(f"status.allocation.devices.results: must have at most {_MAX_RESULTS} items")
+        if len(config) > _MAX_CONFIG:
+            refuse(f"status.allocation.devices.config: must have at most {_MAX_CONFIG} items")
+        asked = {each.get("name") for each in ((new.get("spec") or {}).get("devices") or {}).get("requests") or ()}
+        for index, result in enumerate(results):
+            if str(result.get("request")).partition("/")[0] not in asked:
+                refuse(
+                    f"status.allocation.devices.results[{index}].request: must be the name of a request in the claim"
+                )

@@ -1,0 +1,209 @@
+"""Deployments, ReplicaSets, StatefulSets and Jobs as the pods that their controllers would make of them.
+
+Names are those that Kubernetes would give, except that what it draws at random derives from the owner's name. A dump of
+a cluster holds workloads together with their pods: those count as made already.
+"""
+
+import hashlib
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from scheduler.core.errors import InputError
+from scheduler.simulator.objects import Found, Raw, refuse_metadata, suffix
+
+_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
+_MAX_GENERATED: Final = 58  # characters before the five of a generated name
+MAX_PODS: Final = 100_000  # of one workload
+INDEX: Final = "batch.kubernetes.io/job-completion-index"
+
+
+def uid_of(kind: str, key: str, generation: int = 0) -> str:
+    """A UID that depends on nothing but what it is for."""
+    name = f"{kind}/{key}" + (f"/{generation}" if generation else "")
+    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"simulator.dovetail.scheduler/{name}"))
+
+
+def expand(found: Sequence[Found]) -> list[Found]:
+    """All objects, with the ReplicaSets and pods that workloads among them are still short of. Raises InputError."""
+    owned: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for each in found:
+        owner = _controller(each.raw)
+        if owner is not None:
+            owned[owner["kind"], f"{each.raw['metadata'].get('namespace')}/{owner.get('name')}"].append(each)
+    made: list[Found] = []
+    for each in found:
+        if each.kind == "Deployment" and not owned["Deployment", each.key]:
+            replica_set = _replica_set(each)
+            made.append(replica_set)
+            made += _replicas(replica_set, [])
+        elif each.kind == "ReplicaSet":
+            made += _replicas(each, owned["ReplicaSet", each.key])
+        elif each.kind == "StatefulSet":
+            made += _ordinals(each, owned["StatefulSet", each.key])
+        elif each.kind == "Job":
+            made += _completions(each, owned["Job", each.key])
+    return [*found, *made]
+
+
+def _controller(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    for reference in raw["metadata"].get("ownerReferences") or ():
+        if isinstance(reference, dict) and reference.get("controller") and isinstance(reference.get("kind"), str):
+            return reference
+    return None
+
+
+def _replica_set(deployment: Found) -> Found:
+    spec = _spec(deployment)
+    template = _template(deployment)
+    name = deployment.raw["metadata"]["name"]
+    digest = int.from_bytes(
+        hashlib.blake2b(json.dumps(template, sort_keys=True).encode(), digest_size=8).digest(), "big"
+    )
+    code = "".join(_ALPHABET[digest // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(10))
+    labels = {**_labels(template), "pod-template-hash": code}
+    metadata = _metadata(deployment, "Deployment", "apps/v1", f"{name}-{code}") | {"labels": labels}
+    own = {**template, "metadata": {**template["metadata"], "labels": labels}}
+    raw = {
+        "apiVersion": "apps/v1",
+        "kind": "ReplicaSet",
+        "metadata": metadata,
+        "spec": {"replicas": _count(deployment, spec.get("replicas"), "spec.replicas"), "template": own},
+    }
+    return Found(raw, f"{deployment.where}, Deployment {deployment.key}")
+
+
+def _replicas(replica_set: Found, present: Sequence[Found]) -> Iterable[Found]:
+    wanted = _count(replica_set, _spec(replica_set).get("replicas"), "spec.replicas")
+    alive = sum(not _ended(each) for each in present)
+    taken = {each.raw["metadata"]["name"] for each in present}
+    for name in _generated(replica_set, max(0, wanted - alive), taken):
+        yield _pod(replica_set, "ReplicaSet", "apps/v1", name)
+
+
+def _ordinals(stateful_set: Found, present: Sequence[Found]) -> Iterable[Found]:
+    spec = _spec(stateful_set)
+    wanted = _count(stateful_set, spec.get("replicas"), "spec.replicas")
+    ordinals = spec.get("ordinals") or {}
+    start = _count(stateful_set, ordinals.get("start") or 0, "spec.ordinals.start") if isinstance(ordinals, dict) else 0
+    taken = {each.raw["metadata"]["name"] for each in present}
+    base = stateful_set.raw["metadata"]["name"]
+    for number in range(start, start + wanted):
+        name = f"{base}-{number}"
+        if name not in taken:
+            labels = {"statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": str(number)}
+            yield _pod(stateful_set, "StatefulSet", "apps/v1", name, labels=labels)
+
+
+def _completions(job: Found, present: Sequence[Found]) -> Iterable[Found]:
+    """The pods that run at once now: as many as parallelism and the completions that are left allow."""
+    spec = _spec(job)
+    if spec.get("suspend"):
+        return
+    parallelism = _count(job, spec.get("parallelism"), "spec.parallelism")
+    done = sum((each.raw.get("status") or {}).get("phase") == "Succeeded" for each in present)
+    alive = sum(not _ended(each) for each in present)
+    completions = spec.get("completions")
+    indexed = spec.get("completionMode") == "Indexed"
+    left = parallelism if completions is None else _count(job, completions, "spec.completions") - done
+    wanted = max(0, min(parallelism, left) - alive)
+    labels = {"batch.kubernetes.io/job-name": job.raw["metadata"]["name"]}
+    if not indexed:
+        taken = {each.raw["metadata"]["name"] for each in present}
+        for name in _generated(job, wanted, taken):
+            yield _pod(job, "Job", "batch/v1", name, labels=labels)
+        return
+    used = {(each.raw["metadata"].get("annotations") or {}).get(INDEX) for each in present}
+    free = [index for index in range(_count(job, completions, "spec.completions")) if str(index) not in used]
+    base = job.raw["metadata"]["name"]
+    for index in free[:wanted]:
+        name = f"{base}-{index}"[:_MAX_GENERATED] + f"-{suffix('Job', job.key, index)}"
+        yield _pod(job, "Job", "batch/v1", name, labels={**labels, INDEX: str(index)}, annotations={INDEX: str(index)})
+
+
+def _generated(owner: Found, count: int, taken: set[str]) -> Iterable[str]:
+    base = f"{owner.raw['metadata']['name']}-"[:_MAX_GENERATED]
+    number = 0
+    while count:
+        name = base + suffix(owner.kind, owner.key, number)
+        number += 1
+        if name not in taken:
+            taken.add(name)
+            count -= 1
+            yield name
+
+
+def _pod(
+    owner: Found,
+    kind: str,
+    version: str,
+    name: str,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> Found:
+    template = _template(owner)
+    own = template["metadata"]
+    metadata = _metadata(owner, kind, version, name)
+    metadata["labels"] = {**_labels(template), **(labels or {})}
+    both = {**(own.get("annotations") or {}), **(annotations or {})}
+    if both:
+        metadata["annotations"] = both
+    raw = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec") or {}}
+    return Found(raw, f"{owner.where}, {kind} {owner.key}")
+
+
+def _metadata(owner: Found, kind: str, version: str, name: str) -> Raw:
+    metadata = owner.raw["metadata"]
+    return {
+        "name": name,
+        "namespace": metadata["namespace"],
+        "ownerReferences": [
+            {
+                "apiVersion": version,
+                "kind": kind,
+                "name": metadata["name"],
+                "uid": metadata.get("uid") or uid_of(kind, owner.key),
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+
+
+def _spec(owner: Found) -> Mapping[str, Any]:
+    spec = owner.raw.get("spec")
+    if not isinstance(spec, dict):
+        raise InputError(owner.where, f"{owner.kind} {owner.key}: spec: is missing")
+    return spec
+
+
+def _template(owner: Found) -> Mapping[str, Any]:
+    template = _spec(owner).get("template")
+    if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
+        raise InputError(owner.where, f"{owner.kind} {owner.key}: spec.template.spec: is missing")
+    metadata = template.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise InputError(owner.where, f"{owner.kind} {owner.key}: spec.template.metadata: is not an object")
+    refuse_metadata(metadata, owner.where, f"{owner.kind} {owner.key}: spec.template.metadata")
+    return {**template, "metadata": metadata}
+
+
+def _labels(template: Mapping[str, Any]) -> Mapping[str, str]:
+    return template["metadata"].get("labels") or {}
+
+
+def _count(owner: Found, value: Any, path: str) -> int:
+    """A number of replicas; one where nothing is said."""
+    if value is None:
+        return 1
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_PODS:
+        raise InputError(
+            owner.where, f"{owner.kind} {owner.key}: {path}: {value!r} is not a number from 0 to {MAX_PODS}"
+        )
+    return value
+
+
+def _ended(pod: Found) -> bool:
+    return (pod.raw.get("status") or {}).get("phase") in {"Succeeded", "Failed"}

@@ -1,0 +1,142 @@
+import pytest
+
+from scheduler.core import names
+from scheduler.core.errors import ConfigError
+from scheduler.service.settings import SchedulerConfig, load
+
+HEAD = f"apiVersion: {names.CONFIG_API_VERSION}\nkind: {names.CONFIG_KIND}\n"
+
+
+def written(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(path, environment=None):
+    with pytest.raises(ConfigError) as caught:
+        load(path, environment or {})
+    return str(caught.value)
+
+
+def test_without_a_file_the_defaults_hold():
+    config = load(None, {})
+
+    assert config.scheduler_name == "dovetail"
+    assert config.leader_election.enabled
+    assert config.http.host == "127.0.0.1"
+    assert config.engine().ownership.all_nodes is False
+
+
+def test_what_the_file_says_reaches_the_engine(tmp_path):
+    text = HEAD + (
+        "schedulerName: other\nweights: {packing: 2, balance: 0.25}\nbatch: 7\nseed: 3\n"
+        "ownership: {nodes: all, drivers: [gpu.nvidia.com], deviceClasses: [gpu]}\ndeviceChoice: first-fit\n"
+    )
+
+    engine = load(written(tmp_path, text), {}).engine()
+
+    assert (engine.scheduler_name, engine.batch, engine.seed, engine.device_choice) == ("other", 7, 3, "first-fit")
+    assert engine.weights == {"packing": 2.0, "balance": 0.25}
+    assert engine.ownership.all_nodes
+    assert engine.ownership.drivers == {"gpu.nvidia.com"}
+    assert engine.ownership.device_classes == {"gpu"}
+
+
+MISTAKES = {
+    "": "is empty",
+    "- a": "holds a list, not a mapping",
+    "a: [": "is not YAML",
+    "a: 1\na: 2": "is not YAML",
+    "kind: SchedulerConfig": "apiVersion: is missing",
+    "apiVersion: v1\nkind: SchedulerConfig": "apiVersion = 'v1'",
+    HEAD + "weigths: {}": "weigths: is not a known key",
+    HEAD + "http: {prot: 1}": "http.prot: is not a known key; known are host, port",
+    HEAD + "scheduler_name: x": "scheduler_name: is not a known key",
+    HEAD + "weights: {pakcing: 1}": "did you mean packing?",
+    HEAD + "weights: {packing: -1}": "weights.packing = -1",
+    HEAD + "weights: {packing: .nan}": "weights.packing = nan",
+    HEAD + "weights: {packing: .inf}": "weights.packing = inf",
+    HEAD + "weights: {packing: '1'}": "weights.packing = '1'",
+    HEAD + "weights: {packing: yes}": "weights.packing = 'yes'",  # YAML 1.2: a text, not a truth value
+    HEAD + "batch: 0": "batch = 0",
+    HEAD + "batch: 1.5": "batch = 1.5",
+    HEAD + "writesInFlight: 100000": "writesInFlight = 100000",
+    HEAD + "schedulerName: Not A Name": "schedulerName = 'Not A Name'",
+    HEAD + "schedulerName: default-scheduler": "belongs to kube-scheduler",
+    HEAD + "ownership: {nodes: some}": "ownership.nodes = 'some'",
+    HEAD + "ownership: {drivers: gpu.nvidia.com}": "ownership.drivers = 'gpu.nvidia.com'",
+    HEAD + "ownership: {drivers: [1]}": "ownership.drivers.0 = 1",
+    HEAD + "leaderElection: {renewSeconds: 15}": "renewSeconds must be less than leaseSeconds",
+    HEAD + "leaderElection: {retrySeconds: 9}": "retrySeconds must be less than renewSeconds",
+    HEAD + "http: {port: 70000}": "http.port = 70000",
+    HEAD + "schedulerName: \"a\\u001b[31m\"": "schedulerName = 'a\\x1b[31m'",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), MISTAKES.items(), ids=list(MISTAKES.values()))
+def test_a_mistake_names_file_key_and_value(tmp_path, text, expected):
+    path = written(tmp_path, text)
+
+    message = refusal(path)
+
+    assert str(path) in message
+    assert expected in message
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    assert str(tmp_path / "no.yaml") in refusal(tmp_path / "no.yaml")
+
+
+def test_every_mistake_is_told_at_once(tmp_path):
+    message = refusal(written(tmp_path, HEAD + "batch: 0\nseed: x\n"))
+
+    assert "batch = 0" in message
+    assert "seed = 'x'" in message
+
+
+def test_variables_win_over_the_file(tmp_path):
+    path = written(tmp_path, HEAD + "http: {port: 1000}\nweights: {packing: 2}\n")
+    environment = {
+        "DOVETAIL_HTTP__PORT": "0",
+        "DOVETAIL_LEADER_ELECTION__ENABLED": "false",
+        "DOVETAIL_LEADERELECTION__LEASE_SECONDS": "20",
+        "DOVETAIL_WEIGHTS__BALANCE": "4.5",
+        "DOVETAIL_OWNERSHIP__DRIVERS": "[a.example.com, b.example.com]",
+        "DOVETAIL_SCHEDULER_NAME": "mine",
+    }
+
+    config = load(path, environment)
+
+    assert config.http.port == 0
+    assert config.leader_election.enabled is False
+    assert config.leader_election.lease_seconds == 20
+    assert config.weights == {"packing": 2, "balance": 4.5}
+    assert config.ownership.drivers == ["a.example.com", "b.example.com"]
+    assert config.scheduler_name == "mine"
+
+
+def test_variables_of_others_are_left_alone():
+    environment = {"DOVETAIL_SERVICE_HOST": "10.0.0.1", "DOVETAIL_PORT": "tcp://10.0.0.1:80", "DOVETAIL_E2E_X": "1"}
+
+    assert load(None, environment) == load(None, {})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("DOVETAIL_HTTP__PORT", "many", "http.port = 'many'"),
+        ("DOVETAIL_HTTP__PROT", "1", "http.prot: is not a known key"),
+        ("DOVETAIL_BATCH", "[", "is not YAML"),
+        ("DOVETAIL_BATCH__SIZE", "1", "batch"),
+    ],
+)
+def test_a_mistaken_variable_is_named(variable, value, expected):
+    message = refusal(None, {variable: value})
+
+    assert variable in message
+    assert expected in message
+
+
+def test_the_defaults_are_a_valid_configuration_of_their_own():
+    assert SchedulerConfig.model_validate(load(None, {}).model_dump(by_alias=True)) == load(None, {})
