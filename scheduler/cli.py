@@ -1,0 +1,77 @@
+"""The `dovetail` command: one function per verb, each importing what it needs only when it runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="dovetail",
+    help="Places pods on devices by topology, fragmentation and load, for Kubernetes Dynamic Resource Allocation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    kubeconfig: Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, then in-cluster.")] = None,
+    config: Annotated[Path | None, typer.Option(help="SchedulerConfig file; default: built-in settings.")] = None,
+) -> None:
+    """Schedule the pods of a live cluster."""
+    from scheduler.service.run import main as serve
+
+    raise typer.Exit(serve(kubeconfig, config))
+
+
+@app.command()
+def simulate(
+    files: Annotated[list[Path], typer.Argument(help="Kubernetes YAML or JSON; - reads standard input.")],
+    output: Annotated[str, typer.Option("-o", "--output", help="table, yaml or json.")] = "table",
+    config: Annotated[Path | None, typer.Option(help="SchedulerConfig file.")] = None,
+    first_fit: Annotated[bool, typer.Option("--first-fit", help="Take the first devices that fit.")] = False,
+) -> None:
+    """Run the scheduler on objects from files; exit 1 when a pod stays pending, 2 on bad input."""
+    from scheduler.core.errors import ConfigError
+    from scheduler.simulator.command import simulate as run_simulation
+
+    settings = None
+    if config is not None:
+        from scheduler.service.settings import load
+
+        try:
+            settings = load(config).engine()
+        except ConfigError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from error
+    raise typer.Exit(run_simulation(files, output, settings, first_fit=first_fit))
+
+
+@app.command()
+def demo() -> None:
+    """Place bundled inference workloads on a bundled cluster, beside first-fit device choice."""
+    from scheduler.simulator.demo import demo as run_demo
+
+    raise typer.Exit(run_demo())
+
+
+@app.command()
+def explain(
+    pod: Annotated[str, typer.Argument(help="NAMESPACE/POD")],
+    file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="Simulate these objects instead.")] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, then in-cluster.")] = None,
+) -> None:
+    """Say why a pod is where it is, or why it is pending."""
+    if file:
+        from scheduler.simulator.command import explain as explain_simulated
+
+        raise typer.Exit(explain_simulated(pod, file))
+    from scheduler.service.explain import explain as explain_live
+
+    raise typer.Exit(explain_live(pod, kubeconfig))
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,464 @@
+"""Executes instructions against the API server and answers with events.
+
+Every write is conditional: a claim's carries the resourceVersion that the decision knew, a pod's its UID. A write whose
+outcome is unknown (time-out, reset, 5xx) is settled by reading: it counts as not applied only once something newer
+excludes it, or the time limit that the server itself keeps to has passed, so that it cannot take effect behind a new
+decision.
+
+A release has no answer, so nothing that it repeats may reach a claim that is used again. It ends before the engine
+stops waiting for it, and at once when the engine writes to the claim anew. What it has sent by then carries the version
+that it read before: of it and the newer write the API server takes one and refuses the other.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from scheduler.cluster import decode, encode
+from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, STRATEGIC_PATCH, ApiError, Client
+from scheduler.cluster.lease import Fence
+from scheduler.core.engine import RELEASE_S
+from scheduler.core.errors import InputError
+from scheduler.core.messages import (
+    BindPod,
+    BindRefused,
+    ClaimRef,
+    ClaimRefused,
+    ClaimWritten,
+    Event,
+    PodBound,
+    PodRef,
+    ReleaseClaim,
+    ReportScheduled,
+    ReportUnschedulable,
+    ReserveClaim,
+    WriteAllocation,
+)
+from scheduler.core.model import Allocation, Claim, Pod, Uid
+
+log = logging.getLogger(__name__)
+
+Write = WriteAllocation | ReserveClaim | ReleaseClaim | BindPod
+Report = ReportScheduled | ReportUnschedulable
+T = TypeVar("T")
+
+_LONGEST_WAIT_S: Final = 5.0
+_REPORTERS: Final = 8
+_REPORTS_WAITING: Final = 4096
+_PODS_REMEMBERED: Final = 20_000
+PATIENCE: Final = 1.4  # times the server's limit: lets its own refusal for time arrive
+SAME_REPORT_S: Final = 30.0
+
+
+class Writer:
+    """Runs many writes at once.
+
+    post : takes the answers. in_flight : writes under way at once; more wait in order.
+    limit_s : how long the server may work on one write. A write is over (1 + PATIENCE) times this after it was let
+    through, so the fence has to close that long before the lease can pass on.
+    release_s : how long a release is tried, from its submission on.
+    `forbidden` is the API server's last refusal for want of permission, until a write succeeds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        post: Callable[[Event], None],
+        fence: Fence,
+        in_flight: int = 128,
+        limit_s: float = 5.0,
+        release_s: float = RELEASE_S - 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.forbidden = ""
+        self.reports_dropped = 0
+        self.reports_failed = 0
+        self._client = client
+        self._post = post
+        self._fence = fence
+        self._slots = asyncio.Semaphore(in_flight)
+        self._limit_s = limit_s
+        self.patience_s = PATIENCE * limit_s
+        self._query = f"timeout={limit_s:g}s"
+        self._release_s = release_s
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._releases: dict[Uid, list[asyncio.Task[None]]] = {}  # by claim, in the order in which they run
+        self._failed: asyncio.Future[None] | None = None
+        self._reports: OrderedDict[tuple[Uid, type], Report] = OrderedDict()
+        self._reporting = 0
+        self._reports_wait = asyncio.Event()
+        self._told: OrderedDict[Uid, tuple[str, float]] = OrderedDict()
+
+    # ------------------------------------------------------------ work
+
+    def submit(self, write: Write) -> None:
+        """Begin a write; its answer is posted. A claim that is used again is released no further."""
+        if isinstance(write, ReleaseClaim):
+            self._submit_release(write)
+            return
+        if not isinstance(write, BindPod):
+            for release in self._releases.get(write.claim.uid, ()):
+                log.info("claim %s/%s is used again: its release ends", write.claim.namespace, write.claim.name)
+                release.cancel()
+        self._begin(self._execute(write))
+
+    def report(self, report: Report) -> None:
+        """Queue what people read. Best effort: the newest word on a pod replaces one that still waits."""
+        uid = report.pod.uid
+        if isinstance(report, ReportUnschedulable):
+            now = self._clock()
+            told = self._told.get(uid)
+            if told is not None and told[0] == report.message and now - told[1] < SAME_REPORT_S:
+                return
+            self._told[uid] = (report.message, now)
+            self._told.move_to_end(uid)
+            if len(self._told) > _PODS_REMEMBERED:
+                self._told.popitem(last=False)
+        else:
+            self._told.pop(uid, None)
+            self._reports.pop((uid, ReportUnschedulable), None)
+        self._reports[uid, type(report)] = report
+        if len(self._reports) > _REPORTS_WAITING:
+            self._reports.popitem(last=False)
+            self.reports_dropped += 1
+            if self.reports_dropped % 1000 == 1:
+                log.warning("%d pod events were dropped: the API server takes them too slowly", self.reports_dropped)
+        self._reports_wait.set()
+
+    async def run(self) -> None:
+        """Write reports until cancelled; raises what a write raised that is no answer of the API server."""
+        self._failed = asyncio.get_running_loop().create_future()
+        reporters = [asyncio.ensure_future(self._write_reports()) for _ in range(_REPORTERS)]
+        try:
+            done, _ = await asyncio.wait([self._failed, *reporters], return_when=asyncio.FIRST_COMPLETED)
+            for future in done:
+                future.result()
+        finally:
+            for reporter in reporters:
+                reporter.cancel()
+
+    def abandon(self) -> None:
+        """Wait for no more answers; what was sent may be applied."""
+        for task in self._tasks:
+            task.cancel()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way or waiting."""
+        return not self._tasks and not self._reports and not self._reporting
+
+    @property
+    def writing(self) -> int:
+        """Writes under way or waiting for a slot."""
+        return len(self._tasks)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and self._failed is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _execute(self, write: WriteAllocation | ReserveClaim | BindPod) -> None:
+        async with self._slots:
+            answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
+            if isinstance(write, WriteAllocation):
+                answer = await self._allocate(write)
+            elif isinstance(write, ReserveClaim):
+                answer = await self._reserve(write)
+            else:
+                answer = await self._bind(write)
+        if isinstance(answer, ClaimRefused | BindRefused):
+            level = (
+                logging.INFO if answer.cause in {"conflict", "gone"} or not self._fence.allows() else logging.WARNING
+            )
+            log.log(level, "write refused (%s): %s", answer.cause, answer.message)
+        self._post(answer)
+
+    async def _send(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
+        try:
+            answer = await self._client.request(
+                method, path, body, content_type, self.patience_s, permitted=self._fence.allows
+            )
+        except ApiError as error:
+            if error.cause == "forbidden":
+                self.forbidden = error.message
+            raise
+        self.forbidden = ""
+        return answer
+
+    # ------------------------------------------------------------ claims
+
+    async def _allocate(self, write: WriteAllocation) -> ClaimWritten | ClaimRefused:
+        claim, pod = write.claim, write.pod
+        path = _claim_path(claim)
+        version = claim.resource_version
+
+        def refuse(error: ApiError) -> ClaimRefused:
+            return ClaimRefused(pod.uid, claim.uid, error.cause, error.message)
+
+        def finalized(found: Claim) -> str | None:
+            if found.allocation is not None:
+                raise ApiError("conflict", 0, f"claim {claim.namespace}/{claim.name} was allocated meanwhile")
+            return found.resource_version if found.finalized else None
+
+        def allocated(found: Claim) -> Claim | None:
+            if found.allocation is None:
+                return None
+            if not _same(found.allocation, write.allocation) or not found.reserved_by(pod.uid):
+                raise ApiError("conflict", 0, f"claim {claim.namespace}/{claim.name} was allocated otherwise")
+            return found
+
+        try:
+            if not claim.finalized:
+                begun = self._clock()
+                try:
+                    raw = await self._send(
+                        "PATCH", f"{path}?{self._query}", encode.finalizer_patch(claim), STRATEGIC_PATCH
+                    )
+                    version = decode.identity(raw).resource_version
+                except ApiError as error:
+                    version = await self._settle_claim(error, begun, claim, version, finalized)
+            begun = self._clock()
+            body = encode.allocation_patch(claim.uid, version, write.allocation, pod, _now())
+            try:
+                raw = await self._send("PATCH", f"{path}/status?{self._query}", body, MERGE_PATCH)
+                return ClaimWritten(pod.uid, _claim(raw))
+            except ApiError as error:
+                return ClaimWritten(pod.uid, await self._settle_claim(error, begun, claim, version, allocated))
+        except ApiError as error:
+            return refuse(error)
+
+    async def _reserve(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
+        claim, pod = write.claim, write.pod
+        begun = self._clock()
+        try:
+            try:
+                raw = await self._send(
+                    "PATCH",
+                    f"{_claim_path(claim)}/status?{self._query}",
+                    encode.reservation_patch(claim, pod),
+                    STRATEGIC_PATCH,
+                )
+                return ClaimWritten(pod.uid, _claim(raw))
+            except ApiError as error:
+                found = await self._settle_claim(
+                    error,
+                    begun,
+                    claim,
+                    claim.resource_version,
+                    lambda found: found if found.reserved_by(pod.uid) else None,
+                )
+                return ClaimWritten(pod.uid, found)
+        except ApiError as error:
+            return ClaimRefused(pod.uid, claim.uid, error.cause, error.message)
+
+    async def _settle_claim(
+        self, error: ApiError, begun: float, claim: ClaimRef, sent: str, judge: Callable[[Claim], T | None]
+    ) -> T:
+        """What `judge` finds in the claim as it is now; `sent` is the resourceVersion that the write carried."""
+
+        if not _doubtful(error):
+            raise error
+
+        def look(raw: bytes) -> T | None:
+            found = _claim(raw)
+            if found.uid != claim.uid:
+                raise ApiError("gone", 404, f"claim {found.key} was replaced by another one of its name")
+            verdict = judge(found)
+            if verdict is None and found.resource_version != sent:
+                # Whatever moved it on, the write that carried the old version can no longer be applied.
+                raise ApiError("conflict", 0, f"claim {found.key} was changed meanwhile ({error.message})")
+            return verdict
+
+        return await self._settle(error, begun, _claim_path(claim), look)
+
+    async def _settle(self, error: ApiError, begun: float, path: str, look: Callable[[bytes], T | None]) -> T:
+        """Find out whether a write was applied. Raises `error`, or what excludes it, if it was not."""
+        wait = self._limit_s / 50
+        while True:
+            asked = self._clock()
+            try:
+                verdict = look(await self._client.request("GET", path, timeout=self.patience_s))
+            except ApiError as refusal:
+                # Known only when something was read; an outage is waited out, with the objects held as they are.
+                if refusal.cause in {"gone", "conflict", "invalid"}:
+                    raise
+            else:
+                if verdict is not None:
+                    return verdict
+                if asked >= begun + self.patience_s:
+                    raise error
+            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+            wait = min(2 * wait, _LONGEST_WAIT_S)
+
+    def _submit_release(self, write: ReleaseClaim) -> None:
+        until = asyncio.get_running_loop().time() + self._release_s
+        releases = self._releases.setdefault(write.claim.uid, [])
+        # One by one: of two at once each would see the other's pod, and the last to leave a claim has to free it.
+        task = self._begin(self._release(write, until, releases[-1] if releases else None))
+        releases.append(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            releases.remove(task)
+            if not releases:
+                del self._releases[write.claim.uid]
+
+        task.add_done_callback(ended)
+
+    async def _release(self, write: ReleaseClaim, until: float, before: asyncio.Task[None] | None) -> None:
+        where = f"claim {write.claim.namespace}/{write.claim.name}"
+        problem = "no answer"
+        wait = self._limit_s / 50
+        try:
+            async with asyncio.timeout_at(until):
+                if before is not None:
+                    await asyncio.wait({before})
+                while True:
+                    try:
+                        async with self._slots:
+                            await self._release_once(write)
+                        return
+                    except ApiError as error:
+                        if error.cause == "gone":
+                            return
+                        if error.status == NOT_SENT or error.cause in {"forbidden", "invalid"}:
+                            level = logging.INFO if error.status == NOT_SENT else logging.ERROR
+                            log.log(level, "%s not released for pod %s: %s", where, write.pod.name, error)
+                            return
+                        problem = str(error)
+                    await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+                    wait = min(2 * wait, _LONGEST_WAIT_S)
+        except TimeoutError:
+            log.error("%s not released for pod %s in time: %s", where, write.pod.name, problem)
+
+    async def _release_once(self, write: ReleaseClaim) -> None:
+        path = _claim_path(write.claim)
+        found = _claim(await self._client.request("GET", path, timeout=self.patience_s))
+        if found.uid != write.claim.uid:
+            return
+        others = any(consumer.uid != write.pod.uid for consumer in found.reserved_for)
+        # Who deletes a claim has the cluster's controller clear it, once no pod is left in it.
+        if write.deallocate and not others and not found.deleting:
+            if found.allocation is None:
+                return
+            body, content_type = encode.deallocate_patch(found.uid, found.resource_version), MERGE_PATCH
+        else:
+            if not found.reserved_by(write.pod.uid):
+                return
+            body = encode.unreserve_patch(found.uid, found.resource_version, write.pod.uid)
+            content_type = STRATEGIC_PATCH
+        await self._send("PATCH", f"{path}/status?{self._query}", body, content_type)
+
+    # ------------------------------------------------------------ pods
+
+    async def _bind(self, write: BindPod) -> PodBound | BindRefused:
+        pod = write.pod
+        path = _pod_path(pod)
+        begun = self._clock()
+
+        def look(raw: bytes) -> str | None:
+            found = _pod(raw)
+            if found.uid != pod.uid:
+                raise ApiError("gone", 404, f"pod {found.key} was replaced by another one of its name")
+            if found.node_name and found.node_name != write.node:
+                raise ApiError("conflict", 0, f"pod {found.key} was bound to {found.node_name} by another")
+            return found.node_name or None
+
+        try:
+            try:
+                body = encode.binding(pod, write.node, write.annotations)
+                await self._send("POST", f"{path}/binding?{self._query}", body, JSON)
+            except ApiError as error:
+                if error.cause == "conflict":
+                    begun = float("-inf")  # may mean that the pod has our binding already: one look tells
+                elif not _doubtful(error):
+                    raise
+                await self._settle(error, begun, path, look)
+        except ApiError as error:
+            return BindRefused(pod.uid, error.cause, error.message)
+        return PodBound(pod.uid, write.node)
+
+    # ------------------------------------------------------------ what people read
+
+    async def _write_reports(self) -> None:
+        while True:
+            while not self._reports:
+                self._reports_wait.clear()
+                await self._reports_wait.wait()
+            _, report = self._reports.popitem(last=False)
+            self._reporting += 1
+            try:
+                await self._write_report(report)
+            except ApiError as error:
+                # The pod or its namespace may be gone, which is no news; a lost lease is told once, elsewhere.
+                quiet = error.cause in {"gone", "conflict"} or error.status == NOT_SENT
+                self.reports_failed += not quiet
+                level = logging.DEBUG if quiet or self.reports_failed % 100 != 1 else logging.WARNING
+                where = f"{report.pod.namespace}/{report.pod.name}"
+                log.log(level, "event for pod %s not written, as %d so far: %s", where, self.reports_failed, error)
+            finally:
+                self._reporting -= 1
+
+    async def _write_report(self, report: Report) -> None:
+        pod = report.pod
+        if isinstance(report, ReportUnschedulable):
+            body = encode.unschedulable_condition_patch(report, _now())
+            await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, STRATEGIC_PATCH)
+        body = encode.event(report, _now())
+        await self._send("POST", f"/api/v1/namespaces/{pod.namespace}/events?{self._query}", body, JSON)
+
+
+def _doubtful(error: ApiError) -> bool:
+    """Whether the write may have been applied."""
+    return error.cause == "unknown" and error.status != NOT_SENT
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _claim_path(claim: ClaimRef) -> str:
+    return f"/apis/resource.k8s.io/v1/namespaces/{claim.namespace}/resourceclaims/{claim.name}"
+
+
+def _pod_path(pod: PodRef) -> str:
+    return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
+
+
+def _claim(raw: bytes) -> Claim:
+    try:
+        found = decode.decode("ResourceClaim", raw)
+    except InputError as error:
+        raise ApiError("invalid", 0, str(error)) from error
+    assert isinstance(found, Claim)
+    return found
+
+
+def _pod(raw: bytes) -> Pod:
+    try:
+        found = decode.decode("Pod", raw)
+    except InputError as error:
+        raise ApiError("invalid", 0, str(error)) from error
+    assert isinstance(found, Pod)
+    return found
+
+
+def _same(found: Allocation, ours: Allocation) -> bool:
+    """Whether two allocations give the same devices to the same requests."""
+    return sorted((result.request, result.identity, result.share_id or "") for result in found.results) == sorted(
+        (result.request, result.identity, result.share_id or "") for result in ours.results
+    )

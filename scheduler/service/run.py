@@ -1,0 +1,463 @@
+"""`dovetail run`: reflectors, engine, writer, election and health in one asyncio loop.
+
+Everything reaches the engine through one inbox, in order of arrival; only a leader decides. Whatever ends unexpectedly
+ends the process, which finishes its writes and gives the lease back first: a fresh start from a list is the repair. So
+it is after a lost lease, within the same process.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from aiohttp import web
+
+from scheduler.cluster.client import ApiError, Client
+from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead, new_identity
+from scheduler.cluster.watch import KINDS, Reflector, Watched
+from scheduler.cluster.watch import Timing as WatchTiming
+from scheduler.cluster.write import PATIENCE, Writer
+from scheduler.core import plan
+from scheduler.core.cel import compile_selector
+from scheduler.core.engine import Engine
+from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
+from scheduler.core.messages import (
+    BindPod,
+    Drained,
+    EvaluateScalar,
+    Event,
+    Gone,
+    Instruction,
+    Kind,
+    Listed,
+    PodRef,
+    RecordDecision,
+    Rejected,
+    ReleaseClaim,
+    ReportScheduled,
+    ReportUnschedulable,
+    ReserveClaim,
+    Seen,
+    Solve,
+    WriteAllocation,
+)
+from scheduler.core.model import Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.service.aside import Aside
+from scheduler.service.settings import SchedulerConfig, load
+
+log = logging.getLogger("dovetail")
+
+DISTRIBUTION: Final = "dovetail-scheduler"
+_DRA: Final = "resource.k8s.io/v1"
+_CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
+_FENCED_S: Final = 0.2
+_STALE_S: Final = 120.0
+_GRACE_S: Final = 15.0
+_EVENTS_AT_ONCE: Final = 2000
+_KIND_OF: Final[dict[type, Kind]] = {
+    Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
+    Claim: "ResourceClaim", Pod: "Pod",
+}  # fmt: skip
+
+
+class Decider(Protocol):
+    """What drives decisions: `core.engine.Engine`."""
+
+    def handle(self, event: Event, now: float) -> list[Instruction]:
+        """Take in one event; returns what to do."""
+        ...
+
+    def next_wakeup(self) -> float | None:
+        """When to decide though nothing happens."""
+        ...
+
+
+def main(kubeconfig: Path | None, config: Path | None) -> int:
+    """Schedule until told to stop. Exit codes: 0 stopped by a signal, 1 gave up, 2 unusable settings."""
+    start_logging()
+    try:
+        refuse_intruders(packages_distributions())
+        settings = load(config)
+        return asyncio.run(serve(kubeconfig, settings))
+    except ConfigError as error:
+        log.error("%s", error)
+        return 2
+    except DovetailError as error:
+        log.error("%s", error)
+        return 1
+
+
+def refuse_intruders(owners: Mapping[str, list[str]]) -> None:
+    """Two import names of ours are common words. Raises ConfigError when another distribution has files under them."""
+    for package in ("scheduler", "scoring"):
+        others = sorted(set(owners.get(package, ())) - {DISTRIBUTION})
+        if others:
+            raise ConfigError(
+                f"import package {package}",
+                f"is also installed by {', '.join(others)}",
+                f"give {DISTRIBUTION} an environment of its own",
+            )
+
+
+class _OneLine(logging.Formatter):
+    """JSON, one line each: what tenants wrote can neither start a line nor colour a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "from": record.name,
+            "message": record.getMessage()[:4000],
+        }
+        if record.exc_info:
+            said["trace"] = self.formatException(record.exc_info)
+        return json.dumps(said)
+
+
+def start_logging() -> None:
+    """To stderr; DOVETAIL_LOG_LEVEL names the level."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    level = os.environ.get("DOVETAIL_LOG_LEVEL", "INFO").upper()
+    logging.basicConfig(handlers=[handler], level=level if level in logging.getLevelNamesMapping() else "INFO")
+
+
+class Loop:
+    """Feeds the engine from the inbox and hands out what it asks for.
+
+    `deciding` : whether this process leads and knows enough; without it events are taken in, and nothing is decided.
+    """
+
+    def __init__(
+        self,
+        engine: Decider,
+        submit: Callable[[Instruction], None],
+        fence: Fence,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.deciding = False
+        self._engine = engine
+        self._submit = submit
+        self._fence = fence
+        self._clock = clock
+        self._inbox: deque[Event] = deque()
+        self._arrived = asyncio.Event()
+
+    def post(self, event: Event) -> None:
+        """Put an event into the inbox."""
+        self._inbox.append(event)
+        self._arrived.set()
+
+    def wake(self) -> None:
+        """Decide soon."""
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Until cancelled. Raises what the engine raises, except for a single object that it cannot take."""
+        last = 0.0
+        while True:
+            await self._wait()
+            if (early := last + _CYCLE_S - self._clock()) > 0:
+                await asyncio.sleep(early)
+            self._arrived.clear()
+            while self._inbox:
+                now = self._clock()
+                for _ in range(min(len(self._inbox), _EVENTS_AT_ONCE)):
+                    self._act(self._take(self._inbox.popleft(), now))
+                if self._inbox:
+                    await asyncio.sleep(0)
+            last = self._clock()
+            if self.deciding and self._fence.allows():
+                self._act(self._engine.handle(Drained(), last))
+
+    async def _wait(self) -> None:
+        if self._inbox:
+            return
+        wakeup = self._engine.next_wakeup() if self.deciding else None
+        if wakeup is not None and not self._fence.allows():
+            wakeup = self._clock() + _FENCED_S
+        try:
+            async with asyncio.timeout(None if wakeup is None else max(0.0, wakeup - self._clock())):
+                await self._arrived.wait()
+        except TimeoutError:
+            pass
+
+    def _take(self, event: Event, now: float) -> Iterable[Instruction]:
+        try:
+            return self._engine.handle(event, now)
+        except FaultError:
+            raise
+        except Exception as error:
+            if not isinstance(event, Seen):
+                raise
+            # One object that nobody foresaw must not end the scheduling of all the others.
+            item = event.item
+            key = getattr(item, "key", item.name)
+            log.exception("%s %s set aside", _KIND_OF[type(item)], key)
+            problem = f"cannot be used ({type(error).__name__}: {error})"
+            return self._engine.handle(Rejected(_KIND_OF[type(item)], key, getattr(item, "uid", Uid("")), problem), now)
+
+    def _act(self, instructions: Iterable[Instruction]) -> None:
+        for instruction in instructions:
+            self._submit(instruction)
+
+
+async def serve(kubeconfig: Path | None, settings: SchedulerConfig) -> int:
+    """Run against a cluster until SIGTERM or SIGINT; returns the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    client = await Client.connect(kubeconfig)
+    lease_client = client.sibling(4)  # a renewal must not queue behind two hundred writes
+    try:
+        while True:
+            process = Process(settings, client, lease_client)
+            code = await process.run(stop)
+            if code == 0 or not process.lease_lost:
+                return code
+            # As in a new process: nothing that was decided under the old lease is kept.
+            log.warning("the lease was lost: starting over as a standby")
+    finally:
+        await client.close()
+        await lease_client.close()
+
+
+class Process:
+    """All parts of one scheduler process, and their end."""
+
+    def __init__(
+        self,
+        settings: SchedulerConfig,
+        client: Client,
+        lease_client: Client,
+        watch_timing: WatchTiming | None = None,
+    ) -> None:
+        self.settings = settings
+        self.client = client
+        self.patience_s = 3.0
+        self.lease_lost = False
+        election = settings.leader_election
+        self.timing = LeaseTiming(election.lease_seconds, election.renew_seconds, election.retry_seconds)
+        limit_s = election.lease_seconds / 5
+        self.fence: Fence = OpenFence()
+        self.lock: LeaseLock | None = None
+        if election.enabled:
+            self.fence = LeaseFence(margin_s=(1 + PATIENCE) * limit_s)
+            self.lock = LeaseLock(lease_client, self.fence, self.timing, new_identity())
+        self.leading = asyncio.Event()
+        self.engine = Engine(settings.engine())
+        self.loop = Loop(self.engine, self._submit, self.fence)
+        self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
+        self.aside = Aside(self.loop.post)
+        self.reflectors: list[Reflector] = []
+        self._watch_timing = watch_timing or WatchTiming()
+        self._unreadable: dict[Uid, ReportUnschedulable] = {}
+        self._tasks: dict[asyncio.Task[Any], str] = {}
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Until `stop`, or until a part fails; returns the exit code."""
+        stopping = asyncio.create_task(stop.wait())
+        code = 1
+        try:
+            self._begin("start", self._start())
+            while True:
+                done, _ = await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+                if stopping in done:
+                    log.info("stopping")
+                    code = 0
+                    break
+                if failed := [name for task in done if (name := self._ended(task))]:
+                    log.error("ending, since this did: %s", ", ".join(failed))
+                    break
+            return code
+        finally:
+            stopping.cancel()
+            await self._finish(_GRACE_S if code == 0 else _GRACE_S / 3)
+
+    def _begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
+        self._tasks[asyncio.create_task(work, name=name)] = name
+
+    def _ended(self, task: asyncio.Task[Any]) -> str:
+        """The name of a part that should not have ended; says why."""
+        name = self._tasks.pop(task)
+        error = task.exception()
+        if error is None and name == "start":
+            return ""
+        if isinstance(error, ConfigError):
+            raise error
+        if isinstance(error, DovetailError):
+            log.error("%s: %s", name, error)
+        elif error is not None:
+            log.error("%s failed", name, exc_info=error)
+        return name
+
+    async def _start(self) -> None:
+        await self._serve_health()
+        kinds = await self._discover()
+        self._begin("writer", self.writer.run())
+        self._begin("slow work", self.aside.run())
+        self._begin("decisions", self.loop.run())
+        if self.lock is None:
+            self.leading.set()
+        else:
+            self._begin("lease", self._lead(self.lock))
+            # A list begun after the lease was won needs no repetition; a standby lists now and again when it wins.
+            try:
+                async with asyncio.timeout(self.patience_s):
+                    await self.leading.wait()
+            except TimeoutError:
+                log.info("another process leads; standing by")
+        won = time.monotonic() if self.leading.is_set() else None
+        for watched in kinds:
+            reflector = Reflector(self.client, watched, self._post, self._watch_timing)
+            self.reflectors.append(reflector)
+            self._begin(f"watch of {watched.kind}", reflector.run())
+        compile_selector("true")  # builds the parser of selectors now, and not before the first pod
+        for reflector in self.reflectors:
+            await reflector.listed.wait()
+        self.loop.post(Listed())
+        log.info("all of %s listed", ", ".join(watched.kind for watched in kinds))
+        await self.leading.wait()
+        if won is None:
+            won = time.monotonic()
+            # What the last leader wrote right before its lease ended must be known before the first decision.
+            for reflector in self.reflectors:
+                reflector.relist()
+        while any(reflector.listed_from < won for reflector in self.reflectors):
+            await asyncio.sleep(0.02)
+        self.loop.deciding = True
+        self.loop.wake()
+        for report in self._unreadable.values():
+            self.writer.report(report)
+        log.info("deciding for schedulerName %s", self.settings.scheduler_name)
+
+    async def _lead(self, lock: LeaseLock) -> None:
+        await lead(lock, self.timing, self.leading)
+        self.lease_lost = True
+        self.loop.deciding = False
+        raise NotNowError("the lease could not be renewed in time")
+
+    async def _discover(self) -> tuple[Watched, ...]:
+        wait = 0.2
+        while True:
+            try:
+                served = await self.client.kinds(_DRA)
+                break
+            except ApiError as error:
+                log.warning("the API server does not answer: %s", error)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, 10.0)
+        missing = [watched.kind for watched in KINDS if _DRA in watched.path and watched.kind not in served]
+        required = [kind for kind in missing if any(each.kind == kind and each.required for each in KINDS)]
+        if required:
+            raise ConfigError(
+                "cluster", f"does not serve {', '.join(required)} of {_DRA}", "Kubernetes 1.34 or newer does"
+            )
+        for kind in missing:
+            log.warning("the cluster does not serve %s of %s: going on without", kind, _DRA)
+        return tuple(watched for watched in KINDS if watched.kind not in missing)
+
+    def _post(self, event: Event) -> None:
+        """Hand on what was seen. A pod of ours that cannot be read never gets to a decision: its owner is told here."""
+        self.loop.post(event)
+        if isinstance(event, Rejected) and event.uid and event.scheduler == self.settings.scheduler_name:
+            namespace, _, name = event.key.rpartition("/")
+            report = ReportUnschedulable(PodRef(namespace, name, event.uid), plan.MISCONFIGURED, event.problem)
+            # The condition comes back as an update of the pod, with the same problem.
+            if self._unreadable.get(event.uid) != report:
+                self._unreadable[event.uid] = report
+                if self.loop.deciding:
+                    self.writer.report(report)
+        elif isinstance(event, Gone | Rejected):
+            self._unreadable.pop(event.uid, None)
+        elif isinstance(event, Seen) and isinstance(event.item, Pod):
+            self._unreadable.pop(event.item.uid, None)
+
+    def _submit(self, instruction: Instruction) -> None:
+        if isinstance(instruction, WriteAllocation | ReserveClaim | ReleaseClaim | BindPod):
+            self.writer.submit(instruction)
+        elif isinstance(instruction, ReportScheduled | ReportUnschedulable):
+            self.writer.report(instruction)
+        elif isinstance(instruction, Solve | EvaluateScalar):
+            self.aside.submit(instruction)
+        elif isinstance(instruction, RecordDecision):
+            log.debug("decision %s", instruction.decision)
+
+    async def _finish(self, grace_s: float) -> None:
+        """Let writes in flight end, give the lease back, end the rest."""
+        self.loop.deciding = False
+        until = time.monotonic() + grace_s
+        calm = 0
+        while time.monotonic() < until and calm < 3:
+            # A claim that was just written may be one watch event away from its pod's binding.
+            calm = calm + 1 if self.writer.idle else 0
+            await asyncio.sleep(0.05)
+        written = self.writer.writing == 0
+        self.writer.abandon()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.lock is not None:
+            if written:
+                await self.lock.release()
+            else:
+                log.warning("some writes may still be in flight: the lease is left to run out")
+
+    # ------------------------------------------------------------ health
+
+    def unready(self) -> str:
+        """Why this process cannot do its work now; empty when it can."""
+        if not self.reflectors:
+            return "the cluster was not reached yet"
+        now = time.monotonic()
+        for reflector in self.reflectors:
+            kind = reflector.watched.kind
+            if not reflector.listed.is_set():
+                return f"{kind} not listed yet"
+            if now - reflector.heard > _STALE_S:
+                return f"nothing heard of {kind} for {now - reflector.heard:.0f} s"
+        return f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""
+
+    async def _serve_health(self) -> None:
+        http = self.settings.http
+        if http.port == 0:
+            return
+
+        async def alive(request: web.Request) -> web.Response:
+            return web.Response(text="ok\n")
+
+        async def ready(request: web.Request) -> web.Response:
+            problem = self.unready()
+            state = "deciding" if self.loop.deciding else "standing by"
+            return web.Response(text=f"{problem or state}\n", status=503 if problem else 200)
+
+        application = web.Application(client_max_size=1024)
+        application.router.add_get("/healthz", alive)
+        application.router.add_get("/readyz", ready)
+        runner = web.AppRunner(application, access_log=None, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, http.host, http.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ConfigError(
+                f"http {http.host}:{http.port}", f"cannot be served on ({error.strerror})", "choose another http.port"
+            ) from error
+        self._begin("health", self._hold(runner))
+
+    @staticmethod
+    async def _hold(runner: web.AppRunner) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()

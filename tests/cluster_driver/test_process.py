@@ -1,0 +1,263 @@
+import asyncio
+import itertools
+import json
+import os
+import signal
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from scheduler.cluster import decode
+from scheduler.cluster.watch import Timing
+from scheduler.core.errors import ConfigError
+from scheduler.core.messages import Gone, Rejected, Seen
+from scheduler.core.model import Uid
+from scheduler.service.run import Process
+from scheduler.service.settings import load
+
+DRA = "/apis/resource.k8s.io/v1"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
+PODS = "/api/v1/pods"
+POD = "/api/v1/namespaces/ns/pods/p"
+KINDS = ("DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim")
+
+
+def serving(api, *without):
+    api.objects[DRA] = {"resources": [{"kind": kind} for kind in KINDS if kind not in without]}
+
+
+@pytest.fixture
+def settings(unused_tcp_port):
+    return load(None, {"DOVETAIL_HTTP__PORT": str(unused_tcp_port)})
+
+
+@pytest.fixture
+async def start(client):
+    """Start a process; ends those that a test leaves running."""
+    running = []
+
+    def start(settings):
+        process = Process(settings, client, client, Timing(first_backoff_s=0.001))
+        process.stop = asyncio.Event()
+        process.task = asyncio.ensure_future(process.run(process.stop))
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.stop.set()
+    await asyncio.gather(*(process.task for process in running), return_exceptions=True)
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def health(settings, path):
+    url = f"http://127.0.0.1:{settings.http.port}{path}"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, (await response.text()).strip()
+
+
+async def test_it_leads_lists_everything_decides_and_gives_the_lease_back_when_told_to_stop(api, start, settings):
+    serving(api)
+
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+    holder = api.objects[LEASE]["spec"]["holderIdentity"]
+    process.stop.set()
+    code = await process.task
+
+    assert code == 0
+    assert holder
+    assert api.objects[LEASE]["spec"]["holderIdentity"] == ""
+
+
+async def test_health_tells_when_it_is_ready(api, start, settings, steps):
+    serving(api)
+    api.script("GET", DRA, steps.refuse(503))
+    process = start(settings)
+    await until(lambda: len(api.requests) > 0)
+    before = await health(settings, "/readyz")
+    await until(lambda: process.loop.deciding)
+
+    assert before == (503, "the cluster was not reached yet")
+    assert await health(settings, "/readyz") == (200, "deciding")
+    assert await health(settings, "/healthz") == (200, "ok")
+
+
+async def test_a_missing_permission_makes_it_unready(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    process.writer.forbidden = "cannot patch resourceclaims/binding"
+
+    assert await health(settings, "/readyz") == (503, "not permitted: cannot patch resourceclaims/binding")
+
+
+async def test_it_goes_on_without_device_taint_rules_where_they_are_not_served(api, start, settings):
+    serving(api, "DeviceTaintRule")
+
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    assert "DeviceTaintRule" not in {reflector.watched.kind for reflector in process.reflectors}
+
+
+async def test_a_cluster_without_claims_is_refused(api, start, settings):
+    serving(api, "ResourceClaim")
+
+    with pytest.raises(ConfigError, match="ResourceClaim"):
+        await start(settings).task
+
+
+async def test_a_part_that_fails_ends_the_process_with_the_lease_given_back(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    def broken(event, now):
+        raise ZeroDivisionError
+
+    process.engine.handle = broken
+    process.loop.wake()
+
+    assert await process.task == 1
+    assert api.objects[LEASE]["spec"]["holderIdentity"] == ""
+
+
+async def test_a_standby_lists_and_does_not_decide(api, start, settings):
+    serving(api)
+    held = {"holderIdentity": "other", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    api.put(LEASE, {"metadata": {"name": "dovetail"}, "spec": {**held, "acquireTime": held["renewTime"]}})
+
+    process = start(settings)
+    process.patience_s = 0.05
+    await until(lambda: process.reflectors and all(reflector.listed.is_set() for reflector in process.reflectors))
+
+    assert not process.loop.deciding
+    assert await health(settings, "/readyz") == (200, "standing by")
+
+
+def unreadable(version, **spec):
+    metadata = {"namespace": "ns", "name": "p", "uid": "pod-uid", "resourceVersion": str(version)}
+    spec = {"containers": [], "schedulerName": "dovetail", "priority": "high"} | spec
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {}}
+
+
+@pytest.mark.parametrize("first_list", [True, False])
+async def test_a_pod_of_ours_that_cannot_be_read_is_told_once_why_it_waits(api, start, settings, first_list):
+    serving(api)
+    api.put(POD, unreadable(5))
+    api.lists[PODS] = [unreadable(5)] if first_list else []
+    process = start(settings)
+    hours = itertools.count(step=3600)
+    process.writer._clock = lambda: next(hours)  # so that it is not the writer that drops repeats
+    await until(lambda: process.loop.deciding)
+    pods = next(reflector for reflector in process.reflectors if reflector.watched.kind == "Pod")
+
+    for version in (1001, 1002, 1003):
+        pods._take(json.dumps({"type": "MODIFIED", "object": unreadable(version)}).encode())
+        await until(lambda: api.sent("POST", "/events") and process.writer.idle)
+
+    (condition,) = api.objects[POD]["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "False")
+    assert "spec.priority" in condition["message"]
+    (event,) = api.sent("POST", "/events")
+    assert (event["body"]["reason"], event["body"]["message"]) == ("FailedScheduling", condition["message"])
+
+
+@pytest.mark.parametrize("news", ["mended", "deleted", "bound"])
+async def test_a_standby_keeps_no_complaint_about_a_pod_that_was_mended_or_left(client, settings, news):
+    process = Process(settings, client, client)
+    complaint = Rejected("Pod", "ns/p", Uid("pod-uid"), "spec.priority: is odd", "dovetail")
+    process._post(complaint)
+    kept = dict(process._unreadable)
+
+    process._post(
+        {
+            "mended": Seen(decode.decode("Pod", unreadable(6, priority=1))),
+            "deleted": Gone("Pod", "ns/p", Uid("pod-uid")),
+            "bound": replace(complaint, scheduler=""),
+        }[news]
+    )
+
+    assert list(kept) == ["pod-uid"]
+    assert not process._unreadable
+
+
+@pytest.mark.parametrize(
+    "spec", [{"schedulerName": "another"}, {"nodeName": "n1"}, {"schedulerName": 3}, {"schedulingGates": [{}]}]
+)
+async def test_of_a_pod_that_does_not_wait_for_us_nothing_is_said(api, start, settings, spec):
+    serving(api)
+    api.put(POD, unreadable(5, **spec))
+    api.lists[PODS] = [unreadable(5, **spec)]
+
+    process = start(settings)
+    await until(lambda: process.loop.deciding and process.writer.idle)
+
+    assert ("Pod", "ns/p") in process.engine.state.problems
+    assert not api.sent("POST", "/events")
+    assert not api.sent("PATCH", POD)
+
+
+async def test_without_election_it_decides_and_takes_no_lease(api, start, settings):
+    serving(api)
+    alone = settings.model_copy(
+        update={"leader_election": settings.leader_election.model_copy(update={"enabled": False})}
+    )
+
+    process = start(alone)
+    await until(lambda: process.loop.deciding)
+
+    assert LEASE not in api.objects
+
+
+async def test_a_port_that_is_taken_is_named(api, start, settings):
+    serving(api)
+    first = start(settings)
+    await until(lambda: first.loop.deciding)
+
+    with pytest.raises(ConfigError, match=str(settings.http.port)):
+        await start(settings).task
+
+
+async def test_a_lost_lease_starts_over_with_nothing_kept(api, settings, monkeypatch, tmp_path):
+    from scheduler.service import run
+
+    serving(api)
+    losing, led, processes, real = asyncio.Event(), [], [], run.Process
+
+    async def lead(lock, timing, leading):
+        led.append(lock.identity)
+        leading.set()
+        await losing.wait()
+        losing.clear()
+
+    def made(*arguments):
+        processes.append(real(*arguments))
+        return processes[-1]
+
+    monkeypatch.setattr(run, "lead", lead)
+    monkeypatch.setattr(run, "Process", made)
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(
+        f"apiVersion: v1\nkind: Config\nclusters: [{{name: c, cluster: {{server: '{api.url}'}}}}]\nusers: []\n"
+        "contexts: [{name: x, context: {cluster: c, user: u}}]\ncurrent-context: x\n"
+    )
+
+    task = asyncio.ensure_future(run.serve(kubeconfig, settings))
+    await until(lambda: processes and processes[0].loop.deciding)
+    losing.set()
+    await until(lambda: len(processes) == 2 and processes[1].loop.deciding)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+    assert await task == 0
+    assert not processes[0].loop.deciding
+    assert len(set(led)) == 2
+    assert processes[0].engine is not processes[1].engine

@@ -1,0 +1,406 @@
+import asyncio
+import gc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.cluster.watch import KINDS, Reflector, Timing, Watched, split_lines
+from scheduler.core.errors import FaultError
+from scheduler.core.messages import Gone, Rejected, Seen
+
+NODES = "/api/v1/nodes"
+FAST = Timing(watch_s=1, grace_s=0.05, progress_s=1, first_backoff_s=0.001, last_backoff_s=0.01)
+
+
+def node(name, version, uid=None, **spec):
+    metadata = {"name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version)}
+    return {"metadata": metadata, "spec": spec, "status": {"allocatable": {"cpu": "1"}}}
+
+
+def added(item):
+    return {"type": "ADDED", "object": item}
+
+
+def modified(item):
+    return {"type": "MODIFIED", "object": item}
+
+
+def deleted(item):
+    return {"type": "DELETED", "object": item}
+
+
+def bookmark(version, *, initial_end=False):
+    annotations = {"annotations": {"k8s.io/initial-events-end": "true"}} if initial_end else {}
+    return {
+        "type": "BOOKMARK",
+        "object": {"kind": "Node", "metadata": {"resourceVersion": str(version), **annotations}},
+    }
+
+
+def expired():
+    return {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
+
+
+def page(version, *items, next_page=""):
+    return {"metadata": {"resourceVersion": str(version), "continue": next_page}, "items": list(items)}
+
+
+@pytest.fixture
+async def reflect(api, client):
+    """Start a reflector of nodes; returns it and the list that its events go to."""
+    running = []
+
+    def start(timing=FAST, watched=Watched("Node", NODES)):  # noqa: B008
+        events = []
+        reflector = Reflector(client, watched, lambda event: (events.append(event), api.changed.set()), timing, seed=1)
+        running.append(asyncio.ensure_future(reflector.run()))
+        return reflector, events
+
+    yield start
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+def told(events):
+    """Events in brief: +name for Seen, -name/uid for Gone, !name for Rejected."""
+    brief = {
+        Seen: lambda event: f"+{event.item.name}",
+        Gone: lambda event: f"-{event.key}/{event.uid}",
+        Rejected: lambda event: f"!{event.key}",
+    }
+    return [brief[type(event)](event) for event in events]
+
+
+def watches(api):
+    return [request["query"] for request in api.sent("GET") if "watch" in request["query"]]
+
+
+# ---------------------------------------------------------------- lists
+
+
+async def test_a_streamed_list_is_followed_by_its_own_watch(api, reflect, steps):
+    listing = [added(node("a", 5)), added(node("b", 7)), bookmark(9, initial_end=True), added(node("c", 10))]
+    api.script("GET", NODES, steps.stream(*listing, then="hang"))
+
+    reflector, events = reflect()
+    await api.until(lambda: len(events) == 3)
+
+    assert told(events) == ["+a", "+b", "+c"]
+    assert reflector.listed.is_set()
+    (query,) = watches(api)
+    assert query["sendInitialEvents"] == "true"
+    assert query["resourceVersionMatch"] == "NotOlderThan"
+    assert query["allowWatchBookmarks"] == "true"
+
+
+async def test_a_server_that_cannot_stream_lists_is_listed_in_pages(api, reflect, steps):
+    api.script(
+        "GET",
+        NODES,
+        steps.refuse(422, "Invalid"),
+        steps.answer(page(20, node("a", 5), next_page="x/y=")),
+        steps.answer(page(20, node("b", 6))),
+        steps.stream(added(node("c", 21)), then="hang"),
+    )
+
+    _, events = reflect()
+    await api.until(lambda: len(events) == 3)
+
+    assert told(events) == ["+a", "+b", "+c"]
+    pages = [request["query"] for request in api.sent("GET") if "watch" not in request["query"]]
+    assert pages == [{"limit": "500"}, {"limit": "500", "continue": "x/y="}]
+    assert watches(api)[-1]["resourceVersion"] == "20"
+
+
+async def test_a_page_token_that_expired_is_answered_by_listing_all_at_once(api, reflect, steps):
+    api.script(
+        "GET",
+        NODES,
+        steps.refuse(422),
+        steps.answer(page(20, node("a", 5), next_page="t")),
+        steps.refuse(410, "Expired"),
+        steps.answer(page(22, node("a", 5), node("b", 21))),
+        steps.stream(then="hang"),
+    )
+
+    reflector, events = reflect()
+    await reflector.listed.wait()
+
+    assert told(events) == ["+a", "+b"]
+    assert api.sent("GET")[3]["query"] == {}
+
+
+async def test_a_list_that_breaks_off_is_not_taken_for_complete(api, reflect, steps):
+    whole = [added(node("a", 5)), added(node("b", 6)), bookmark(9, initial_end=True)]
+    api.script("GET", NODES, steps.stream(*whole[:1], then="break"), steps.stream(*whole, then="hang"))
+
+    reflector, events = reflect()
+    await reflector.listed.wait()
+
+    assert told(events) == ["+a", "+b"]
+
+
+async def test_a_list_that_goes_silent_is_begun_again(api, reflect, steps):
+    whole = [added(node("a", 5)), bookmark(9, initial_end=True)]
+    api.script("GET", NODES, steps.stream(*whole[:1], then="hang"), steps.stream(*whole, then="hang"))
+
+    reflector, events = reflect(Timing(progress_s=0.05, first_backoff_s=0.001))
+    await reflector.listed.wait()
+
+    assert told(events) == ["+a"]
+
+
+async def test_the_selector_goes_with_lists_and_watches(api, reflect, steps):
+    api.script("GET", NODES, steps.refuse(422), steps.answer(page(20)), steps.stream(then="hang"))
+
+    reflect(watched=Watched("Node", NODES, "status.phase!=Succeeded,status.phase!=Failed"))
+    await api.until(lambda: len(api.requests) == 3)
+
+    assert {request["query"]["fieldSelector"] for request in api.requests} == {
+        "status.phase!=Succeeded,status.phase!=Failed"
+    }
+
+
+async def test_garbage_collection_is_on_again_after_a_list(api, reflect, steps):
+    api.script("GET", NODES, steps.stream(added(node("a", 5)), bookmark(9, initial_end=True), then="hang"))
+
+    reflector, _ = reflect()
+    await reflector.listed.wait()
+    gc.unfreeze()
+
+    assert gc.isenabled()
+
+
+# ---------------------------------------------------------------- resuming
+
+
+LISTED = [added(node("a", 5)), added(node("b", 6)), bookmark(9, initial_end=True)]
+
+
+async def test_a_closed_watch_is_resumed_where_it_ended(api, reflect, steps):
+    api.script(
+        "GET",
+        NODES,
+        steps.stream(*LISTED, modified(node("a", 12))),
+        steps.stream(modified(node("b", 13)), then="break"),
+        steps.stream(modified(node("a", 14)), then="hang"),
+    )
+
+    _, events = reflect()
+    await api.until(lambda: len(events) == 5)
+
+    assert told(events) == ["+a", "+b", "+a", "+b", "+a"]
+    assert [query.get("resourceVersion") for query in watches(api)] == [None, "12", "13"]
+
+
+async def test_a_bookmark_moves_the_place_to_resume_from(api, reflect, steps):
+    api.script("GET", NODES, steps.stream(*LISTED, bookmark(50)), steps.stream(then="hang"))
+
+    reflect()
+    await api.until(lambda: len(watches(api)) == 2)
+
+    assert watches(api)[1]["resourceVersion"] == "50"
+
+
+async def test_replayed_events_say_nothing_new(api, reflect, steps):
+    api.script(
+        "GET",
+        NODES,
+        steps.stream(*LISTED, modified(node("a", 12)), deleted(node("b", 13))),
+        steps.stream(
+            modified(node("a", 12)), added(node("b", 6)), modified(node("a", 11)), added(node("c", 20)), then="hang"
+        ),
+    )
+
+    _, events = reflect()
+    await api.until(lambda: "+c" in told(events))
+
+    assert told(events) == ["+a", "+b", "+a", "-b/uid-b", "+c"]
+
+
+@pytest.mark.parametrize("how", ["status", "event"])
+async def test_when_the_place_is_too_old_all_is_listed_anew_and_what_vanished_is_gone(api, reflect, steps, how):
+    too_old = steps.refuse(410, "Expired") if how == "status" else steps.stream(expired())
+    again = [added(node("b", 30)), added(node("c", 31)), bookmark(40, initial_end=True)]
+    api.script("GET", NODES, steps.stream(*LISTED), too_old, steps.stream(*again, then="hang"))
+
+    _, events = reflect()
+    await api.until(lambda: len(events) == 5)
+
+    assert told(events) == ["+a", "+b", "+b", "+c", "-a/uid-a"]
+
+
+async def test_a_list_says_nothing_of_what_did_not_change(api, reflect, steps):
+    again = [added(node("a", 5)), added(node("b", 6)), bookmark(40, initial_end=True)]
+    api.script("GET", NODES, steps.stream(*LISTED), steps.stream(expired()), steps.stream(*again, then="hang"))
+
+    _, events = reflect()
+    await api.until(lambda: len(watches(api)) == 3)
+    await asyncio.sleep(0.02)
+
+    assert told(events) == ["+a", "+b"]
+
+
+async def test_a_list_from_the_past_is_refused(api, reflect, steps):
+    stale = [added(node("b", 6)), added(node("old", 4)), bookmark(8, initial_end=True)]
+    fresh = [added(node("a", 12)), added(node("b", 6)), bookmark(40, initial_end=True)]
+    api.script(
+        "GET",
+        NODES,
+        steps.stream(*LISTED, modified(node("a", 12))),
+        steps.stream(expired()),
+        steps.stream(*stale),
+        steps.stream(*fresh, added(node("c", 41)), then="hang"),
+    )
+
+    _, events = reflect()
+    await api.until(lambda: "+c" in told(events))
+
+    assert told(events) == ["+a", "+b", "+a", "+c"]
+
+
+async def test_a_store_that_stays_in_the_past_ends_the_reflector(api, client, steps):
+    stale = steps.stream(bookmark(3, initial_end=True))
+    api.script("GET", NODES, steps.stream(*LISTED), steps.stream(expired()), *[stale] * 20)
+    reflector = Reflector(client, Watched("Node", NODES), lambda event: None, FAST)
+
+    with pytest.raises(FaultError, match="restored"):
+        async with asyncio.timeout(5):
+            await reflector.run()
+
+
+async def test_an_object_replaced_under_its_name_is_gone_and_then_seen(api, reflect, steps):
+    api.script("GET", NODES, steps.stream(*LISTED, modified(node("a", 12, uid="second")), then="hang"))
+
+    _, events = reflect()
+    await api.until(lambda: len(events) == 4)
+
+    assert told(events) == ["+a", "+b", "-a/uid-a", "+a"]
+
+
+async def test_the_late_end_of_a_predecessor_does_not_end_its_successor(api, reflect, steps):
+    late = [deleted(node("a", 11)), added(node("c", 13))]
+    api.script("GET", NODES, steps.stream(*LISTED, modified(node("a", 12, uid="second")), *late, then="hang"))
+
+    _, events = reflect()
+    await api.until(lambda: "+c" in told(events))
+
+    assert told(events) == ["+a", "+b", "-a/uid-a", "+a", "+c"]
+
+
+async def test_relist_repeats_the_list_and_says_when_it_was_begun(api, reflect, steps):
+    again = [added(node("a", 5)), bookmark(40, initial_end=True)]
+    api.script("GET", NODES, steps.stream(*LISTED, then="hang"), steps.stream(*again, then="hang"))
+    reflector, events = reflect()
+    await reflector.listed.wait()
+    first = reflector.listed_from
+
+    reflector.relist()
+    await api.until(lambda: len(events) == 3)
+
+    assert told(events) == ["+a", "+b", "-b/uid-b"]
+    assert reflector.listed_from > first
+
+
+# ---------------------------------------------------------------- trouble
+
+
+async def test_a_stream_whose_other_end_is_gone_is_left_and_resumed(api, reflect, steps):
+    api.script(
+        "GET",
+        NODES,
+        steps.stream(*LISTED),
+        steps.stream(modified(node("a", 12)), then="hang"),
+        steps.stream(modified(node("b", 13)), then="hang"),
+    )
+
+    _, events = reflect(Timing(watch_s=0.1, grace_s=-0.9, first_backoff_s=0.001))  # a watch lasts a second at least
+    await api.until(lambda: len(events) == 4)
+
+    assert told(events) == ["+a", "+b", "+a", "+b"]
+    assert watches(api)[2]["resourceVersion"] == "12"
+
+
+async def test_outages_are_waited_out(api, reflect, steps):
+    api.script("GET", NODES, steps.refuse(503), steps.drop, steps.refuse(403), steps.stream(*LISTED, then="hang"))
+
+    reflector, events = reflect()
+    await reflector.listed.wait()
+
+    assert told(events) == ["+a", "+b"]
+
+
+async def test_the_wait_between_tries_grows(api, client, steps, monkeypatch):
+    waits = []
+    sleep = asyncio.sleep
+
+    async def note(seconds):
+        waits.append(seconds)
+        await sleep(0 if len(waits) <= 12 else seconds)
+
+    monkeypatch.setattr("scheduler.cluster.watch.asyncio.sleep", note)
+    api.script("GET", NODES, *[steps.refuse(503)] * 12, steps.stream(*LISTED, then="hang"))
+    reflector = Reflector(client, Watched("Node", NODES), lambda event: None, Timing(first_backoff_s=0.1), seed=1)
+    task = asyncio.ensure_future(reflector.run())
+    await reflector.listed.wait()
+    task.cancel()
+
+    assert all(0.05 <= wait <= 10 for wait in waits[:12])
+    assert waits[11] > 4
+    assert len(set(waits[:12])) == 12
+
+
+async def test_an_object_that_cannot_be_read_is_rejected_and_the_rest_goes_on(api, reflect, steps):
+    broken = node("broken", 7)
+    broken["status"]["allocatable"] = {"cpu": "lots"}
+    api.script("GET", NODES, steps.stream(added(broken), *LISTED, deleted({**broken, "metadata": {
+        **broken["metadata"], "resourceVersion": "10"}}), then="hang"))  # fmt: skip
+
+    _, events = reflect()
+    await api.until(lambda: len(events) == 4)
+
+    assert told(events) == ["!broken", "+a", "+b", "-broken/uid-broken"]
+    assert "lots" in events[0].problem
+
+
+async def test_a_line_that_is_no_json_begins_the_stream_anew(api, reflect, steps):
+    api.script(
+        "GET", NODES, steps.stream(*LISTED, raw=[b'{"type": "MODI\n']), steps.stream(added(node("c", 12)), then="hang")
+    )
+
+    _, events = reflect()
+    await api.until(lambda: len(events) == 3)
+
+    assert told(events) == ["+a", "+b", "+c"]
+
+
+@given(st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=8), st.data())
+def test_lines_are_the_same_however_the_stream_is_cut(lines, data):
+    text = b"".join(line + b"\n" for line in lines)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=10)))
+    chunks = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    rest = []
+
+    found = [line for chunk in chunks if chunk for line in split_lines(rest, chunk)]
+
+    assert found == lines
+    assert rest == []
+
+
+def test_the_kinds_are_those_that_the_role_may_watch():
+    from pathlib import Path
+
+    from ruamel.yaml import YAML
+
+    rbac = Path(__file__).resolve().parents[2] / "manifests" / "rbac.yaml"
+    role = next(iter(YAML(typ="safe", pure=True).load_all(rbac.read_text())))
+    readable = {
+        resource
+        for rule in role["rules"]
+        if {"get", "list", "watch"} <= set(rule["verbs"])
+        for resource in rule["resources"]
+    }
+
+    assert {watched.path.rsplit("/", 1)[1] for watched in KINDS} == readable

@@ -1,0 +1,686 @@
+import asyncio
+import inspect
+
+import pytest
+
+from scheduler.cluster.lease import OpenFence
+from scheduler.cluster.write import Writer
+from scheduler.core.engine import RELEASE_S
+from scheduler.core.messages import (
+    BindPod,
+    BindRefused,
+    ClaimRef,
+    ClaimRefused,
+    ClaimWritten,
+    PodBound,
+    PodRef,
+    ReleaseClaim,
+    ReportScheduled,
+    ReportUnschedulable,
+    ReserveClaim,
+    WriteAllocation,
+)
+from scheduler.core.model import Allocation, NodeSelector, NodeSelectorTerm, Requirement, Result, Uid
+from scheduler.core.names import CLAIM_FINALIZER, EXPLAIN
+
+CLAIM = "/apis/resource.k8s.io/v1/namespaces/ns/resourceclaims/c"
+STATUS = f"{CLAIM}/status"
+POD = "/api/v1/namespaces/ns/pods/p"
+BINDING = f"{POD}/binding"
+EVENTS = "/api/v1/namespaces/ns/events"
+POD_REF = PodRef("ns", "p", Uid("pod-uid"), "7")
+
+
+def allocation(device="gpu-0"):
+    term = NodeSelectorTerm(fields=(Requirement("metadata.name", "In", ("n1",)),))
+    return Allocation((Result("r", "gpu.example.com", "n1", device),), NodeSelector((term,)))
+
+
+class Gate:
+    def __init__(self):
+        self.open = True
+
+    def allows(self):
+        return self.open
+
+
+@pytest.fixture
+def gate():
+    return Gate()
+
+
+@pytest.fixture
+async def writer(api, client, gate):
+    answers = asyncio.Queue()
+    made = Writer(client, answers.put_nowait, gate, limit_s=0.1)
+    made.answers = answers
+    running = asyncio.ensure_future(made.run())
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def put_claim(api, uid="claim-uid", finalized=False, status=None, **more):
+    metadata = {"namespace": "ns", "name": "c", "uid": uid, "labels": {"kept": "yes"}, "finalizers": []} | more
+    if finalized:
+        metadata["finalizers"] = [CLAIM_FINALIZER]
+    exactly = {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1}
+    spec = {"devices": {"requests": [{"name": "r", "exactly": exactly}]}}
+    api.put(CLAIM, {"metadata": metadata, "spec": spec, "status": status or {}})
+    version = api.objects[CLAIM]["metadata"]["resourceVersion"]
+    return ClaimRef("ns", "c", Uid("claim-uid"), version, finalized)
+
+
+def put_pod(api, uid="pod-uid", node=""):
+    spec = {"containers": [{"name": "c"}], "schedulerName": "dovetail"} | ({"nodeName": node} if node else {})
+    api.put(POD, {"metadata": {"namespace": "ns", "name": "p", "uid": uid}, "spec": spec, "status": {}})
+
+
+def held(device="gpu-0", *pods):
+    result = {"request": "r", "driver": "gpu.example.com", "pool": "n1", "device": device}
+    users = [{"resource": "pods", "name": pod, "uid": pod} for pod in pods]
+    return {"allocation": {"devices": {"results": [result]}}, "reservedFor": users}
+
+
+def status(api):
+    return api.objects[CLAIM]["status"]
+
+
+async def answer(writer, instruction):
+    writer.submit(instruction)
+    return await asyncio.wait_for(writer.answers.get(), 5)
+
+
+# ---------------------------------------------------------------- allocation
+
+
+async def test_the_finalizer_comes_first_and_the_status_carries_the_version_that_it_returned(api, writer):
+    claim = put_claim(api)
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    first, second = api.sent("PATCH")
+    assert first["path"] == CLAIM
+    assert first["body"]["metadata"]["resourceVersion"] == claim.resource_version
+    assert second["path"] == STATUS
+    assert second["body"]["metadata"]["resourceVersion"] == str(int(claim.resource_version) + 1)
+    assert isinstance(event, ClaimWritten)
+    assert (event.pod, event.claim.uid) == ("pod-uid", "claim-uid")
+    assert event.claim.finalized
+    assert event.claim.allocation.results == allocation().results
+    assert [consumer.uid for consumer in event.claim.reserved_for] == ["pod-uid"]
+
+
+async def test_allocation_reservation_and_timestamp_go_in_one_write_and_leave_the_rest_alone(api, writer):
+    claim = put_claim(api, finalized=True)
+
+    await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert len(api.sent("PATCH")) == 1
+    assert status(api)["allocation"]["allocationTimestamp"].endswith("Z")
+    assert status(api)["allocation"]["nodeSelector"]
+    assert status(api)["reservedFor"] == [{"resource": "pods", "name": "p", "uid": "pod-uid"}]
+    assert api.objects[CLAIM]["metadata"]["labels"] == {"kept": "yes"}
+
+
+async def test_every_write_tells_the_server_how_long_it_may_work(api, writer):
+    await answer(writer, WriteAllocation(POD_REF, put_claim(api), allocation()))
+
+    assert {request["query"]["timeout"] for request in api.sent("PATCH")} == {"0.1s"}
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"), [(409, "conflict"), (404, "gone"), (403, "forbidden"), (422, "invalid")]
+)  # fmt: skip
+@pytest.mark.parametrize("path", [CLAIM, STATUS])
+async def test_a_clear_refusal_is_handed_on_with_its_cause(api, writer, steps, path, code, cause):
+    claim = put_claim(api)
+    api.script("PATCH", path, steps.refuse(code, "Why"))
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert isinstance(event, ClaimRefused)
+    assert (event.pod, event.claim, event.cause) == ("pod-uid", "claim-uid", cause)
+    assert "Why" in event.message
+    assert "allocation" not in status(api)
+
+
+async def test_a_stale_version_is_a_conflict_and_overwrites_nothing(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True, status=held("gpu-7", "other"))
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert event.cause == "conflict"
+    assert status(api)["allocation"]["devices"]["results"][0]["device"] == "gpu-7"
+
+
+@pytest.mark.parametrize("how", ["dropped", "504", "500", "late"])
+@pytest.mark.parametrize("path", [CLAIM, STATUS])
+async def test_a_write_that_was_applied_is_adopted_though_its_answer_was_lost(api, writer, steps, path, how):
+    async def late(fake, request):
+        await type(api).default(fake, request)
+        await asyncio.sleep(60)
+
+    lost = {"dropped": steps.apply_and_drop, "504": steps.apply_then(504), "500": steps.apply_then(500), "late": late}
+    claim = put_claim(api)
+    api.script("PATCH", path, lost[how])
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert isinstance(event, ClaimWritten)
+    assert len(api.sent("PATCH", "/status")) == 1
+    assert status(api)["reservedFor"][0]["uid"] == "pod-uid"
+
+
+@pytest.mark.parametrize("path", [CLAIM, STATUS])
+async def test_a_write_that_was_not_applied_is_refused_as_unknown_after_the_servers_limit(api, writer, steps, path):
+    claim = put_claim(api)
+    api.script("PATCH", path, steps.drop)
+    begun = asyncio.get_running_loop().time()
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert (type(event), event.cause) == (ClaimRefused, "unknown")
+    assert asyncio.get_running_loop().time() - begun >= 0.1
+    assert "allocation" not in status(api)
+
+
+async def test_a_write_that_is_applied_after_a_first_look_is_still_adopted(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+
+    async def delayed(fake, request):
+        entry = fake.requests[-1]
+        later = asyncio.get_running_loop().call_later
+        later(0.05, lambda: fake.apply("PATCH", STATUS, entry["body"], entry["type"]))
+        return await steps.drop(fake, request)
+
+    api.script("PATCH", STATUS, delayed)
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert isinstance(event, ClaimWritten)
+    assert len(api.sent("GET")) > 1
+
+
+async def test_an_outage_while_settling_is_waited_out(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", STATUS, steps.apply_and_drop)
+    api.script("GET", CLAIM, steps.refuse(503), steps.refuse(500), steps.refuse(503))
+
+    assert isinstance(await answer(writer, WriteAllocation(POD_REF, claim, allocation())), ClaimWritten)
+
+
+async def test_a_lost_write_that_somebody_elses_excluded_is_a_conflict(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+
+    async def overtaken(fake, request):
+        put_claim(fake, finalized=True, status=held("gpu-7", "other"))
+        return await steps.drop(fake, request)
+
+    api.script("PATCH", STATUS, overtaken)
+
+    assert (await answer(writer, WriteAllocation(POD_REF, claim, allocation()))).cause == "conflict"
+
+
+async def test_a_claim_replaced_under_its_name_is_gone(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+
+    async def replaced(fake, request):
+        put_claim(fake, uid="another")
+        return await steps.drop(fake, request)
+
+    api.script("PATCH", STATUS, replaced)
+
+    assert (await answer(writer, WriteAllocation(POD_REF, claim, allocation()))).cause == "gone"
+
+
+# ---------------------------------------------------------------- reservation
+
+
+async def test_a_reservation_joins_those_that_are_there(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+
+    event = await answer(writer, ReserveClaim(POD_REF, claim))
+
+    assert isinstance(event, ClaimWritten)
+    assert {user["uid"] for user in status(api)["reservedFor"]} == {"other", "pod-uid"}
+    assert status(api)["allocation"]
+
+
+async def test_a_reservation_on_a_claim_that_moved_on_is_a_conflict(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    put_claim(api, finalized=True)
+
+    event = await answer(writer, ReserveClaim(POD_REF, claim))
+
+    assert event.cause == "conflict"
+    assert "reservedFor" not in status(api)
+
+
+async def test_a_reservation_whose_answer_was_lost_is_adopted(api, writer, steps):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    api.script("PATCH", STATUS, steps.apply_and_drop)
+
+    assert isinstance(await answer(writer, ReserveClaim(POD_REF, claim)), ClaimWritten)
+
+
+# ---------------------------------------------------------------- release
+
+
+async def released(api, writer, *, deallocate=True):
+    writer.submit(ReleaseClaim(POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), deallocate))
+    async with asyncio.timeout(5):
+        while not writer.idle:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_claim_of_the_pod_alone_is_deallocated(api, writer):
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+
+    await released(api, writer)
+
+    assert "allocation" not in status(api)
+    assert not status(api).get("reservedFor")
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == [CLAIM_FINALIZER]
+
+
+async def test_a_claim_that_others_reserve_only_loses_the_pod(api, writer):
+    put_claim(api, finalized=True, status=held("gpu-0", "other", "pod-uid"))
+
+    await released(api, writer)
+
+    assert status(api)["allocation"]
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["other"]
+
+
+async def test_unreserving_keeps_the_allocation(api, writer):
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+
+    await released(api, writer, deallocate=False)
+
+    assert status(api)["allocation"]
+    assert not status(api)["reservedFor"]
+
+
+@pytest.mark.parametrize("deallocate", [True, False])
+async def test_nothing_is_written_where_nothing_is_held(api, writer, deallocate):
+    put_claim(api, finalized=True)
+
+    await released(api, writer, deallocate=deallocate)
+
+    assert not api.sent("PATCH")
+
+
+async def test_the_claim_of_another_uid_is_left_alone(api, writer):
+    put_claim(api, uid="another", finalized=True, status=held("gpu-0", "pod-uid"))
+
+    await released(api, writer)
+
+    assert not api.sent("PATCH")
+
+
+async def test_a_claim_that_is_gone_needs_no_release(api, writer):
+    await released(api, writer)
+
+    assert not api.sent("PATCH")
+
+
+async def test_a_release_is_repeated_after_a_conflict_with_what_it_then_finds(api, writer, steps):
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+
+    async def joined(fake, request):
+        put_claim(fake, finalized=True, status=held("gpu-0", "pod-uid", "late"))
+        return await steps.refuse(409, "Conflict")(fake, request)
+
+    api.script("PATCH", STATUS, joined)
+
+    await released(api, writer)
+
+    assert status(api)["allocation"]
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["late"]
+
+
+@pytest.mark.parametrize("trouble", ["conflict", "outage", "unreadable", "silent"])
+async def test_a_release_that_never_succeeds_ends_in_time_with_one_line(api, client, steps, caplog, trouble):
+    method, path, step = {
+        "conflict": ("PATCH", STATUS, steps.refuse(409, "Conflict")),
+        "outage": ("PATCH", STATUS, steps.refuse(500)),
+        "unreadable": ("GET", CLAIM, steps.refuse(503)),
+        "silent": ("GET", CLAIM, steps.hang),
+    }[trouble]
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+    api.script(method, path, *[step] * 1000)
+    writer = Writer(client, lambda event: None, OpenFence(), limit_s=0.05, release_s=0.2)
+    begun = asyncio.get_running_loop().time()
+
+    await released(api, writer)
+
+    assert 0.2 <= asyncio.get_running_loop().time() - begun < 2
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith("claim ns/c not released for pod p in time")
+    assert status(api) == held("gpu-0", "pod-uid")
+
+
+def test_a_release_is_over_before_the_decisions_wait_for_it_no_longer():
+    assert inspect.signature(Writer).parameters["release_s"].default + 5 <= RELEASE_S
+
+
+@pytest.mark.parametrize("refused", [[], [409], [500, 409], [503, 503]])
+@pytest.mark.parametrize("newer", [WriteAllocation, ReserveClaim])
+async def test_a_release_under_way_leaves_alone_what_is_written_to_the_claim_later(api, writer, steps, refused, newer):
+    async def answer_when_used_again(fake, request):
+        await fake.until(lambda: status(fake).get("reservedFor"))
+        return await type(api).default(fake, request)
+
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+    api.script("PATCH", STATUS, *[steps.refuse(code) for code in refused])
+    api.script("GET", CLAIM, *[type(api).default] * len(refused), answer_when_used_again)
+    writer.submit(ReleaseClaim(POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), deallocate=True))
+    await api.until(lambda: len(api.sent("GET")) > len(refused))
+    claim = put_claim(api, finalized=True, status=held("gpu-1") if newer is ReserveClaim else None)  # freed by another
+
+    write = newer(POD_REF, claim) if newer is ReserveClaim else newer(POD_REF, claim, allocation("gpu-1"))
+    event = await answer(writer, write)
+    await settled(writer)
+
+    assert isinstance(event, ClaimWritten)
+    assert status(api)["allocation"]["devices"]["results"][0]["device"] == "gpu-1"
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["pod-uid"]
+    assert len(api.sent("PATCH")) == len(refused) + 1
+
+
+async def test_a_write_to_another_claim_ends_no_release(api, writer, steps):
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+    api.script("PATCH", STATUS, steps.refuse(503))
+    writer.submit(ReleaseClaim(POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), deallocate=True))
+    await api.until(lambda: api.sent("PATCH"))
+
+    await answer(writer, ReserveClaim(POD_REF, ClaimRef("ns", "other", Uid("other-uid"), "1", finalized=True)))
+    await settled(writer)
+
+    assert "allocation" not in status(api)
+
+
+@pytest.mark.parametrize("deallocate", [True, False])
+async def test_a_release_is_refused_if_the_claim_changed_since_it_was_read(api, writer, deallocate):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+
+    await released(api, writer, deallocate=deallocate)
+
+    (patch,) = api.sent("PATCH")
+    assert patch["body"]["metadata"] == {"uid": "claim-uid", "resourceVersion": claim.resource_version}
+
+
+async def test_releases_of_one_claim_go_one_by_one_and_the_last_frees_the_devices(api, writer):
+    put_claim(api, finalized=True, status=held("gpu-0", "a", "b", "pod-uid"))
+    claim = ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True)
+
+    for uid in ("a", "b"):
+        writer.submit(ReleaseClaim(PodRef("ns", uid, Uid(uid)), claim, deallocate=True))
+    await released(api, writer)
+
+    assert "allocation" not in status(api)
+    assert len(api.sent("PATCH")) == 3
+
+
+async def test_a_claim_that_is_being_deleted_only_loses_the_pod(api, writer):
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"), deletionTimestamp="2026-07-24T10:11:12Z")
+
+    await released(api, writer)
+
+    assert status(api)["allocation"]
+    assert not status(api)["reservedFor"]
+
+
+async def test_a_claim_that_is_being_deleted_is_not_written_to_for_a_pod_that_it_does_not_name(api, writer):
+    put_claim(api, finalized=True, status=held("gpu-0"), deletionTimestamp="2026-07-24T10:11:12Z")
+
+    await released(api, writer)
+
+    assert not api.sent("PATCH")
+
+
+async def test_a_release_waits_out_an_outage(api, writer, steps):
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+    api.script("GET", CLAIM, steps.refuse(503), steps.refuse(500))
+    api.script("PATCH", STATUS, steps.refuse(503))
+
+    await released(api, writer)
+
+    assert "allocation" not in status(api)
+
+
+# ---------------------------------------------------------------- binding
+
+
+async def test_a_binding_names_uid_node_and_explanation(api, writer):
+    put_pod(api)
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {EXPLAIN: "{}"}))
+
+    assert event == PodBound(Uid("pod-uid"), "n1")
+    (request,) = api.sent("POST", "/binding")
+    assert request["body"]["metadata"]["uid"] == "pod-uid"
+    assert request["body"]["target"]["name"] == "n1"
+    assert api.objects[POD]["metadata"]["annotations"] == {EXPLAIN: "{}"}
+
+
+@pytest.mark.parametrize("how", ["dropped", "500"])
+async def test_a_binding_that_was_applied_is_adopted_though_its_answer_was_lost(api, writer, steps, how):
+    put_pod(api)
+    api.script("POST", BINDING, steps.apply_and_drop if how == "dropped" else steps.apply_then(500))
+
+    assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
+
+
+async def test_a_pod_that_already_has_our_binding_is_bound(api, writer):
+    put_pod(api, node="n1")
+
+    assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
+
+
+async def test_a_pod_bound_elsewhere_is_a_conflict(api, writer):
+    put_pod(api, node="n2")
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {}))
+
+    assert (type(event), event.cause) == (BindRefused, "conflict")
+    assert "n2" in event.message
+
+
+async def test_a_pod_replaced_under_its_name_is_not_bound(api, writer):
+    put_pod(api, uid="another")
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {}))
+
+    assert event.cause == "gone"
+    assert "nodeName" not in api.objects[POD]["spec"]
+
+
+async def test_a_pod_that_is_deleted_is_gone(api, writer):
+    assert (await answer(writer, BindPod(POD_REF, "n1", {}))).cause == "gone"
+
+
+async def test_a_binding_that_was_not_applied_is_refused_as_unknown(api, writer, steps):
+    put_pod(api)
+    api.script("POST", BINDING, steps.drop)
+
+    assert (await answer(writer, BindPod(POD_REF, "n1", {}))).cause == "unknown"
+
+
+# ---------------------------------------------------------------- fence, order, load
+
+
+async def test_nothing_is_sent_once_the_lease_is_lost(api, writer, gate):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+    put_pod(api)
+    gate.open = False
+
+    refusals = [
+        await answer(writer, WriteAllocation(POD_REF, claim, allocation())),
+        await answer(writer, ReserveClaim(POD_REF, claim)),
+        await answer(writer, BindPod(POD_REF, "n1", {})),
+    ]
+    await released(api, writer)
+
+    assert [(event.cause, event.message) for event in refusals] == [("unknown", "lease lost")] * 3
+    assert {request["method"] for request in api.requests} <= {"GET"}
+
+
+async def test_the_fence_is_asked_between_finalizer_and_status(api, writer, gate):
+    claim = put_claim(api)
+
+    async def closing(fake, request):
+        gate.open = False
+        return await type(api).default(fake, request)
+
+    api.script("PATCH", CLAIM, closing)
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert event.message == "lease lost"
+    assert not api.sent("PATCH", "/status")
+
+
+async def test_the_fence_is_asked_again_after_throttling(api, writer, gate, steps):
+    claim = put_claim(api, finalized=True)
+
+    async def throttled(fake, request):
+        gate.open = False
+        return await steps.refuse(429, headers={"Retry-After": "0.01"})(fake, request)
+
+    api.script("PATCH", STATUS, throttled)
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert event.message == "lease lost"
+    assert len(api.sent("PATCH")) == 1
+
+
+async def test_no_more_writes_run_at_once_than_allowed(api, client):
+    running, most = 0, 0
+
+    async def count(fake, request):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return await type(api).default(fake, request)
+
+    answers = asyncio.Queue()
+    writer = Writer(client, answers.put_nowait, OpenFence(), in_flight=3)
+    put_pod(api)
+    api.script("POST", BINDING, *[count] * 12)
+
+    for _ in range(12):
+        writer.submit(BindPod(POD_REF, "n1", {}))
+    for _ in range(12):
+        await answers.get()
+
+    assert most == 3
+
+
+async def test_a_permission_that_is_missing_is_remembered_until_a_write_succeeds(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", STATUS, steps.refuse(403, "Forbidden"))
+
+    await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    missing = writer.forbidden
+    await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+
+    assert "Forbidden" in missing
+    assert writer.forbidden == ""
+
+
+# ---------------------------------------------------------------- what people read
+
+
+async def settled(writer):
+    async with asyncio.timeout(5):
+        while not writer.idle:
+            await asyncio.sleep(0.005)
+
+
+async def test_a_pending_pod_gets_condition_and_event(api, writer):
+    put_pod(api)
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "0 of 3 nodes: all are full"))
+    await settled(writer)
+
+    (condition,) = api.objects[POD]["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("PodScheduled", "False")
+    assert "0 of 3 nodes" in condition["message"]
+    (event,) = api.sent("POST", "/events")
+    assert event["body"]["reason"] == "FailedScheduling"
+
+
+async def test_a_scheduled_pod_gets_its_event(api, writer):
+    writer.report(ReportScheduled(POD_REF, "n1", "assigned ns/p to n1"))
+    await settled(writer)
+
+    (event,) = api.sent("POST", "/events")
+    assert event["body"]["reason"] == "Scheduled"
+
+
+async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
+    now = 0.0
+    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: now)
+    running = asyncio.ensure_future(writer.run())
+    put_pod(api)
+    sent = []
+
+    for seconds, message in ((0, "full"), (10, "full"), (10, "no node"), (10, "no node"), (31, "no node")):
+        now += seconds
+        writer.report(ReportUnschedulable(POD_REF, "NoFit", message))
+        await settled(writer)
+        sent.append(len(api.sent("POST", "/events")))
+
+    running.cancel()
+    assert sent == [1, 1, 2, 2, 3]
+
+
+async def test_reports_that_cannot_be_written_stop_nothing(api, writer, steps):
+    put_pod(api)
+    api.script("POST", EVENTS, steps.refuse(403), steps.drop)
+
+    for i in range(3):
+        writer.report(ReportScheduled(PodRef("ns", f"p{i}", Uid(f"u{i}")), "n1", "done"))
+    await settled(writer)
+
+    assert len(api.sent("POST", "/events")) == 3
+    assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
+
+
+async def test_too_many_reports_drop_the_oldest_and_count_them(api, client, monkeypatch):
+    monkeypatch.setattr("scheduler.cluster.write._REPORTS_WAITING", 3)
+    writer = Writer(client, lambda event: None, OpenFence())
+
+    for i in range(5):
+        writer.report(ReportScheduled(PodRef("ns", f"p{i}", Uid(f"u{i}")), "n1", "done"))
+    running = asyncio.ensure_future(writer.run())
+    await settled(writer)
+
+    running.cancel()
+    assert writer.reports_dropped == 2
+    told = sorted(
+        event["body"].get("regarding", event["body"].get("involvedObject"))["name"] for event in api.sent("POST")
+    )
+    assert told == ["p2", "p3", "p4"]
+
+
+async def test_a_failure_that_is_no_answer_of_the_server_ends_the_writer(api, client, monkeypatch):
+    def broken(event):
+        raise ZeroDivisionError
+
+    writer = Writer(client, broken, OpenFence())
+    running = asyncio.ensure_future(writer.run())
+    put_pod(api)
+    await asyncio.sleep(0)
+
+    writer.submit(BindPod(POD_REF, "n1", {}))
+
+    with pytest.raises(ZeroDivisionError):
+        async with asyncio.timeout(5):
+            await running

@@ -1,0 +1,160 @@
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from scheduler.cluster.lease import OpenFence
+from scheduler.core.errors import ConfigError, FaultError
+from scheduler.core.messages import Drained, Gone, Listed, Rejected, Seen
+from scheduler.core.model import Node, Uid
+from scheduler.service.run import DISTRIBUTION, Loop, refuse_intruders
+
+
+def node(name):
+    return Node(name, Uid(f"uid-{name}"), {}, {}, (), False, {})
+
+
+class Recorder:
+    """An engine that notes what it is given, and answers each event with the event's own text."""
+
+    def __init__(self):
+        self.events = []
+        self.wakeup = None
+        self.failure = None
+
+    def handle(self, event, now):
+        self.events.append(event)
+        if self.failure is not None and self.failure[0] == event:
+            raise self.failure[1]
+        return [event]
+
+    def next_wakeup(self):
+        return self.wakeup
+
+
+class Gate:
+    def __init__(self):
+        self.open = True
+
+    def allows(self):
+        return self.open
+
+
+@pytest.fixture
+async def started():
+    running = []
+
+    def start(fence=None):
+        engine, submitted = Recorder(), []
+        loop = Loop(engine, submitted.append, fence or OpenFence())
+        task = asyncio.ensure_future(loop.run())
+        running.append(task)
+        return SimpleNamespace(loop=loop, engine=engine, submitted=submitted, task=task)
+
+    yield start
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
+async def settle():
+    await asyncio.sleep(0.02)
+
+
+async def test_events_reach_the_engine_in_order_and_one_decision_follows(started):
+    it = started()
+    it.loop.deciding = True
+    events = [Seen(node("a")), Gone("Node", "a", Uid("")), Listed()]
+
+    for event in events:
+        it.loop.post(event)
+    await settle()
+
+    assert it.engine.events == [*events, Drained()]
+    assert it.submitted == it.engine.events
+
+
+async def test_a_standby_takes_events_in_and_decides_nothing(started):
+    it = started()
+
+    it.loop.post(Listed())
+    await settle()
+
+    assert it.engine.events == [Listed()]
+
+
+async def test_becoming_leader_decides_at_once(started):
+    it = started()
+    await settle()
+
+    it.loop.deciding = True
+    it.loop.wake()
+    await settle()
+
+    assert it.engine.events == [Drained()]
+
+
+async def test_a_closed_fence_holds_decisions_until_it_opens(started):
+    gate = Gate()
+    gate.open = False
+    it = started(gate)
+    it.loop.deciding = True
+
+    it.loop.post(Listed())
+    await settle()
+    before = list(it.engine.events)
+    gate.open = True
+    it.loop.wake()
+    await settle()
+
+    assert before == [Listed()]
+    assert it.engine.events == [Listed(), Drained()]
+
+
+async def test_the_engine_is_woken_when_it_asked_to_be(started):
+    it = started()
+    it.loop.deciding = True
+    it.engine.wakeup = 0.0  # long past
+
+    it.loop.wake()
+    await settle()
+
+    assert it.engine.events.count(Drained()) > 1
+
+
+async def test_an_object_that_the_engine_cannot_take_is_set_aside(started):
+    it = started()
+    poison = Seen(node("poison"))
+    it.engine.failure = (poison, ZeroDivisionError("odd"))
+
+    it.loop.post(poison)
+    it.loop.post(Seen(node("b")))
+    await settle()
+
+    rejected = it.engine.events[1]
+    assert isinstance(rejected, Rejected)
+    assert (rejected.kind, rejected.key, rejected.uid) == ("Node", "poison", "uid-poison")
+    assert it.engine.events[2] == Seen(node("b"))
+    assert not it.task.done()
+
+
+@pytest.mark.parametrize("event", [Seen(node("a")), Drained()])
+async def test_a_fault_of_our_own_ends_the_loop(started, event):
+    it = started()
+    it.loop.deciding = True
+    it.engine.failure = (event, FaultError("two claims hold one device"))
+
+    it.loop.post(Seen(node("a")))
+    await settle()
+
+    assert isinstance(it.task.exception(), FaultError)
+
+
+def test_packages_of_our_own_pass():
+    refuse_intruders({"scheduler": [DISTRIBUTION], "scoring": [DISTRIBUTION, DISTRIBUTION], "numpy": ["numpy"]})
+    refuse_intruders({})
+
+
+def test_a_distribution_with_files_in_our_packages_is_named():
+    with pytest.raises(ConfigError, match="other-scheduler"):
+        refuse_intruders({"scheduler": ["other-scheduler", DISTRIBUTION]})
