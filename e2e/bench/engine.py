@@ -1,0 +1,175 @@
+"""How fast the engine decides, with no cluster: `python -m e2e.bench.engine`.
+
+5,000 nodes x 8 GPUs, 2,000 pods of mixed shapes. Every instruction is answered in place, the way a perfect API server
+would, so the figure is the engine's whole work: events in, decisions, instructions out. Prints one JSON line.
+"""
+
+import argparse
+import gc
+import json
+import statistics
+import sys
+import time
+from collections import deque
+from dataclasses import replace
+
+from scheduler.core.config import EngineConfig, Ownership
+from scheduler.core.engine import Engine
+from scheduler.core.messages import (
+    BindPod,
+    ClaimWritten,
+    Drained,
+    Event,
+    Instruction,
+    Listed,
+    PodBound,
+    ReserveClaim,
+    Seen,
+    WriteAllocation,
+)
+from scheduler.core.model import (
+    Claim,
+    ClaimSpec,
+    Constraint,
+    Consumer,
+    Device,
+    DeviceClass,
+    Node,
+    Pod,
+    PodClaim,
+    Request,
+    Slice,
+    Uid,
+)
+from scheduler.core.quantity import parse_quantity
+
+DRIVER = "gpu.nvidia.com"
+PRODUCTS = (("NVIDIA H100 80GB HBM3", "80Gi"), ("NVIDIA A100-SXM4-40GB", "40Gi"), ("NVIDIA L40S", "45Gi"))
+SHAPES = ((1, 1, 0), (1, 1, 1), (2, 1, 0), (4, 1, 0), (8, 1, 0), (1, 2, 2), (2, 1, 3), (1, 4, 0))
+"""(devices per request, requests, variant): variant 1 asks by CEL for memory, 2 matches pcieRoot, 3 needs much cpu."""
+
+
+def device(product: str, memory: str, node: int, index: int) -> Device:
+    """As the NVIDIA driver publishes it."""
+    return Device(
+        f"gpu-{index}",
+        {
+            "type": "gpu",
+            "uuid": f"GPU-{node:06d}-{index}",
+            "productName": product,
+            "resource.kubernetes.io/pcieRoot": f"pci0000:{index // 2:02x}",
+            "resource.kubernetes.io/pciBusID": f"0000:{16 * index + 7:02x}:00.0",
+            "resource.kubernetes.io/numaNode": index // 4,
+        },
+        {"memory": parse_quantity(memory)},
+    )
+
+
+def world(nodes: int, devices: int) -> list[Event]:
+    """Nodes, slices and the class."""
+    events: list[Event] = [Seen(DeviceClass("gpu", (f"device.driver == '{DRIVER}'",)))]
+    for number in range(nodes):
+        name = f"node-{number:05d}"
+        product, memory = PRODUCTS[number % len(PRODUCTS)]
+        resources = {"cpu": 96_000, "memory": 2**40, "pods": 110, "ephemeral-storage": 2**40}
+        events.append(Seen(Node(name, Uid(name), {"kubernetes.io/hostname": name}, {}, (), False, resources)))
+        listed = tuple(device(product, memory, number, index) for index in range(devices))
+        events.append(Seen(Slice(f"{name}-slice", DRIVER, name, 1, 1, name, None, False, listed)))
+    return [*events, Listed()]
+
+
+def workload(pods: int) -> list[tuple[Pod, Claim]]:
+    """Pods with a claim each, shapes taking turns."""
+    found = []
+    big = f"device.capacity['{DRIVER}'].memory.compareTo(quantity('60Gi')) >= 0"
+    for number in range(pods):
+        count, requests, variant = SHAPES[number % len(SHAPES)]
+        asked = tuple(
+            Request(f"r{index}", "gpu", (big,) if variant == 1 else (), count=count) for index in range(requests)
+        )
+        constraints = (Constraint((), "resource.kubernetes.io/pcieRoot"),) if variant == 2 else ()
+        name = f"pod-{number:05d}"
+        claim = Claim("bench", name, Uid(f"claim-{name}"), "1", ClaimSpec(asked, constraints), finalized=True)
+        cpu = 64_000 if variant == 3 else 4_000
+        pod = Pod(
+            "bench", name, Uid(name), "1", "dovetail", "", {}, {}, 0, f"{number:08d}", "Pending", False, (), {}, None,
+            (), {"cpu": cpu, "memory": 2**33}, (PodClaim("devices", name, None),), {},
+        )  # fmt: skip
+        found.append((pod, claim))
+    return found
+
+
+def answer(engine: Engine, instruction: Instruction) -> list[Event]:
+    """What a perfect API server would let us see."""
+    if isinstance(instruction, WriteAllocation | ReserveClaim):
+        claim = engine.state.claims.current[instruction.claim.uid]
+        allocation = instruction.allocation if isinstance(instruction, WriteAllocation) else claim.allocation
+        consumer = Consumer("pods", instruction.pod.name, instruction.pod.uid)
+        written = replace(claim, allocation=allocation, reserved_for=(*claim.reserved_for, consumer))
+        return [ClaimWritten(instruction.pod.uid, written), Seen(written)]
+    if isinstance(instruction, BindPod):
+        pod = engine.state.pods.current[instruction.pod.uid]
+        return [PodBound(pod.uid, instruction.node), Seen(replace(pod, node_name=instruction.node))]
+    return []
+
+
+def measure(nodes: int, devices: int, pods: int, batch: int) -> dict[str, float]:
+    """One run."""
+    ownership = Ownership(all_nodes=True)
+    engine = Engine(EngineConfig(ownership=ownership, batch=batch))
+    start = time.perf_counter()
+    for event in world(nodes, devices):
+        engine.handle(event, 0.0)
+    engine.state.settle()
+    loaded = time.perf_counter() - start
+    gc.collect()
+    gc.freeze()
+    inbox: deque[Event] = deque()
+    for pod, claim in workload(pods):
+        inbox.extend((Seen(claim), Seen(pod)))
+    bound, cycles = 0, []
+    start = time.perf_counter()
+    while True:
+        begun = time.perf_counter()
+        out: list[Instruction] = []
+        while inbox:
+            event = inbox.popleft()
+            bound += isinstance(event, PodBound)
+            out += engine.handle(event, 1.0)
+        deciding = time.perf_counter()
+        out += engine.handle(Drained(), 1.0)
+        cycles.append(time.perf_counter() - deciding)
+        if not out:
+            break
+        for instruction in out:
+            inbox.extend(answer(engine, instruction))
+        del begun
+    seconds = time.perf_counter() - start
+    gc.unfreeze()
+    ordered = sorted(cycles)
+    return {
+        "load_s": loaded,
+        "bound": bound,
+        "pods_per_s": pods / seconds,
+        "cycle_p50_ms": 1000 * statistics.median(ordered),
+        "cycle_p99_ms": 1000 * ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))],
+    }
+
+
+def main() -> int:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=5000)
+    parser.add_argument("--devices", type=int, default=8)
+    parser.add_argument("--pods", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=EngineConfig().batch)
+    parser.add_argument("--rounds", type=int, default=3)
+    chosen = parser.parse_args()
+    runs = [measure(chosen.nodes, chosen.devices, chosen.pods, chosen.batch) for _ in range(chosen.rounds)]
+    medians = {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]}
+    print(json.dumps({"bench": "engine", **vars(chosen), **medians}))
+    return 0 if all(run["bound"] == chosen.pods for run in runs) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

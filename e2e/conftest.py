@@ -1,0 +1,181 @@
+"""Fixtures: one cluster a profile for the session, and for each test a world that is taken down again."""
+
+import base64
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.api import Api, Raw, current, until
+from e2e.cluster import PROFILES, Cluster, LocalCluster, open_cluster, scratch
+from e2e.dovetail import Dovetail, install
+from e2e.publish import clear, make_namespace, publish, withdraw
+
+
+def _opened(name: str) -> Iterator[Cluster]:
+    with scratch(f"dovetail-e2e-{name}-") as folder:
+        cluster = open_cluster(PROFILES[name], folder)
+        try:
+            install(cluster.api)
+            yield cluster
+        finally:
+            cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Kubernetes with the feature gates of a fresh cluster, and Dovetail's manifests applied."""
+    for opened in _opened("default"):
+        request.config.stash[_CLUSTERS].append(opened)
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def alpha_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The same with alpha gates and all APIs on."""
+    for opened in _opened("alpha"):
+        request.config.stash[_CLUSTERS].append(opened)
+        yield opened
+
+
+class World:
+    """A namespace and what a test publishes for it."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.api: Api = cluster.api
+        self.namespace = namespace
+        self._published: list[Raw] = []
+
+    def publish(self, items: Iterable[Raw]) -> None:
+        """Create nodes, slices, classes or taint rules; they go when the test ends."""
+        items = list(items)
+        self._published += items
+        publish(self.api, items)
+
+    def withdraw(self, items: Iterable[Raw]) -> None:
+        """Delete some of them early."""
+        items = list(items)
+        withdraw(self.api, items)
+        self._published = [item for item in self._published if item not in items]
+
+    def create(self, *items: Raw) -> list[Raw]:
+        """Create objects of the namespace, in this order."""
+        return [self.api.create(item) for item in items]
+
+    def close(self) -> None:
+        clear(self.api, self.namespace)
+        withdraw(self.api, self._published)
+        self.api.delete("Namespace", self.namespace)
+
+
+def unschedulable(world: World, name: str, *parts: str, seconds: float = 30.0) -> str:
+    """Wait until the pod's condition says False with all these parts in its message; returns the message."""
+    said = ""
+
+    def told() -> str:
+        nonlocal said
+        for condition in world.api.get("Pod", name, world.namespace)["status"].get("conditions", []):
+            if condition["type"] == "PodScheduled" and condition["status"] == "False":
+                assert condition["reason"] == "Unschedulable"
+                said = condition["message"]
+        return said if said and all(part in said for part in parts) else ""
+
+    try:
+        message: str = until(told, f"a condition on pod {name} with {parts}", seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}; it said: {said!r}") from None
+    return message
+
+
+@pytest.fixture
+def world(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[World]:
+    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:50].strip("-")
+    make_namespace(cluster.api, name)
+    opened = World(cluster, name)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def start_dovetail(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Callable[..., Dovetail]]:
+    """Starts `dovetail run` against the cluster, or against another address; all are ended after the test."""
+    running: list[Dovetail] = []
+    certificate = cluster.folder / "certs" / "apiserver.crt" if isinstance(cluster, LocalCluster) else _ca(cluster)
+
+    def start(server: str = "", **options: object) -> Dovetail:
+        name = f"dovetail-{request.node.name}-{len(running)}"
+        https = not server or server.startswith("https")
+        started = Dovetail(
+            cluster.api,
+            cluster.folder,
+            server or cluster.api.access.server,
+            certificate if https else None,
+            name=name,
+            **options,
+        )
+        running.append(started)
+        request.node.stash.setdefault(_PROCESSES, []).append(started)
+        return started
+
+    yield start
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture
+def dovetail(world: World, start_dovetail: Callable[..., Dovetail]) -> Dovetail:
+    """A running `dovetail run` that decides; it stops before the world is taken down."""
+    return start_dovetail().ready()
+
+
+def _ca(cluster: Cluster) -> Path:
+    """The certificate authority of a cluster that was not started here."""
+    entry, _ = current(cluster.kubeconfig)
+    if "certificate-authority" in entry:
+        return cluster.kubeconfig.parent / entry["certificate-authority"]
+    if "certificate-authority-data" not in entry:
+        pytest.fail(f"{cluster.kubeconfig}: names no certificate authority, and Dovetail does not go without")
+    path = cluster.folder / "ca.crt"
+    path.write_bytes(base64.b64decode(entry["certificate-authority-data"]))
+    return path
+
+
+# ---------------------------------------------------------------- what a failure shows
+
+_CLUSTERS = pytest.StashKey[list[Cluster]]()
+_PROCESSES = pytest.StashKey[list[Dovetail]]()
+_SAID = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_CLUSTERS] = []
+    config.stash[_SAID] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report is not None and report.failed:
+        for process in item.stash.get(_PROCESSES, []):
+            report.sections.append((f"log of {process.child.name}", process.child.tail(60)))
+        for opened in item.config.stash[_CLUSTERS]:
+            if isinstance(opened, LocalCluster):
+                report.sections.append((f"logs of the {opened.profile.name} cluster", opened.logs(15)))
+    return report
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Adds a line to the summary at the end, which is shown for passing tests too."""
+    return request.config.stash[_SAID].append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for opened in config.stash[_CLUSTERS]:
+        terminalreporter.write_line(f"{opened.profile.name} profile ran on {opened.describe()}")
+    for line in config.stash[_SAID]:
+        terminalreporter.write_line(line)

@@ -1,0 +1,108 @@
+"""Installs Dovetail's manifests and runs `dovetail run` as the ServiceAccount in them."""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from e2e.api import Api, Raw, documents, until
+from e2e.cluster import free_ports, write_kubeconfig
+from e2e.controlplane import ROOT
+from e2e.process import Child
+
+MANIFESTS = ROOT / "manifests"
+NAMESPACE = "dovetail-system"
+ACCOUNT = "dovetail"
+CONFIG_MAP = "dovetail-config"
+_TOKEN_S = 7200
+
+
+def manifests(folder: Path = MANIFESTS) -> list[Raw]:
+    """The objects of a kustomization, in its order."""
+    listed = YAML(typ="safe", pure=True).load((folder / "kustomization.yaml").read_text())["resources"]
+    return [item for name in listed for item in documents((folder / name).read_text())]
+
+
+def install(api: Api) -> None:
+    """Apply the manifests as they are, strictly validated.
+
+    The Deployment is validated by the server and not kept: Dovetail runs as a process of the test instead.
+    """
+    for item in manifests():
+        api.apply(item, dry_run=item["kind"] == "Deployment")
+
+
+def token(api: Api) -> str:
+    """A token of Dovetail's ServiceAccount."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": _TOKEN_S}}
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"
+    text: str = api.call("POST", path, body)["status"]["token"]
+    return text
+
+
+def command() -> str:
+    """The console script beside the interpreter that runs this."""
+    return str(Path(sys.executable).parent / "dovetail")
+
+
+class Dovetail:
+    """One `dovetail run`, with the configuration of the installed ConfigMap.
+
+    server, certificate : where its kubeconfig points; `settings` become DOVETAIL_* variables, as users set them.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        folder: Path,
+        server: str,
+        certificate: Path | None,
+        settings: Mapping[str, str] | None = None,
+        name: str = "dovetail",
+    ) -> None:
+        self._kubeconfig = folder / f"{name}.kubeconfig"
+        write_kubeconfig(self._kubeconfig, server, token(api), certificate, user="dovetail")
+        config = folder / f"{name}.yaml"
+        config.write_text(api.get("ConfigMap", CONFIG_MAP, NAMESPACE)["data"]["config.yaml"])
+        [self.port] = free_ports(1)
+        own = {"DOVETAIL_HTTP__PORT": str(self.port), "DOVETAIL_LOG_LEVEL": "INFO", **(settings or {})}
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("DOVETAIL_")}
+        self.child = Child(
+            name,
+            [command(), "run", "--kubeconfig", str(self._kubeconfig), "--config", str(config)],
+            folder / f"{name}.log",
+            env={**inherited, **own},
+        )
+
+    def ready(self, seconds: float = 60.0) -> "Dovetail":
+        """Wait until it says that it decides. Raises AssertionError with the end of its log."""
+
+        def deciding() -> bool:
+            if self.child.code is not None:
+                raise AssertionError(f"dovetail ended with {self.child.code}:\n{self.child.tail()}")
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
+                    return b"deciding" in answer.read()
+            except urllib.error.HTTPError as error:
+                error.close()
+                return False
+            except OSError:
+                return False
+
+        try:
+            until(deciding, "dovetail is ready", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.child.tail()}") from None
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        return self.child.stop()
+
+    def kill(self) -> None:
+        """As a crash would."""
+        self.child.kill()
