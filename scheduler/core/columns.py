@@ -32,12 +32,14 @@ class Column(Generic[T]):
     def __init__(self, size: int) -> None:
         self.codes: Rows = np.full(size, ABSENT, np.int32)
         self.values: list[T] = []
-        self._index: dict[tuple[type, T], int] = {}
+        self._index: dict[tuple[object, T], int] = {}
         self._shared = False
 
     def code(self, value: T) -> int:
         """The code of a value, given now if it is new."""
-        key = (type(value), value)  # True and 1 are equal to Python, not to CEL
+        # True and 1 are equal to Python, not to CEL.
+        kind = tuple(map(type, value)) if isinstance(value, tuple) else type(value)
+        key = (kind, value)
         found = self._index.get(key)
         if found is None:
             found = self._index[key] = len(self.values)
