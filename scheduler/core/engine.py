@@ -436,6 +436,7 @@ class Engine:
             pods=before.pods_as_placed(),
             ownership=self.config.ownership,
             scheduler_name=self.config.scheduler_name,
+            gates=self.config.gates,
         )
         found = violations(world, decided)
         if found:
