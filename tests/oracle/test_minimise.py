@@ -47,6 +47,15 @@ def _listed(case: Json, item: Json) -> int:
     return sum(_pool(other) == _pool(item) for other in case["slices"])
 
 
+def test_what_is_left_is_still_of_the_apis_shape():
+    case = next(case for case in (make(3, number) for number in range(900)) if "list attributes" in case["families"])
+
+    small = minimised(case, lambda smaller: "links" in str(smaller["slices"]))
+
+    (found,) = [device for item in small["slices"] for device in item["spec"]["devices"]]
+    assert len(found["attributes"]["links"]) == 1
+
+
 def test_the_case_itself_is_left_alone():
     case = make(3, 1)
 

@@ -7,12 +7,12 @@ on its seed and number alone.
 from typing import Final
 
 from e2e.oracle.generator.dice import FAMILIES, HOST, IMPOSSIBLE, NODE, OTHER, Dice, Json
-from e2e.oracle.generator.gates import ALL, DEFAULTS, draw_features
+from e2e.oracle.generator.gates import ALL, DEFAULTS, STABLE, draw_features
 from e2e.oracle.generator.held import draw_held
 from e2e.oracle.generator.inventory import draw_slices, draw_taint_rules
 from e2e.oracle.generator.workload import draw_claims, draw_classes
 
-__all__ = ["ALL", "DEFAULTS", "FAMILIES", "IMPOSSIBLE", "Dice", "Json", "make", "merged", "pod", "question"]
+__all__ = ["ALL", "DEFAULTS", "FAMILIES", "IMPOSSIBLE", "STABLE", "Dice", "Json", "make", "merged", "pod", "question"]
 
 DECLARED: Final = ("DRAOptionalNodeOperations", "SomethingElse")
 
