@@ -15,8 +15,8 @@ _NEEDED: Final = frozenset(
         "id", "node", "claims", "classes", "slices", "metadata", "spec", "status", "name", "uid", "driver", "pool",
         "device", "generation", "resourceSliceCount", "devices", "requests", "exactly", "firstAvailable",
         "deviceClassName", "count", "allocationMode", "cel", "expression", "allocation", "results", "request",
-        "counterSet", "counters", "namespace", "key", "operator", "effect", "value", "labels", "taint", "families", "default", "min", "opaque",
-        "parameters",
+        "counterSet", "key", "operator", "effect", "value", "labels", "taint", "families", "default", "min", "opaque",
+        "parameters", "counters", "namespace",
     }
 )  # fmt: skip
 _MAY_BE_EMPTY: Final = frozenset({"attributes", "capacity", "features", "labels", "spec"})
