@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from e2e.oracle import ours
-from e2e.oracle.generator import DEFAULTS, STABLE, Json, question
+from e2e.oracle.generator import Json, question, stable
 from e2e.oracle.ours import Answer
 
 TIMEOUT_S: Final = 0.5
@@ -70,7 +70,7 @@ def outcomes(upstream: Json, mine: Answer | Difference) -> Difference | Allowed 
 
 def choices(case: Json, upstream: Json, mine: Answer, again: Json | None) -> Iterator[Difference]:
     """Differences between two allocations. again : the oracle's answer to `narrowed`; None where it was not asked."""
-    ordered = _ordered(case)
+    ordered = not stable(case.get("features"))  # upstream's stable copy walks pools in random order
     if again is not None and again["outcome"] != "timeout":
         if again["outcome"] != "ok":
             found = f"upstream {again['outcome']} {again.get('error', '')}\n    for {_devices(mine.results)}"
@@ -202,11 +202,6 @@ def _numbered(item: Json, numbers: dict[tuple[str, str, str], int], taken: set[i
 
 
 # ---------------------------------------------------------------- what is written
-
-
-def _ordered(case: Json) -> bool:
-    """Whether upstream's results have one order: its stable copy walks pools as a Go map does."""
-    return any(on for name, on in case.get("features", DEFAULTS).items() if name not in STABLE)
 
 
 def _written(theirs: Sequence[Json], mine: Sequence[Json], what: str, ordered: bool) -> Iterator[Difference]:
