@@ -33,8 +33,7 @@ from scheduler.core.verify import World, violations
 
 OUTCOMES: Final = {
     plan.NO_FIT: "nofit",
-    plan.POOL_INVALID: "node-error",
-    plan.REFUSED: "fatal",
+    getattr(plan, "POOL_INVALID", "PoolInvalid"): "node-error",
     plan.MISCONFIGURED: "fatal",
     plan.UNSUPPORTED: "fatal",
     plan.RETRY: "timeout",
