@@ -93,10 +93,13 @@ class Gates:
 
     @classmethod
     def from_features(cls, features: Mapping[str, bool]) -> "Gates":
-        """From the names that the upstream allocator gives its features; what is not named is off."""
+        """From the names that the upstream allocator gives its features; what is not named is off.
+
+        Taint rules are none of them, since they are applied before it runs: they go with device taints.
+        """
         on = {_FEATURES.get(name, name): value for name, value in features.items()}
         off = dict.fromkeys(_NAMES.values(), False)
-        return cls().override({**off, **on})
+        return cls().override({**off, "DRADeviceTaintRules": features.get("DeviceTaints", False), **on})
 
     def by_name(self) -> Mapping[str, bool]:
         """All gates by Kubernetes' names."""
