@@ -163,7 +163,7 @@ def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[st
 def _best(nearest: tuple[int, str] | None) -> str:
     if nearest is None:
         return ""
-    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else " (none match and are free)"
+    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else " (none that matches is free)"
 
 
 def _able(puzzle: Puzzle, ask: Ask) -> int:

@@ -63,7 +63,8 @@ class State:
         self.gates = gates or Gates()
         self.revision = 0
         self.nodes = NodeTable(seed)
-        self.devices = DeviceTable()
+        # Upstream's oldest allocator never tells selectors that a device can be shared.
+        self.devices = DeviceTable(sharing=not self.gates.settled)
         self.bays = Bays(self.nodes.size)
         self.taken: Mask = np.zeros(self.devices.size, np.bool_)
         self.device_changes = Changes()
