@@ -301,10 +301,10 @@ class Engine:
         self._bound.discard(uid)
         out: list[Instruction] = []
         flight = self._flights.get(uid)
+        placed = uid in self.state.places.current
+        self.state.drop_pod(uid)  # before its flight lands: it is not to be tried again
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
-        placed = uid in self.state.places.current
-        self.state.drop_pod(uid)
         if placed:
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
         return out
@@ -587,7 +587,8 @@ class Engine:
         pod = self.state.pods.current.get(flight.pod)
         self._end(flight, keep=False)
         out: list[Instruction] = []
-        reference = _pod_ref(pod) if pod is not None else PodRef("", "", flight.pod)
+        namespace, _, name = flight.placement.decision.pod.partition("/")
+        reference = _pod_ref(pod) if pod is not None else PodRef(namespace, name, flight.pod)
         for uid in sorted(flight.touched):
             claim = self.state.claims.current.get(uid)
             if claim is not None:
