@@ -18,6 +18,9 @@ EXACT_COUNT: Final = "ExactCount"
 ALL: Final = "All"
 NO_SCHEDULE: Final = "NoSchedule"
 NO_EXECUTE: Final = "NoExecute"
+MAX_RESULTS: Final = 32  # devices of one claim (resource.k8s.io/v1, AllocationResultsMaxSize)
+MAX_CONFIG: Final = 64  # entries in one allocation (32 of classes and 32 of the claim)
+MAX_CONSUMERS: Final = 256  # of one claim (ResourceClaimReservedForMaxSize)
 
 
 @dataclass(frozen=True, slots=True)
