@@ -68,6 +68,7 @@ DEVICE: Final = "device"  # published for the node, in a complete and valid pool
 IN_USE: Final = "device-in-use"
 SELECTOR: Final = "selector"
 DEVICE_TAINT: Final = "device-taint"
+EXTENDED: Final = "extended-resources"  # served by a device plugin, or by a claim that is made for them
 CONSTRAINT: Final = "constraint"
 TOLERATIONS: Final = "tolerations"  # copied into results
 USABLE_ON: Final = "allocation-node-selector"
@@ -76,7 +77,7 @@ CONFIG: Final = "allocation-config"
 RULES: Final = (
     POD, GATES, UNSUPPORTED, NODE, OWNERSHIP, UNSCHEDULABLE, NODE_TAINT, NODE_SELECTOR, NODE_AFFINITY, RESOURCES,
     ANTI_AFFINITY, CLAIMS, JOINED, RESERVED, CLASS, LIMITS, REQUESTS, COUNT, ALL_DEVICES, DEVICE, IN_USE, SELECTOR,
-    DEVICE_TAINT, CONSTRAINT, TOLERATIONS, USABLE_ON, CONFIG,
+    DEVICE_TAINT, CONSTRAINT, TOLERATIONS, USABLE_ON, CONFIG, EXTENDED,
 )  # fmt: skip
 
 # Limits of resource.k8s.io/v1.
@@ -358,6 +359,8 @@ class _Check:
         used = self.used.get(node.name, {})
         asked = {resource: amount for resource, amount in pod.requests.items() if resource != "pods"}
         asked["pods"] = 1
+        for resource in self.delegated(pod, node):
+            asked.pop(resource, None)  # check_special sees to it
         for resource, amount in asked.items():
             if amount == 0:  # asking for nothing fits on a node that is over its limit, too
                 continue
@@ -380,6 +383,10 @@ class _Check:
 
     def check_claims(self, where: str, pod: Pod, node: Node, placement: Placement) -> None:
         meant = self.claims_of(where, pod)
+        self.check_special(where, pod, node, placement)
+        if placement.special is not None:
+            meant[placement.special.claim.uid] = placement.special.claim
+            self.consumers[placement.special.claim.uid] = set()
         for claim in meant.values():
             times = (claim.uid in placement.allocations) + placement.joined.count(claim.uid)
             if times == 0:
@@ -395,7 +402,7 @@ class _Check:
             if joined is not None:
                 self.check_joined(f"claim {joined.key} for {where}", pod, node, joined)
         for uid, allocation in placement.allocations.items():
-            given = self.world.claims.get(uid)
+            given = meant.get(uid) or self.world.claims.get(uid)
             if given is not None:
                 self.check_allocation(f"claim {given.key} for {where}", node, given, allocation)
                 self.allocations[uid] = allocation
@@ -429,6 +436,89 @@ class _Check:
                 self.report(CLAIMS, where, f"entry {entry.name}: claim {claim.key} is being deleted")
             meant[claim.uid] = claim
         return meant
+
+    # ------------------------------------------------------------ extended resources (KEP-5004)
+
+    def delegated(self, pod: Pod, node: Node) -> dict[str, DeviceClass]:
+        """What the pod asks of extended resources and devices serve: no plugin offers it there, and a class does."""
+        found: dict[str, DeviceClass] = {}
+        for asked in pod.extended:
+            if node.allocatable.get(asked.resource, 0) > 0:
+                continue
+            best: DeviceClass | None = None
+            for item in self.world.classes.values():
+                named = item.extended_resource == asked.resource
+                implied = asked.resource == f"deviceclass.resource.kubernetes.io/{item.name}"
+                if not named and not implied:
+                    continue
+                # A class that is newer has the resource, and among equally new ones the one that comes first by name.
+                newer = best is not None and item.created > best.created
+                ahead = best is not None and item.created == best.created and item.name < best.name
+                if best is None or newer or ahead:
+                    best = item
+            if best is not None:
+                found[asked.resource] = best
+        return found
+
+    def check_special(self, where: str, pod: Pod, node: Node, placement: Placement) -> None:
+        """A claim is made exactly if devices serve something, and gives each container enough that is its own."""
+        delegated = self.delegated(pod, node)
+        special = placement.special
+        if special is None:
+            for resource in delegated:
+                self.report(EXTENDED, where, f"no claim is made for {resource}, and no device plugin offers it")
+            if pod.extended_claim and pod.extended:
+                # Its kubelet will look for that claim, and what the status says cannot be taken back.
+                self.report(EXTENDED, where, f"the pod still names claim {pod.extended_claim}")
+            return
+        if not delegated:
+            self.report(EXTENDED, where, "a claim is made, and nothing needs it")
+        claim = special.claim
+        if claim.owner != pod.uid or claim.namespace != pod.namespace:
+            self.report(EXTENDED, where, f"claim {claim.key} is not the pod's own")
+        if claim.annotations.get("resource.kubernetes.io/extended-resource-claim") != "true":
+            self.report(EXTENDED, where, f"claim {claim.key} does not say that it is for extended resources")
+        counts: dict[str, int] = {}
+        classes: dict[str, str] = {}
+        for request in claim.spec.requests:
+            if request.name in counts:
+                self.report(EXTENDED, where, f"claim {claim.key} has request {request.name} twice")
+            counts[request.name] = request.count
+            classes[request.name] = request.device_class
+        uses: dict[tuple[str, str], list[str]] = {}  # (container, resource) -> requests
+        for mapping in special.mappings:
+            if mapping.request not in counts:
+                self.report(
+                    EXTENDED, where, f"container {mapping.container} uses {mapping.request}, which is no request"
+                )
+                continue
+            uses.setdefault((mapping.container, mapping.resource), []).append(mapping.request)
+        asked = {(each.container, each.resource): each for each in pod.extended if each.resource in delegated}
+        for (container, resource), requests in uses.items():
+            if (container, resource) not in asked:
+                self.report(EXTENDED, where, f"container {container} does not ask for {resource} here")
+            if len(set(requests)) != len(requests):
+                self.report(EXTENDED, where, f"container {container} uses a request of {resource} twice")
+        for (container, resource), want in asked.items():
+            requests = uses.get((container, resource), [])
+            if sum(counts[name] for name in requests) < want.amount:
+                self.report(EXTENDED, where, f"container {container} gets fewer than {want.amount} of {resource}")
+            for name in requests:
+                if classes[name] != delegated[resource].name:
+                    self.report(EXTENDED, where, f"request {name} for {resource} is for class {classes[name]}")
+        for name in counts:
+            if not any(name in requests for requests in uses.values()):
+                self.report(EXTENDED, where, f"request {name} serves no container")
+            # Whoever uses it, no two of them run at the same time: an init container is done before the next begins.
+            users = [asked[key] for key, requests in uses.items() if name in requests and key in asked]
+            for index, one in enumerate(users):
+                for other in users[index + 1 :]:
+                    first, second = (one, other) if one.position <= other.position else (other, one)
+                    if first.lasting or first.container == second.container:
+                        text = (
+                            f"containers {first.container} and {second.container} use request {name} at the same time"
+                        )
+                        self.report(EXTENDED, where, text)
 
     def check_joined(self, where: str, pod: Pod, node: Node, claim: Claim) -> None:
         allocation = self.allocations.get(claim.uid)

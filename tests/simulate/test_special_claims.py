@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from scheduler.cluster import decode, encode
+from scheduler.core import names
 from scheduler.core.extended import special_claim
 from scheduler.core.messages import (
     ClaimCreated,
@@ -19,7 +20,10 @@ from scheduler.core.messages import (
     Seen,
 )
 from scheduler.core.model import Allocation, RequestMapping, Result
+from scheduler.simulator import fleet
 from scheduler.simulator.api import Api, RefusedError
+from scheduler.simulator.objects import Found, Objects, parse
+from scheduler.simulator.run import simulate
 
 GPU = "example.com/gpu"
 
@@ -131,3 +135,77 @@ def test_the_claim_goes_with_its_pod():
     api.delete("Pod", "d/p")
 
     assert api.all("ResourceClaim") == []
+
+
+# ---------------------------------------------------------------- the whole of it
+
+DEPLOYMENT = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: vllm}
+spec:
+  replicas: REPLICAS
+  template:
+    metadata: {labels: {app: vllm}}
+    spec:
+      schedulerName: dovetail
+      initContainers:
+      - name: warm
+        image: vllm
+        resources: {limits: {nvidia.com/gpu: "1"}}
+      containers:
+      - name: main
+        image: vllm
+        resources: {limits: {nvidia.com/gpu: "2"}}
+"""
+
+
+def simulated(*more, replicas=1, boxes=1):
+    workload = [each.raw for each in parse("workload", DEPLOYMENT.replace("REPLICAS", str(replicas))).found]
+    objects = [*fleet.fleet({"dgx-h100": boxes}), *fleet.device_classes(), *workload, *more]
+    return simulate(Objects([Found(raw, "here") for raw in objects]))
+
+
+def of(outcome, kind):
+    return [raw for raw in outcome.objects if raw["kind"] == kind]
+
+
+def plugin_node(gpus):
+    amounts = {"cpu": "64", "memory": "512Gi", "pods": "110", "nvidia.com/gpu": str(gpus)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "old", "labels": {names.OWNED: "true"}},
+        "status": {"allocatable": amounts, "capacity": amounts},
+    }
+
+
+def test_a_simulation_places_pods_with_the_best_devices_for_their_extended_resources():
+    outcome = simulated()
+
+    (claim,) = of(outcome, "ResourceClaim")
+    (found,) = of(outcome, "Pod")
+    assert outcome.pending == {}
+    assert claim["metadata"]["annotations"] == {names.EXTENDED_CLAIM: "true"}
+    assert [each["request"] for each in claim["status"]["allocation"]["devices"]["results"]] == [
+        "container-1-request-0", "container-1-request-0",
+    ]  # fmt: skip
+    assert claim["status"]["reservedFor"][0]["uid"] == found["metadata"]["uid"]
+    assert found["status"]["extendedResourceClaimStatus"] == {
+        "resourceClaimName": claim["metadata"]["name"],
+        "requestMappings": [
+            {"containerName": "main", "resourceName": "nvidia.com/gpu", "requestName": "container-1-request-0"},
+            {"containerName": "warm", "resourceName": "nvidia.com/gpu", "requestName": "container-1-request-0"},
+        ],
+    }
+
+
+def test_a_simulation_fills_devices_and_plugins_and_tells_the_rest_why():
+    outcome = simulated(plugin_node(3), replicas=6)
+
+    nodes = sorted(pod["spec"].get("nodeName", "") for pod in of(outcome, "Pod"))
+    assert nodes == ["", "dgx-h100-0", "dgx-h100-0", "dgx-h100-0", "dgx-h100-0", "old"]
+    assert len(of(outcome, "ResourceClaim")) == 4
+    (reason,) = outcome.pending.values()
+    assert "1 lack nvidia.com/gpu (asks 2, at most 1 left)" in reason
+    assert "1 lack 2 free devices for request nvidia.com/gpu of container main" in reason
