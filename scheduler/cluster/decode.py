@@ -69,7 +69,7 @@ MAX_REQUEST: Final = 2**54
 _DELETED: Final = "deletionTimestamp"
 _CLAIM_PREFIX: Final = "resource.kubernetes.io/"
 _NOTHING: Final[tuple[Any, ...]] = ()
-_EMPTY: Final = (b"null", b"{}")
+_EMPTY: Final = ("", "null", "{}")
 
 
 class Identity(NamedTuple):
@@ -316,6 +316,12 @@ def _compact(raw: msgspec.Raw) -> str:
     return msgspec.json.format(bytes(raw), indent=-1).decode()
 
 
+def _given(raw: msgspec.Raw) -> str:
+    """What an optional object says, empty if it is not there or says nothing."""
+    text = _compact(raw) if bytes(raw) else ""
+    return "" if text in _EMPTY else text
+
+
 def _list(raw: msgspec.Raw | None, path: str) -> tuple[str, ...]:
     try:
         return tuple(_parse_texts(raw) or ()) if raw is not None else ()
@@ -400,7 +406,8 @@ def _device(raw: wire.Device, index: int) -> Device:
             malformed = malformed or f"attributes[{name}] does not have exactly one value of a known type"
         else:
             attributes[name] = value
-    if raw.node_allocatable_resource_mappings is not None:
+    selector = _node_selector(raw.node_selector, f"{at}.nodeSelector", unsupported)
+    if _given(raw.node_allocatable_resource_mappings):
         unsupported.append("nodeAllocatableResourceMappings, which Kubernetes 1.37 renamed nodeAllocatableResources")
     capacity = raw.capacity or {}
     policies = {
@@ -408,7 +415,6 @@ def _device(raw: wire.Device, index: int) -> Device:
         for name, each in capacity.items()
         if each.request_policy is not None
     }
-    allocatable = raw.node_allocatable_resources
     return Device(
         name=_required(raw.name, f"{at}.name"),
         attributes=attributes,
@@ -430,9 +436,9 @@ def _device(raw: wire.Device, index: int) -> Device:
         binding_conditions=tuple(raw.binding_conditions or ()),
         binding_failures=tuple(raw.binding_failure_conditions or ()),
         node_name=raw.node_name or None,
-        node_selector=_node_selector(raw.node_selector, f"{at}.nodeSelector", unsupported),
+        node_selector=selector,
         all_nodes=raw.all_nodes or False,
-        allocatable="" if allocatable is None or bytes(allocatable) in _EMPTY else _compact(allocatable),
+        allocatable=_given(raw.node_allocatable_resources),
     )
 
 

@@ -3,7 +3,7 @@
 Fields are optional and may be null wherever the API allows either; unknown fields are skipped. Names are those of the
 API in snake case."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Raw, Struct, field
 
@@ -12,6 +12,8 @@ Amount = str | int | float
 Amounts = dict[str, Amount]
 Entry = dict[str, Raw]
 """An object that is handed on as it stands."""
+ABSENT: Final = Raw(b"")
+"""A Raw that is not there."""
 
 
 class Part(Struct, rename="camel", gc=False):
@@ -195,8 +197,8 @@ class Device(Part):
     node_name: str | None = None
     node_selector: NodeSelector | None = None
     all_nodes: bool | None = None
-    node_allocatable_resources: Raw | None = None
-    node_allocatable_resource_mappings: Raw | None = None
+    node_allocatable_resources: Raw = ABSENT
+    node_allocatable_resource_mappings: Raw = ABSENT
 
 
 class Pool(Part):

@@ -38,7 +38,9 @@ class Column(Generic[T]):
     def code(self, value: T) -> int:
         """The code of a value, given now if it is new."""
         # True and 1 are equal to Python, not to CEL.
-        kind = tuple(map(type, value)) if isinstance(value, tuple) else type(value)
+        kind: object = type(value)
+        if kind is tuple:
+            kind = tuple(map(type, value))  # type: ignore[call-overload]
         key = (kind, value)
         found = self._index.get(key)
         if found is None:

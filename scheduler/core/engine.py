@@ -485,6 +485,7 @@ class Engine:
             pods=now.pods_as_placed(),
             ownership=self.config.ownership,
             scheduler_name=self.config.scheduler_name,
+            gates=self.config.gates,
         )
 
     @staticmethod

@@ -35,6 +35,7 @@ class Board:
     fixed: list[Piece]
     capacity: list[int]
     totals: list[tuple[int, int]]  # per counter its pool, and nano-units
+    kinds: list[int]  # per counter a number for its name
     sets: list[tuple[int, str]]  # counter set -> pool number, name
     numbers: dict[tuple[int, str, str], int] = field(default_factory=dict)
 
@@ -82,6 +83,7 @@ class Puzzles:
             pieces=tuple(pieces),
             claims=tuple(claims),
             counters=counters,
+            kinds=tuple(board.kinds),
             overdrawn=overdrawn,
             groups=_groups(state, board),
             capacity=state.gates.consumable_capacity,
@@ -104,7 +106,8 @@ class Puzzles:
     def _new_board(self, state: State, row: int, sight: Sight, node: Node | None) -> Board:
         gates = state.gates
         devices = [state.row_device[int(each)] for each in state.bays.rows[row] if each >= 0]
-        board = Board(sight, devices, [], [], [], [])
+        board = Board(sight, devices, [], [], [], [], [])
+        kinds: dict[str, int] = {}
         sets: dict[tuple[int, str], int] = {}
         start = 0
         for pool, (stop, _, view) in enumerate(sight.pools):
@@ -114,6 +117,7 @@ class Puzzles:
                 for counter, amount in counter_set.counters.items():
                     board.numbers[pool, name, counter] = len(board.totals)
                     board.totals.append((pool, amount.nanos))
+                    board.kinds.append(kinds.setdefault(counter, len(kinds)))
             for item, device in devices[start:stop]:
                 refused = bool(item.skip_operations) and not (
                     gates.optional_node_operations and node is not None and OPTIONAL_OPERATIONS in node.features

@@ -126,6 +126,7 @@ class Search:
         }
         self._kinds = _Kinds(puzzle, self._wants) if wanted == 1 else None
         self._clean = not self._can_fail()
+        self._least = self._least_counters() if puzzle.counters and self._clean else []
 
     # ------------------------------------------------------------ the run
 
@@ -471,10 +472,42 @@ class Search:
             taken = self._kinds.state(self._tokens, start)
         return want, ask, slot, start, self._results[claim], tuple(self._held[claim]), taken
 
+    def _least_counters(self) -> list[list[int]]:
+        """From each want on, the least that all wants to come take of each kind of counter."""
+        kinds = self._puzzle.kinds
+        width = max(kinds) + 1
+        pieces = self._puzzle.pieces
+        taken: list[list[int]] = []
+        for piece in pieces:
+            each = [0] * width
+            for counter, amount in piece.uses:
+                each[kinds[counter]] += amount
+            taken.append([0] * width if piece.shareable else each)
+        after = [[0] * width]
+        for want in reversed(range(len(self._wants))):
+            sums = []
+            for number, ask in enumerate(self._wants[want]):
+                serving = [taken[p] for p in range(self._size) if ask.status[p] == YES and ask.welcome[p]]
+                count = min(self._count(want, number), MAX_RESULTS)
+                least = [min((each[kind] for each in serving), default=0) for kind in range(width)]
+                sums.append([amount * count for amount in least])
+            after.append([min(each) + behind for each, behind in zip(zip(*sums, strict=True), after[-1], strict=True)])
+        return after[::-1]
+
     def _hopeless(self, want: int) -> bool:
-        """Whether the devices left cannot be matched to the requests left, constraints and counters aside."""
-        if not self._clean or self._found.steps < _HARD or self._fixed is not None:
+        """Whether counting shows that what is left cannot serve what is still wanted."""
+        if not self._clean or self._fixed is not None:
             return False
+        if self._least:
+            left = [0] * len(self._least[want])
+            for kind, amount in zip(self._puzzle.kinds, self._left, strict=True):
+                left[kind] += max(amount, 0)
+            if any(have < need for have, need in zip(left, self._least[want], strict=True)):
+                return True
+        return self._found.steps >= _HARD and self._unmatched(want)
+
+    def _unmatched(self, want: int) -> bool:
+        """Whether the devices left cannot be matched to the requests left, constraints and counters aside."""
         pieces = self._puzzle.pieces
         slots: list[list[int]] = []
         for later in range(want, len(self._wants)):

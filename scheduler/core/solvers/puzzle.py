@@ -69,7 +69,8 @@ class ClaimPuzzle:
 
 @dataclass(frozen=True, slots=True)
 class Puzzle:
-    """counters : what is left of each, nano-units. overdrawn : pools that have a counter below zero.
+    """counters : what is left of each, nano-units. kinds : per counter a number, equal for equal names in all sets.
+    overdrawn : pools that have a counter below zero.
 
     groups : per counter set what allocated devices left of compatibility groups.
     capacity : whether consumable capacity is checked at all. incomplete : why a request for all devices is refused for
@@ -80,6 +81,7 @@ class Puzzle:
     pieces: tuple[Piece, ...]
     claims: tuple[ClaimPuzzle, ...]
     counters: tuple[int, ...]
+    kinds: tuple[int, ...]
     overdrawn: frozenset[int]
     groups: tuple[Groups | None, ...]
     capacity: bool
