@@ -189,6 +189,7 @@ def main() -> None:
     parser.add_argument("--least", type=int, default=0, help="cases that each family must have of each outcome")
     parser.add_argument("--minimise", action="store_true", help="make the first case of each kind of difference small")
     parser.add_argument("--golden", type=Path, help="keep a sample with the oracle's answers in this file")
+    parser.add_argument("--keep", type=Path, help="add the small cases with the oracle's answers to this file")
     parser.add_argument("--case", metavar="S/N", help="play this case alone")
     parser.add_argument("--choice", choices=CHOICES, help="how --case chooses devices")
     arguments = parser.parse_args()
@@ -207,9 +208,11 @@ def main() -> None:
                 print(f"--case {case}  {kind}: {text}", flush=True)
     lines = report(total, time.monotonic() - begun, arguments.least)
     print("\n".join(lines))
-    small = list(_small(total)) if arguments.minimise else []
+    small = list(_small(total)) if arguments.minimise or arguments.keep else []
+    if arguments.keep:
+        print(golden.append(arguments.keep, small))
     if keep:
-        print(golden.write(arguments.golden, total.golden, small))
+        print(golden.write(arguments.golden, total.golden))
     short = any(line.endswith(" short") for line in lines)
     sys.exit(1 if total.differing or short else 0)
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from e2e.oracle import ours
-from e2e.oracle.generator import Json, question
+from e2e.oracle.generator import Json, question, stable
 from e2e.oracle.ours import Answer
 
 TIMEOUT_S: Final = 0.5
@@ -70,17 +70,18 @@ def outcomes(upstream: Json, mine: Answer | Difference) -> Difference | Allowed 
 
 def choices(case: Json, upstream: Json, mine: Answer, again: Json | None) -> Iterator[Difference]:
     """Differences between two allocations. again : the oracle's answer to `narrowed`; None where it was not asked."""
+    ordered = not stable(case.get("features"))  # upstream's stable copy walks pools in random order
     if again is not None and again["outcome"] != "timeout":
         if again["outcome"] != "ok":
             found = f"upstream {again['outcome']} {again.get('error', '')}\n    for {_devices(mine.results)}"
             yield Difference("upstream refuses our choice", found)
         else:
-            yield from _written(again.get("results", []), mine.results, "our choice")
+            yield from _written(again.get("results", []), mine.results, "our choice", ordered)
     if upstream["outcome"] != "ok":
         return
     theirs = upstream.get("results", [])
     if _devices(theirs) == _devices(mine.results):
-        yield from _written(theirs, mine.results, "the same choice")
+        yield from _written(theirs, mine.results, "the same choice", ordered)
     if _ranks(case, theirs) < _ranks(case, mine.results):
         yield Difference("worse alternative", f"upstream takes {_devices(theirs)}\n    ours {_devices(mine.results)}")
     problems = ours.refused(case, theirs)
@@ -203,8 +204,10 @@ def _numbered(item: Json, numbers: dict[tuple[str, str, str], int], taken: set[i
 # ---------------------------------------------------------------- what is written
 
 
-def _written(theirs: Sequence[Json], mine: Sequence[Json], what: str) -> Iterator[Difference]:
+def _written(theirs: Sequence[Json], mine: Sequence[Json], what: str, ordered: bool) -> Iterator[Difference]:
     """Differences in what two allocations of the same devices say, by field."""
+    if not ordered:
+        theirs, mine = ([_in_order(each) for each in allocations] for allocations in (theirs, mine))
     if _devices(theirs) != _devices(mine):
         text = f"for {what} upstream has {_devices(theirs)}\n    ours {_devices(mine)}"
         kind = "order" if _sorted(theirs) == _sorted(mine) else "devices"
@@ -217,6 +220,11 @@ def _written(theirs: Sequence[Json], mine: Sequence[Json], what: str) -> Iterato
                 differing = [field] if field != "results" else _differing(wanted, given)
                 text = f"claim {number}, {', '.join(differing)}: upstream writes {wanted}\n    ours {given}"
                 yield Difference(f"written {', '.join(differing)}", text)
+
+
+def _in_order(allocation: Json) -> Json:
+    results = sorted(_results(allocation), key=lambda each: (each["request"], each["pool"], each["device"]))
+    return {**allocation, "devices": {**allocation.get("devices", {}), "results": results}}
 
 
 def _field(allocation: Json, field: str) -> Any:

@@ -16,9 +16,10 @@ _NEEDED: Final = frozenset(
         "device", "generation", "resourceSliceCount", "devices", "requests", "exactly", "firstAvailable",
         "deviceClassName", "count", "allocationMode", "cel", "expression", "allocation", "results", "request",
         "counterSet", "key", "operator", "effect", "value", "labels", "taint", "families", "default", "min", "opaque",
-        "parameters",
+        "parameters", "counters", "namespace",
     }
 )  # fmt: skip
+_MAY_BE_EMPTY: Final = frozenset({"attributes", "capacity", "features", "labels", "spec"})
 _KEPT: Final = ("id", "families", "node")
 _SIMPLE: Final[tuple[tuple[str, Any], ...]] = (("count", 1), ("value", "1"), ("generation", 1))
 
@@ -89,7 +90,7 @@ def _parent(case: Json, path: Path) -> Any:
 def _drop(case: Json, path: Path) -> bool:
     parent, key = _parent(case, path), path[-1]
     if isinstance(parent, dict):
-        if key in _NEEDED:
+        if key in _NEEDED or (len(parent) == 1 and path[-2] not in _MAY_BE_EMPTY):
             return False
         del parent[key]
         return True

@@ -75,8 +75,8 @@ class Oracle:
             for line in lines:
                 self._process.stdin.write(line + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            return  # the reader sees the end of the output, and says so
+        except (BrokenPipeError, ValueError):
+            return  # it has ended, which the reader sees, or nobody reads any more
 
     def close(self) -> None:
         """End it."""

@@ -14,6 +14,7 @@ from scheduler.core.bays import Bytes, pack
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, DeviceRequest
 from scheduler.core.eligibility import Eligibility, Pending, ScalarVerdicts
+from scheduler.core.model import MAX_RESULTS
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.solvers.puzzle import Puzzle
@@ -271,13 +272,25 @@ class Candidates:
         if not self.demand.plain:
             return np.ones(len(rows), np.bool_)
         found: Mask = state.bays.intricate[rows].copy()
-        whole = any(not want.count for want in self.demand.wants)
+        whole = [want for want in self.demand.wants if not want.count]
         if whole and state.bays.problems:
             found |= np.isin(rows, np.fromiter(state.bays.problems, np.int64, len(state.bays.problems)))
+        if whole:
+            found |= self._asks_too_much(state, rows)
         for [eligible] in self.eligible:
             if eligible.failed.any():
                 seen = state.bays.rows[rows]
                 found |= ((seen >= 0) & eligible.failed[seen]).any(axis=1)
+        return found
+
+    def _asks_too_much(self, state: State, rows: Rows) -> Mask:
+        """bool (len(rows),): where mode All comes to more devices than a claim can hold."""
+        seen = state.bays.rows[rows]
+        asked: dict[int, Counts] = {}
+        for want, [eligible] in zip(self.demand.wants, self.eligible, strict=True):
+            count = np.int64(want.count) if want.count else ((seen >= 0) & eligible.selected[seen]).sum(axis=1)
+            asked[want.claim] = asked.get(want.claim, np.zeros(len(rows), np.int64)) + count
+        found: Mask = np.any([counts > MAX_RESULTS for counts in asked.values()], axis=0)
         return found
 
     def _puzzle_shape(self, state: State, row: int) -> int:

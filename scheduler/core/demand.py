@@ -328,7 +328,9 @@ def _add_claim(
     if refusal is not None:
         return refusal
     every = [member for request in claim.spec.requests for member in members[request.name]]
-    for constraint in claim.spec.constraints:
+    for number, constraint in enumerate(claim.spec.constraints):
+        if constraint.distinct and state.gates.settled:
+            return _gated(f"{where}, constraints[{number}]", "distinctAttribute", "DRAConsumableCapacity")
         # A name that no request has constrains nothing, as upstream takes it; the API server refuses such a claim.
         named_members = [member for name in constraint.requests for member in members.get(name, ())]
         chosen = tuple(sorted(set(named_members if constraint.requests else every)))
@@ -381,7 +383,7 @@ def _refuse_request(where: str, request: Request, state: State) -> Refusal | Non
     if request.unsupported:
         return Refusal(plan.UNSUPPORTED, f"{where}: not supported yet: {'; '.join(request.unsupported)}")
     gates = state.gates
-    if request.capacity is not None and not gates.consumable_capacity:
+    if request.capacity is not None and not gates.consumable_capacity and not gates.settled:
         return _gated(where, "capacity.requests", "DRAConsumableCapacity")
     if request.admin_access is not None and not gates.admin_access:
         return _gated(where, "adminAccess", "DRAAdminAccess")

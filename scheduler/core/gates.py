@@ -49,6 +49,22 @@ class Gates:
     node_allocatable: bool = False
     workload_claims: bool = False
 
+    @property
+    def settled(self) -> bool:
+        """Whether upstream would use the oldest of its three allocators, which differs in small things.
+
+        It knows nothing of capacity, and takes the counters of a pool into account on every node.
+        """
+        return not (
+            self.consumable_capacity
+            or self.binding_conditions
+            or self.fractional_capacity_range
+            or self.list_attributes
+            or self.derived_attributes
+            or self.compatibility_groups
+            or self.optional_node_operations
+        )
+
     @classmethod
     def of_version(cls, minor: int) -> "Gates":
         """The defaults of Kubernetes 1.`minor`."""
@@ -77,10 +93,13 @@ class Gates:
 
     @classmethod
     def from_features(cls, features: Mapping[str, bool]) -> "Gates":
-        """From the names that the upstream allocator gives its features; what is not named is off."""
+        """From the names that the upstream allocator gives its features; what is not named is off.
+
+        Taint rules are none of them, since they are applied before it runs: they go with device taints.
+        """
         on = {_FEATURES.get(name, name): value for name, value in features.items()}
         off = dict.fromkeys(_NAMES.values(), False)
-        return cls().override({**off, **on})
+        return cls().override({**off, "DRADeviceTaintRules": features.get("DeviceTaints", False), **on})
 
     def by_name(self) -> Mapping[str, bool]:
         """All gates by Kubernetes' names."""

@@ -143,6 +143,9 @@ class Pool:
         """What a node sees."""
         here = self.local.get(node.name, {})
         relevant = [*here.values(), *(item for item in self.spread.values() if targets(item.slice, node))]
+        if gates.settled and self.counted:
+            named = {item.slice.name for item in relevant}
+            relevant += [item for item in self._all() if item.slice.counter_sets and item.slice.name not in named]
         if not gates.partitionable_devices:
             relevant = [item for item in relevant if not (item.slice.per_device or item.slice.counter_sets)]
         if not gates.compatibility_groups:

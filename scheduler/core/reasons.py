@@ -133,10 +133,6 @@ def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows
             if short.any():
                 found.append((f"cannot give all devices to request {_mark(index)}", int(short.sum())))
         rows = rows[~short]
-    beyond = _beyond_limit(state, demand, eligible, rows)
-    if beyond.any():
-        found.append((f"would give one claim more than {MAX_RESULTS} devices", int(beyond.sum())))
-        rows = rows[~beyond]
     if len(rows):
         found.append((_joint(demand), len(rows)))
     return found
@@ -190,17 +186,6 @@ def _able(puzzle: Puzzle, ask: Ask) -> int:
 def _out_of_reach(state: State, rows: Rows) -> list[tuple[str, int]]:
     problems = [row for row in rows.tolist() if row in state.bays.problems]
     return [(f"see {state.bays.problems[problems[0]][0]}", len(problems))] if problems else []
-
-
-def _beyond_limit(state: State, demand: Demand, eligible: Sequence[Eligibility], rows: Rows) -> Mask:
-    """Nodes where mode All asks for more devices than one claim can hold."""
-    seen = state.bays.rows[rows]
-    asked: dict[int, Counts] = {}
-    for want, serving in zip(demand.wants, eligible, strict=True):
-        count = ((seen >= 0) & serving.selected[seen]).sum(axis=1) if not want.count else np.int64(want.count)
-        asked[want.claim] = asked.get(want.claim, np.zeros(len(rows), np.int64)) + count
-    found: Mask = np.any([counts > MAX_RESULTS for counts in asked.values()], axis=0)
-    return found
 
 
 def _nearest(state: State, request: DeviceRequest, rows: Rows, selected: Mask, usable: Mask, free: Counts) -> str:

@@ -545,7 +545,10 @@ class State:
         views: list[tuple[PoolKey, PoolView]] = []
         problems: list[str] = []
         invalid = False
-        for key in sorted(self._local_pools.get(name, set()) | self._spread_pools):
+        reachable = self._local_pools.get(name, set()) | self._spread_pools
+        if self.gates.settled:
+            reachable |= {key for key, pool in self._pools.items() if pool.counted}
+        for key in sorted(reachable):
             seen = self._pools[key].view(node, self.gates)
             if seen.problem:
                 problems.append(seen.problem)
@@ -589,6 +592,7 @@ class State:
             or device.binding_conditions
             or item.per_device
             or item.skip_operations
+            or (item.node_selector is not None and len(item.node_selector.terms) > 1)
             or device.malformed
             or (item.driver, item.pool, device.name) in self.shares
             or any(isinstance(value, tuple) for value in device.attributes.values())

@@ -62,6 +62,13 @@ def test_the_features_of_the_upstream_allocator_are_gates_and_what_is_not_named_
     }
 
 
+def test_taint_rules_go_with_the_device_taints_of_the_upstream_allocator():
+    found = Gates.from_features({"DeviceTaints": True})
+
+    assert (found.device_taints, found.device_taint_rules) == (True, True)
+    assert not Gates.from_features({"DeviceTaints": True, "DRADeviceTaintRules": False}).device_taint_rules
+
+
 def test_every_feature_of_the_upstream_allocator_is_known():
     names = [
         "AdminAccess", "CompatibilityGroups", "ConsumableCapacity", "DerivedAttributes", "DeviceBindingAndStatus",
@@ -71,7 +78,11 @@ def test_every_feature_of_the_upstream_allocator_is_known():
 
     found = Gates.from_features(dict.fromkeys(names, True)).by_name()
 
-    assert sum(found.values()) == len(names)
+    assert {name for name, on in found.items() if not on} == {
+        "DRAExtendedResource",
+        "DRANodeAllocatableResources",
+        "DRAWorkloadResourceClaims",
+    }
 
 
 def test_a_feature_that_does_not_exist_is_refused():

@@ -7,12 +7,12 @@ on its seed and number alone.
 from typing import Final
 
 from e2e.oracle.generator.dice import FAMILIES, HOST, IMPOSSIBLE, NODE, OTHER, Dice, Json
-from e2e.oracle.generator.gates import ALL, DEFAULTS, draw_features
+from e2e.oracle.generator.gates import ALL, DEFAULTS, draw_features, stable
 from e2e.oracle.generator.held import draw_held
 from e2e.oracle.generator.inventory import draw_slices, draw_taint_rules
 from e2e.oracle.generator.workload import draw_claims, draw_classes
 
-__all__ = ["ALL", "DEFAULTS", "FAMILIES", "IMPOSSIBLE", "Dice", "Json", "make", "merged", "pod", "question"]
+__all__ = ["ALL", "DEFAULTS", "FAMILIES", "IMPOSSIBLE", "Dice", "Json", "make", "merged", "pod", "question", "stable"]
 
 DECLARED: Final = ("DRAOptionalNodeOperations", "SomethingElse")
 
@@ -37,7 +37,20 @@ def make(seed: int, number: int) -> Json:
     }
     if dice.has("node operations") and dice.chance(0.7):
         case["node"]["status"]["declaredFeatures"] = list(dice.of(DECLARED[:1], DECLARED, DECLARED[1:]))
+    if stable(features):
+        if _at_random(dice, case):
+            case["features"] = {**case["features"], "FractionalCapacityRange": True}
+        else:
+            case["slices"] = sorted(slices, key=lambda item: str(item["metadata"]["name"]))
     return case
+
+
+def _at_random(dice: Dice, case: Json) -> bool:
+    """Whether an attempt may end, or not, by what upstream's stable copy meets first on its random walk."""
+    if dice.has("selectors", "selector errors", "skew", "device nodes"):
+        return True
+    claims = [claim["spec"]["devices"] for claim in case["claims"]]
+    return any("constraints" in devices for devices in claims) and "'All'" in str(claims)
 
 
 def _node(name: str, labels: dict[str, str]) -> Json:

@@ -62,7 +62,7 @@ class Dice:
             drawn.add("duplicates")
         elif self.chance(0.25):
             drawn.add(self.of(*_ENDINGS["node-error"]))
-        if self.chance(0.22):
+        if self.chance(0.24):
             drawn.add(self.of(*_ENDINGS["fatal"]))
         self.families = frozenset(drawn)
 

@@ -42,30 +42,23 @@ _GATE_OF: Final = {
     "taints": "DeviceTaints",
 }
 _ALPHA: Final = frozenset(EXPERIMENTAL) - frozenset(INCUBATING)
-# The stable copy walks pools in random order, so what ends the whole attempt is met at random there.
-_ORDERED: Final = ("selector errors", "selectors", "skew", "match", "mixed types", "device nodes")
+_OLDER: Final = (PROFILES["1.34"], PROFILES["1.34"], PROFILES["stable"], PROFILES["stable"], *PROFILES.values())
 
 
 def draw_features(dice: Dice) -> Features | None:
     """The features of a case; None for those of 1.37."""
     needed = [_GATE_OF[family] for family in sorted(dice.families) if family in _GATE_OF]
     alpha = [name for name in needed if name in _ALPHA]
-    if dice.trouble("gates", 0.8):
+    if dice.has("gates"):
         base = ALL if alpha else dice.of(DEFAULTS, DEFAULTS, ALL)
-        if needed and dice.chance(0.7):
-            features = {**base, dice.of(*needed): False}
-        elif dice.chance(0.5):
-            features = {**base, dice.of(*base): False}
-        else:
-            features = dice.of(*PROFILES.values())
-        return _deterministic(dice, features)
-    if alpha:
-        return ALL if dice.chance(0.9) else None
-    return ALL if dice.chance(0.1) else None
+        if dice.chance(0.35):
+            return dice.of(*_OLDER)
+        return {**base, dice.of(*needed) if needed and dice.chance(0.7) else dice.of(*base): False}
+    if dice.chance(0.03):
+        return dice.of(*_OLDER)
+    return ALL if dice.chance(0.9 if alpha else 0.1) else None
 
 
-def _deterministic(dice: Dice, features: Features) -> Features:
-    on = {name for name, value in features.items() if value}
-    if on <= set(STABLE) and dice.has(*_ORDERED):
-        return {**features, "FractionalCapacityRange": True}
-    return features
+def stable(features: Features | None) -> bool:
+    """Whether upstream takes its stable copy, which walks pools in random order and slices as they are listed."""
+    return features is not None and all(name in STABLE for name, on in features.items() if on)
