@@ -53,7 +53,7 @@ def build(
             share = f"{claim.uid}/{name}/{index}/{attempt}"
             results.append(_result(name, request, item, device, share, gates))
     flat = [pair for each in served for pair in each.devices]
-    return Allocation(tuple(results), _node_selector(flat, node), _config(claim, chosen, classes))
+    return Allocation(tuple(results), _node_selector(flat, node, gates), _config(claim, chosen, classes))
 
 
 def _chosen(request: Request, served: Served) -> tuple[str, Request]:
@@ -80,16 +80,16 @@ def _result(name: str, request: Request, item: Slice, device: Device, share: str
         consumed=consumed,
         binding_conditions=device.binding_conditions if gates.binding_conditions else (),
         binding_failures=device.binding_failures if gates.binding_conditions else (),
-        skip_operations=item.skip_operations,
+        skip_operations=item.skip_operations if gates.experimental else (),
     )
 
 
-def _node_selector(chosen: Sequence[Chosen], node: str) -> NodeSelector | None:
+def _node_selector(chosen: Sequence[Chosen], node: str, gates: Gates) -> NodeSelector | None:
     labels: dict[tuple[str, str, frozenset[str]], Requirement] = {}
     fields: dict[tuple[str, str, frozenset[str]], Requirement] = {}
     for item, device in chosen:
         named = device.node_name if item.per_device else item.node_name
-        if named is not None or device.binds_to_node:
+        if named is not None or (device.binds_to_node and not gates.settled):
             return NodeSelector((NodeSelectorTerm(fields=(Requirement("metadata.name", "In", (node,)),)),))
         selector = device.node_selector if item.per_device else item.node_selector
         for term in selector.terms if selector else ():

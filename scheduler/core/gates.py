@@ -56,10 +56,14 @@ class Gates:
         It knows nothing of capacity, and takes the counters of a pool into account on every node.
         """
         return not (
-            self.consumable_capacity
-            or self.binding_conditions
-            or self.fractional_capacity_range
-            or self.list_attributes
+            self.consumable_capacity or self.binding_conditions or self.fractional_capacity_range or self.experimental
+        )
+
+    @property
+    def experimental(self) -> bool:
+        """Whether upstream would use the newest of its three allocators; the others know nothing of node operations."""
+        return (
+            self.list_attributes
             or self.derived_attributes
             or self.compatibility_groups
             or self.optional_node_operations

@@ -10,6 +10,7 @@ from scheduler.core.bays import Sight
 from scheduler.core.demand import Ask as Asked
 from scheduler.core.demand import Demand, Relation
 from scheduler.core.eligibility import Eligibility
+from scheduler.core.gates import Gates
 from scheduler.core.model import Device, Node, Slice
 from scheduler.core.quantity import Quantity
 from scheduler.core.rules.capacity import UnrepresentableError, resolve
@@ -119,9 +120,8 @@ class Puzzles:
                     board.totals.append((pool, amount.nanos))
                     board.kinds.append(kinds.setdefault(counter, len(kinds)))
             for item, device in devices[start:stop]:
-                refused = bool(item.skip_operations) and not (
-                    gates.optional_node_operations and node is not None and OPTIONAL_OPERATIONS in node.features
-                )
+                able = gates.optional_node_operations and node is not None and OPTIONAL_OPERATIONS in node.features
+                refused = bool(item.skip_operations) and gates.experimental and not able
                 uses = tuple(
                     (board.numbers[pool, use.counter_set, counter], amount.nanos)
                     for use in device.consumes
@@ -141,7 +141,7 @@ class Puzzles:
                             if gates.partitionable_devices
                         ),
                         pool=pool if device.consumes else -1,
-                        pinned=_pinned(item, device),
+                        pinned=_pinned(item, device, gates),
                         terms=_terms(item, device),
                     )
                 )
@@ -223,10 +223,10 @@ def _resolved(asked: Mapping[str, Quantity], device: Device, *, fractional: bool
     return None if taken is None else tuple(taken[name].nanos for name in sorted(taken))
 
 
-def _pinned(item: Slice, device: Device) -> bool:
+def _pinned(item: Slice, device: Device, gates: Gates) -> bool:
     """Whether an allocation of the device can be used on one node only."""
     named = device.node_name if item.per_device else item.node_name
-    return named is not None or device.binds_to_node
+    return named is not None or (device.binds_to_node and not gates.settled)
 
 
 def _terms(item: Slice, device: Device) -> int:

@@ -1066,7 +1066,7 @@ def leaving_out(*, said: bool = True, features: frozenset[str] = CAPABLE, on: bo
     item = replace(devices(device("gpu-0")), skip_operations=("NodePrepareResources", "*"))
     given = allocation(result("gpu-0", skip_operations=item.skip_operations if said else ()))
     here = replace(node("n1"), features=features)
-    return scene(here, item, given=given, gates=only(optional_node_operations=on))
+    return scene(here, item, given=given, gates=only(optional_node_operations=on, list_attributes=True))
 
 
 @breaks(verify.SKIPPED)
