@@ -489,6 +489,13 @@ def _taint_rule(raw: wire.DeviceTaintRule) -> TaintRule:
         raise _FieldError("spec.taint", "is missing")
     selector = raw.spec.device_selector
     chosen = selector or wire.TaintSelector()
+    for name, given in (("deviceClassName", chosen.device_class_name), ("selectors", chosen.selectors)):
+        if given:
+            raise _FieldError(
+                f"spec.deviceSelector.{name}",
+                "is a field that Kubernetes removed in 1.35, and the rule is not applied",
+                "select by driver, pool and device",
+            )
     taint = _taint(raw.spec.taint)
     _required(taint.key, "spec.taint.key")
     return TaintRule(metadata.name, selector is not None, chosen.driver, chosen.pool, chosen.device, taint)

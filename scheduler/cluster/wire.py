@@ -261,11 +261,13 @@ class DeviceClass(Part):
 
 
 class TaintSelector(Part):
-    """DeviceTaintSelector."""
+    """DeviceTaintSelector; the last two fields were in v1alpha3 until Kubernetes 1.34."""
 
     driver: str | None = None
     pool: str | None = None
     device: str | None = None
+    device_class_name: str | None = None
+    selectors: list[Selector] | None = None
 
 
 class TaintRuleSpec(Part):

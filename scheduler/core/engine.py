@@ -191,7 +191,7 @@ class Engine:
         return []
 
     def _taint_rule_seen(self, rule: TaintRule) -> list[Instruction]:
-        if self.state.put_taint_rule(rule):
+        if self.config.gates.device_taint_rules and self.state.put_taint_rule(rule):
             self.backlog.wake((plan.NO_FIT,))
         return []
 

@@ -90,6 +90,8 @@ BAD = [
         "spec.devices[0].attributes[...].int: expected `int",
     ),
     ("DeviceClass", CLASS, ("spec", "selectors"), {"cel": 1}, "spec.selectors: expected `array"),
+    ("DeviceTaintRule", RULE, ("spec", "deviceSelector"), {"deviceClassName": "gpu"}, "deviceClassName: is "),
+    ("DeviceTaintRule", RULE, ("spec", "deviceSelector"), {"selectors": [{}]}, "spec.deviceSelector.selectors: is a "),
     ("DeviceTaintRule", RULE, ("spec", "taint"), None, "spec.taint: is missing"),
     ("DeviceTaintRule", RULE, ("spec", "taint", "key"), None, "spec.taint.key: is missing"),
     ("ResourceClaim", CLAIM, ("metadata", "uid"), None, "metadata.uid: is missing"),

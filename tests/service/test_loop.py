@@ -46,8 +46,8 @@ async def started():
 
     def start(fence=None):
         engine, submitted = Recorder(), []
-        loop = Loop(engine, submitted.append, fence or OpenFence())
-        task = asyncio.ensure_future(loop.run())
+        loop = Loop(submitted.append, fence or OpenFence())
+        task = asyncio.ensure_future(loop.run(engine))
         running.append(task)
         return SimpleNamespace(loop=loop, engine=engine, submitted=submitted, task=task)
 
