@@ -1,18 +1,20 @@
 """The engine: events in, instructions out. The only mutable object of the core; it owns State and Backlog.
 
 Life of a pod: Seen -> backlog -> (Drained) placed: devices and node are *assumed* -> WriteAllocation and ReserveClaim
--> every claim *seen back* in the watch with our allocation and reservation, and no other claim holds one of its
-devices -> BindPod -> PodBound. Whatever goes wrong before the binding gives everything back and tries again.
+-> every claim *seen back* in the watch with our allocation and reservation, no other claim holds one of its devices,
+and drivers have said what the devices need them to (core/conditions.py) -> BindPod -> PodBound. Whatever goes wrong
+before the binding gives everything back and tries again.
 """
 
+import heapq
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from scheduler.core import names, plan
+from scheduler.core import conditions, names, plan
 from scheduler.core.backlog import Backlog
 from scheduler.core.candidates import Candidates, Catalogue
 from scheduler.core.cel import compile_selector
@@ -27,6 +29,7 @@ from scheduler.core.messages import (
     ClaimRef,
     ClaimRefused,
     ClaimWritten,
+    ClockRead,
     Drained,
     EvaluateScalar,
     Event,
@@ -71,6 +74,8 @@ class Flight:
     writing : claims whose write has no answer yet. unseen : claims not seen back yet. touched : claims that carry, or
     may carry, something that we wrote. written : resourceVersion of each claim as its write left it.
     failure : set once the flight must be given up: token and sentence.
+    spoilt : claims whose allocation must not stay, whoever made it. since : when it began to wait for drivers.
+    until : when it ends unless they have said what they must by then.
     """
 
     pod: Uid
@@ -81,6 +86,9 @@ class Flight:
     written: dict[Uid, str] = field(default_factory=dict)
     failure: tuple[str, str] | None = None
     binding: bool = False
+    spoilt: set[Uid] = field(default_factory=set)
+    since: float | None = None
+    until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,9 @@ class Engine:
         self._claim_keys: dict[Uid, tuple[str, ...]] = {}
         self._bound: set[Uid] = set()
         self._releasing: dict[Uid, Release] = {}  # those that end first come first
+        self._waits: list[tuple[float, Uid]] = []  # a heap of when flights end that wait for drivers
+        self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
+        self._ahead: float | None = None
         self._reported: dict[Uid, tuple[str, str]] = {}
         self._failures: dict[Uid, int] = {}
         self._slow: dict[object, tuple[int, float]] = {}
@@ -128,6 +139,7 @@ class Engine:
             Gone: self._gone,
             Rejected: self._rejected,
             Listed: self._all_listed,
+            ClockRead: self._clock_read,
             Drained: lambda event: self._decide(),
             ClaimWritten: self._claim_written,
             ClaimRefused: self._claim_refused,
@@ -154,7 +166,12 @@ class Engine:
         """When Drained is due though nothing happens; None: not before the next event."""
         if not self._listed:
             return None
-        times = [self.backlog.next_time(self._now), *(release.until for release in islice(self._releasing.values(), 1))]
+        times = [
+            self.backlog.next_time(self._now),
+            *(release.until for release in islice(self._releasing.values(), 1)),
+            *(until for until, _ in self._waits[:1]),
+            *islice(self._avoided.values(), 1),
+        ]
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -171,6 +188,10 @@ class Engine:
 
     def _all_listed(self, event: Listed) -> list[Instruction]:
         self._listed = True
+        return []
+
+    def _clock_read(self, event: ClockRead) -> list[Instruction]:
+        self._ahead = event.ahead
         return []
 
     def _node_seen(self, node: Node) -> list[Instruction]:
@@ -259,7 +280,9 @@ class Engine:
         state.problems.pop((event.kind, event.key), None)
         if event.kind == "Node":
             state.drop_node(event.key)
-        elif event.kind == "ResourceSlice":
+            waiting = [flight for flight in self._flights.values() if flight.until is not None]
+            return [each for flight in waiting if flight.placement.node == event.key for each in self._bind(flight)]
+        if event.kind == "ResourceSlice":
             state.drop_slice(event.key)
             self.backlog.wake((plan.NO_FIT,))
         elif event.kind == "DeviceClass":
@@ -350,13 +373,12 @@ class Engine:
     def _decide(self) -> list[Instruction]:
         if not self._listed:
             return []
-        self._stop_waiting()
+        out = self._stop_waiting()
         self.state.settle()
         due = self.backlog.due(self._now, self.config.batch)
         if not due:
-            return []
+            return out
         before = self.state.snapshot() if self.config.verify_plans else None
-        out: list[Instruction] = []
         placements: list[Placement] = []
         unplaced: list[Unplaced] = []
         for uid in due:
@@ -392,7 +414,7 @@ class Engine:
         if unsolved:
             out += self._ask_solve(unsolved[0])
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
-        out += self._untie(pod, resolved)
+        out += self._untie(pod, resolved.joined)
         return outcome
 
     def _refuse_joining(self, pod: Pod, resolved: Resolved, out: list[Instruction]) -> Unplaced | None:
@@ -401,9 +423,14 @@ class Engine:
             if claim.uid in self._releasing:
                 return Unplaced(pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} is being released")
         for claim in resolved.joined:
+            spoilt = self._spoilt(claim, self._now)
+            if spoilt:
+                self._avoid(spoilt)
+                out += self._untie(pod, (claim,))
+                return Unplaced(pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key}: {spoilt[0].text}")
             rivals = self.state.rivals(claim.uid, claim.allocation) if claim.allocation is not None else set()
             if rivals:
-                out += self._untie(pod, resolved)
+                out += self._untie(pod, resolved.joined)
                 other = self.state.claims.current.get(min(rivals))
                 name = other.key if other else min(rivals)
                 return Unplaced(
@@ -451,10 +478,10 @@ class Engine:
         self._reported[pod.uid] = (outcome.token, outcome.message)
         return [ReportUnschedulable(_pod_ref(pod), outcome.token, outcome.message)]
 
-    def _untie(self, pod: Pod, resolved: Resolved) -> list[Instruction]:
+    def _untie(self, pod: Pod, joined: Iterable[Claim]) -> list[Instruction]:
         """Claims that nobody else reserves must not tie a pod to nodes where it cannot run: free them."""
         out: list[Instruction] = []
-        for claim in resolved.joined:
+        for claim in joined:
             others = [consumer for consumer in claim.reserved_for if consumer.uid != pod.uid]
             if not others and not self._flights_of.get(claim.uid) and claim.allocation and claim.allocation.results:
                 self._await_release(claim.uid, pod.uid, claim.resource_version)
@@ -505,13 +532,13 @@ class Engine:
             if claim.uid not in flight.unseen or _later(claim.resource_version, flight.written.get(claim.uid, "")):
                 return self._give_up(flight, plan.RETRY, f"{where} lost its allocation or reservation before the bind")
             return []
-        if claim.uid not in flight.unseen:
+        if claim.uid not in flight.unseen and flight.until is None:
             return []
         flight.unseen.discard(claim.uid)
         return [] if flight.unseen else self._bind(flight)
 
     def _bind(self, flight: Flight) -> list[Instruction]:
-        """Every claim was seen back: look once more at the node, and for claims that hold the same devices; bind."""
+        """Every claim was seen back: look once more at the node, for rivals and at the devices, and bind."""
         if flight.placement.node not in self.state.nodes.rows:
             return self._give_up(flight, plan.RETRY, f"node {flight.placement.node} was deleted before the bind")
         for uid in (*flight.placement.allocations, *flight.placement.joined):
@@ -526,10 +553,60 @@ class Engine:
                     f"ResourceClaim {claim.key} and claim {other.key if other else min(rivals)} hold the same device; "
                     "another scheduler allocates devices that Dovetail owns",
                 )
+        unready = self._await_drivers(flight)
+        if unready is not None:
+            return unready
         flight.binding = True
         pod = self.state.pods.current[flight.pod]
         annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
         return [BindPod(_pod_ref(pod), flight.placement.node, annotations)]
+
+    def _await_drivers(self, flight: Flight) -> list[Instruction] | None:
+        """None once every device is ready for the pod; else what there is to do, which while it waits is nothing."""
+        if not self.config.gates.binding_conditions:
+            return None
+        since = self._now if flight.since is None else flight.since
+        waits: list[float] = []
+        for uid in (*flight.placement.allocations, *flight.placement.joined):
+            claim = self.state.claims.current[uid]
+            spoilt = self._spoilt(claim, since)
+            if spoilt:
+                self._avoid(spoilt)
+                flight.spoilt.add(uid)
+                flight.touched.add(uid)
+                return self._give_up(flight, plan.RETRY, f"ResourceClaim {claim.key}: {spoilt[0].text}")
+            if not conditions.standing(claim).ready:
+                waits.append(self._patience(claim, since))
+        if not waits:
+            return None
+        flight.since = since
+        if flight.until != min(waits):
+            flight.until = min(waits)
+            heapq.heappush(self._waits, (flight.until, flight.pod))
+        return []
+
+    def _patience(self, claim: Claim, since: float) -> float:
+        """Until when drivers may take their time: from the allocation on, but not later than when a wait began."""
+        written = conditions.seconds(claim.allocation.timestamp) if claim.allocation else None
+        known = [since] if written is None or self._ahead is None else [since, written - self._ahead]
+        return min(known) + self.config.binding_timeout_s
+
+    def _spoilt(self, claim: Claim, since: float) -> Sequence[conditions.Finding]:
+        """Devices of an allocated claim with which no pod can be bound any more."""
+        if not self.config.gates.binding_conditions:
+            return ()
+        found = conditions.standing(claim)
+        if found.ready or found.failed or self._patience(claim, since) > self._now:
+            return found.failed
+        seconds = f"after {self.config.binding_timeout_s:g} seconds"
+        return [replace(each, text=f"{each.text} {seconds}") for each in found.pending]
+
+    def _avoid(self, spoilt: Iterable[conditions.Finding]) -> None:
+        """Leave devices that failed alone, so that the next attempt takes others."""
+        for each in spoilt:
+            self._avoided.pop(each.device, None)
+            self._avoided[each.device] = self._now + conditions.AVOID_S
+            self.state.avoid(each.device, each.text)
 
     def _claim_written(self, event: ClaimWritten) -> Iterable[Instruction]:
         flight = self._flights.get(event.pod)
@@ -594,7 +671,7 @@ class Engine:
             claim = self.state.claims.current.get(uid)
             if claim is not None:
                 self._await_release(uid, flight.pod, flight.written.get(uid, ""))
-                deallocate = uid in flight.placement.allocations
+                deallocate = uid in flight.placement.allocations or uid in flight.spoilt
                 out.append(ReleaseClaim(reference, _claim_ref(claim), deallocate))
         if pod is None or pod.node_name or pod.done or pod.deleting:
             return out
@@ -641,11 +718,22 @@ class Engine:
         ):
             self._end_release(claim.uid)
 
-    def _stop_waiting(self) -> None:
-        """End the releases that were not seen in time."""
+    def _stop_waiting(self) -> list[Instruction]:
+        """End the releases that were not seen in time, the flights whose drivers did nothing, and what is avoided."""
         late = list(takewhile(lambda uid: self._releasing[uid].until <= self._now, self._releasing))
         for uid in late:
             self._end_release(uid)
+        for device in list(takewhile(lambda device: self._avoided[device] <= self._now, self._avoided)):
+            del self._avoided[device]
+            self.state.avoid(device, None)
+            self.backlog.wake((plan.NO_FIT,))
+        out: list[Instruction] = []
+        while self._waits and self._waits[0][0] <= self._now:
+            until, pod = heapq.heappop(self._waits)
+            flight = self._flights.get(pod)
+            if flight is not None and flight.until == until and flight.failure is None and not flight.binding:
+                out += self._bind(flight)
+        return out
 
     def _end_release(self, uid: Uid) -> None:
         del self._releasing[uid]

@@ -51,6 +51,16 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockRead:
+    """How many seconds the time since 1970 is ahead of `now`: told at the start, and when the two drift apart.
+
+    Only timestamps that others, or an earlier process, wrote are compared with it.
+    """
+
+    ahead: float
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """No more events are at hand: decide now."""
 
@@ -110,8 +120,8 @@ class ScalarEvaluated:
 
 
 Event = (
-    Seen | Gone | Rejected | Listed | Drained | ClaimWritten | ClaimRefused | PodBound | BindRefused | Solved
-    | ScalarEvaluated
+    Seen | Gone | Rejected | Listed | ClockRead | Drained | ClaimWritten | ClaimRefused | PodBound | BindRefused
+    | Solved | ScalarEvaluated
 )  # fmt: skip
 
 # ---------------------------------------------------------------- instructions

@@ -196,6 +196,9 @@ def _why_unusable(state: State, request: DeviceRequest, rows: Rows, selected: Ma
     row = int(state.bays.rows[rows[at[0]], at[1]])
     item, device = state.row_device[row]
     where = f"device {item.driver}/{item.pool}/{device.name}"
+    avoided = state.avoided.get((item.driver, item.pool, device.name))
+    if avoided is not None:
+        return f"{where} is left alone for a while: {avoided}"
     problems = int(state.device_problems.codes[row])
     if problems != ABSENT:
         return f"{where} is not supported yet: {'; '.join(state.device_problems.values[problems])}"

@@ -86,6 +86,7 @@ class State:
         self.link_warnings: dict[str, tuple[str, ...]] = {}
         self.malformed: set[int] = set()  # rows of devices that no selector can be evaluated on
         self.shares: dict[Identity, dict[Uid, dict[str, int]]] = {}  # of each capacity what a claim's shares take
+        self.avoided: dict[Identity, str] = {}
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
@@ -246,6 +247,18 @@ class State:
         """Stop assuming; what the API shows stands."""
         if self._assumed.pop(uid, None) is not None:
             self._hold(uid)
+
+    def avoid(self, identity: Identity, why: str | None) -> None:
+        """Keep a device out of new allocations, or with None let it in again."""
+        if why is None:
+            self.avoided.pop(identity, None)
+        else:
+            self.avoided[identity] = why
+        for row in self._row_by_identity.get(identity, ()):
+            self._describe(row, *self.row_device[row])
+            for node in self.bays.nodes_of(row):
+                self.nodes.changes.mark(node)
+        self.revision += 1
 
     def assumed(self, uid: Uid) -> Allocation | None:
         """What we hold for a claim beyond what the API shows."""
@@ -507,6 +520,9 @@ class State:
         taints = self.device_taints_of(item.driver, item.pool, device)
         self.device_taints.write(row, self.device_taints.code(taints))
         problems = item.unsupported + device.unsupported
+        avoided = self.avoided.get((item.driver, item.pool, device.name))
+        if avoided is not None:
+            problems += (avoided,)
         self.device_problems.write(row, self.device_problems.code(problems) if problems else ABSENT)
         self.device_changes.mark(row)
 

@@ -34,6 +34,7 @@ from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNow
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     BindPod,
+    ClockRead,
     Drained,
     EvaluateScalar,
     Event,
@@ -60,6 +61,7 @@ log = logging.getLogger("dovetail")
 
 DISTRIBUTION: Final = "dovetail-scheduler"
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
+_DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
 _STALE_S: Final = 120.0
 _GRACE_S: Final = 15.0
@@ -149,11 +151,13 @@ class Loop:
         submit: Callable[[Instruction], None],
         fence: Fence,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.deciding = False
         self._submit = submit
         self._fence = fence
         self._clock = clock
+        self._wall = wall
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
 
@@ -169,6 +173,7 @@ class Loop:
     async def run(self, engine: Decider) -> None:
         """Until cancelled. Raises what the engine raises, except for a single object that it cannot take."""
         last = 0.0
+        ahead = float("-inf")
         while True:
             await self._wait(engine)
             if (early := last + _CYCLE_S - self._clock()) > 0:
@@ -181,6 +186,9 @@ class Loop:
                 if self._inbox:
                     await asyncio.sleep(0)
             last = self._clock()
+            if abs(self._wall() - last - ahead) > _DRIFT_S:
+                ahead = self._wall() - last
+                self._act(engine.handle(ClockRead(ahead), last))
             if self.deciding and self._fence.allows():
                 self._act(engine.handle(Drained(), last))
 

@@ -77,6 +77,7 @@ class SchedulerConfig(_Section):
     seed: int = 0
     verify_plans: bool = False
     feature_gates: dict[str, bool] = {}
+    binding_timeout_seconds: Seconds = EngineConfig().binding_timeout_s
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
@@ -106,6 +107,7 @@ class SchedulerConfig(_Section):
             batch=self.batch,
             verify_plans=self.verify_plans,
             seed=self.seed,
+            binding_timeout_s=self.binding_timeout_seconds,
             gates=Gates.of_cluster(minor, self.feature_gates),
         )
 

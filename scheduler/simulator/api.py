@@ -2,8 +2,9 @@
 scheduler waits for. It carries out the engine's instructions with the very bodies that go to a real cluster.
 
 Beside it the resourceclaim controller works at once: it makes claims of templates, takes finished and deleted pods out
-of reservedFor, and gives devices back when nobody is left. Everything is a function of what was put in: UIDs and
-generated names derive from the names of their owners, time is what `now` is set to.
+of reservedFor, and gives devices back when nobody is left. So do drivers: binding conditions become true at once.
+Everything is a function of what was put in: UIDs and generated names derive from the names of their owners, time is
+what `now` is set to.
 
 Patches are applied as the server applies them. The rules come from resource.k8s.io validation and strategy, and from
 the pods/binding handler.
@@ -41,7 +42,7 @@ from scheduler.core.messages import (
     Solve,
     WriteAllocation,
 )
-from scheduler.core.model import Claim, Uid
+from scheduler.core.model import Allocation, Claim, Uid
 from scheduler.core.slow import answer
 from scheduler.simulator.objects import Raw, key_of, suffix
 from scheduler.simulator.workloads import uid_of
@@ -360,9 +361,26 @@ class Api:
                 body = encode.finalizer_patch(claim)
                 version = self.patch("ResourceClaim", key, body, encode.STRATEGIC)["metadata"]["resourceVersion"]
             body = encode.allocation_patch(claim.uid, version, write.allocation, write.pod, self.timestamp())
-            return [self._written(write.pod, self.patch("ResourceClaim", key, body, encode.MERGE, status=True))]
+            written = self._written(write.pod, self.patch("ResourceClaim", key, body, encode.MERGE, status=True))
         except RefusedError as error:
             return [ClaimRefused(write.pod.uid, claim.uid, error.cause, error.message)]
+        self._prepare(key, write.allocation)
+        return [written]
+
+    def _prepare(self, key: str, allocation: Allocation) -> None:
+        """Act for the drivers: every device is ready."""
+        devices = [
+            {
+                "driver": each.driver, "pool": each.pool, "device": each.device,
+                **({"shareID": each.share_id} if each.share_id is not None else {}),
+                "conditions": [{"type": name, "status": "True"} for name in each.binding_conditions],
+            }
+            for each in allocation.results
+            if each.binding_conditions
+        ]  # fmt: skip
+        if devices:
+            body = json.dumps({"status": {"devices": devices}}).encode()
+            self.patch("ResourceClaim", key, body, encode.MERGE, status=True)
 
     def _reserve(self, write: ReserveClaim) -> list[Event]:
         claim = write.claim

@@ -211,6 +211,21 @@ REASONS = [
 ]
 
 
+def test_drivers_of_a_simulation_make_devices_ready_at_once():
+    boxes = cluster(dgx1_v100=1)
+    for item in boxes:
+        if item["kind"] == "ResourceSlice":
+            for device in item["spec"]["devices"]:
+                device.update(bindingConditions=["attached"], bindingFailureConditions=["failed"])
+
+    outcome = simulate(given(*boxes, *workload(2)))
+
+    assert len(outcome.bound) == 2
+    assert outcome.seconds < 1
+    (claim, *_) = [raw for raw in outcome.objects if raw["kind"] == "ResourceClaim"]
+    assert [each["conditions"] for each in claim["status"]["devices"]] == [[{"type": "attached", "status": "True"}]] * 2
+
+
 @pytest.mark.parametrize(("objects", "words"), REASONS, ids=[words for _, words in REASONS])
 def test_a_pod_that_stays_pending_has_a_true_reason(objects, words):
     outcome = simulate(given(*cluster(dgx1_v100=1), *objects, claim("ok"), pod("fine", "ok")))
