@@ -250,13 +250,6 @@ def _refuse_claim(pod: Pod, from_template: bool, claim: Claim, state: State) -> 
         return Refusal(plan.CLAIM_PENDING, f"{where} has {MAX_CONSUMERS} consumers already, the most that it can have")
     if claim.allocation is None and state.assumed(claim.uid) is not None:
         return Refusal(plan.CLAIM_PENDING, f"{where} is being allocated for another pod")
-    for result in claim.allocation.results if claim.allocation else ():
-        taint = state.evicting_taint(result)
-        if taint is not None:
-            device = "/".join(result.identity)
-            return Refusal(
-                plan.NO_FIT, f"{where}: its device {device} has taint {taint.key}:{taint.effect}, which evicts pods"
-            )
     return None
 
 

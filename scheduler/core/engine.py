@@ -424,10 +424,11 @@ class Engine:
                 return Unplaced(pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} is being released")
         for claim in resolved.joined:
             spoilt = self._spoilt(claim, self._now)
-            if spoilt:
-                self._avoid(spoilt)
+            self._avoid(spoilt)
+            problem = spoilt[0].text if spoilt else self._evicting(claim)
+            if problem:
                 out += self._untie(pod, (claim,))
-                return Unplaced(pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key}: {spoilt[0].text}")
+                return Unplaced(pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key}: {problem}")
             rivals = self.state.rivals(claim.uid, claim.allocation) if claim.allocation is not None else set()
             if rivals:
                 out += self._untie(pod, resolved.joined)
@@ -553,6 +554,11 @@ class Engine:
                     f"ResourceClaim {claim.key} and claim {other.key if other else min(rivals)} hold the same device; "
                     "another scheduler allocates devices that Dovetail owns",
                 )
+            evicting = self._evicting(claim)
+            if evicting:
+                flight.spoilt.add(uid)
+                flight.touched.add(uid)
+                return self._give_up(flight, plan.RETRY, f"ResourceClaim {claim.key}: {evicting}")
         unready = self._await_drivers(flight)
         if unready is not None:
             return unready
@@ -600,6 +606,17 @@ class Engine:
             return found.failed
         seconds = f"after {self.config.binding_timeout_s:g} seconds"
         return [replace(each, text=f"{each.text} {seconds}") for each in found.pending]
+
+    def _evicting(self, claim: Claim) -> str:
+        """What would evict a pod as soon as it is bound with this claim, in words; empty if nothing would."""
+        if not self.config.gates.device_taints:
+            return ""
+        for result in claim.allocation.results if claim.allocation else ():
+            taint = self.state.evicting_taint(result)
+            if taint is not None:
+                device = "/".join(result.identity)
+                return f"its device {device} has taint {taint.key}:{taint.effect}, which evicts pods"
+        return ""
 
     def _avoid(self, spoilt: Iterable[conditions.Finding]) -> None:
         """Leave devices that failed alone, so that the next attempt takes others."""

@@ -314,19 +314,23 @@ class State:
         )
 
     def evicting_taint(self, result: Result) -> Taint | None:
-        """The NoExecute taint of an allocated device that would evict whoever joins its claim."""
+        """The NoExecute taint of an allocated device that would evict whoever joins its claim.
+
+        Rules reach devices that no slice lists any more.
+        """
         listed = [self.row_device[row] for row in self._row_by_identity.get(result.identity, ())]
-        if not listed:
-            return None
-        item, device = max(listed, key=lambda each: each[0].generation)
-        taints = self.device_taints_of(item.driver, item.pool, device)
+        taints = max(listed, key=lambda each: each[0].generation)[1].taints if listed else ()
+        taints += self._added_taints(*result.identity)
         return untolerated((each for each in taints if each.effect == NO_EXECUTE), result.tolerations, ours)
 
     def device_taints_of(self, driver: str, pool: str, device: Device) -> tuple[Taint, ...]:
         """A device's own taints and those that rules add."""
-        rules = [*self._rules_for.get(None, ()), *self._rules_for.get(device.name, ())]
-        added = [rule for rule in rules if _covers(rule, driver, pool, device.name)]
-        return device.taints + tuple(rule.taint for rule in sorted(added, key=lambda rule: rule.name))
+        return device.taints + self._added_taints(driver, pool, device.name)
+
+    def _added_taints(self, driver: str, pool: str, device: str) -> tuple[Taint, ...]:
+        rules = [*self._rules_for.get(None, ()), *self._rules_for.get(device, ())]
+        added = [rule for rule in rules if _covers(rule, driver, pool, device)]
+        return tuple(rule.taint for rule in sorted(added, key=lambda rule: rule.name))
 
     @staticmethod
     def taint_in_the_way(taints: Iterable[Taint], tolerations: tuple[Toleration, ...]) -> Taint | None:
