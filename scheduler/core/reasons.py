@@ -57,7 +57,14 @@ def _reason(state: State, candidates: Candidates) -> str:
     ordered = sorted(found, key=lambda reason: -reason[1])
     if ordered:
         text += ": " + ", ".join(f"{count} {reason}" for reason, count in ordered)
-    return text
+    return "; ".join([text, *_left_alone(state, candidates)])
+
+
+def _left_alone(state: State, candidates: Candidates) -> list[str]:
+    """The first device that would serve if it had not failed a pod a moment ago."""
+    serving = [each for asks in candidates.eligible for each in asks]
+    found = [why for row, why in state.avoided_rows() if any(each.selected[row] for each in serving)]
+    return [f"left alone for a while: {each}" for each in found[:1]]
 
 
 def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) -> str:
@@ -198,7 +205,7 @@ def _why_unusable(state: State, request: DeviceRequest, rows: Rows, selected: Ma
     where = f"device {item.driver}/{item.pool}/{device.name}"
     avoided = state.avoided.get((item.driver, item.pool, device.name))
     if avoided is not None:
-        return f"{where} is left alone for a while: {avoided}"
+        return avoided
     problems = int(state.device_problems.codes[row])
     if problems != ABSENT:
         return f"{where} is not supported yet: {'; '.join(state.device_problems.values[problems])}"

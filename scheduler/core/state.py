@@ -260,6 +260,10 @@ class State:
                 self.nodes.changes.mark(node)
         self.revision += 1
 
+    def avoided_rows(self) -> list[tuple[int, str]]:
+        """The devices that are kept out, and why."""
+        return [(row, why) for identity, why in self.avoided.items() for row in self._row_by_identity.get(identity, ())]
+
     def assumed(self, uid: Uid) -> Allocation | None:
         """What we hold for a claim beyond what the API shows."""
         return self._assumed.get(uid)

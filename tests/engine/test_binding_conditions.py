@@ -259,7 +259,7 @@ def test_the_only_device_is_tried_again_after_a_while(after, taken):
 
     assert hands.devices_of("c") == taken
     if not taken:
-        assert f"device {DRIVER}/n1/gpu-0 is left alone for a while: device" in hands.reason("p")
+        assert f"left alone for a while: device {DRIVER}/n1/gpu-0 has the binding failure" in hands.reason("p")
 
 
 @pytest.mark.parametrize("failing", ["Failed", "Timeout"])
