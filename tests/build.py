@@ -33,6 +33,7 @@ from scheduler.core.model import (
     NodeSelectorTerm,
     Pod,
     PodClaim,
+    PodGroup,
     Repulsion,
     Request,
     Requirement,
@@ -334,6 +335,7 @@ def pod(
     repels: Iterable[Repulsion] = (),
     version: str = "1",
     unsupported: Iterable[str] = (),
+    group: str = "",
 ) -> Pod:
     """`claims` are referenced by name; `templates` maps an entry to the claim made from template `<entry>-template`,
     or to None where no claim is needed. That a pod takes one of `pods` goes without saying, in `requests` too.
@@ -369,7 +371,31 @@ def pod(
         claim_names=claim_names,
         repels=tuple(repels),
         unsupported=tuple(unsupported),
+        group=group,
     )
+
+
+def group_uid(name: str, namespace: str = NAMESPACE) -> Uid:
+    return Uid(f"uid-group-{namespace}-{name}")
+
+
+def pod_group(
+    name: str = "g",
+    *,
+    claims: Iterable[str] = (),
+    templates: Mapping[str, str | None] | None = None,
+    namespace: str = NAMESPACE,
+    unsupported: Iterable[str] = (),
+) -> PodGroup:
+    """Entries as in pod(); an entry of `templates` that ends in ? has no claim made yet."""
+    entries = [PodClaim(each, each, None) for each in claims]
+    made: dict[str, str | None] = {}
+    for entry, claim_name in (templates or {}).items():
+        plain = entry.removesuffix("?")
+        entries.append(PodClaim(plain, None, f"{plain}-template"))
+        if plain == entry:
+            made[plain] = claim_name
+    return PodGroup(namespace, name, group_uid(name, namespace), tuple(entries), made, tuple(unsupported))
 
 
 # ---------------------------------------------------------------- decisions
@@ -403,7 +429,7 @@ def plan(*placements: Placement, unplaced: Iterable[Unplaced] = ()) -> Plan:
 
 
 def world(
-    *objects: Node | Slice | DeviceClass | TaintRule | Claim | Pod,
+    *objects: Node | Slice | DeviceClass | TaintRule | Claim | Pod | PodGroup,
     ownership: Ownership | None = None,
     scheduler: str = names.SCHEDULER_NAME,
 ) -> "World":
@@ -422,4 +448,5 @@ def world(
         pods={item.uid: item for item in every(Pod)},
         ownership=ownership or Ownership(),
         scheduler_name=scheduler,
+        groups={item.key: item for item in every(PodGroup)},
     )

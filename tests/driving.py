@@ -55,10 +55,9 @@ class Hands:
         """The claim as the API has it after a write."""
         claim = self.engine.state.claims.current[write.claim.uid]
         allocation = write.allocation if isinstance(write, WriteAllocation) else claim.allocation
-        who = build.Consumer("pods", write.pod.name, write.pod.uid)
         version = str(int(claim.resource_version) + 1)
         return replace(
-            claim, allocation=allocation, reserved_for=(*claim.reserved_for, who), finalized=True,
+            claim, allocation=allocation, reserved_for=(*claim.reserved_for, write.consumer), finalized=True,
             resource_version=version,
         )  # fmt: skip
 
@@ -72,7 +71,7 @@ class Hands:
             return self.tell(PodBound(pod.uid, instruction.node)) + self.see(replace(pod, node_name=instruction.node))
         if isinstance(instruction, ReleaseClaim):
             claim = self.engine.state.claims.current[instruction.claim.uid]
-            left = tuple(who for who in claim.reserved_for if who.uid != instruction.pod.uid)
+            left = tuple(who for who in claim.reserved_for if who.uid != instruction.consumer.uid)
             allocation = None if instruction.deallocate and not left else claim.allocation
             version = str(int(claim.resource_version) + 10)  # later than any write of ours that was not seen
             devices = claim.devices if allocation is not None else ()

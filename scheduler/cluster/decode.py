@@ -39,6 +39,7 @@ from scheduler.core.model import (
     NodeSelectorTerm,
     Pod,
     PodClaim,
+    PodGroup,
     Repulsion,
     Request,
     RequestPolicy,
@@ -54,7 +55,7 @@ from scheduler.core.model import (
 from scheduler.core.quantity import NANO, Quantity, parse_quantity
 
 Raw = bytes | msgspec.Raw | Mapping[str, Any]
-Watched = Node | Slice | DeviceClass | TaintRule | Claim | Pod
+Watched = Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod
 Model = Watched | ClaimTemplate
 
 NODE_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
@@ -673,12 +674,7 @@ def _pod(raw: wire.Pod) -> Pod:
     if spec.affinity is not None:
         affinity = _required_affinity(spec.affinity, unsupported)
         repels = _repulsions(spec.affinity, metadata.namespace or "")
-    claims = []
-    for index, entry in enumerate(spec.resource_claims or _NOTHING):
-        name = _required(entry.name, f"spec.resourceClaims[{index}].name")
-        if not entry.resource_claim_name and not entry.resource_claim_template_name:
-            unsupported.append(f"resourceClaims[{name}] with neither of the two names")
-        claims.append(PodClaim(name, entry.resource_claim_name, entry.resource_claim_template_name))
+    claims = _entries(spec.resource_claims, unsupported)
     tolerations = _tolerations(spec.tolerations, "tolerations", unsupported)
     return Pod(
         namespace=metadata.namespace or "",
@@ -698,9 +694,45 @@ def _pod(raw: wire.Pod) -> Pod:
         affinity=affinity,
         tolerations=tolerations,
         requests=_requests(spec, status),
-        claims=tuple(claims),
+        claims=claims,
         claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
         repels=repels,
+        unsupported=tuple(unsupported),
+        group=(spec.scheduling_group.pod_group_name if spec.scheduling_group else None) or "",
+    )
+
+
+def _entries(entries: Sequence[wire.PodClaim] | None, unsupported: list[str]) -> tuple[PodClaim, ...]:
+    found = []
+    for index, entry in enumerate(entries or _NOTHING):
+        name = _required(entry.name, f"spec.resourceClaims[{index}].name")
+        if not entry.resource_claim_name and not entry.resource_claim_template_name:
+            unsupported.append(f"resourceClaims[{name}] with neither of the two names")
+        found.append(PodClaim(name, entry.resource_claim_name, entry.resource_claim_template_name))
+    return tuple(found)
+
+
+def _pod_group(raw: wire.PodGroup) -> PodGroup:
+    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    spec = raw.spec or wire.GroupSpec()
+    status = raw.status or wire.GroupStatus()
+    unsupported: list[str] = []
+    policy = spec.scheduling_policy or wire.GroupPolicy()
+    if policy.gang is not None:
+        unsupported.append("schedulingPolicy.gang")
+    elif policy.basic is None:
+        unsupported.append("schedulingPolicy of an unknown kind")
+    if spec.scheduling_constraints is not None and spec.scheduling_constraints.topology:
+        unsupported.append("schedulingConstraints.topology")
+    if spec.parent_composite_pod_group_name:
+        unsupported.append("parentCompositePodGroupName")
+    claims = _entries(spec.resource_claims, unsupported)
+    return PodGroup(
+        namespace=metadata.namespace or "",
+        name=metadata.name,
+        uid=Uid(metadata.uid or ""),
+        claims=claims,
+        claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
         unsupported=tuple(unsupported),
     )
 
@@ -708,8 +740,8 @@ def _pod(raw: wire.Pod) -> Pod:
 def _unsupported(spec: wire.PodSpec) -> list[str]:
     """Features of a pod that decide where it may run and that this version does not weigh."""
     found: list[str] = []
-    if spec.scheduling_group is not None:
-        found.append("schedulingGroup")
+    if spec.scheduling_group is not None and not spec.scheduling_group.pod_group_name:
+        found.append("schedulingGroup without podGroupName")
     if spec.workload_ref is not None:
         found.append("workloadRef")
     for spread in spec.topology_spread_constraints or _NOTHING:
@@ -885,5 +917,6 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]]
     "DeviceTaintRule": (msgspec.json.Decoder(wire.DeviceTaintRule).decode, _taint_rule),
     "ResourceClaim": (msgspec.json.Decoder(wire.ResourceClaim).decode, _claim),
     "ResourceClaimTemplate": (msgspec.json.Decoder(wire.ResourceClaimTemplate).decode, _template),
+    "PodGroup": (msgspec.json.Decoder(wire.PodGroup).decode, _pod_group),
     "Pod": (msgspec.json.Decoder(wire.Pod).decode, _pod),
 }

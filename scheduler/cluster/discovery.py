@@ -47,6 +47,12 @@ SOURCES: Final = (
     ),
     Source("ResourceSlice", "resourceslices", (f"{_DRA}/v1",)),
     Source("ResourceClaim", "resourceclaims", (f"{_DRA}/v1",)),
+    Source(
+        "PodGroup",
+        "podgroups",
+        ("scheduling.k8s.io/v1beta1", "scheduling.k8s.io/v1alpha3"),
+        gate="workload_claims",
+    ),
     # Everybody's pods: they use the nodes. One that ends leaves the selection, which the server reports as DELETED.
     Source("Pod", "pods", selector="status.phase!=Succeeded,status.phase!=Failed"),
 )

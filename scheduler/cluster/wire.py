@@ -532,6 +532,12 @@ class Os(Part):
     name: str = ""
 
 
+class SchedulingGroup(Part):
+    """core/v1 PodSchedulingGroup."""
+
+    pod_group_name: str | None = None
+
+
 class PodSpec(Part):
     """core/v1 PodSpec."""
 
@@ -543,7 +549,7 @@ class PodSpec(Part):
     host_users: bool | None = None
     os: Os | None = None
     scheduling_gates: list[Gate] | None = None
-    scheduling_group: Any = None
+    scheduling_group: SchedulingGroup | None = None
     workload_ref: Any = None
     affinity: Affinity | None = None
     tolerations: list[Toleration] | None = None
@@ -597,3 +603,42 @@ class Pod(Part):
     metadata: Metadata | None = None
     spec: PodSpec | None = None
     status: PodStatus | None = None
+
+
+# ---------------------------------------------------------------- PodGroup
+
+
+class GroupPolicy(Part):
+    """PodGroupSchedulingPolicy: exactly one is set."""
+
+    basic: Any = None
+    gang: Any = None
+
+
+class GroupConstraints(Part):
+    """PodGroupSchedulingConstraints."""
+
+    topology: list[Any] | None = None
+
+
+class GroupSpec(Part):
+    """PodGroupSpec."""
+
+    scheduling_policy: GroupPolicy | None = None
+    scheduling_constraints: GroupConstraints | None = None
+    resource_claims: list[PodClaim] | None = None
+    parent_composite_pod_group_name: str | None = None
+
+
+class GroupStatus(Part):
+    """PodGroupStatus."""
+
+    resource_claim_statuses: list[ClaimName] | None = None
+
+
+class PodGroup(Part):
+    """scheduling.k8s.io PodGroup, v1beta1 or v1alpha3."""
+
+    metadata: Metadata | None = None
+    spec: GroupSpec | None = None
+    status: GroupStatus | None = None

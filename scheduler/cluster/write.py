@@ -218,7 +218,7 @@ class Writer:
         def allocated(found: Claim) -> Claim | None:
             if found.allocation is None:
                 return None
-            if not _same(found.allocation, write.allocation) or not found.reserved_by(pod.uid):
+            if not _same(found.allocation, write.allocation) or not found.reserved_by(write.consumer.uid):
                 raise ApiError("conflict", 0, f"claim {claim.namespace}/{claim.name} was allocated otherwise")
             return found
 
@@ -233,7 +233,7 @@ class Writer:
                 except ApiError as error:
                     version = await self._settle_claim(error, begun, claim, version, finalized)
             begun = self._clock()
-            body = encode.allocation_patch(claim.uid, version, write.allocation, pod, _now())
+            body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, _now())
             try:
                 raw = await self._send("PATCH", f"{path}/status?{self._query}", body, MERGE_PATCH)
                 return ClaimWritten(pod.uid, _claim(raw))
@@ -250,7 +250,7 @@ class Writer:
                 raw = await self._send(
                     "PATCH",
                     f"{_claim_path(claim)}/status?{self._query}",
-                    encode.reservation_patch(claim, pod),
+                    encode.reservation_patch(claim, write.consumer),
                     STRATEGIC_PATCH,
                 )
                 return ClaimWritten(pod.uid, _claim(raw))
@@ -260,7 +260,7 @@ class Writer:
                     begun,
                     claim,
                     claim.resource_version,
-                    lambda found: found if found.reserved_by(pod.uid) else None,
+                    lambda found: found if found.reserved_by(write.consumer.uid) else None,
                 )
                 return ClaimWritten(pod.uid, found)
         except ApiError as error:
@@ -350,16 +350,16 @@ class Writer:
         found = _claim(await self._client.request("GET", path, timeout=self.patience_s))
         if found.uid != write.claim.uid:
             return
-        others = any(consumer.uid != write.pod.uid for consumer in found.reserved_for)
+        others = any(consumer.uid != write.consumer.uid for consumer in found.reserved_for)
         # Who deletes a claim has the cluster's controller clear it, once no pod is left in it.
         if write.deallocate and not others and not found.deleting:
             if found.allocation is None:
                 return
             body, content_type = encode.deallocate_patch(found.uid, found.resource_version), MERGE_PATCH
         else:
-            if not found.reserved_by(write.pod.uid):
+            if not found.reserved_by(write.consumer.uid):
                 return
-            body = encode.unreserve_patch(found.uid, found.resource_version, write.pod.uid)
+            body = encode.unreserve_patch(found.uid, found.resource_version, write.consumer.uid)
             content_type = STRATEGIC_PATCH
         await self._send("PATCH", f"{path}/status?{self._query}", body, content_type)
 

@@ -6,7 +6,7 @@ Pods with equal demands are one equivalence class and are solved once.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scheduler.core import plan
+from scheduler.core import groups, plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.errors import SelectorError
 from scheduler.core.match import selects_labels
@@ -19,6 +19,7 @@ from scheduler.core.model import (
     Claim,
     NodeSelector,
     Pod,
+    PodClaim,
     Request,
     Toleration,
     Uid,
@@ -174,6 +175,10 @@ def resolve(pod: Pod, state: State) -> Resolved | Refusal:
 def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
     if pod.unsupported:
         return Refusal(plan.UNSUPPORTED, f"pod {pod.key}: not supported yet: {'; '.join(pod.unsupported)}")
+    if pod.group:
+        refusal = _refuse_group(pod, state)
+        if refusal is not None:
+            return refusal
     for other in state.repellers.values():
         if other.uid == pod.uid:
             continue
@@ -199,6 +204,25 @@ def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
     return None
 
 
+def _refuse_group(pod: Pod, state: State) -> Refusal | None:
+    key = groups.key_of(pod)
+    if not state.gates.workload_claims:
+        text = (
+            f"pod {pod.key}: not supported yet: schedulingGroup {pod.group} without the gate DRAWorkloadResourceClaims"
+        )
+        return Refusal(plan.UNSUPPORTED, text)
+    problem = state.problems.get(("PodGroup", key))
+    if problem is not None:
+        return Refusal(plan.MISCONFIGURED, f"pod {pod.key}: {problem}")
+    group = state.groups.current.get(key)
+    if group is None:
+        return Refusal(plan.CLAIM_PENDING, f"pod {pod.key}: its PodGroup {key} does not exist yet")
+    if group.unsupported:
+        text = f"pod {pod.key}: PodGroup {key}: not supported yet: {'; '.join(group.unsupported)}"
+        return Refusal(plan.UNSUPPORTED, text)
+    return None
+
+
 def _backing_class(resource: str, state: State) -> str:
     if resource.startswith(IMPLICIT_EXTENDED):
         return resource.removeprefix(IMPLICIT_EXTENDED)
@@ -211,17 +235,13 @@ def _backing_class(resource: str, state: State) -> str:
 def _claims(pod: Pod, state: State) -> list[Claim] | Refusal:
     found: dict[Uid, Claim] = {}  # two entries may name one claim: it is allocated and reserved once
     for entry in pod.claims:
-        name: str | None
-        if entry.claim_name is not None:
-            name = entry.claim_name
-        elif entry.name not in pod.claim_names:
+        known, name = groups.claim_name(pod, entry, state)
+        if not known:
             return Refusal(
                 plan.CLAIM_PENDING,
                 f"pod {pod.key}, entry {entry.name}: its ResourceClaim has not been made from template "
                 f"{entry.template_name} yet",
             )
-        else:
-            name = pod.claim_names[entry.name]
         if name is None:
             continue
         key = f"{pod.namespace}/{name}"
@@ -232,18 +252,19 @@ def _claims(pod: Pod, state: State) -> list[Claim] | Refusal:
         if uid is None:
             return Refusal(plan.MISCONFIGURED, f"pod {pod.key}, entry {entry.name}: ResourceClaim {key} does not exist")
         claim = state.claims.current[uid]
-        refusal = _refuse_claim(pod, entry.template_name is not None, claim, state)
+        refusal = _refuse_claim(pod, entry, claim, state)
         if refusal is not None:
             return refusal
         found[uid] = claim
     return list(found.values())
 
 
-def _refuse_claim(pod: Pod, from_template: bool, claim: Claim, state: State) -> Refusal | None:
+def _refuse_claim(pod: Pod, entry: PodClaim, claim: Claim, state: State) -> Refusal | None:
     where = f"ResourceClaim {claim.key}"
-    if from_template and claim.owner != pod.uid:
+    if entry.template_name is not None and claim.owner != groups.owner_of(pod, entry, state):
         return Refusal(plan.MISCONFIGURED, f"{where} was not made for pod {pod.key}: another object controls it")
-    reserved = claim.reserved_by(pod.uid)
+    consumer = groups.consumers(pod, state).get(claim.uid)
+    reserved = claim.reserved_by(consumer.uid if consumer is not None else pod.uid)
     if claim.deleting:
         return Refusal(plan.MISCONFIGURED, f"{where} is being deleted")
     if not reserved and len(claim.reserved_for) >= MAX_CONSUMERS:

@@ -8,13 +8,13 @@ before the binding gives everything back and tries again.
 
 import heapq
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from scheduler.core import conditions, names, plan
+from scheduler.core import conditions, groups, names, plan
 from scheduler.core.backlog import Backlog
 from scheduler.core.candidates import Candidates, Catalogue
 from scheduler.core.cel import compile_selector
@@ -50,7 +50,19 @@ from scheduler.core.messages import (
     Solved,
     WriteAllocation,
 )
-from scheduler.core.model import MAX_CONSUMERS, Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import (
+    MAX_CONSUMERS,
+    Allocation,
+    Claim,
+    Consumer,
+    DeviceClass,
+    Node,
+    Pod,
+    PodGroup,
+    Slice,
+    TaintRule,
+    Uid,
+)
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.snapshot import Snapshot
 from scheduler.core.solvers.greedy import place
@@ -74,6 +86,7 @@ class Flight:
     writing : claims whose write has no answer yet. unseen : claims not seen back yet. touched : claims that carry, or
     may carry, something that we wrote. written : resourceVersion of each claim as its write left it.
     failure : set once the flight must be given up: token and sentence.
+    consumers : whom its claims are reserved for where that is not the pod; `group` is the key of the pod's group.
     spoilt : claims whose allocation must not stay, whoever made it. since : when it began to wait for drivers.
     until : when it ends unless they have said what they must by then.
     """
@@ -86,19 +99,26 @@ class Flight:
     written: dict[Uid, str] = field(default_factory=dict)
     failure: tuple[str, str] | None = None
     binding: bool = False
+    consumers: Mapping[Uid, Consumer] = field(default_factory=dict)
+    group: str = ""
     spoilt: set[Uid] = field(default_factory=set)
     since: float | None = None
     until: float | None = None
+
+    def holder(self, claim: Uid) -> Uid:
+        """Whom a claim is reserved for."""
+        return self.consumers[claim].uid if claim in self.consumers else self.pod
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """A claim that is being freed of what a flight wrote; until that is seen nothing is decided about the claim.
 
-    written : resourceVersion of our last write to it, empty where it is not known. until : when we stop waiting.
+    holder : who is taken out of reservedFor. written : resourceVersion of our last write to it, empty where it is not
+    known. until : when we stop waiting.
     """
 
-    pod: Uid
+    holder: Uid
     written: str
     until: float
 
@@ -154,6 +174,7 @@ class Engine:
             DeviceClass: self._class_seen,
             TaintRule: self._taint_rule_seen,
             Claim: self._claim_seen,
+            PodGroup: self._group_seen,
             Pod: self._pod_seen,
         }
 
@@ -232,6 +253,17 @@ class Engine:
             out += self._look_at(self._flights[uid], claim)
         return out
 
+    def _group_seen(self, group: PodGroup) -> Iterable[Instruction]:
+        self.state.problems.pop(("PodGroup", group.key), None)
+        if self.state.put_group(group):
+            self._group_changed(group.key)
+        return []
+
+    def _group_changed(self, key: str) -> None:
+        """Its pods look for their claims anew."""
+        for uid in sorted(self._waiting_for.get(_group_key(key), ())):
+            self._await(self.state.pods.current[uid])
+
     def _pod_seen(self, pod: Pod) -> Iterable[Instruction]:
         known = self.state.pod_by_key.get(pod.key)
         out: list[Instruction] = []
@@ -267,10 +299,16 @@ class Engine:
             self._await(pod)
         return out
 
+    def _keys(self, pod: Pod) -> tuple[str, ...]:
+        """Of the claims that a pod names or was given, and of its group."""
+        names = [groups.claim_name(pod, entry, self.state)[1] for entry in pod.claims]
+        found = [f"{pod.namespace}/{name}" for name in names if name is not None]
+        return tuple(dict.fromkeys([*found, *([_group_key(groups.key_of(pod))] if pod.group else [])]))
+
     def _await(self, pod: Pod) -> None:
         """Put a pod into the backlog, and note which claims it waits for."""
         self._forget_pending(pod.uid)
-        keys = self._claim_keys[pod.uid] = _claim_keys(pod)
+        keys = self._claim_keys[pod.uid] = self._keys(pod)
         for key in keys:
             self._waiting_for[key].add(pod.uid)
         self.backlog.put(pod)
@@ -294,6 +332,9 @@ class Engine:
         elif event.kind == "ResourceClaim":
             uid = event.uid or state.claim_by_key.get(event.key, Uid(""))
             return self._claim_gone(uid, event.key)
+        elif event.kind == "PodGroup":
+            state.drop_group(event.key)
+            self._group_changed(event.key)
         else:
             uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
             return self._pod_left(uid)
@@ -342,6 +383,9 @@ class Engine:
             return self._strand(event.uid, f"{where} cannot be read any more: {event.problem}")
         if event.kind == "Node":
             self.state.drop_node(event.key)
+        elif event.kind == "PodGroup":
+            self.state.drop_group(event.key)
+            self._group_changed(event.key)
         elif event.kind == "Pod":
             self._forget_pending(event.uid)
         elif event.kind == "ResourceSlice":
@@ -419,6 +463,7 @@ class Engine:
 
     def _refuse_joining(self, pod: Pod, resolved: Resolved, out: list[Instruction]) -> Unplaced | None:
         """What only the flights know of claims: releases under way, rivals, and how many pods are about to join."""
+        shared = groups.consumers(pod, self.state)
         for claim in (*resolved.claims, *resolved.joined):
             if claim.uid in self._releasing:
                 return Unplaced(pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} is being released")
@@ -438,7 +483,9 @@ class Engine:
                     pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key} and claim {name} hold the same device; free one"
                 )
             reserved = {consumer.uid for consumer in claim.reserved_for}
-            if pod.uid not in reserved and len(reserved | self._flights_of.get(claim.uid, set())) >= MAX_CONSUMERS:
+            holder = shared[claim.uid].uid if claim.uid in shared else pod.uid
+            joining = {self._flights[each].holder(claim.uid) for each in self._flights_of.get(claim.uid, ())}
+            if holder not in reserved and len(reserved | joining) >= MAX_CONSUMERS:
                 return Unplaced(
                     pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} has or will have {MAX_CONSUMERS} consumers"
                 )
@@ -465,6 +512,7 @@ class Engine:
             ownership=self.config.ownership,
             scheduler_name=self.config.scheduler_name,
             gates=self.config.gates,
+            groups=before.groups,
         )
         found = violations(world, decided)
         if found:
@@ -482,12 +530,26 @@ class Engine:
     def _untie(self, pod: Pod, joined: Iterable[Claim]) -> list[Instruction]:
         """Claims that nobody else reserves must not tie a pod to nodes where it cannot run: free them."""
         out: list[Instruction] = []
+        shared = groups.consumers(pod, self.state)
         for claim in joined:
-            others = [consumer for consumer in claim.reserved_for if consumer.uid != pod.uid]
-            if not others and not self._flights_of.get(claim.uid) and claim.allocation and claim.allocation.results:
-                self._await_release(claim.uid, pod.uid, claim.resource_version)
-                out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), deallocate=True))
+            consumer = shared.get(claim.uid, _pod_ref(pod).consumer)
+            others = any(each.uid != consumer.uid for each in claim.reserved_for) or self._flights_of.get(claim.uid)
+            if others or not claim.allocation or not claim.allocation.results:
+                continue
+            if claim.uid not in shared or not self._group_uses(claim.uid, groups.key_of(pod)):
+                self._await_release(claim.uid, consumer.uid, claim.resource_version)
+                out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate=True))
         return out
+
+    def _group_uses(self, claim: Uid, group: str) -> bool:
+        """Whether a pod of a group runs, or is placed, with a claim that is reserved for the group."""
+        if self._flights_of.get(claim):
+            return True
+        return any(
+            (pod.node_name or uid in self._bound) and not pod.done and claim in groups.consumers(pod, self.state)
+            for uid, pod in self.state.pods.current.items()
+            if pod.group and groups.key_of(pod) == group
+        )
 
     # ------------------------------------------------------------ flights
 
@@ -497,18 +559,22 @@ class Engine:
         self._reported.pop(pod.uid, None)
         self.state.assume_place(pod.uid, placement.node)
         out: list[Instruction] = [RecordDecision(placement.decision)]
-        flight = Flight(pod.uid, placement, writing=set(), unseen=set())
+        flight = Flight(
+            pod.uid, placement, set(), set(), consumers=groups.consumers(pod, self.state), group=groups.key_of(pod)
+        )
         reference = _pod_ref(pod)
         for uid, allocation in placement.allocations.items():
             claim = self.state.claims.current[uid]
             self.state.assume_allocation(uid, allocation)
             flight.writing.add(uid)
-            out.append(WriteAllocation(reference, _claim_ref(claim), allocation))
+            consumer = flight.consumers.get(uid, reference.consumer)
+            out.append(WriteAllocation(reference, _claim_ref(claim), allocation, consumer))
         for uid in placement.joined:
             claim = self.state.claims.current[uid]
-            if not claim.reserved_by(pod.uid):
+            if not claim.reserved_by(flight.holder(uid)):
                 flight.writing.add(uid)
-                out.append(ReserveClaim(reference, _claim_ref(claim)))
+                consumer = flight.consumers.get(uid, reference.consumer)
+                out.append(ReserveClaim(reference, _claim_ref(claim), consumer))
         flight.unseen = set(flight.writing)
         flight.touched = set(flight.writing)
         self._flights[pod.uid] = flight
@@ -529,7 +595,7 @@ class Engine:
             return self._give_up(flight, plan.RETRY, f"{where} was allocated by somebody else")
         if claim.deleting:
             return self._give_up(flight, plan.RETRY, f"{where} is being deleted")
-        if claim.allocation is None or not claim.reserved_by(flight.pod):
+        if claim.allocation is None or not claim.reserved_by(flight.holder(claim.uid)):
             if claim.uid not in flight.unseen or _later(claim.resource_version, flight.written.get(claim.uid, "")):
                 return self._give_up(flight, plan.RETRY, f"{where} lost its allocation or reservation before the bind")
             return []
@@ -684,12 +750,16 @@ class Engine:
         self._end(flight, keep=False)
         out: list[Instruction] = []
         reference = _pod_ref(pod) if pod is not None else PodRef("", "", flight.pod)
+        for uid in [uid for uid in flight.touched if uid in flight.consumers and self._group_uses(uid, flight.group)]:
+            flight.touched.discard(uid)
+            self.state.forget_allocation(uid)  # the API shows it, or else nobody could use it
         for uid in sorted(flight.touched):
             claim = self.state.claims.current.get(uid)
             if claim is not None:
-                self._await_release(uid, flight.pod, flight.written.get(uid, ""))
+                self._await_release(uid, flight.holder(uid), flight.written.get(uid, ""))
                 deallocate = uid in flight.placement.allocations or uid in flight.spoilt
-                out.append(ReleaseClaim(reference, _claim_ref(claim), deallocate))
+                consumer = flight.consumers.get(uid, reference.consumer)
+                out.append(ReleaseClaim(reference, _claim_ref(claim), consumer, deallocate))
         if pod is None or pod.node_name or pod.done or pod.deleting:
             return out
         self._await(pod)
@@ -721,16 +791,16 @@ class Engine:
             for uid in (*flight.placement.allocations, *flight.placement.joined):
                 self._wake_users_of(uid)
 
-    def _await_release(self, claim: Uid, pod: Uid, written: str) -> None:
+    def _await_release(self, claim: Uid, holder: Uid, written: str) -> None:
         self._releasing.pop(claim, None)
-        self._releasing[claim] = Release(pod, written, self._now + RELEASE_S)
+        self._releasing[claim] = Release(holder, written, self._now + RELEASE_S)
 
     def _settle_release(self, claim: Claim) -> None:
-        """End a release once the claim is seen without the pod, unless that is how it was before our write."""
+        """End a release once the claim is seen without its holder, unless that is how it was before our write."""
         release = self._releasing.get(claim.uid)
         if (
             release is not None
-            and not claim.reserved_by(release.pod)
+            and not claim.reserved_by(release.holder)
             and not _later(release.written, claim.resource_version)
         ):
             self._end_release(claim.uid)
@@ -817,11 +887,9 @@ class Engine:
         return []
 
 
-def _claim_keys(pod: Pod) -> tuple[str, ...]:
-    """Keys of the claims that a pod names or was given."""
-    found = [entry.claim_name for entry in pod.claims if entry.claim_name is not None]
-    found += [name for name in pod.claim_names.values() if name is not None]
-    return tuple(dict.fromkeys(f"{pod.namespace}/{name}" for name in found))
+def _group_key(key: str) -> str:
+    """What pods wait for that wait for their group."""
+    return f"PodGroup {key}"
 
 
 def _pod_ref(pod: Pod) -> PodRef:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from scheduler.core.model import Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.plan import Decision
 
-Kind = Literal["Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "Pod"]
+Kind = Literal["Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod"]
 
 Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 """Why a write was refused. unknown: it was not applied as far as a later read can tell (time-out, 5xx, lost lease)."""
@@ -19,7 +19,7 @@ Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 class Seen:
     """An object was listed, added or changed. Repeats change nothing."""
 
-    item: Node | Slice | DeviceClass | TaintRule | Claim | Pod
+    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +136,11 @@ class PodRef:
     uid: Uid
     resource_version: str = ""
 
+    @property
+    def consumer(self) -> Consumer:
+        """As an entry of reservedFor."""
+        return Consumer("pods", self.name, self.uid)
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimRef:
@@ -150,33 +155,36 @@ class ClaimRef:
 
 @dataclass(frozen=True, slots=True)
 class WriteAllocation:
-    """Add the finalizer if missing, then set allocation, its timestamp and the pod's reservation in one status write.
+    """Add the finalizer if missing, then set allocation, its timestamp and the reservation in one status write.
 
-    Answered by ClaimWritten or ClaimRefused.
+    consumer : whom it is reserved for. Answered by ClaimWritten or ClaimRefused.
     """
 
     pod: PodRef
     claim: ClaimRef
     allocation: Allocation
+    consumer: Consumer
 
 
 @dataclass(frozen=True, slots=True)
 class ReserveClaim:
-    """Add the pod to reservedFor of a claim that is allocated already. Answered by ClaimWritten or ClaimRefused."""
+    """Add to reservedFor of a claim that is allocated already. Answered by ClaimWritten or ClaimRefused."""
 
     pod: PodRef
     claim: ClaimRef
+    consumer: Consumer
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseClaim:
-    """Take the pod out of reservedFor; with `deallocate` clear the allocation too, unless others reserve the claim.
+    """Take the consumer out of reservedFor; with `deallocate` clear the allocation too, unless others are in it.
 
     Carries no answer: what became of the claim is seen in the watch. A repeat changes nothing.
     """
 
     pod: PodRef
     claim: ClaimRef
+    consumer: Consumer
     deallocate: bool
 
 

@@ -369,6 +369,23 @@ class PodClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class PodGroup:
+    """A PodGroup: `claims` that its pods share, and `claim_names` as in Pod."""
+
+    namespace: str
+    name: str
+    uid: Uid
+    claims: tuple[PodClaim, ...]
+    claim_names: Mapping[str, str | None]
+    unsupported: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class LabelSelector:
     """A metav1.LabelSelector as requirements that must all hold; none at all matches every object."""
 
@@ -388,7 +405,10 @@ class Repulsion:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed."""
+    """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed.
+
+    group : the name of its PodGroup, empty if it has none.
+    """
 
     namespace: str
     name: str
@@ -411,6 +431,7 @@ class Pod:
     claim_names: Mapping[str, str | None]
     repels: tuple[Repulsion, ...] = ()
     unsupported: tuple[str, ...] = ()
+    group: str = ""
 
     @property
     def key(self) -> str:

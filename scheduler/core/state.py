@@ -22,6 +22,7 @@ from scheduler.core.model import (
     DeviceClass,
     Node,
     Pod,
+    PodGroup,
     Resources,
     Result,
     Slice,
@@ -75,6 +76,7 @@ class State:
         self.classes: Versioned[str, DeviceClass] = Versioned()
         self.taint_rules: Versioned[str, TaintRule] = Versioned()
         self.claims: Versioned[Uid, Claim] = Versioned()
+        self.groups: Versioned[str, PodGroup] = Versioned()
         self.pods: Versioned[Uid, Pod] = Versioned()
         self.holding: Versioned[Uid, Allocation] = Versioned()
         self.places: Versioned[Uid, str] = Versioned()
@@ -191,6 +193,19 @@ class State:
         self._hold(uid)
         self.revision += 1
 
+    def put_group(self, group: PodGroup) -> bool:
+        """Add or change a pod group; true if anything changed."""
+        if self.groups.current.get(group.key) == group:
+            return False
+        self.groups.put(group.key, group)
+        self.revision += 1
+        return True
+
+    def drop_group(self, key: str) -> None:
+        """Take a pod group out."""
+        if self.groups.pop(key) is not None:
+            self.revision += 1
+
     def put_pod(self, pod: Pod) -> None:
         """Add or change a pod. An assumed place stands until the API shows one."""
         known = self.pod_by_key.get(pod.key)
@@ -288,6 +303,7 @@ class State:
             classes=self.classes.snapshot(),
             taint_rules=self.taint_rules.snapshot(),
             claims=self.claims.snapshot(),
+            groups=self.groups.snapshot(),
             pods=self.pods.snapshot(),
             holding=self.holding.snapshot(),
             places=self.places.snapshot(),

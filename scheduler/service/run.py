@@ -53,7 +53,7 @@ from scheduler.core.messages import (
     Solve,
     WriteAllocation,
 )
-from scheduler.core.model import Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.service.aside import Aside
 from scheduler.service.settings import SchedulerConfig, load
 
@@ -68,7 +68,7 @@ _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
 _KIND_OF: Final[dict[type, Kind]] = {
     Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
-    Claim: "ResourceClaim", Pod: "Pod",
+    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod",
 }  # fmt: skip
 
 

@@ -360,7 +360,7 @@ class Api:
             if not claim.finalized:
                 body = encode.finalizer_patch(claim)
                 version = self.patch("ResourceClaim", key, body, encode.STRATEGIC)["metadata"]["resourceVersion"]
-            body = encode.allocation_patch(claim.uid, version, write.allocation, write.pod, self.timestamp())
+            body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, self.timestamp())
             written = self._written(write.pod, self.patch("ResourceClaim", key, body, encode.MERGE, status=True))
         except RefusedError as error:
             return [ClaimRefused(write.pod.uid, claim.uid, error.cause, error.message)]
@@ -384,7 +384,7 @@ class Api:
 
     def _reserve(self, write: ReserveClaim) -> list[Event]:
         claim = write.claim
-        body = encode.reservation_patch(claim, write.pod)
+        body = encode.reservation_patch(claim, write.consumer)
         try:
             raw = self.patch("ResourceClaim", f"{claim.namespace}/{claim.name}", body, encode.STRATEGIC, status=True)
         except RefusedError as error:
@@ -404,14 +404,14 @@ class Api:
             if raw["metadata"]["uid"] != write.claim.uid:
                 return []
             status = raw.get("status") or {}
-            others = [each for each in status.get("reservedFor") or () if each.get("uid") != write.pod.uid]
+            others = [each for each in status.get("reservedFor") or () if each.get("uid") != write.consumer.uid]
             version = raw["metadata"]["resourceVersion"]
             if write.deallocate and not others:
                 if status.get("allocation"):
                     body = encode.deallocate_patch(write.claim.uid, version)
                     self.patch("ResourceClaim", key, body, encode.MERGE, status=True)
             elif len(others) < len(status.get("reservedFor") or ()):
-                body = encode.unreserve_patch(write.claim.uid, version, write.pod.uid)
+                body = encode.unreserve_patch(write.claim.uid, version, write.consumer.uid)
                 self.patch("ResourceClaim", key, body, encode.STRATEGIC, status=True)
         except RefusedError as error:
             if error.cause != "gone":

@@ -134,9 +134,32 @@ def test_whether_rules_are_read_follows_from_version_and_config(minor, given, ru
     assert Gates.of_cluster(minor, given).device_taint_rules is rules
 
 
+@pytest.mark.parametrize(
+    ("versions", "home"),
+    [(["v1beta1", "v1alpha3"], "v1beta1"), (["v1alpha3"], "v1alpha3"), (["v1alpha2"], None), ([], None)],
+)
+async def test_pod_groups_are_watched_where_they_are_served_and_the_gate_is_on(api, client, versions, home):
+    serve(api, {"minor": "37"}, v1=["DeviceTaintRule"])
+    for version in versions:
+        api.put(f"/apis/scheduling.k8s.io/{version}", {"resources": [{"kind": "PodGroup"}]})
+
+    served = await discover(client)
+    off = {each.kind for each in served.watched(Gates())}
+    on = {each.kind: each.path for each in served.watched(replace(Gates(), workload_claims=True))}
+
+    assert "PodGroup" not in off
+    assert on.get("PodGroup") == (f"/apis/scheduling.k8s.io/{home}/podgroups" if home else None)
+
+
 async def test_what_is_known_to_be_served_is_not_asked_for_again(api, client):
     serve(api, {"minor": "37"}, v1=["DeviceTaintRule"])
 
     await discover(client)
 
-    assert [request["path"] for request in api.requests] == ["/apis/resource.k8s.io/v1", "/version"]
+    asked = [request["path"] for request in api.requests]
+    assert asked == [
+        "/apis/resource.k8s.io/v1",
+        "/apis/scheduling.k8s.io/v1beta1",
+        "/apis/scheduling.k8s.io/v1alpha3",
+        "/version",
+    ]

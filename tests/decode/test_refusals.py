@@ -361,7 +361,7 @@ PORTS = ("spec", "containers", 0, "ports")
         (("spec", "volumes"), [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}], "persistentVolumeClaim"),
         (("spec", "volumes"), [{"name": "v", "ephemeral": {}}], "volumes[v].ephemeral"),
         (("spec", "volumes"), [{"name": "v", "awsElasticBlockStore": {}}], "volumes[v].awsElasticBlockStore"),
-        (("spec", "schedulingGroup"), {"podGroupName": "g"}, "schedulingGroup"),
+        (("spec", "schedulingGroup"), {}, "schedulingGroup without podGroupName"),
         (("spec", "workloadRef"), {"name": "w"}, "workloadRef"),
         (("spec", "tolerations"), [{"key": "k", "operator": "Gt", "value": "3"}], "tolerations[0].operator Gt"),
         (("spec", "resourceClaims"), [{"name": "x", "podGroupResourceClaim": "y"}], "resourceClaims[x]"),
