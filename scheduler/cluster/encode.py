@@ -79,6 +79,15 @@ def deallocate_patch(claim: Uid, resource_version: str) -> bytes:
     return _json({"metadata": metadata, "status": {"allocation": None, "reservedFor": None, "devices": None}})
 
 
+def taken_patch(pod: PodRef, taken: str, resource_version: str = "") -> bytes:
+    """Says what devices take of a pod's node, a JSON list. MERGE, to the pod's status: an empty list clears it.
+
+    resource_version : of the pod, if it must not have changed.
+    """
+    metadata = {"uid": pod.uid, **({"resourceVersion": resource_version} if resource_version else {})}
+    return _json({"metadata": metadata, "status": {"nodeAllocatableResourceClaimStatuses": json.loads(taken)}})
+
+
 def binding(pod: PodRef, node: str, annotations: Mapping[str, str]) -> bytes:
     """Binds. POST to the pod's binding; the server copies the annotations to the pod."""
     metadata: Body = {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid}

@@ -182,6 +182,28 @@ class CounterSet(Part):
     counters: dict[str, Counter] | None = None
 
 
+class NodeMapping(Part):
+    """NodeAllocatableMapping."""
+
+    capacity_key: str | None = None
+    capacity_multiplier: Amount | None = None
+    device_multiplier: Amount | None = None
+
+
+class NodeOverhead(Part):
+    """NodeAllocatableOverhead."""
+
+    per_pod: Amount | None = None
+    per_container: Amount | None = None
+
+
+class NodeAllocatable(Part):
+    """NodeAllocatableResource."""
+
+    mapping: NodeMapping | None = None
+    overhead: NodeOverhead | None = None
+
+
 class Device(Part):
     """resource/v1 Device."""
 
@@ -433,11 +455,18 @@ class ResourceClaimTemplate(Part):
 # ---------------------------------------------------------------- Pod
 
 
+class ContainerClaim(Part):
+    """core/v1 ResourceClaim: which of the pod's claims a container uses."""
+
+    name: str = ""
+
+
 class Resources(Part):
     """core/v1 ResourceRequirements."""
 
     requests: Amounts | None = None
     limits: Amounts | None = None
+    claims: list[ContainerClaim] | None = None
 
 
 class Port(Part):
@@ -585,6 +614,30 @@ class Condition(Part):
     reason: str | None = None
 
 
+class TakenMapping(Part):
+    """core/v1 NodeAllocatableMappedResources."""
+
+    name: str = ""
+    quantity: Amount | None = None
+
+
+class TakenOverhead(Part):
+    """core/v1 NodeAllocatableOverheadResources."""
+
+    name: str = ""
+    per_pod: Amount | None = None
+    per_container: Amount | None = None
+
+
+class Taken(Part):
+    """core/v1 NodeAllocatableResourceClaimStatus."""
+
+    resource_claim_name: str = ""
+    containers: list[str] | None = None
+    mapping: list[TakenMapping] | None = None
+    overhead: list[TakenOverhead] | None = None
+
+
 class PodStatus(Part):
     """core/v1 PodStatus."""
 
@@ -593,6 +646,7 @@ class PodStatus(Part):
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
     resource_claim_statuses: list[ClaimName] | None = None
+    node_allocatable_resource_claim_statuses: list[Taken] | None = None
     allocated_resources: Amounts | None = None
     resources: Resources | None = None
 

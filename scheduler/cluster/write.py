@@ -378,7 +378,12 @@ class Writer:
                 raise ApiError("conflict", 0, f"pod {found.key} was bound to {found.node_name} by another")
             return found.node_name or None
 
+        published = ""
         try:
+            if write.taken is not None:
+                body = encode.taken_patch(pod, write.taken)
+                raw = await self._send("PATCH", f"{path}/status?{self._query}", body, MERGE_PATCH)
+                published = decode.identity(raw).resource_version
             try:
                 body = encode.binding(pod, write.node, write.annotations)
                 await self._send("POST", f"{path}/binding?{self._query}", body, JSON)
@@ -389,8 +394,18 @@ class Writer:
                     raise
                 await self._settle(error, begun, path, look)
         except ApiError as error:
+            if published:
+                await self._take_back(pod, published)
             return BindRefused(pod.uid, error.cause, error.message)
         return PodBound(pod.uid, write.node)
+
+    async def _take_back(self, pod: PodRef, published: str) -> None:
+        """A pod that is not bound takes nothing of a node. Best effort: the next attempt says it anew."""
+        try:
+            body = encode.taken_patch(pod, "[]", published)
+            await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, MERGE_PATCH)
+        except ApiError as error:
+            log.info("pod %s/%s: what its devices take is left in its status: %s", pod.namespace, pod.name, error)
 
     # ------------------------------------------------------------ what people read
 

@@ -3,10 +3,10 @@
 Pods with equal demands are one equivalence class and are solved once.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from scheduler.core import groups, plan
+from scheduler.core import allocatable, groups, plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.errors import SelectorError
 from scheduler.core.match import selects_labels
@@ -21,6 +21,7 @@ from scheduler.core.model import (
     Pod,
     PodClaim,
     Request,
+    Resources,
     Toleration,
     Uid,
 )
@@ -99,10 +100,20 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizing:
+    """How devices add to what a pod takes of its node: how many of its containers use each claim that is to be
+    allocated, and how much of the resources that are requested for the pod as a whole is left for devices."""
+
+    containers: tuple[int, ...]
+    margins: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """All that decides where a pod fits and how well: the key of an equivalence class.
 
     resources : amounts by name, units as in core/model. held : node selectors of claims that are allocated already.
+    sizing : None where no device takes resources of its node.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -112,6 +123,7 @@ class Demand:
     wants: tuple[Want, ...]
     relations: tuple[Relation, ...]
     held: tuple[NodeSelector, ...]
+    sizing: Sizing | None = None
 
     @property
     def plain(self) -> bool:
@@ -160,16 +172,41 @@ def resolve(pod: Pod, state: State) -> Resolved | Refusal:
         for claim in joined
         if claim.allocation is not None and claim.allocation.node_selector is not None
     )
+    sized = _size(pod, fresh, joined, state)
+    if isinstance(sized, Refusal):
+        return sized
+    requests, sizing = sized
     demand = Demand(
         node_selector=tuple(sorted(pod.node_selector.items())),
         affinity=pod.affinity,
         tolerations=pod.tolerations,
-        resources=tuple(sorted((name, amount) for name, amount in pod.requests.items() if amount > 0)),
+        resources=tuple(sorted((name, amount) for name, amount in requests.items() if amount > 0)),
         wants=tuple(wants),
         relations=tuple(relations),
         held=held,
+        sizing=sizing,
     )
     return Resolved(demand, fresh, joined)
+
+
+def _size(
+    pod: Pod, fresh: Sequence[Claim], joined: Sequence[Claim], state: State
+) -> tuple[Resources, Sizing | None] | Refusal:
+    """What a pod requests and the devices take that it has, and how further devices add to it (KEP-5517)."""
+    if not state.gates.node_allocatable or not state.sized or not (fresh or joined):
+        return pod.requests, None
+    try:
+        taken, _ = allocatable.of_claims(pod, [(each, each.allocation) for each in joined if each.allocation], state)
+    except allocatable.UnmeasuredError as error:
+        return Refusal(plan.REFUSED, f"pod {pod.key}: {error}")
+    added, short = allocatable.charged(pod, taken)
+    if short:
+        text = f"pod {pod.key}: its devices take more {short} than its pod-level request leaves; request more"
+        return Refusal(plan.MISCONFIGURED, text)
+    users = allocatable.containers(pod, state)
+    margins = {name: left - taken.get(name, 0) for name, left in pod.margins.items()}
+    sizing = Sizing(tuple(len(users.get(claim.uid, ())) for claim in fresh), tuple(sorted(margins.items())))
+    return replace(pod, published=added).charge, sizing if fresh else None
 
 
 def _refuse_pod(pod: Pod, state: State) -> Refusal | None:

@@ -14,7 +14,7 @@ from itertools import islice, takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from scheduler.core import conditions, groups, names, plan
+from scheduler.core import allocatable, conditions, groups, names, plan
 from scheduler.core.backlog import Backlog
 from scheduler.core.candidates import Candidates, Catalogue
 from scheduler.core.cel import compile_selector
@@ -59,6 +59,7 @@ from scheduler.core.model import (
     Node,
     Pod,
     PodGroup,
+    Resources,
     Slice,
     TaintRule,
     Uid,
@@ -87,6 +88,7 @@ class Flight:
     may carry, something that we wrote. written : resourceVersion of each claim as its write left it.
     failure : set once the flight must be given up: token and sentence.
     consumers : whom its claims are reserved for where that is not the pod; `group` is the key of the pod's group.
+    taken : what the pod's status is to say of node resources that its devices take, None if there is nothing to say.
     spoilt : claims whose allocation must not stay, whoever made it. since : when it began to wait for drivers.
     until : when it ends unless they have said what they must by then.
     """
@@ -101,6 +103,7 @@ class Flight:
     binding: bool = False
     consumers: Mapping[Uid, Consumer] = field(default_factory=dict)
     group: str = ""
+    taken: str | None = None
     spoilt: set[Uid] = field(default_factory=set)
     since: float | None = None
     until: float | None = None
@@ -294,7 +297,7 @@ class Engine:
         if (
             before is None
             or pod.uid not in self.backlog
-            or replace(pod, resource_version=before.resource_version) != before
+            or replace(pod, resource_version=before.resource_version, published=before.published) != before
         ):
             self._await(pod)
         return out
@@ -482,6 +485,10 @@ class Engine:
                 return Unplaced(
                     pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key} and claim {name} hold the same device; free one"
                 )
+            if self._exclusive(pod, claim, shared):
+                where = f"ResourceClaim {claim.key}"
+                text = f"{where} has a device that stands for a resource of its node, and another pod uses it"
+                return Unplaced(pod.uid, plan.NO_FIT, text)
             reserved = {consumer.uid for consumer in claim.reserved_for}
             holder = shared[claim.uid].uid if claim.uid in shared else pod.uid
             joining = {self._flights[each].holder(claim.uid) for each in self._flights_of.get(claim.uid, ())}
@@ -490,6 +497,16 @@ class Engine:
                     pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} has or will have {MAX_CONSUMERS} consumers"
                 )
         return None
+
+    def _exclusive(self, pod: Pod, claim: Claim, shared: Mapping[Uid, Consumer]) -> bool:
+        """Whether only one pod may use a claim, and another does."""
+        if not self.config.gates.node_allocatable or not self.state.sized:
+            return False
+        holder = shared[claim.uid].uid if claim.uid in shared else pod.uid
+        others = any(each.uid != holder for each in claim.reserved_for) or bool(self._flights_of.get(claim.uid))
+        if not others and claim.uid in shared:
+            others = self._group_uses(claim.uid, groups.key_of(pod))
+        return others and allocatable.is_mapped(claim, self.state)
 
     def _class(self, demand: Demand) -> Candidates:
         found = self._classes.get(demand)
@@ -557,11 +574,12 @@ class Engine:
         """Assume everything, then write what is not written yet."""
         self._forget_pending(pod.uid)
         self._reported.pop(pod.uid, None)
-        self.state.assume_place(pod.uid, placement.node)
         out: list[Instruction] = [RecordDecision(placement.decision)]
         flight = Flight(
             pod.uid, placement, set(), set(), consumers=groups.consumers(pod, self.state), group=groups.key_of(pod)
         )
+        added, flight.taken = self._taken(pod, placement)
+        self.state.assume_place(pod.uid, placement.node, added)
         reference = _pod_ref(pod)
         for uid, allocation in placement.allocations.items():
             claim = self.state.claims.current[uid]
@@ -583,6 +601,19 @@ class Engine:
         if not flight.unseen:
             out += self._bind(flight)
         return out
+
+    def _taken(self, pod: Pod, placement: Placement) -> tuple[Resources, str | None]:
+        """What a pod's devices take of its node beyond what it requests, and what its status has to say of it."""
+        if not self.config.gates.node_allocatable:
+            return {}, None
+        claims = self.state.claims.current
+        held = [(claims[uid], allocation) for uid, allocation in placement.allocations.items()]
+        for uid in placement.joined:
+            allocation = claims[uid].allocation
+            held += [(claims[uid], allocation)] if allocation is not None else []
+        taken, text = allocatable.of_claims(pod, held, self.state)
+        nothing = text == "[]" and pod.published is None
+        return allocatable.charged(pod, taken)[0], None if nothing else text
 
     def _look_at(self, flight: Flight, claim: Claim) -> list[Instruction]:
         """A claim of a flight was seen: is what we wrote there?"""
@@ -631,7 +662,7 @@ class Engine:
         flight.binding = True
         pod = self.state.pods.current[flight.pod]
         annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
-        return [BindPod(_pod_ref(pod), flight.placement.node, annotations)]
+        return [BindPod(_pod_ref(pod), flight.placement.node, annotations, flight.taken)]
 
     def _await_drivers(self, flight: Flight) -> list[Instruction] | None:
         """None once every device is ready for the pod; else what there is to do, which while it waits is nothing."""

@@ -190,11 +190,16 @@ class ReleaseClaim:
 
 @dataclass(frozen=True, slots=True)
 class BindPod:
-    """Bind; only issued when every claim was seen back. Answered by PodBound or BindRefused."""
+    """Bind; only issued when every claim was seen back. Answered by PodBound or BindRefused.
+
+    annotations : the API server copies a binding's annotations to the pod. taken : what the pod's status has to say
+    first of the node resources that its devices take, a JSON list; taken back if the pod is not bound. None: nothing.
+    """
 
     pod: PodRef
     node: str
-    annotations: Mapping[str, str]  # the API server copies a binding's annotations to the pod
+    annotations: Mapping[str, str]
+    taken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -407,7 +407,10 @@ class Repulsion:
 class Pod:
     """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed.
 
-    group : the name of its PodGroup, empty if it has none.
+    group : the name of its PodGroup, empty if it has none. users : entry of claims -> containers that use it, init
+    containers first. margins : of resources that are requested for the pod as a whole, what its containers leave of it.
+    published : what its devices take of their node's resources as far as its status says, beyond `requests`; None if
+    its status says nothing.
     """
 
     namespace: str
@@ -432,11 +435,22 @@ class Pod:
     repels: tuple[Repulsion, ...] = ()
     unsupported: tuple[str, ...] = ()
     group: str = ""
+    users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    margins: Resources = field(default_factory=dict)
+    published: Resources | None = None
 
     @property
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def charge(self) -> Resources:
+        """What it takes of its node: what it requests, and what its devices take as published."""
+        if not self.published:
+            return self.requests
+        names = {*self.requests, *self.published}
+        return {name: self.requests.get(name, 0) + self.published.get(name, 0) for name in names}
 
     @property
     def done(self) -> bool:

@@ -48,6 +48,9 @@ def _reason(state: State, candidates: Candidates) -> str:
         if not held.all():
             found += rule.reasons(state.nodes, demand, rows[~held])
             rows = rows[held]
+    short = Counter(candidates.short[row] for row in rows.tolist() if row in candidates.short)
+    found += [(f"lack {name} for what the devices take of their node", count) for name, count in short.items()]
+    rows = rows[[row not in candidates.short for row in rows.tolist()]]
     if len(rows) and demand.wants:
         searched = np.array([isinstance(candidates.problem(row), Puzzle) for row in rows.tolist()], np.bool_)
         found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched])

@@ -5,6 +5,7 @@ Applying an event costs the rows that the event touches. Applying it twice chang
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -88,6 +89,7 @@ class State:
         self.link_warnings: dict[str, tuple[str, ...]] = {}
         self.malformed: set[int] = set()  # rows of devices that no selector can be evaluated on
         self.shares: dict[Identity, dict[Uid, dict[str, int]]] = {}  # of each capacity what a claim's shares take
+        self.sized: set[int] = set()  # rows of devices that take resources of their node
         self.avoided: dict[Identity, str] = {}
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
@@ -217,7 +219,7 @@ class State:
         if pod.done:
             self._place(pod.uid, "", {})
         elif pod.node_name:
-            self._place(pod.uid, pod.node_name, pod.requests)
+            self._place(pod.uid, pod.node_name, pod.charge)
         elif before is not None and before.node_name:
             self._place(pod.uid, "", {})
         if pod.repels and pod.uid in self._charges:
@@ -239,10 +241,10 @@ class State:
 
     # ------------------------------------------------------------ assumptions
 
-    def assume_place(self, uid: Uid, node: str) -> None:
-        """Charge a pod to a node that it is not bound to yet."""
+    def assume_place(self, uid: Uid, node: str, taken: Resources | None = None) -> None:
+        """Charge a pod to a node that it is not bound to yet, with what its devices take of the node's resources."""
         pod = self.pods.current[uid]
-        self._place(uid, node, pod.requests)
+        self._place(uid, node, replace(pod, published=taken).charge)
         if pod.repels:
             self.repellers[uid] = pod
 
@@ -274,6 +276,11 @@ class State:
             for node in self.bays.nodes_of(row):
                 self.nodes.changes.mark(node)
         self.revision += 1
+
+    def listed(self, identity: Identity) -> Device | None:
+        """A device as its newest slice lists it."""
+        rows = [self.row_device[row] for row in self._row_by_identity.get(identity, ())]
+        return max(rows, key=lambda each: each[0].generation)[1] if rows else None
 
     def avoided_rows(self) -> list[tuple[int, str]]:
         """The devices that are kept out, and why."""
@@ -338,8 +345,8 @@ class State:
 
         Rules reach devices that no slice lists any more.
         """
-        listed = [self.row_device[row] for row in self._row_by_identity.get(result.identity, ())]
-        taints = max(listed, key=lambda each: each[0].generation)[1].taints if listed else ()
+        device = self.listed(result.identity)
+        taints = device.taints if device is not None else ()
         taints += self._added_taints(*result.identity)
         return untolerated((each for each in taints if each.effect == NO_EXECUTE), result.tolerations, ours)
 
@@ -499,6 +506,8 @@ class State:
             self._describe(row, item, device)
             if device.malformed:
                 self.malformed.add(row)
+            if device.allocatable:
+                self.sized.add(row)
         published = Published(item, span)
         self._published[item.name] = published
         key = (item.driver, item.pool)
@@ -521,6 +530,7 @@ class State:
                 del self._row_by_identity[identity]
             del self.row_device[row]
             self.malformed.discard(row)
+            self.sized.discard(row)
             self.taken[row] = False
             self.device_changes.mark(row)
         if item.devices:

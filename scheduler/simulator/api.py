@@ -420,6 +420,9 @@ class Api:
 
     def _bind(self, write: BindPod) -> list[Event]:
         try:
+            if write.taken is not None:
+                body = encode.taken_patch(write.pod, write.taken)
+                self.patch("Pod", f"{write.pod.namespace}/{write.pod.name}", body, encode.MERGE, status=True)
             self.bind(encode.binding(write.pod, write.node, write.annotations))
         except RefusedError as error:
             return [BindRefused(write.pod.uid, error.cause, error.message)]

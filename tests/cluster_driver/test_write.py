@@ -1,5 +1,6 @@
 import asyncio
 import inspect
+import json
 
 import pytest
 
@@ -726,3 +727,54 @@ async def test_a_claim_is_freed_for_a_group_unless_others_use_it(api, writer, ot
 
     assert [user["uid"] for user in status(api).get("reservedFor", [])] == others
     assert ("allocation" in status(api)) is bool(others)
+
+
+TAKEN = '[{"resourceClaimName":"c","mapping":[{"name":"cpu","quantity":"4"}]}]'
+
+
+def taken(api):
+    return api.objects[POD]["status"].get("nodeAllocatableResourceClaimStatuses")
+
+
+async def test_what_devices_take_is_said_before_the_pod_is_bound(api, writer):
+    put_pod(api)
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {}, TAKEN))
+
+    assert event == PodBound(Uid("pod-uid"), "n1")
+    assert taken(api) == json.loads(TAKEN)
+    sent = [request["path"] for request in api.requests if request["method"] in {"PATCH", "POST"}]
+    assert sent == [f"{POD}/status", BINDING]
+
+
+async def test_it_is_taken_back_when_the_binding_is_refused(api, writer, steps):
+    put_pod(api)
+    api.script("POST", BINDING, steps.refuse(422))
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {}, TAKEN))
+
+    assert event.cause == "invalid"
+    assert taken(api) == []
+
+
+async def test_it_is_not_taken_back_from_a_pod_that_changed(api, writer, steps):
+    put_pod(api)
+
+    async def somebody_else(fake, request):
+        fake.put(POD, fake.objects[POD])
+        return await steps.refuse(422)(fake, request)
+
+    api.script("POST", BINDING, somebody_else)
+
+    assert (await answer(writer, BindPod(POD_REF, "n1", {}, TAKEN))).cause == "invalid"
+    assert taken(api) == json.loads(TAKEN)
+
+
+async def test_without_it_being_said_the_pod_is_not_bound(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(403))
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {}, TAKEN))
+
+    assert event.cause == "forbidden"
+    assert not api.sent("POST", "/binding")

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -554,6 +555,20 @@ def test_a_field_that_says_nothing_means_nothing(field, value):
     for raw in (item, json.dumps(item, indent=2).encode(), json.dumps(item).replace("{}", "{ }").encode()):
         (device,) = decode.decode("ResourceSlice", raw).devices
         assert (device.unsupported, device.allocatable) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"cpu": {"mapping": {"deviceMultiplier": "many"}}}, r"nodeAllocatableResources[cpu]: quantity 'many'"),
+        ({"cpu": {"overhead": {"perPod": "1 Gi"}}}, r"nodeAllocatableResources[cpu]: quantity '1 Gi'"),
+        ({"cpu": 3}, "nodeAllocatableResources: Expected `object`"),
+        ([], "nodeAllocatableResources: Expected `object`"),
+    ],
+)
+def test_what_a_device_takes_of_its_node_must_be_readable(value, words):
+    with pytest.raises(DecodeError, match=re.escape(f"spec.devices[0].{words}")):
+        decode.decode("ResourceSlice", changed(SLICE, (*DEVICE, "nodeAllocatableResources"), value))
 
 
 def test_devices_of_the_same_name_are_all_kept():
