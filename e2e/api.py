@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "ResourceSlice": (_DRA, "resourceslices", False),
     "ResourceClaim": (_DRA, "resourceclaims", True),
     "ResourceClaimTemplate": (_DRA, "resourceclaimtemplates", True),
+    "PodGroup": ("/apis/scheduling.k8s.io/v1beta1", "podgroups", True),
 }
 
 

@@ -35,6 +35,7 @@ from scheduler.core.model import (
     NodeSelectorTerm,
     Pod,
     PodClaim,
+    PodGroup,
     Repulsion,
     Request,
     Requirement,
@@ -338,6 +339,7 @@ def pod(
     unsupported: Iterable[str] = (),
     extended: Mapping[str, int] | None = None,
     extended_claim: str = "",
+    group: str = "",
 ) -> Pod:
     """`claims` are referenced by name; `templates` maps an entry to the claim made from template `<entry>-template`,
     or to None where no claim is needed. That a pod takes one of `pods` goes without saying, in `requests` too.
@@ -380,7 +382,31 @@ def pod(
             ExtendedRequest("main", 0, True, name, number, amount) for number, (name, amount) in enumerate(asked)
         ),
         extended_claim=extended_claim,
+        group=group,
     )
+
+
+def group_uid(name: str, namespace: str = NAMESPACE) -> Uid:
+    return Uid(f"uid-group-{namespace}-{name}")
+
+
+def pod_group(
+    name: str = "g",
+    *,
+    claims: Iterable[str] = (),
+    templates: Mapping[str, str | None] | None = None,
+    namespace: str = NAMESPACE,
+    unsupported: Iterable[str] = (),
+) -> PodGroup:
+    """Entries as in pod(); an entry of `templates` that ends in ? has no claim made yet."""
+    entries = [PodClaim(each, each, None) for each in claims]
+    made: dict[str, str | None] = {}
+    for entry, claim_name in (templates or {}).items():
+        plain = entry.removesuffix("?")
+        entries.append(PodClaim(plain, None, f"{plain}-template"))
+        if plain == entry:
+            made[plain] = claim_name
+    return PodGroup(namespace, name, group_uid(name, namespace), tuple(entries), made, tuple(unsupported))
 
 
 # ---------------------------------------------------------------- decisions
@@ -415,7 +441,7 @@ def plan(*placements: Placement, unplaced: Iterable[Unplaced] = ()) -> Plan:
 
 
 def world(
-    *objects: Node | Slice | DeviceClass | TaintRule | Claim | Pod,
+    *objects: Node | Slice | DeviceClass | TaintRule | Claim | Pod | PodGroup,
     ownership: Ownership | None = None,
     scheduler: str = names.SCHEDULER_NAME,
 ) -> "World":
@@ -434,4 +460,5 @@ def world(
         pods={item.uid: item for item in every(Pod)},
         ownership=ownership or Ownership(),
         scheduler_name=scheduler,
+        groups={item.key: item for item in every(PodGroup)},
     )

@@ -25,7 +25,7 @@ from scheduler.core.messages import (
     Solve,
     WriteAllocation,
 )
-from scheduler.core.model import Claim, Pod
+from scheduler.core.model import Claim, DeviceStatus, Pod
 from scheduler.core.slow import answer
 from tests import build
 
@@ -59,10 +59,9 @@ class Hands:
         """The claim as the API has it after a write."""
         claim = self.engine.state.claims.current[write.claim.uid]
         allocation = write.allocation if isinstance(write, WriteAllocation) else claim.allocation
-        who = build.Consumer("pods", write.pod.name, write.pod.uid)
         version = str(int(claim.resource_version) + 1)
         return replace(
-            claim, allocation=allocation, reserved_for=(*claim.reserved_for, who), finalized=True,
+            claim, allocation=allocation, reserved_for=(*claim.reserved_for, write.consumer), finalized=True,
             resource_version=version,
         )  # fmt: skip
 
@@ -100,13 +99,36 @@ class Hands:
             return self.tell(PodBound(pod.uid, instruction.node)) + self.see(replace(pod, node_name=instruction.node))
         if isinstance(instruction, ReleaseClaim):
             claim = self.engine.state.claims.current[instruction.claim.uid]
-            left = tuple(who for who in claim.reserved_for if who.uid != instruction.pod.uid)
+            left = tuple(who for who in claim.reserved_for if who.uid != instruction.consumer.uid)
             allocation = None if instruction.deallocate and not left else claim.allocation
             version = str(int(claim.resource_version) + 10)  # later than any write of ours that was not seen
-            return self.see(replace(claim, reserved_for=left, allocation=allocation, resource_version=version))
+            devices = claim.devices if allocation is not None else ()
+            return self.see(
+                replace(claim, reserved_for=left, allocation=allocation, devices=devices, resource_version=version)
+            )
         if isinstance(instruction, Solve | EvaluateScalar):
             return self.tell(answer(instruction))
         return []
+
+    def driver_says(self, name: str, device: str, **conditions: str) -> list[Instruction]:
+        """The driver of a device reports conditions of it in a claim, beside what it said of others."""
+        claim = self.engine.state.claims.current[build.claim_uid(name)]
+        assert claim.allocation is not None
+        (result,) = [each for each in claim.allocation.results if each.device == device]
+        status = DeviceStatus(result.driver, result.pool, result.device, conditions, result.share_id)
+        others = tuple(each for each in claim.devices if each.device != device)
+        version = str(int(claim.resource_version) + 1)
+        return self.see(replace(claim, devices=(*others, status), resource_version=version))
+
+    def pass_time(self, until: float) -> "Hands":
+        """Let time go by, deciding whenever the engine asks for it."""
+        while True:
+            wakeup = self.engine.next_wakeup()
+            if wakeup is None or wakeup > until:
+                self.now = until
+                return self.settle()
+            self.now = max(self.now, wakeup)
+            self.settle()
 
     def pod(self, uid: str) -> Pod:
         return self.engine.state.pods.current[build.Uid(uid)]

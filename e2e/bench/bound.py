@@ -90,7 +90,7 @@ async def serve(access: Access, namespace: str, plans: Plans, in_flight: int, *,
             async with slots:
                 raw = await client.send("PATCH", path, encode.finalizer_patch(claim), encode.STRATEGIC)
                 version = _claim(raw).metadata.resource_version
-                body = encode.allocation_patch(claim.uid, version, allocation, pod, _now())
+                body = encode.allocation_patch(claim.uid, version, allocation, pod.consumer, _now())
                 await client.send("PATCH", f"{path}/status", body, encode.MERGE)
                 await client.send("POST", f"{core}/pods/{pod.name}/binding", encode.binding(pod, node, {}))
                 if events:

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import random
+import re
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -80,8 +81,14 @@ class _Resources(msgspec.Struct):
     resources: list[_Resource] = []
 
 
+class _Version(msgspec.Struct, rename="camel", gc=False):
+    minor: str = ""
+    emulation_minor: str = ""
+
+
 _decode_status = msgspec.json.Decoder(_Status).decode
 _decode_resources = msgspec.json.Decoder(_Resources).decode
+_decode_version = msgspec.json.Decoder(_Version).decode
 
 
 def error_of(status: int, body: bytes, where: str, retry_after: str = "") -> ApiError:
@@ -270,6 +277,20 @@ class Client:
                 return frozenset()
             raise
         return frozenset(entry.kind for entry in _decode_resources(body).resources)
+
+    async def minor_version(self) -> int:
+        """Of Kubernetes 1.x the x, as far as its APIs and gates go (an emulated version counts). Raises ApiError."""
+        where = "GET /version"
+        body = await self.request("GET", "/version")
+        try:
+            said = _decode_version(body)
+        except msgspec.MsgspecError as error:
+            raise ApiError("invalid", 200, f"{where}: {error}") from error
+        text = said.emulation_minor or said.minor
+        digits = re.match(r"\d+", text)  # providers append a plus
+        if digits is None:
+            raise ApiError("invalid", 200, f"{where}: minor version {text!r} is not a number")
+        return int(digits[0])
 
     async def _hold(self) -> None:
         while (wait := self._hold_until - time.monotonic()) > 0:

@@ -40,6 +40,7 @@ from scheduler.core.model import (
     NodeSelectorTerm,
     Pod,
     PodClaim,
+    PodGroup,
     Repulsion,
     Request,
     RequestPolicy,
@@ -55,7 +56,7 @@ from scheduler.core.model import (
 from scheduler.core.quantity import NANO, Quantity, parse_quantity
 
 Raw = bytes | msgspec.Raw | Mapping[str, Any]
-Watched = Node | Slice | DeviceClass | TaintRule | Claim | Pod
+Watched = Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod
 Model = Watched | ClaimTemplate
 
 NODE_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
@@ -438,8 +439,26 @@ def _device(raw: wire.Device, index: int) -> Device:
         node_name=raw.node_name or None,
         node_selector=selector,
         all_nodes=raw.all_nodes or False,
-        allocatable=_given(raw.node_allocatable_resources),
+        allocatable=_node_allocatable(raw.node_allocatable_resources, f"{at}.nodeAllocatableResources"),
     )
+
+
+def _node_allocatable(raw: msgspec.Raw, path: str) -> str:
+    """As compact JSON, of which every amount can be read."""
+    text = _given(raw)
+    if not text:
+        return ""
+    try:
+        entries = _parse_node_allocatable(text)
+    except msgspec.ValidationError as error:
+        raise _FieldError(path, str(error)) from error
+    for name, entry in entries.items():
+        for part in (entry.mapping, entry.overhead):
+            for field in part.__struct_fields__ if part is not None else ():
+                value = getattr(part, field)
+                if value is not None and field != "capacity_key":
+                    _quantity(value, f"{path}[{name}]")
+    return text
 
 
 def _policy(raw: wire.RequestPolicy, path: str) -> RequestPolicy:
@@ -490,6 +509,13 @@ def _taint_rule(raw: wire.DeviceTaintRule) -> TaintRule:
         raise _FieldError("spec.taint", "is missing")
     selector = raw.spec.device_selector
     chosen = selector or wire.TaintSelector()
+    for name, given in (("deviceClassName", chosen.device_class_name), ("selectors", chosen.selectors)):
+        if given:
+            raise _FieldError(
+                f"spec.deviceSelector.{name}",
+                "is a field that Kubernetes removed in 1.35, and the rule is not applied",
+                "select by driver, pool and device",
+            )
     taint = _taint(raw.spec.taint)
     _required(taint.key, "spec.taint.key")
     return TaintRule(metadata.name, selector is not None, chosen.driver, chosen.pool, chosen.device, taint)
@@ -667,14 +693,9 @@ def _pod(raw: wire.Pod) -> Pod:
     if spec.affinity is not None:
         affinity = _required_affinity(spec.affinity, unsupported)
         repels = _repulsions(spec.affinity, metadata.namespace or "")
-    claims = []
-    for index, entry in enumerate(spec.resource_claims or _NOTHING):
-        name = _required(entry.name, f"spec.resourceClaims[{index}].name")
-        if not entry.resource_claim_name and not entry.resource_claim_template_name:
-            unsupported.append(f"resourceClaims[{name}] with neither of the two names")
-        claims.append(PodClaim(name, entry.resource_claim_name, entry.resource_claim_template_name))
+    claims = _entries(spec.resource_claims, unsupported)
     tolerations = _tolerations(spec.tolerations, "tolerations", unsupported)
-    requests = _requests(spec, status)
+    requests, margins = _requests(spec, status)
     named = status.extended_resource_claim_status
     return Pod(
         namespace=metadata.namespace or "",
@@ -694,11 +715,76 @@ def _pod(raw: wire.Pod) -> Pod:
         affinity=affinity,
         tolerations=tolerations,
         requests=requests,
-        claims=tuple(claims),
+        claims=claims,
         claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
         repels=repels,
         extended=_extended(spec, unsupported) if any(names.is_extended(name) for name in requests) else (),
         extended_claim=named.resource_claim_name if named is not None else "",
+        unsupported=tuple(unsupported),
+        group=(spec.scheduling_group.pod_group_name if spec.scheduling_group else None) or "",
+        users=_users(spec),
+        margins=margins,
+        published=_published(status.node_allocatable_resource_claim_statuses, margins),
+    )
+
+
+def _users(spec: wire.PodSpec) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for container in (*(spec.init_containers or _NOTHING), *(spec.containers or _NOTHING)):
+        for claim in (container.resources.claims if container.resources else None) or _NOTHING:
+            users = found.setdefault(claim.name, [])
+            if container.name not in users:
+                users.append(container.name)
+    return {name: tuple(users) for name, users in found.items()}
+
+
+def _published(taken: Sequence[wire.Taken] | None, margins: Mapping[str, int]) -> Mapping[str, int] | None:
+    """The sum of what is published, without what the requests of the pod as a whole cover."""
+    if not taken:
+        return None
+    total: Nanos = {}
+    for index, claim in enumerate(taken):
+        at = f"status.nodeAllocatableResourceClaimStatuses[{index}]"
+        for mapped in claim.mapping or _NOTHING:
+            _add(total, {mapped.name: _quantity(mapped.quantity or 0, f"{at}.mapping[{mapped.name}].quantity").nanos})
+        for cost in claim.overhead or _NOTHING:
+            pod = _quantity(cost.per_pod or 0, f"{at}.overhead[{cost.name}].perPod").nanos
+            container = _quantity(cost.per_container or 0, f"{at}.overhead[{cost.name}].perContainer").nanos
+            _add(total, {cost.name: pod + container * len(claim.containers or _NOTHING)})
+    return {name: amount for name, amount in _units(total).items() if name not in margins}
+
+
+def _entries(entries: Sequence[wire.PodClaim] | None, unsupported: list[str]) -> tuple[PodClaim, ...]:
+    found = []
+    for index, entry in enumerate(entries or _NOTHING):
+        name = _required(entry.name, f"spec.resourceClaims[{index}].name")
+        if not entry.resource_claim_name and not entry.resource_claim_template_name:
+            unsupported.append(f"resourceClaims[{name}] with neither of the two names")
+        found.append(PodClaim(name, entry.resource_claim_name, entry.resource_claim_template_name))
+    return tuple(found)
+
+
+def _pod_group(raw: wire.PodGroup) -> PodGroup:
+    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    spec = raw.spec or wire.GroupSpec()
+    status = raw.status or wire.GroupStatus()
+    unsupported: list[str] = []
+    policy = spec.scheduling_policy or wire.GroupPolicy()
+    if policy.gang is not None:
+        unsupported.append("schedulingPolicy.gang")
+    elif policy.basic is None:
+        unsupported.append("schedulingPolicy of an unknown kind")
+    if spec.scheduling_constraints is not None and spec.scheduling_constraints.topology:
+        unsupported.append("schedulingConstraints.topology")
+    if spec.parent_composite_pod_group_name:
+        unsupported.append("parentCompositePodGroupName")
+    claims = _entries(spec.resource_claims, unsupported)
+    return PodGroup(
+        namespace=metadata.namespace or "",
+        name=metadata.name,
+        uid=Uid(metadata.uid or ""),
+        claims=claims,
+        claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
         unsupported=tuple(unsupported),
     )
 
@@ -706,8 +792,8 @@ def _pod(raw: wire.Pod) -> Pod:
 def _unsupported(spec: wire.PodSpec) -> list[str]:
     """Features of a pod that decide where it may run and that this version does not weigh."""
     found: list[str] = []
-    if spec.scheduling_group is not None:
-        found.append("schedulingGroup")
+    if spec.scheduling_group is not None and not spec.scheduling_group.pod_group_name:
+        found.append("schedulingGroup without podGroupName")
     if spec.workload_ref is not None:
         found.append("workloadRef")
     for spread in spec.topology_spread_constraints or _NOTHING:
@@ -779,8 +865,9 @@ def _label_selector(raw: wire.LabelSelector) -> LabelSelector:
 Nanos = dict[str, int]
 
 
-def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> Mapping[str, int]:
-    """Requests as kube-scheduler counts them (`PodRequests` of k8s.io/component-helpers/resource).
+def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> tuple[Mapping[str, int], Mapping[str, int]]:
+    """Requests as kube-scheduler counts them (`PodRequests` of k8s.io/component-helpers/resource), and of those that
+    are made for the pod as a whole what its containers leave.
 
     Containers and sidecars run together; init containers run one after the other, each beside the sidecars that were
     started before it. Requests of the pod as a whole take the place of cpu, memory and huge pages; overhead is added.
@@ -806,15 +893,23 @@ def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> Mapping[str, int]:
             _add(own, sidecars)
         _raise(peak, own)
     _raise(total, peak)
+    margins: Mapping[str, int] = {}
     if spec.resources is not None or status.allocated_resources or status.resources is not None:
         whole = _amounts((spec.resources or wire.Resources()).requests, "spec.resources.requests")
         _running(whole, status.allocated_resources, status.resources, "status", infeasible)
-        total.update({name: amount for name, amount in whole.items() if _of_the_pod(name)})
+        asked = {name: amount for name, amount in whole.items() if _of_the_pod(name)}
+        margins = _units({name: max(amount - total.get(name, 0), 0) for name, amount in asked.items()}, keep=True)
+        total.update(asked)
     _add(total, _amounts(spec.overhead, "spec.overhead"))
+    return _units(total), margins
+
+
+def _units(nanos: Nanos, *, keep: bool = False) -> Mapping[str, int]:
+    """Amounts in the units of the model; those of nothing only to `keep`."""
     return {
         name: min(-(-amount // (10**6 if name == "cpu" else NANO)), MAX_REQUEST)
-        for name, amount in total.items()
-        if amount
+        for name, amount in nanos.items()
+        if amount or keep
     }
 
 
@@ -894,6 +989,7 @@ def _raise(total: Nanos, floor: Nanos) -> None:
 _parse_object = msgspec.json.Decoder(wire.Object).decode
 _parse_texts = msgspec.json.Decoder(list[str] | None).decode
 _parse_text = msgspec.json.Decoder(str).decode
+_parse_node_allocatable = msgspec.json.Decoder(dict[str, wire.NodeAllocatable]).decode
 _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]] = {
     "Node": (msgspec.json.Decoder(wire.Node).decode, _node),
     "ResourceSlice": (msgspec.json.Decoder(wire.ResourceSlice).decode, _slice),
@@ -901,5 +997,6 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]]
     "DeviceTaintRule": (msgspec.json.Decoder(wire.DeviceTaintRule).decode, _taint_rule),
     "ResourceClaim": (msgspec.json.Decoder(wire.ResourceClaim).decode, _claim),
     "ResourceClaimTemplate": (msgspec.json.Decoder(wire.ResourceClaimTemplate).decode, _template),
+    "PodGroup": (msgspec.json.Decoder(wire.PodGroup).decode, _pod_group),
     "Pod": (msgspec.json.Decoder(wire.Pod).decode, _pod),
 }

@@ -19,6 +19,7 @@ from scheduler.core.model import (
     Allocation,
     AllocationConfig,
     Claim,
+    Consumer,
     NodeSelector,
     NodeSelectorTerm,
     Request,
@@ -52,26 +53,28 @@ def finalizer_patch(claim: ClaimRef) -> bytes:
     )
 
 
-def allocation_patch(uid: Uid, resource_version: str, allocated: Allocation, pod: PodRef, timestamp: str) -> bytes:
+def allocation_patch(
+    uid: Uid, resource_version: str, allocated: Allocation, consumer: Consumer, timestamp: str
+) -> bytes:
     """Sets the allocation and its first reservation in one write. STRATEGIC or MERGE, to the claim's status.
 
     resource_version : the one that the finalizer's write returned, or the decision's if the finalizer was there.
     timestamp : now, RFC 3339. Without one, kube-scheduler could never let a pod of its own share the claim.
     """
-    status = {"allocation": allocation(allocated, timestamp), "reservedFor": [_consumer(pod)]}
+    status = {"allocation": allocation(allocated, timestamp), "reservedFor": [_consumer(consumer)]}
     return _json({"metadata": {"uid": uid, "resourceVersion": resource_version}, "status": status})
 
 
-def reservation_patch(claim: ClaimRef, pod: PodRef) -> bytes:
-    """Adds a pod to those that use an allocated claim. STRATEGIC, to the claim's status: the list is merged by uid."""
+def reservation_patch(claim: ClaimRef, consumer: Consumer) -> bytes:
+    """Adds a consumer to those of an allocated claim. STRATEGIC, to the claim's status: the list is merged by uid."""
     metadata = {"uid": claim.uid, "resourceVersion": claim.resource_version}
-    return _json({"metadata": metadata, "status": {"reservedFor": [_consumer(pod)]}})
+    return _json({"metadata": metadata, "status": {"reservedFor": [_consumer(consumer)]}})
 
 
-def unreserve_patch(claim: Uid, resource_version: str, pod: Uid) -> bytes:
-    """Takes one pod out, unless the claim changed: it may have come in again. STRATEGIC, to the claim's status."""
+def unreserve_patch(claim: Uid, resource_version: str, consumer: Uid) -> bytes:
+    """Takes one consumer out, unless the claim changed: it may have come in again. STRATEGIC, to the claim's status."""
     metadata = {"uid": claim, "resourceVersion": resource_version}
-    return _json({"metadata": metadata, "status": {"reservedFor": [{"$patch": "delete", "uid": pod}]}})
+    return _json({"metadata": metadata, "status": {"reservedFor": [{"$patch": "delete", "uid": consumer}]}})
 
 
 def deallocate_patch(claim: Uid, resource_version: str) -> bytes:
@@ -124,6 +127,15 @@ def unfinalize_patch(claim: Uid, resource_version: str) -> bytes:
 def deletion(claim: Uid) -> bytes:
     """Options of a DELETE that means this claim and no later one of its name."""
     return _json({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": claim}})
+
+
+def taken_patch(pod: PodRef, taken: str, resource_version: str = "") -> bytes:
+    """Says what devices take of a pod's node, a JSON list. MERGE, to the pod's status: an empty list clears it.
+
+    resource_version : of the pod, if it must not have changed.
+    """
+    metadata = {"uid": pod.uid, **({"resourceVersion": resource_version} if resource_version else {})}
+    return _json({"metadata": metadata, "status": {"nodeAllocatableResourceClaimStatuses": json.loads(taken)}})
 
 
 def binding(pod: PodRef, node: str, annotations: Mapping[str, str]) -> bytes:
@@ -201,8 +213,9 @@ def _json(body: Body) -> bytes:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode(errors="replace")
 
 
-def _consumer(pod: PodRef) -> Body:
-    return {"resource": "pods", "name": pod.name, "uid": pod.uid}
+def _consumer(consumer: Consumer) -> Body:
+    found: Body = {"resource": consumer.resource, "name": consumer.name, "uid": consumer.uid}
+    return {"apiGroup": consumer.api_group, **found} if consumer.api_group else found
 
 
 def _result(result: Result) -> Body:

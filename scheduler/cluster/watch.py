@@ -39,19 +39,6 @@ class Watched:
     kind: Kind
     path: str
     selector: str = ""
-    required: bool = True
-
-
-_DRA: Final = "/apis/resource.k8s.io/v1"
-KINDS: Final = (
-    Watched("Node", "/api/v1/nodes"),
-    Watched("DeviceClass", f"{_DRA}/deviceclasses"),
-    Watched("DeviceTaintRule", f"{_DRA}/devicetaintrules", required=False),
-    Watched("ResourceSlice", f"{_DRA}/resourceslices"),
-    Watched("ResourceClaim", f"{_DRA}/resourceclaims"),
-    # Everybody's pods: they use the nodes. One that ends leaves the selection, which the server reports as DELETED.
-    Watched("Pod", "/api/v1/pods", "status.phase!=Succeeded,status.phase!=Failed"),
-)
 
 
 @dataclass(frozen=True, slots=True)

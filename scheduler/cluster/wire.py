@@ -182,6 +182,28 @@ class CounterSet(Part):
     counters: dict[str, Counter] | None = None
 
 
+class NodeMapping(Part):
+    """NodeAllocatableMapping."""
+
+    capacity_key: str | None = None
+    capacity_multiplier: Amount | None = None
+    device_multiplier: Amount | None = None
+
+
+class NodeOverhead(Part):
+    """NodeAllocatableOverhead."""
+
+    per_pod: Amount | None = None
+    per_container: Amount | None = None
+
+
+class NodeAllocatable(Part):
+    """NodeAllocatableResource."""
+
+    mapping: NodeMapping | None = None
+    overhead: NodeOverhead | None = None
+
+
 class Device(Part):
     """resource/v1 Device."""
 
@@ -261,11 +283,13 @@ class DeviceClass(Part):
 
 
 class TaintSelector(Part):
-    """DeviceTaintSelector."""
+    """DeviceTaintSelector; the last two fields were in v1alpha3 until Kubernetes 1.34."""
 
     driver: str | None = None
     pool: str | None = None
     device: str | None = None
+    device_class_name: str | None = None
+    selectors: list[Selector] | None = None
 
 
 class TaintRuleSpec(Part):
@@ -431,11 +455,18 @@ class ResourceClaimTemplate(Part):
 # ---------------------------------------------------------------- Pod
 
 
+class ContainerClaim(Part):
+    """core/v1 ResourceClaim: which of the pod's claims a container uses."""
+
+    name: str = ""
+
+
 class Resources(Part):
     """core/v1 ResourceRequirements."""
 
     requests: Amounts | None = None
     limits: Amounts | None = None
+    claims: list[ContainerClaim] | None = None
 
 
 class Port(Part):
@@ -530,6 +561,12 @@ class Os(Part):
     name: str = ""
 
 
+class SchedulingGroup(Part):
+    """core/v1 PodSchedulingGroup."""
+
+    pod_group_name: str | None = None
+
+
 class PodSpec(Part):
     """core/v1 PodSpec."""
 
@@ -541,7 +578,7 @@ class PodSpec(Part):
     host_users: bool | None = None
     os: Os | None = None
     scheduling_gates: list[Gate] | None = None
-    scheduling_group: Any = None
+    scheduling_group: SchedulingGroup | None = None
     workload_ref: Any = None
     affinity: Affinity | None = None
     tolerations: list[Toleration] | None = None
@@ -583,6 +620,30 @@ class Condition(Part):
     reason: str | None = None
 
 
+class TakenMapping(Part):
+    """core/v1 NodeAllocatableMappedResources."""
+
+    name: str = ""
+    quantity: Amount | None = None
+
+
+class TakenOverhead(Part):
+    """core/v1 NodeAllocatableOverheadResources."""
+
+    name: str = ""
+    per_pod: Amount | None = None
+    per_container: Amount | None = None
+
+
+class Taken(Part):
+    """core/v1 NodeAllocatableResourceClaimStatus."""
+
+    resource_claim_name: str = ""
+    containers: list[str] | None = None
+    mapping: list[TakenMapping] | None = None
+    overhead: list[TakenOverhead] | None = None
+
+
 class PodStatus(Part):
     """core/v1 PodStatus."""
 
@@ -592,6 +653,7 @@ class PodStatus(Part):
     init_container_statuses: list[ContainerStatus] | None = None
     resource_claim_statuses: list[ClaimName] | None = None
     extended_resource_claim_status: ExtendedClaimStatus | None = None
+    node_allocatable_resource_claim_statuses: list[Taken] | None = None
     allocated_resources: Amounts | None = None
     resources: Resources | None = None
 
@@ -602,3 +664,42 @@ class Pod(Part):
     metadata: Metadata | None = None
     spec: PodSpec | None = None
     status: PodStatus | None = None
+
+
+# ---------------------------------------------------------------- PodGroup
+
+
+class GroupPolicy(Part):
+    """PodGroupSchedulingPolicy: exactly one is set."""
+
+    basic: Any = None
+    gang: Any = None
+
+
+class GroupConstraints(Part):
+    """PodGroupSchedulingConstraints."""
+
+    topology: list[Any] | None = None
+
+
+class GroupSpec(Part):
+    """PodGroupSpec."""
+
+    scheduling_policy: GroupPolicy | None = None
+    scheduling_constraints: GroupConstraints | None = None
+    resource_claims: list[PodClaim] | None = None
+    parent_composite_pod_group_name: str | None = None
+
+
+class GroupStatus(Part):
+    """PodGroupStatus."""
+
+    resource_claim_statuses: list[ClaimName] | None = None
+
+
+class PodGroup(Part):
+    """scheduling.k8s.io PodGroup, v1beta1 or v1alpha3."""
+
+    metadata: Metadata | None = None
+    spec: GroupSpec | None = None
+    status: GroupStatus | None = None

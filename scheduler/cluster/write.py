@@ -226,7 +226,7 @@ class Writer:
         def allocated(found: Claim) -> Claim | None:
             if found.allocation is None:
                 return None
-            if not _same(found.allocation, write.allocation) or not found.reserved_by(pod.uid):
+            if not _same(found.allocation, write.allocation) or not found.reserved_by(write.consumer.uid):
                 raise ApiError("conflict", 0, f"claim {claim.namespace}/{claim.name} was allocated otherwise")
             return found
 
@@ -241,7 +241,7 @@ class Writer:
                 except ApiError as error:
                     version = await self._settle_claim(error, begun, claim, version, finalized)
             begun = self._clock()
-            body = encode.allocation_patch(claim.uid, version, write.allocation, pod, _now())
+            body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, _now())
             try:
                 raw = await self._send("PATCH", f"{path}/status?{self._query}", body, MERGE_PATCH)
                 return ClaimWritten(pod.uid, _claim(raw))
@@ -258,7 +258,7 @@ class Writer:
             uid = found.uid
             self._post(ClaimCreated(pod.uid, found))
             claim = ClaimRef(found.namespace, found.name, uid, found.resource_version, found.finalized)
-            answer = await self._allocate(WriteAllocation(pod, claim, write.allocation))
+            answer = await self._allocate(WriteAllocation(pod, claim, write.allocation, pod.consumer))
             if isinstance(answer, ClaimWritten):
                 await self._name_claim(write, found.name)
         except ApiError as error:
@@ -313,7 +313,7 @@ class Writer:
                 raw = await self._send(
                     "PATCH",
                     f"{_claim_path(claim)}/status?{self._query}",
-                    encode.reservation_patch(claim, pod),
+                    encode.reservation_patch(claim, write.consumer),
                     STRATEGIC_PATCH,
                 )
                 return ClaimWritten(pod.uid, _claim(raw))
@@ -323,7 +323,7 @@ class Writer:
                     begun,
                     claim,
                     claim.resource_version,
-                    lambda found: found if found.reserved_by(pod.uid) else None,
+                    lambda found: found if found.reserved_by(write.consumer.uid) else None,
                 )
                 return ClaimWritten(pod.uid, found)
         except ApiError as error:
@@ -423,16 +423,16 @@ class Writer:
         found = _claim(await self._client.request("GET", path, timeout=self.patience_s))
         if found.uid != write.claim.uid:
             return
-        others = any(consumer.uid != write.pod.uid for consumer in found.reserved_for)
+        others = any(consumer.uid != write.consumer.uid for consumer in found.reserved_for)
         # Who deletes a claim has the cluster's controller clear it, once no pod is left in it.
         if write.deallocate and not others and not found.deleting:
             if found.allocation is None:
                 return
             body, content_type = encode.deallocate_patch(found.uid, found.resource_version), MERGE_PATCH
         else:
-            if not found.reserved_by(write.pod.uid):
+            if not found.reserved_by(write.consumer.uid):
                 return
-            body = encode.unreserve_patch(found.uid, found.resource_version, write.pod.uid)
+            body = encode.unreserve_patch(found.uid, found.resource_version, write.consumer.uid)
             content_type = STRATEGIC_PATCH
         await self._send("PATCH", f"{path}/status?{self._query}", body, content_type)
 
@@ -462,7 +462,12 @@ class Writer:
                 raise ApiError("conflict", 0, f"pod {found.key} was bound to {found.node_name} by another")
             return found.node_name or None
 
+        published = ""
         try:
+            if write.taken is not None:
+                body = encode.taken_patch(pod, write.taken)
+                raw = await self._send("PATCH", f"{path}/status?{self._query}", body, MERGE_PATCH)
+                published = decode.identity(raw).resource_version
             try:
                 body = encode.binding(pod, write.node, write.annotations)
                 await self._send("POST", f"{path}/binding?{self._query}", body, JSON)
@@ -473,8 +478,18 @@ class Writer:
                     raise
                 await self._settle(error, begun, path, look)
         except ApiError as error:
+            if published:
+                await self._take_back(pod, published)
             return BindRefused(pod.uid, error.cause, error.message)
         return PodBound(pod.uid, write.node)
+
+    async def _take_back(self, pod: PodRef, published: str) -> None:
+        """A pod that is not bound takes nothing of a node. Best effort: the next attempt says it anew."""
+        try:
+            body = encode.taken_patch(pod, "[]", published)
+            await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, MERGE_PATCH)
+        except ApiError as error:
+            log.info("pod %s/%s: what its devices take is left in its status: %s", pod.namespace, pod.name, error)
 
     # ------------------------------------------------------------ what people read
 

@@ -19,6 +19,7 @@ from scheduler.core.model import (
     Result,
     Slice,
 )
+from scheduler.core.quantity import Quantity
 from scheduler.core.rules.capacity import resolve
 
 Chosen = tuple[Slice, Device]
@@ -64,11 +65,15 @@ def _chosen(request: Request, served: Served) -> tuple[str, Request]:
     return f"{request.name}/{alternative.name}", alternative
 
 
+def consumed_of(device: Device, asked: Mapping[str, Quantity] | None, gates: Gates) -> Mapping[str, Quantity] | None:
+    """What a request consumes of a device's capacities; None where nothing is recorded, as of devices of one user."""
+    if not device.shareable or not gates.consumable_capacity:
+        return None
+    return resolve(asked, device, fractional=gates.fractional_capacity_range) or None
+
+
 def _result(name: str, request: Request, item: Slice, device: Device, share: str, gates: Gates) -> Result:
     shared = device.shareable and gates.consumable_capacity
-    consumed = None
-    if shared:
-        consumed = resolve(request.capacity, device, fractional=gates.fractional_capacity_range) or None
     return Result(
         request=name,
         driver=item.driver,
@@ -77,7 +82,7 @@ def _result(name: str, request: Request, item: Slice, device: Device, share: str
         admin_access=bool(request.admin_access),
         share_id=str(uuid5(_SHARES, share)) if shared else None,
         tolerations=request.tolerations,
-        consumed=consumed,
+        consumed=consumed_of(device, request.capacity, gates),
         binding_conditions=device.binding_conditions if gates.binding_conditions else (),
         binding_failures=device.binding_failures if gates.binding_conditions else (),
         skip_operations=item.skip_operations if gates.experimental else (),

@@ -6,10 +6,12 @@ devices, devices that serve the requests) share one device search.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scheduler.core.allocatable import UnmeasuredError, Used, footprint, units
+from scheduler.core.allocation import consumed_of
 from scheduler.core.bays import Bytes, pack
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, DeviceRequest
@@ -118,6 +120,8 @@ class Candidates:
         self._shape_preference: list[int] = []
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._fatal: set[int] = set()  # shapes that end every attempt
+        self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
+        self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
         self._size = 0
         self._position = -1
         self._versions: tuple[int, ...] = ()
@@ -196,6 +200,7 @@ class Candidates:
         self._shape_preference.clear()
         self._puzzle_shapes.clear()
         self._fatal.clear()
+        self._first_shapes.clear()
 
     def _resize(self, size: int) -> None:
         if size != self._size:
@@ -209,6 +214,8 @@ class Candidates:
         self.rank[rows] = -1
         self.shape[rows] = NO_SHAPE
         self._reached[rows] = False
+        for row in rows.tolist() if self.short else ():
+            self.short.pop(row, None)
         rows = rows[state.nodes.live[rows]]
         for rule in NODE_RULES:
             if not len(rows):
@@ -222,6 +229,8 @@ class Candidates:
             self.shape[rows] = shapes
             solved = np.array([self._answers[shape].chosen is not None for shape in shapes.tolist()], np.bool_)
             rows, shapes = rows[solved], shapes[solved]
+            if self.demand.sizing is not None:
+                rows, shapes = self._affordable(state, rows)
             if not len(rows):
                 return
             numbers = shapes.tolist()
@@ -336,6 +345,55 @@ class Candidates:
             return self._add_shape(self._problem(state, int(rows[at]), served, [each[at] for each in labels]))
 
         return rows, self._lookup(keys, shape)
+
+    def _affordable(self, state: State, rows: Rows) -> tuple[Rows, Rows]:
+        """Nodes that have what the chosen devices take of their node's resources, and the shapes that they then are in.
+
+        Where the best devices take too much, the first that fit are tried: kube-scheduler tries no others.
+        """
+        kept = []
+        for row in rows.tolist():
+            self.short[row] = self._lacks(state, row)
+            if self.short[row]:
+                best = int(self.shape[row])
+                if best not in self._first_shapes:
+                    self._first_shapes[best] = self._add_shape(replace(self._problems[best], first_fit=True))
+                self.shape[row] = self._first_shapes[best]
+                if self._answers[self.shape[row]].chosen is not None:
+                    self.short[row] = self._lacks(state, row)
+            if not self.short[row]:
+                del self.short[row]
+                kept.append(row)
+        found = np.array(kept, np.int32)
+        return found, self.shape[found]
+
+    def _lacks(self, state: State, row: int) -> str:
+        """The node resource that the devices chosen on a node take too much of; empty if there is none."""
+        sizing = self.demand.sizing
+        assert sizing is not None
+        answer = self._answers[int(self.shape[row])]
+        used: list[list[Used]] = [[] for _ in sizing.containers]
+        seen = state.bays.rows[row]
+        for index, positions in enumerate(answer.chosen or ()):
+            want = self.demand.wants[index]
+            ask = want.asks[answer.alternatives[index] if answer.alternatives else 0]
+            for position in positions:
+                device = state.row_device[int(seen[position])][1]
+                used[want.claim].append((device, consumed_of(device, dict(ask.capacity), state.gates)))
+        total: dict[str, int] = {}
+        try:
+            for devices, containers in zip(used, sizing.containers, strict=True):
+                for name, nanos in footprint(devices).nanos(containers).items():
+                    total[name] = total.get(name, 0) + nanos
+        except UnmeasuredError as error:
+            return str(error)
+        taken, margins, asked = units(total), dict(sizing.margins), dict(self.demand.resources)
+        at = np.array([row], np.int32)
+        for name, amount in sorted(taken.items()):
+            left = margins[name] if name in margins else int(state.nodes.left(name, at)[0]) - asked.get(name, 0)
+            if amount > left:
+                return name
+        return ""
 
     def _lookup(self, keys: Bytes, shape: Callable[[int], int]) -> Rows:
         index = self._shape_index

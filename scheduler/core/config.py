@@ -36,6 +36,7 @@ class EngineConfig:
     verify_plans : check each plan with the independent checker before acting on it.
     seed : fixes the order in which equal nodes are preferred.
     gates : which rules of Dynamic Resource Allocation are in force.
+    binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
     """
 
     scheduler_name: str = names.SCHEDULER_NAME
@@ -49,3 +50,4 @@ class EngineConfig:
     verify_plans: bool = False
     seed: int = 0
     gates: Gates = field(default_factory=Gates)
+    binding_timeout_s: float = 600.0

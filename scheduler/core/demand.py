@@ -4,9 +4,9 @@ Pods with equal demands are one equivalence class and are solved once.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from scheduler.core import plan
+from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
 from scheduler.core.match import selects_labels
 from scheduler.core.model import (
@@ -18,7 +18,9 @@ from scheduler.core.model import (
     Claim,
     NodeSelector,
     Pod,
+    PodClaim,
     Request,
+    Resources,
     Toleration,
     Uid,
 )
@@ -94,11 +96,21 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Sizing:
+    """How devices add to what a pod takes of its node: how many of its containers use each claim that is to be
+    allocated, and how much of the resources that are requested for the pod as a whole is left for devices."""
+
+    containers: tuple[int, ...]
+    margins: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """All that decides where a pod fits and how well: the key of an equivalence class.
 
     resources : amounts by name, units as in core/model. held : node selectors of claims that are allocated already.
     offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
+    sizing : None where no device takes resources of its node.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -109,6 +121,7 @@ class Demand:
     relations: tuple[Relation, ...]
     held: tuple[NodeSelector, ...]
     offered: tuple[tuple[str, bool], ...] = ()
+    sizing: Sizing | None = None
 
     @property
     def plain(self) -> bool:
@@ -212,7 +225,11 @@ def _resolve_way(
         for claim in joined
         if claim.allocation is not None and claim.allocation.node_selector is not None
     )
-    asked = {name: amount for name, amount in pod.requests.items() if amount > 0 and name not in served}
+    sized = _size(pod, fresh, joined, state)
+    if isinstance(sized, Refusal):
+        return sized
+    requests, sizing = sized
+    asked = {name: amount for name, amount in requests.items() if amount > 0 and name not in served}
     demand = Demand(
         node_selector=tuple(sorted(pod.node_selector.items())),
         affinity=pod.affinity,
@@ -222,13 +239,38 @@ def _resolve_way(
         relations=tuple(relations),
         held=held,
         offered=offered,
+        sizing=sizing,
     )
     return Resolved(demand, fresh, joined, special)
+
+
+def _size(
+    pod: Pod, fresh: Sequence[Claim], joined: Sequence[Claim], state: State
+) -> tuple[Resources, Sizing | None] | Refusal:
+    """What a pod requests and the devices take that it has, and how further devices add to it (KEP-5517)."""
+    if not state.gates.node_allocatable or not state.sized or not (fresh or joined):
+        return pod.requests, None
+    try:
+        taken, _ = allocatable.of_claims(pod, [(each, each.allocation) for each in joined if each.allocation], state)
+    except allocatable.UnmeasuredError as error:
+        return Refusal(plan.REFUSED, f"pod {pod.key}: {error}")
+    added, short = allocatable.charged(pod, taken)
+    if short:
+        text = f"pod {pod.key}: its devices take more {short} than its pod-level request leaves; request more"
+        return Refusal(plan.MISCONFIGURED, text)
+    users = allocatable.containers(pod, state)
+    margins = {name: left - taken.get(name, 0) for name, left in pod.margins.items()}
+    sizing = Sizing(tuple(len(users.get(claim.uid, ())) for claim in fresh), tuple(sorted(margins.items())))
+    return replace(pod, published=added).charge, sizing if fresh else None
 
 
 def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
     if pod.unsupported:
         return Refusal(plan.UNSUPPORTED, f"pod {pod.key}: not supported yet: {'; '.join(pod.unsupported)}")
+    if pod.group:
+        refusal = _refuse_group(pod, state)
+        if refusal is not None:
+            return refusal
     for other in state.repellers.values():
         if other.uid == pod.uid:
             continue
@@ -242,20 +284,35 @@ def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
     return None
 
 
+def _refuse_group(pod: Pod, state: State) -> Refusal | None:
+    key = groups.key_of(pod)
+    if not state.gates.workload_claims:
+        text = (
+            f"pod {pod.key}: not supported yet: schedulingGroup {pod.group} without the gate DRAWorkloadResourceClaims"
+        )
+        return Refusal(plan.UNSUPPORTED, text)
+    problem = state.problems.get(("PodGroup", key))
+    if problem is not None:
+        return Refusal(plan.MISCONFIGURED, f"pod {pod.key}: {problem}")
+    group = state.groups.current.get(key)
+    if group is None:
+        return Refusal(plan.CLAIM_PENDING, f"pod {pod.key}: its PodGroup {key} does not exist yet")
+    if group.unsupported:
+        text = f"pod {pod.key}: PodGroup {key}: not supported yet: {'; '.join(group.unsupported)}"
+        return Refusal(plan.UNSUPPORTED, text)
+    return None
+
+
 def _claims(pod: Pod, state: State) -> list[Claim] | Refusal:
     found: dict[Uid, Claim] = {}  # two entries may name one claim: it is allocated and reserved once
     for entry in pod.claims:
-        name: str | None
-        if entry.claim_name is not None:
-            name = entry.claim_name
-        elif entry.name not in pod.claim_names:
+        known, name = groups.claim_name(pod, entry, state)
+        if not known:
             return Refusal(
                 plan.CLAIM_PENDING,
                 f"pod {pod.key}, entry {entry.name}: its ResourceClaim has not been made from template "
                 f"{entry.template_name} yet",
             )
-        else:
-            name = pod.claim_names[entry.name]
         if name is None:
             continue
         key = f"{pod.namespace}/{name}"
@@ -266,31 +323,25 @@ def _claims(pod: Pod, state: State) -> list[Claim] | Refusal:
         if uid is None:
             return Refusal(plan.MISCONFIGURED, f"pod {pod.key}, entry {entry.name}: ResourceClaim {key} does not exist")
         claim = state.claims.current[uid]
-        refusal = _refuse_claim(pod, entry.template_name is not None, claim, state)
+        refusal = _refuse_claim(pod, entry, claim, state)
         if refusal is not None:
             return refusal
         found[uid] = claim
     return list(found.values())
 
 
-def _refuse_claim(pod: Pod, from_template: bool, claim: Claim, state: State) -> Refusal | None:
+def _refuse_claim(pod: Pod, entry: PodClaim, claim: Claim, state: State) -> Refusal | None:
     where = f"ResourceClaim {claim.key}"
-    if from_template and claim.owner != pod.uid:
+    if entry.template_name is not None and claim.owner != groups.owner_of(pod, entry, state):
         return Refusal(plan.MISCONFIGURED, f"{where} was not made for pod {pod.key}: another object controls it")
-    reserved = claim.reserved_by(pod.uid)
+    consumer = groups.consumers(pod, state).get(claim.uid)
+    reserved = claim.reserved_by(consumer.uid if consumer is not None else pod.uid)
     if claim.deleting:
         return Refusal(plan.MISCONFIGURED, f"{where} is being deleted")
     if not reserved and len(claim.reserved_for) >= MAX_CONSUMERS:
         return Refusal(plan.CLAIM_PENDING, f"{where} has {MAX_CONSUMERS} consumers already, the most that it can have")
     if claim.allocation is None and state.assumed(claim.uid) is not None:
         return Refusal(plan.CLAIM_PENDING, f"{where} is being allocated for another pod")
-    for result in claim.allocation.results if claim.allocation else ():
-        taint = state.evicting_taint(result)
-        if taint is not None:
-            device = "/".join(result.identity)
-            return Refusal(
-                plan.NO_FIT, f"{where}: its device {device} has taint {taint.key}:{taint.effect}, which evicts pods"
-            )
     return None
 
 

@@ -1,21 +1,23 @@
 """The engine: events in, instructions out. The only mutable object of the core; it owns State and Backlog.
 
 Life of a pod: Seen -> backlog -> (Drained) placed: devices and node are *assumed* -> WriteAllocation and ReserveClaim
--> every claim *seen back* in the watch with our allocation and reservation, and no other claim holds one of its
-devices -> BindPod -> PodBound. Whatever goes wrong before the binding gives everything back and tries again.
+-> every claim *seen back* in the watch with our allocation and reservation, no other claim holds one of its devices,
+and drivers have said what the devices need them to (core/conditions.py) -> BindPod -> PodBound. Whatever goes wrong
+before the binding gives everything back and tries again.
 
 A pod whose extended resources are served by devices gets a claim on the way: it is made (CreateClaim), known under its
 own uid from ClaimCreated on, and deleted if the pod is not bound. What an earlier attempt left behind goes first.
 """
 
+import heapq
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from scheduler.core import names, plan
+from scheduler.core import allocatable, conditions, groups, names, plan
 from scheduler.core.backlog import Backlog
 from scheduler.core.candidates import Candidates, Catalogue
 from scheduler.core.cel import compile_selector
@@ -32,6 +34,7 @@ from scheduler.core.messages import (
     ClaimRef,
     ClaimRefused,
     ClaimWritten,
+    ClockRead,
     CreateClaim,
     DeleteClaim,
     Drained,
@@ -54,7 +57,20 @@ from scheduler.core.messages import (
     Solved,
     WriteAllocation,
 )
-from scheduler.core.model import MAX_CONSUMERS, Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import (
+    MAX_CONSUMERS,
+    Allocation,
+    Claim,
+    Consumer,
+    DeviceClass,
+    Node,
+    Pod,
+    PodGroup,
+    Resources,
+    Slice,
+    TaintRule,
+    Uid,
+)
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
@@ -78,6 +94,10 @@ class Flight:
     may carry, something that we wrote. written : resourceVersion of each claim as its write left it.
     made : the claim for extended resources, once it exists.
     failure : set once the flight must be given up: token and sentence.
+    consumers : whom its claims are reserved for where that is not the pod; `group` is the key of the pod's group.
+    taken : what the pod's status is to say of node resources that its devices take, None if there is nothing to say.
+    spoilt : claims whose allocation must not stay, whoever made it. since : when it began to wait for drivers.
+    until : when it ends unless they have said what they must by then.
     """
 
     pod: Uid
@@ -89,16 +109,27 @@ class Flight:
     made: Claim | None = None
     failure: tuple[str, str] | None = None
     binding: bool = False
+    consumers: Mapping[Uid, Consumer] = field(default_factory=dict)
+    group: str = ""
+    taken: str | None = None
+    spoilt: set[Uid] = field(default_factory=set)
+    since: float | None = None
+    until: float | None = None
+
+    def holder(self, claim: Uid) -> Uid:
+        """Whom a claim is reserved for."""
+        return self.consumers[claim].uid if claim in self.consumers else self.pod
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """A claim that is being freed of what a flight wrote; until that is seen nothing is decided about the claim.
 
-    written : resourceVersion of our last write to it, empty where it is not known. until : when we stop waiting.
+    holder : who is taken out of reservedFor. written : resourceVersion of our last write to it, empty where it is not
+    known. until : when we stop waiting.
     """
 
-    pod: Uid
+    holder: Uid
     written: str
     until: float
 
@@ -124,6 +155,9 @@ class Engine:
         self._claim_keys: dict[Uid, tuple[str, ...]] = {}
         self._bound: set[Uid] = set()
         self._releasing: dict[Uid, Release] = {}  # those that end first come first
+        self._waits: list[tuple[float, Uid]] = []  # a heap of when flights end that wait for drivers
+        self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
+        self._ahead: float | None = None
         self._reported: dict[Uid, tuple[str, str]] = {}
         self._failures: dict[Uid, int] = {}
         self._slow: dict[object, tuple[int, float]] = {}
@@ -136,6 +170,7 @@ class Engine:
             Gone: self._gone,
             Rejected: self._rejected,
             Listed: self._all_listed,
+            ClockRead: self._clock_read,
             Drained: lambda event: self._decide(),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
@@ -151,6 +186,7 @@ class Engine:
             DeviceClass: self._class_seen,
             TaintRule: self._taint_rule_seen,
             Claim: self._claim_seen,
+            PodGroup: self._group_seen,
             Pod: self._pod_seen,
         }
 
@@ -163,7 +199,12 @@ class Engine:
         """When Drained is due though nothing happens; None: not before the next event."""
         if not self._listed:
             return None
-        times = [self.backlog.next_time(self._now), *(release.until for release in islice(self._releasing.values(), 1))]
+        times = [
+            self.backlog.next_time(self._now),
+            *(release.until for release in islice(self._releasing.values(), 1)),
+            *(until for until, _ in self._waits[:1]),
+            *islice(self._avoided.values(), 1),
+        ]
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -180,6 +221,10 @@ class Engine:
 
     def _all_listed(self, event: Listed) -> list[Instruction]:
         self._listed = True
+        return []
+
+    def _clock_read(self, event: ClockRead) -> list[Instruction]:
+        self._ahead = event.ahead
         return []
 
     def _node_seen(self, node: Node) -> list[Instruction]:
@@ -200,7 +245,7 @@ class Engine:
         return []
 
     def _taint_rule_seen(self, rule: TaintRule) -> list[Instruction]:
-        if self.state.put_taint_rule(rule):
+        if self.config.gates.device_taint_rules and self.state.put_taint_rule(rule):
             self.backlog.wake((plan.NO_FIT,))
         return []
 
@@ -219,6 +264,17 @@ class Engine:
         for uid in sorted(self._flights_of.get(claim.uid, ())):
             out += self._look_at(self._flights[uid], claim)
         return out
+
+    def _group_seen(self, group: PodGroup) -> Iterable[Instruction]:
+        self.state.problems.pop(("PodGroup", group.key), None)
+        if self.state.put_group(group):
+            self._group_changed(group.key)
+        return []
+
+    def _group_changed(self, key: str) -> None:
+        """Its pods look for their claims anew."""
+        for uid in sorted(self._waiting_for.get(_group_key(key), ())):
+            self._await(self.state.pods.current[uid])
 
     def _pod_seen(self, pod: Pod) -> Iterable[Instruction]:
         known = self.state.pod_by_key.get(pod.key)
@@ -250,15 +306,21 @@ class Engine:
         if (
             before is None
             or pod.uid not in self.backlog
-            or replace(pod, resource_version=before.resource_version) != before
+            or replace(pod, resource_version=before.resource_version, published=before.published) != before
         ):
             self._await(pod)
         return out
 
+    def _keys(self, pod: Pod) -> tuple[str, ...]:
+        """Of the claims that a pod names or was given, and of its group."""
+        names = [groups.claim_name(pod, entry, self.state)[1] for entry in pod.claims]
+        found = [f"{pod.namespace}/{name}" for name in names if name is not None]
+        return tuple(dict.fromkeys([*found, *([_group_key(groups.key_of(pod))] if pod.group else [])]))
+
     def _await(self, pod: Pod) -> None:
         """Put a pod into the backlog, and note which claims it waits for."""
         self._forget_pending(pod.uid)
-        keys = self._claim_keys[pod.uid] = _claim_keys(pod)
+        keys = self._claim_keys[pod.uid] = self._keys(pod)
         for key in keys:
             self._waiting_for[key].add(pod.uid)
         self.backlog.put(pod)
@@ -268,7 +330,9 @@ class Engine:
         state.problems.pop((event.kind, event.key), None)
         if event.kind == "Node":
             state.drop_node(event.key)
-        elif event.kind == "ResourceSlice":
+            waiting = [flight for flight in self._flights.values() if flight.until is not None]
+            return [each for flight in waiting if flight.placement.node == event.key for each in self._bind(flight)]
+        if event.kind == "ResourceSlice":
             state.drop_slice(event.key)
             self.backlog.wake((plan.NO_FIT,))
         elif event.kind == "DeviceClass":
@@ -280,6 +344,9 @@ class Engine:
         elif event.kind == "ResourceClaim":
             uid = event.uid or state.claim_by_key.get(event.key, Uid(""))
             return self._claim_gone(uid, event.key)
+        elif event.kind == "PodGroup":
+            state.drop_group(event.key)
+            self._group_changed(event.key)
         else:
             uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
             return self._pod_left(uid)
@@ -332,6 +399,9 @@ class Engine:
             return self._strand(event.uid, f"{where} cannot be read any more: {event.problem}")
         if event.kind == "Node":
             self.state.drop_node(event.key)
+        elif event.kind == "PodGroup":
+            self.state.drop_group(event.key)
+            self._group_changed(event.key)
         elif event.kind == "Pod":
             self._forget_pending(event.uid)
         elif event.kind == "ResourceSlice":
@@ -365,13 +435,12 @@ class Engine:
     def _decide(self) -> list[Instruction]:
         if not self._listed:
             return []
-        self._stop_waiting()
+        out = self._stop_waiting()
         self.state.settle()
         due = self.backlog.due(self._now, self.config.batch)
         if not due:
-            return []
+            return out
         before = self._world() if self.config.verify_plans else None
-        out: list[Instruction] = []
         placements: list[Placement] = []
         unplaced: list[Unplaced] = []
         for uid in due:
@@ -411,7 +480,7 @@ class Engine:
             if candidates.unsolved:
                 out += self._ask_solve(candidates.unsolved[0])
                 return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
-        out += self._untie(pod, ways.open[0])
+        out += self._untie(pod, ways.open[0].joined)
         return outcome
 
     def _refresh(self, ways: Iterable[Way]) -> list[Pending]:
@@ -439,24 +508,47 @@ class Engine:
 
     def _refuse_joining(self, pod: Pod, resolved: Resolved, out: list[Instruction]) -> Unplaced | None:
         """What only the flights know of claims: releases under way, rivals, and how many pods are about to join."""
+        shared = groups.consumers(pod, self.state)
         for claim in (*resolved.claims, *resolved.joined):
             if claim.uid in self._releasing:
                 return Unplaced(pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} is being released")
         for claim in resolved.joined:
+            spoilt = self._spoilt(claim, self._now)
+            self._avoid(spoilt)
+            problem = spoilt[0].text if spoilt else self._evicting(claim)
+            if problem:
+                out += self._untie(pod, (claim,))
+                return Unplaced(pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key}: {problem}")
             rivals = self.state.rivals(claim.uid, claim.allocation) if claim.allocation is not None else set()
             if rivals:
-                out += self._untie(pod, resolved)
+                out += self._untie(pod, resolved.joined)
                 other = self.state.claims.current.get(min(rivals))
                 name = other.key if other else min(rivals)
                 return Unplaced(
                     pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key} and claim {name} hold the same device; free one"
                 )
+            if self._exclusive(pod, claim, shared):
+                where = f"ResourceClaim {claim.key}"
+                text = f"{where} has a device that stands for a resource of its node, and another pod uses it"
+                return Unplaced(pod.uid, plan.NO_FIT, text)
             reserved = {consumer.uid for consumer in claim.reserved_for}
-            if pod.uid not in reserved and len(reserved | self._flights_of.get(claim.uid, set())) >= MAX_CONSUMERS:
+            holder = shared[claim.uid].uid if claim.uid in shared else pod.uid
+            joining = {self._flights[each].holder(claim.uid) for each in self._flights_of.get(claim.uid, ())}
+            if holder not in reserved and len(reserved | joining) >= MAX_CONSUMERS:
                 return Unplaced(
                     pod.uid, plan.CLAIM_PENDING, f"ResourceClaim {claim.key} has or will have {MAX_CONSUMERS} consumers"
                 )
         return None
+
+    def _exclusive(self, pod: Pod, claim: Claim, shared: Mapping[Uid, Consumer]) -> bool:
+        """Whether only one pod may use a claim, and another does."""
+        if not self.config.gates.node_allocatable or not self.state.sized:
+            return False
+        holder = shared[claim.uid].uid if claim.uid in shared else pod.uid
+        others = any(each.uid != holder for each in claim.reserved_for) or bool(self._flights_of.get(claim.uid))
+        if not others and claim.uid in shared:
+            others = self._group_uses(claim.uid, groups.key_of(pod))
+        return others and allocatable.is_mapped(claim, self.state)
 
     def _class(self, demand: Demand) -> Candidates:
         found = self._classes.get(demand)
@@ -486,6 +578,7 @@ class Engine:
             ownership=self.config.ownership,
             scheduler_name=self.config.scheduler_name,
             gates=self.config.gates,
+            groups=now.groups,
         )
 
     @staticmethod
@@ -503,15 +596,29 @@ class Engine:
         self._reported[pod.uid] = (outcome.token, outcome.message)
         return [ReportUnschedulable(_pod_ref(pod), outcome.token, outcome.message)]
 
-    def _untie(self, pod: Pod, resolved: Resolved) -> list[Instruction]:
+    def _untie(self, pod: Pod, joined: Iterable[Claim]) -> list[Instruction]:
         """Claims that nobody else reserves must not tie a pod to nodes where it cannot run: free them."""
         out: list[Instruction] = []
-        for claim in resolved.joined:
-            others = [consumer for consumer in claim.reserved_for if consumer.uid != pod.uid]
-            if not others and not self._flights_of.get(claim.uid) and claim.allocation and claim.allocation.results:
-                self._await_release(claim.uid, pod.uid, claim.resource_version)
-                out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), deallocate=True))
+        shared = groups.consumers(pod, self.state)
+        for claim in joined:
+            consumer = shared.get(claim.uid, _pod_ref(pod).consumer)
+            others = any(each.uid != consumer.uid for each in claim.reserved_for) or self._flights_of.get(claim.uid)
+            if others or not claim.allocation or not claim.allocation.results:
+                continue
+            if claim.uid not in shared or not self._group_uses(claim.uid, groups.key_of(pod)):
+                self._await_release(claim.uid, consumer.uid, claim.resource_version)
+                out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate=True))
         return out
+
+    def _group_uses(self, claim: Uid, group: str) -> bool:
+        """Whether a pod of a group runs, or is placed, with a claim that is reserved for the group."""
+        if self._flights_of.get(claim):
+            return True
+        return any(
+            (pod.node_name or uid in self._bound) and not pod.done and claim in groups.consumers(pod, self.state)
+            for uid, pod in self.state.pods.current.items()
+            if pod.group and groups.key_of(pod) == group
+        )
 
     # ------------------------------------------------------------ flights
 
@@ -519,9 +626,12 @@ class Engine:
         """Assume everything, then write what is not written yet."""
         self._forget_pending(pod.uid)
         self._reported.pop(pod.uid, None)
-        self.state.assume_place(pod.uid, placement.node)
         out: list[Instruction] = [RecordDecision(placement.decision)]
-        flight = Flight(pod.uid, placement, writing=set(), unseen=set())
+        flight = Flight(
+            pod.uid, placement, set(), set(), consumers=groups.consumers(pod, self.state), group=groups.key_of(pod)
+        )
+        added, flight.taken = self._taken(pod, placement)
+        self.state.assume_place(pod.uid, placement.node, added)
         reference = _pod_ref(pod)
         for uid, allocation in placement.allocations.items():
             self.state.assume_allocation(uid, allocation)
@@ -530,12 +640,14 @@ class Engine:
                 out.append(CreateClaim(reference, placement.special, allocation))
             else:
                 claim = self.state.claims.current[uid]
-                out.append(WriteAllocation(reference, _claim_ref(claim), allocation))
+                consumer = flight.consumers.get(uid, reference.consumer)
+                out.append(WriteAllocation(reference, _claim_ref(claim), allocation, consumer))
         for uid in placement.joined:
             claim = self.state.claims.current[uid]
-            if not claim.reserved_by(pod.uid):
+            if not claim.reserved_by(flight.holder(uid)):
                 flight.writing.add(uid)
-                out.append(ReserveClaim(reference, _claim_ref(claim)))
+                consumer = flight.consumers.get(uid, reference.consumer)
+                out.append(ReserveClaim(reference, _claim_ref(claim), consumer))
         flight.unseen = set(flight.writing)
         flight.touched = set(flight.writing)
         self._flights[pod.uid] = flight
@@ -544,6 +656,19 @@ class Engine:
         if not flight.unseen:
             out += self._bind(flight)
         return out
+
+    def _taken(self, pod: Pod, placement: Placement) -> tuple[Resources, str | None]:
+        """What a pod's devices take of its node beyond what it requests, and what its status has to say of it."""
+        if not self.config.gates.node_allocatable:
+            return {}, None
+        claims = self.state.claims.current
+        held = [(claims[uid], allocation) for uid, allocation in placement.allocations.items()]
+        for uid in placement.joined:
+            allocation = claims[uid].allocation
+            held += [(claims[uid], allocation)] if allocation is not None else []
+        taken, text = allocatable.of_claims(pod, held, self.state)
+        nothing = text == "[]" and pod.published is None
+        return allocatable.charged(pod, taken)[0], None if nothing else text
 
     def _look_at(self, flight: Flight, claim: Claim) -> list[Instruction]:
         """A claim of a flight was seen: is what we wrote there?"""
@@ -556,11 +681,11 @@ class Engine:
             return self._give_up(flight, plan.RETRY, f"{where} was allocated by somebody else")
         if claim.deleting:
             return self._give_up(flight, plan.RETRY, f"{where} is being deleted")
-        if claim.allocation is None or not claim.reserved_by(flight.pod):
+        if claim.allocation is None or not claim.reserved_by(flight.holder(claim.uid)):
             if claim.uid not in flight.unseen or _later(claim.resource_version, flight.written.get(claim.uid, "")):
                 return self._give_up(flight, plan.RETRY, f"{where} lost its allocation or reservation before the bind")
             return []
-        if claim.uid not in flight.unseen:
+        if claim.uid not in flight.unseen and flight.until is None:
             return []
         if flight.made is not None and claim.uid == flight.made.uid and claim.uid in flight.writing:
             return []  # the pod does not name it yet, and its kubelet would not find it
@@ -568,7 +693,7 @@ class Engine:
         return [] if flight.unseen else self._bind(flight)
 
     def _bind(self, flight: Flight) -> list[Instruction]:
-        """Every claim was seen back: look once more at the node, and for claims that hold the same devices; bind."""
+        """Every claim was seen back: look once more at the node, for rivals and at the devices, and bind."""
         if flight.placement.node not in self.state.nodes.rows:
             return self._give_up(flight, plan.RETRY, f"node {flight.placement.node} was deleted before the bind")
         for uid in (*flight.placement.allocations, *flight.placement.joined):
@@ -583,10 +708,76 @@ class Engine:
                     f"ResourceClaim {claim.key} and claim {other.key if other else min(rivals)} hold the same device; "
                     "another scheduler allocates devices that Dovetail owns",
                 )
+            evicting = self._evicting(claim)
+            if evicting:
+                flight.spoilt.add(uid)
+                flight.touched.add(uid)
+                return self._give_up(flight, plan.RETRY, f"ResourceClaim {claim.key}: {evicting}")
+        unready = self._await_drivers(flight)
+        if unready is not None:
+            return unready
         flight.binding = True
         pod = self.state.pods.current[flight.pod]
         annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
-        return [BindPod(_pod_ref(pod), flight.placement.node, annotations)]
+        return [BindPod(_pod_ref(pod), flight.placement.node, annotations, flight.taken)]
+
+    def _await_drivers(self, flight: Flight) -> list[Instruction] | None:
+        """None once every device is ready for the pod; else what there is to do, which while it waits is nothing."""
+        if not self.config.gates.binding_conditions:
+            return None
+        since = self._now if flight.since is None else flight.since
+        waits: list[float] = []
+        for uid in (*flight.placement.allocations, *flight.placement.joined):
+            claim = self.state.claims.current[uid]
+            spoilt = self._spoilt(claim, since)
+            if spoilt:
+                self._avoid(spoilt)
+                flight.spoilt.add(uid)
+                flight.touched.add(uid)
+                return self._give_up(flight, plan.RETRY, f"ResourceClaim {claim.key}: {spoilt[0].text}")
+            if not conditions.standing(claim).ready:
+                waits.append(self._patience(claim, since))
+        if not waits:
+            return None
+        flight.since = since
+        if flight.until != min(waits):
+            flight.until = min(waits)
+            heapq.heappush(self._waits, (flight.until, flight.pod))
+        return []
+
+    def _patience(self, claim: Claim, since: float) -> float:
+        """Until when drivers may take their time: from the allocation on, but not later than when a wait began."""
+        written = conditions.seconds(claim.allocation.timestamp) if claim.allocation else None
+        known = [since] if written is None or self._ahead is None else [since, written - self._ahead]
+        return min(known) + self.config.binding_timeout_s
+
+    def _spoilt(self, claim: Claim, since: float) -> Sequence[conditions.Finding]:
+        """Devices of an allocated claim with which no pod can be bound any more."""
+        if not self.config.gates.binding_conditions:
+            return ()
+        found = conditions.standing(claim)
+        if found.ready or found.failed or self._patience(claim, since) > self._now:
+            return found.failed
+        seconds = f"after {self.config.binding_timeout_s:g} seconds"
+        return [replace(each, text=f"{each.text} {seconds}") for each in found.pending]
+
+    def _evicting(self, claim: Claim) -> str:
+        """What would evict a pod as soon as it is bound with this claim, in words; empty if nothing would."""
+        if not self.config.gates.device_taints:
+            return ""
+        for result in claim.allocation.results if claim.allocation else ():
+            taint = self.state.evicting_taint(result)
+            if taint is not None:
+                device = "/".join(result.identity)
+                return f"its device {device} has taint {taint.key}:{taint.effect}, which evicts pods"
+        return ""
+
+    def _avoid(self, spoilt: Iterable[conditions.Finding]) -> None:
+        """Leave devices that failed alone, so that the next attempt takes others."""
+        for each in spoilt:
+            self._avoided.pop(each.device, None)
+            self._avoided[each.device] = self._now + conditions.AVOID_S
+            self.state.avoid(each.device, each.text)
 
     def _claim_created(self, event: ClaimCreated) -> Iterable[Instruction]:
         """From now on the claim is meant by its own uid."""
@@ -673,15 +864,19 @@ class Engine:
         out: list[Instruction] = []
         namespace, _, name = flight.placement.decision.pod.partition("/")
         reference = _pod_ref(pod) if pod is not None else PodRef(namespace, name, flight.pod)
+        for uid in [uid for uid in flight.touched if uid in flight.consumers and self._group_uses(uid, flight.group)]:
+            flight.touched.discard(uid)
+            self.state.forget_allocation(uid)  # the API shows it, or else nobody could use it
         for uid in sorted(flight.touched):
             claim = self.state.claims.current.get(uid)
             if flight.made is not None and uid == flight.made.uid:
                 self._await_release(uid, flight.pod, "")
                 out.append(DeleteClaim(reference, _claim_ref(claim or flight.made)))
             elif claim is not None:
-                self._await_release(uid, flight.pod, flight.written.get(uid, ""))
-                deallocate = uid in flight.placement.allocations
-                out.append(ReleaseClaim(reference, _claim_ref(claim), deallocate))
+                self._await_release(uid, flight.holder(uid), flight.written.get(uid, ""))
+                deallocate = uid in flight.placement.allocations or uid in flight.spoilt
+                consumer = flight.consumers.get(uid, reference.consumer)
+                out.append(ReleaseClaim(reference, _claim_ref(claim), consumer, deallocate))
         if pod is None or pod.node_name or pod.done or pod.deleting:
             return out
         self._await(pod)
@@ -713,26 +908,37 @@ class Engine:
             for uid in (*flight.placement.allocations, *flight.placement.joined):
                 self._wake_users_of(uid)
 
-    def _await_release(self, claim: Uid, pod: Uid, written: str) -> None:
+    def _await_release(self, claim: Uid, holder: Uid, written: str) -> None:
         self._releasing.pop(claim, None)
-        self._releasing[claim] = Release(pod, written, self._now + RELEASE_S)
+        self._releasing[claim] = Release(holder, written, self._now + RELEASE_S)
 
     def _settle_release(self, claim: Claim) -> None:
-        """End a release once the claim is seen without the pod, unless that is how it was before our write."""
+        """End a release once the claim is seen without its holder, unless that is how it was before our write."""
         release = self._releasing.get(claim.uid)
         if (
             release is not None
             and not is_special(claim)  # it is being deleted, and that is seen otherwise
-            and not claim.reserved_by(release.pod)
+            and not claim.reserved_by(release.holder)
             and not _later(release.written, claim.resource_version)
         ):
             self._end_release(claim.uid)
 
-    def _stop_waiting(self) -> None:
-        """End the releases that were not seen in time."""
+    def _stop_waiting(self) -> list[Instruction]:
+        """End the releases that were not seen in time, the flights whose drivers did nothing, and what is avoided."""
         late = list(takewhile(lambda uid: self._releasing[uid].until <= self._now, self._releasing))
         for uid in late:
             self._end_release(uid)
+        for device in list(takewhile(lambda device: self._avoided[device] <= self._now, self._avoided)):
+            del self._avoided[device]
+            self.state.avoid(device, None)
+            self.backlog.wake((plan.NO_FIT,))
+        out: list[Instruction] = []
+        while self._waits and self._waits[0][0] <= self._now:
+            until, pod = heapq.heappop(self._waits)
+            flight = self._flights.get(pod)
+            if flight is not None and flight.until == until and flight.failure is None and not flight.binding:
+                out += self._bind(flight)
+        return out
 
     def _end_release(self, uid: Uid) -> None:
         del self._releasing[uid]
@@ -799,11 +1005,9 @@ class Engine:
         return []
 
 
-def _claim_keys(pod: Pod) -> tuple[str, ...]:
-    """Keys of the claims that a pod names or was given."""
-    found = [entry.claim_name for entry in pod.claims if entry.claim_name is not None]
-    found += [name for name in pod.claim_names.values() if name is not None]
-    return tuple(dict.fromkeys(f"{pod.namespace}/{name}" for name in found))
+def _group_key(key: str) -> str:
+    """What pods wait for that wait for their group."""
+    return f"PodGroup {key}"
 
 
 def _pod_ref(pod: Pod) -> PodRef:

@@ -96,6 +96,17 @@ class Gates:
         return replace(self, **{fields_by_name[name]: value for name, value in given.items()})
 
     @classmethod
+    def of_cluster(cls, minor: int | None, given: Mapping[str, bool]) -> "Gates":
+        """The defaults of Kubernetes 1.`minor` (None: of the newest known), with some gates set by Kubernetes' names.
+
+        Raises ConfigError.
+        """
+        found = (cls() if minor is None else cls.of_version(minor)).override(given)
+        if minor is not None and minor < TAINT_RULES_APART:
+            return replace(found, device_taint_rules=found.device_taints)
+        return found
+
+    @classmethod
     def from_features(cls, features: Mapping[str, bool]) -> "Gates":
         """From the names that the upstream allocator gives its features; what is not named is off.
 
@@ -110,6 +121,7 @@ class Gates:
         return {_NAMES[field.name]: getattr(self, field.name) for field in fields(self)}
 
 
+TAINT_RULES_APART: Final = 35  # before 1.35 the rules had no gate of their own
 _FEATURES: Final = {
     "AdminAccess": "DRAAdminAccess",
     "CompatibilityGroups": "DRADeviceCompatibilityGroups",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scheduler.core.extended import SpecialClaim
-from scheduler.core.model import Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.plan import Decision
 
-Kind = Literal["Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "Pod"]
+Kind = Literal["Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod"]
 
 Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 """Why a write was refused. unknown: it was not applied as far as a later read can tell (time-out, 5xx, lost lease)."""
@@ -20,7 +20,7 @@ Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 class Seen:
     """An object was listed, added or changed. Repeats change nothing."""
 
-    item: Node | Slice | DeviceClass | TaintRule | Claim | Pod
+    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,16 @@ class Rejected:
 @dataclass(frozen=True, slots=True)
 class Listed:
     """Every kind has been listed once: from now on decisions are allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRead:
+    """How many seconds the time since 1970 is ahead of `now`: told at the start, and when the two drift apart.
+
+    Only timestamps that others, or an earlier process, wrote are compared with it.
+    """
+
+    ahead: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +129,8 @@ class ScalarEvaluated:
 
 
 Event = (
-    Seen | Gone | Rejected | Listed | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound | BindRefused
+    Seen | Gone | Rejected | Listed | ClockRead | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound
+    | BindRefused
     | Solved | ScalarEvaluated
 )  # fmt: skip
 
@@ -135,6 +146,11 @@ class PodRef:
     uid: Uid
     resource_version: str = ""
 
+    @property
+    def consumer(self) -> Consumer:
+        """As an entry of reservedFor."""
+        return Consumer("pods", self.name, self.uid)
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimRef:
@@ -149,14 +165,15 @@ class ClaimRef:
 
 @dataclass(frozen=True, slots=True)
 class WriteAllocation:
-    """Add the finalizer if missing, then set allocation, its timestamp and the pod's reservation in one status write.
+    """Add the finalizer if missing, then set allocation, its timestamp and the reservation in one status write.
 
-    Answered by ClaimWritten or ClaimRefused.
+    consumer : whom it is reserved for. Answered by ClaimWritten or ClaimRefused.
     """
 
     pod: PodRef
     claim: ClaimRef
     allocation: Allocation
+    consumer: Consumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,31 +202,38 @@ class DeleteClaim:
 
 @dataclass(frozen=True, slots=True)
 class ReserveClaim:
-    """Add the pod to reservedFor of a claim that is allocated already. Answered by ClaimWritten or ClaimRefused."""
+    """Add to reservedFor of a claim that is allocated already. Answered by ClaimWritten or ClaimRefused."""
 
     pod: PodRef
     claim: ClaimRef
+    consumer: Consumer
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseClaim:
-    """Take the pod out of reservedFor; with `deallocate` clear the allocation too, unless others reserve the claim.
+    """Take the consumer out of reservedFor; with `deallocate` clear the allocation too, unless others are in it.
 
     Carries no answer: what became of the claim is seen in the watch. A repeat changes nothing.
     """
 
     pod: PodRef
     claim: ClaimRef
+    consumer: Consumer
     deallocate: bool
 
 
 @dataclass(frozen=True, slots=True)
 class BindPod:
-    """Bind; only issued when every claim was seen back. Answered by PodBound or BindRefused."""
+    """Bind; only issued when every claim was seen back. Answered by PodBound or BindRefused.
+
+    annotations : the API server copies a binding's annotations to the pod. taken : what the pod's status has to say
+    first of the node resources that its devices take, a JSON list; taken back if the pod is not bound. None: nothing.
+    """
 
     pod: PodRef
     node: str
-    annotations: Mapping[str, str]  # the API server copies a binding's annotations to the pod
+    annotations: Mapping[str, str]
+    taken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

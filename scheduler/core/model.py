@@ -369,6 +369,23 @@ class PodClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class PodGroup:
+    """A PodGroup: `claims` that its pods share, and `claim_names` as in Pod."""
+
+    namespace: str
+    name: str
+    uid: Uid
+    claims: tuple[PodClaim, ...]
+    claim_names: Mapping[str, str | None]
+    unsupported: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class LabelSelector:
     """A metav1.LabelSelector as requirements that must all hold; none at all matches every object."""
 
@@ -418,6 +435,10 @@ class Pod:
 
     extended : requests of its containers for extended resources, in order of position and then of number.
     extended_claim : the claim that status.extendedResourceClaimStatus names, empty for none (KEP-5004).
+    group : the name of its PodGroup, empty if it has none. users : entry of claims -> containers that use it, init
+    containers first. margins : of resources that are requested for the pod as a whole, what its containers leave of it.
+    published : what its devices take of their node's resources as far as its status says, beyond `requests`; None if
+    its status says nothing.
     """
 
     namespace: str
@@ -443,11 +464,23 @@ class Pod:
     unsupported: tuple[str, ...] = ()
     extended: tuple[ExtendedRequest, ...] = ()
     extended_claim: str = ""
+    group: str = ""
+    users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    margins: Resources = field(default_factory=dict)
+    published: Resources | None = None
 
     @property
     def key(self) -> str:
         """`namespace/name`."""
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def charge(self) -> Resources:
+        """What it takes of its node: what it requests, and what its devices take as published."""
+        if not self.published:
+            return self.requests
+        names = {*self.requests, *self.published}
+        return {name: self.requests.get(name, 0) + self.published.get(name, 0) for name in names}
 
     @property
     def done(self) -> bool:

@@ -52,6 +52,9 @@ def _reason(state: State, candidates: Candidates) -> str:
         if not held.all():
             found += rule.reasons(state.nodes, demand, rows[~held])
             rows = rows[held]
+    short = Counter(candidates.short[row] for row in rows.tolist() if row in candidates.short)
+    found += [(f"lack {name} for what the devices take of their node", count) for name, count in short.items()]
+    rows = rows[[row not in candidates.short for row in rows.tolist()]]
     if len(rows) and demand.wants:
         searched = np.array([isinstance(candidates.problem(row), Puzzle) for row in rows.tolist()], np.bool_)
         found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched])
@@ -65,7 +68,14 @@ def _reason(state: State, candidates: Candidates) -> str:
     ]
     ordered = sorted(found, key=lambda reason: -reason[1])
     counted = [", ".join(f"{count} {reason}" for reason, count in ordered)] if ordered else []
-    return "; ".join([*counted, *notes])
+    return "; ".join([*counted, *notes, *_left_alone(state, candidates)])
+
+
+def _left_alone(state: State, candidates: Candidates) -> list[str]:
+    """The first device that would serve if it had not failed a pod a moment ago."""
+    serving = [each for asks in candidates.eligible for each in asks]
+    found = [why for row, why in state.avoided_rows() if any(each.selected[row] for each in serving)]
+    return [f"left alone for a while: {each}" for each in found[:1]]
 
 
 def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) -> str:
@@ -216,6 +226,9 @@ def _why_unusable(state: State, request: DeviceRequest, rows: Rows, selected: Ma
     row = int(state.bays.rows[rows[at[0]], at[1]])
     item, device = state.row_device[row]
     where = f"device {item.driver}/{item.pool}/{device.name}"
+    avoided = state.avoided.get((item.driver, item.pool, device.name))
+    if avoided is not None:
+        return avoided
     problems = int(state.device_problems.codes[row])
     if problems != ABSENT:
         return f"{where} is not supported yet: {'; '.join(state.device_problems.values[problems])}"

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Generic, TypeVar
 
 from scheduler.core.columns import DeviceTable
-from scheduler.core.model import Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import Allocation, Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scoring.arrays import Mask
 
 K = TypeVar("K")
@@ -59,6 +59,7 @@ class Snapshot:
     classes: Mapping[str, DeviceClass]
     taint_rules: Mapping[str, TaintRule]
     claims: Mapping[Uid, Claim]
+    groups: Mapping[str, PodGroup]
     pods: Mapping[Uid, Pod]
     holding: Mapping[Uid, Allocation]
     places: Mapping[Uid, str]

@@ -5,6 +5,7 @@ Applying an event costs the rows that the event touches. Applying it twice chang
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from scheduler.core.model import (
     DeviceClass,
     Node,
     Pod,
+    PodGroup,
     Resources,
     Result,
     Slice,
@@ -77,6 +79,7 @@ class State:
         self.classes: Versioned[str, DeviceClass] = Versioned()
         self.taint_rules: Versioned[str, TaintRule] = Versioned()
         self.claims: Versioned[Uid, Claim] = Versioned()
+        self.groups: Versioned[str, PodGroup] = Versioned()
         self.pods: Versioned[Uid, Pod] = Versioned()
         self.holding: Versioned[Uid, Allocation] = Versioned()
         self.places: Versioned[Uid, str] = Versioned()
@@ -89,6 +92,8 @@ class State:
         self.link_warnings: dict[str, tuple[str, ...]] = {}
         self.malformed: set[int] = set()  # rows of devices that no selector can be evaluated on
         self.shares: dict[Identity, dict[Uid, dict[str, int]]] = {}  # of each capacity what a claim's shares take
+        self.sized: set[int] = set()  # rows of devices that take resources of their node
+        self.avoided: dict[Identity, str] = {}
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
@@ -199,6 +204,19 @@ class State:
         self._hold(uid)
         self.revision += 1
 
+    def put_group(self, group: PodGroup) -> bool:
+        """Add or change a pod group; true if anything changed."""
+        if self.groups.current.get(group.key) == group:
+            return False
+        self.groups.put(group.key, group)
+        self.revision += 1
+        return True
+
+    def drop_group(self, key: str) -> None:
+        """Take a pod group out."""
+        if self.groups.pop(key) is not None:
+            self.revision += 1
+
     def put_pod(self, pod: Pod) -> None:
         """Add or change a pod. An assumed place stands until the API shows one."""
         known = self.pod_by_key.get(pod.key)
@@ -210,7 +228,7 @@ class State:
         if pod.done:
             self._place(pod.uid, "", {})
         elif pod.node_name:
-            self._place(pod.uid, pod.node_name, pod.requests)
+            self._place(pod.uid, pod.node_name, pod.charge)
         elif before is not None and before.node_name:
             self._place(pod.uid, "", {})
         if pod.repels and pod.uid in self._charges:
@@ -232,10 +250,10 @@ class State:
 
     # ------------------------------------------------------------ assumptions
 
-    def assume_place(self, uid: Uid, node: str) -> None:
-        """Charge a pod to a node that it is not bound to yet."""
+    def assume_place(self, uid: Uid, node: str, taken: Resources | None = None) -> None:
+        """Charge a pod to a node that it is not bound to yet, with what its devices take of the node's resources."""
         pod = self.pods.current[uid]
-        self._place(uid, node, pod.requests)
+        self._place(uid, node, replace(pod, published=taken).charge)
         if pod.repels:
             self.repellers[uid] = pod
 
@@ -255,6 +273,27 @@ class State:
         """Stop assuming; what the API shows stands."""
         if self._assumed.pop(uid, None) is not None:
             self._hold(uid)
+
+    def avoid(self, identity: Identity, why: str | None) -> None:
+        """Keep a device out of new allocations, or with None let it in again."""
+        if why is None:
+            self.avoided.pop(identity, None)
+        else:
+            self.avoided[identity] = why
+        for row in self._row_by_identity.get(identity, ()):
+            self._describe(row, *self.row_device[row])
+            for node in self.bays.nodes_of(row):
+                self.nodes.changes.mark(node)
+        self.revision += 1
+
+    def listed(self, identity: Identity) -> Device | None:
+        """A device as its newest slice lists it."""
+        rows = [self.row_device[row] for row in self._row_by_identity.get(identity, ())]
+        return max(rows, key=lambda each: each[0].generation)[1] if rows else None
+
+    def avoided_rows(self) -> list[tuple[int, str]]:
+        """The devices that are kept out, and why."""
+        return [(row, why) for identity, why in self.avoided.items() for row in self._row_by_identity.get(identity, ())]
 
     def assumed(self, uid: Uid) -> Allocation | None:
         """What we hold for a claim beyond what the API shows."""
@@ -280,6 +319,7 @@ class State:
             classes=self.classes.snapshot(),
             taint_rules=self.taint_rules.snapshot(),
             claims=self.claims.snapshot(),
+            groups=self.groups.snapshot(),
             pods=self.pods.snapshot(),
             holding=self.holding.snapshot(),
             places=self.places.snapshot(),
@@ -310,19 +350,23 @@ class State:
         )
 
     def evicting_taint(self, result: Result) -> Taint | None:
-        """The NoExecute taint of an allocated device that would evict whoever joins its claim."""
-        listed = [self.row_device[row] for row in self._row_by_identity.get(result.identity, ())]
-        if not listed:
-            return None
-        item, device = max(listed, key=lambda each: each[0].generation)
-        taints = self.device_taints_of(item.driver, item.pool, device)
+        """The NoExecute taint of an allocated device that would evict whoever joins its claim.
+
+        Rules reach devices that no slice lists any more.
+        """
+        device = self.listed(result.identity)
+        taints = device.taints if device is not None else ()
+        taints += self._added_taints(*result.identity)
         return untolerated((each for each in taints if each.effect == NO_EXECUTE), result.tolerations, ours)
 
     def device_taints_of(self, driver: str, pool: str, device: Device) -> tuple[Taint, ...]:
         """A device's own taints and those that rules add."""
-        rules = [*self._rules_for.get(None, ()), *self._rules_for.get(device.name, ())]
-        added = [rule for rule in rules if _covers(rule, driver, pool, device.name)]
-        return device.taints + tuple(rule.taint for rule in sorted(added, key=lambda rule: rule.name))
+        return device.taints + self._added_taints(driver, pool, device.name)
+
+    def _added_taints(self, driver: str, pool: str, device: str) -> tuple[Taint, ...]:
+        rules = [*self._rules_for.get(None, ()), *self._rules_for.get(device, ())]
+        added = [rule for rule in rules if _covers(rule, driver, pool, device)]
+        return tuple(rule.taint for rule in sorted(added, key=lambda rule: rule.name))
 
     @staticmethod
     def taint_in_the_way(taints: Iterable[Taint], tolerations: tuple[Toleration, ...]) -> Taint | None:
@@ -471,6 +515,8 @@ class State:
             self._describe(row, item, device)
             if device.malformed:
                 self.malformed.add(row)
+            if device.allocatable:
+                self.sized.add(row)
         published = Published(item, span)
         self._published[item.name] = published
         key = (item.driver, item.pool)
@@ -493,6 +539,7 @@ class State:
                 del self._row_by_identity[identity]
             del self.row_device[row]
             self.malformed.discard(row)
+            self.sized.discard(row)
             self.taken[row] = False
             self.device_changes.mark(row)
         if item.devices:
@@ -516,6 +563,9 @@ class State:
         taints = self.device_taints_of(item.driver, item.pool, device)
         self.device_taints.write(row, self.device_taints.code(taints))
         problems = item.unsupported + device.unsupported
+        avoided = self.avoided.get((item.driver, item.pool, device.name))
+        if avoided is not None:
+            problems += (avoided,)
         self.device_problems.write(row, self.device_problems.code(problems) if problems else ABSENT)
         self.device_changes.mark(row)
 

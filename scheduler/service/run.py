@@ -22,15 +22,18 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 
 from scheduler.cluster.client import ApiError, Client
+from scheduler.cluster.discovery import Served, discover
 from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead, new_identity
-from scheduler.cluster.watch import KINDS, Reflector, Watched
+from scheduler.cluster.watch import Reflector
 from scheduler.cluster.watch import Timing as WatchTiming
 from scheduler.cluster.write import PATIENCE, Write, Writer
 from scheduler.core import plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
+from scheduler.core.gates import Gates
 from scheduler.core.messages import (
+    ClockRead,
     Drained,
     EvaluateScalar,
     Event,
@@ -46,22 +49,22 @@ from scheduler.core.messages import (
     Seen,
     Solve,
 )
-from scheduler.core.model import Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.service.aside import Aside
 from scheduler.service.settings import SchedulerConfig, load
 
 log = logging.getLogger("dovetail")
 
 DISTRIBUTION: Final = "dovetail-scheduler"
-_DRA: Final = "resource.k8s.io/v1"
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
+_DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
 _STALE_S: Final = 120.0
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
 _KIND_OF: Final[dict[type, Kind]] = {
     Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
-    Claim: "ResourceClaim", Pod: "Pod",
+    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod",
 }  # fmt: skip
 
 
@@ -104,6 +107,12 @@ def refuse_intruders(owners: Mapping[str, list[str]]) -> None:
             )
 
 
+def _tell(served: Served, gates: Gates) -> None:
+    version = "an unknown version" if served.minor is None else f"1.{served.minor}"
+    on = ", ".join(name for name, value in gates.by_name().items() if value)
+    log.info("Kubernetes %s; feature gates that are on: %s", version, on)
+
+
 class _OneLine(logging.Formatter):
     """JSON, one line each: what tenants wrote can neither start a line nor colour a terminal."""
 
@@ -135,16 +144,16 @@ class Loop:
 
     def __init__(
         self,
-        engine: Decider,
         submit: Callable[[Instruction], None],
         fence: Fence,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.deciding = False
-        self._engine = engine
         self._submit = submit
         self._fence = fence
         self._clock = clock
+        self._wall = wall
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
 
@@ -157,28 +166,32 @@ class Loop:
         """Decide soon."""
         self._arrived.set()
 
-    async def run(self) -> None:
+    async def run(self, engine: Decider) -> None:
         """Until cancelled. Raises what the engine raises, except for a single object that it cannot take."""
         last = 0.0
+        ahead = float("-inf")
         while True:
-            await self._wait()
+            await self._wait(engine)
             if (early := last + _CYCLE_S - self._clock()) > 0:
                 await asyncio.sleep(early)
             self._arrived.clear()
             while self._inbox:
                 now = self._clock()
                 for _ in range(min(len(self._inbox), _EVENTS_AT_ONCE)):
-                    self._act(self._take(self._inbox.popleft(), now))
+                    self._act(self._take(engine, self._inbox.popleft(), now))
                 if self._inbox:
                     await asyncio.sleep(0)
             last = self._clock()
+            if abs(self._wall() - last - ahead) > _DRIFT_S:
+                ahead = self._wall() - last
+                self._act(engine.handle(ClockRead(ahead), last))
             if self.deciding and self._fence.allows():
-                self._act(self._engine.handle(Drained(), last))
+                self._act(engine.handle(Drained(), last))
 
-    async def _wait(self) -> None:
+    async def _wait(self, engine: Decider) -> None:
         if self._inbox:
             return
-        wakeup = self._engine.next_wakeup() if self.deciding else None
+        wakeup = engine.next_wakeup() if self.deciding else None
         if wakeup is not None and not self._fence.allows():
             wakeup = self._clock() + _FENCED_S
         try:
@@ -187,9 +200,10 @@ class Loop:
         except TimeoutError:
             pass
 
-    def _take(self, event: Event, now: float) -> Iterable[Instruction]:
+    @staticmethod
+    def _take(engine: Decider, event: Event, now: float) -> Iterable[Instruction]:
         try:
-            return self._engine.handle(event, now)
+            return engine.handle(event, now)
         except FaultError:
             raise
         except Exception as error:
@@ -200,7 +214,7 @@ class Loop:
             key = getattr(item, "key", item.name)
             log.exception("%s %s set aside", _KIND_OF[type(item)], key)
             problem = f"cannot be used ({type(error).__name__}: {error})"
-            return self._engine.handle(Rejected(_KIND_OF[type(item)], key, getattr(item, "uid", Uid("")), problem), now)
+            return engine.handle(Rejected(_KIND_OF[type(item)], key, getattr(item, "uid", Uid("")), problem), now)
 
     def _act(self, instructions: Iterable[Instruction]) -> None:
         for instruction in instructions:
@@ -251,8 +265,8 @@ class Process:
             self.fence = LeaseFence(margin_s=(1 + PATIENCE) * limit_s)
             self.lock = LeaseLock(lease_client, self.fence, self.timing, new_identity())
         self.leading = asyncio.Event()
-        self.engine = Engine(settings.engine())
-        self.loop = Loop(self.engine, self._submit, self.fence)
+        self.engine: Engine | None = None  # made once the cluster has told its version
+        self.loop = Loop(self._submit, self.fence)
         self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self.loop.post)
         self.reflectors: list[Reflector] = []
@@ -299,10 +313,14 @@ class Process:
 
     async def _start(self) -> None:
         await self._serve_health()
-        kinds = await self._discover()
+        served = await self._discover()
+        config = self.settings.engine(served.minor)
+        kinds = served.watched(config.gates)
+        _tell(served, config.gates)
+        self.engine = Engine(config)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
-        self._begin("decisions", self.loop.run())
+        self._begin("decisions", self.loop.run(self.engine))
         if self.lock is None:
             self.leading.set()
         else:
@@ -343,25 +361,15 @@ class Process:
         self.loop.deciding = False
         raise NotNowError("the lease could not be renewed in time")
 
-    async def _discover(self) -> tuple[Watched, ...]:
+    async def _discover(self) -> Served:
         wait = 0.2
         while True:
             try:
-                served = await self.client.kinds(_DRA)
-                break
+                return await discover(self.client)
             except ApiError as error:
                 log.warning("the API server does not answer: %s", error)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, 10.0)
-        missing = [watched.kind for watched in KINDS if _DRA in watched.path and watched.kind not in served]
-        required = [kind for kind in missing if any(each.kind == kind and each.required for each in KINDS)]
-        if required:
-            raise ConfigError(
-                "cluster", f"does not serve {', '.join(required)} of {_DRA}", "Kubernetes 1.34 or newer does"
-            )
-        for kind in missing:
-            log.warning("the cluster does not serve %s of %s: going on without", kind, _DRA)
-        return tuple(watched for watched in KINDS if watched.kind not in missing)
 
     def _post(self, event: Event) -> None:
         """Hand on what was seen. A pod of ours that cannot be read never gets to a decision: its owner is told here."""

@@ -14,6 +14,7 @@ from ruamel.yaml.error import YAMLError
 from scheduler.core import names
 from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.errors import ConfigError
+from scheduler.core.gates import Gates
 from scoring.weights import Weights
 
 _LARGEST_FILE: Final = 2**20
@@ -75,6 +76,8 @@ class SchedulerConfig(_Section):
     batch: Annotated[int, Field(ge=1, le=10_000)] = EngineConfig().batch
     seed: int = 0
     verify_plans: bool = False
+    feature_gates: dict[str, bool] = {}
+    binding_timeout_seconds: Seconds = EngineConfig().binding_timeout_s
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
@@ -82,12 +85,16 @@ class SchedulerConfig(_Section):
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
         Weights(self.weights)
+        try:
+            Gates().override(self.feature_gates)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
         if self.scheduler_name == "default-scheduler":
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         return self
 
-    def engine(self) -> EngineConfig:
-        """What the engine is told."""
+    def engine(self, minor: int | None = None) -> EngineConfig:
+        """What the engine is told, for a cluster of Kubernetes 1.`minor` (None: of the newest known)."""
         return EngineConfig(
             scheduler_name=self.scheduler_name,
             ownership=Ownership(
@@ -100,6 +107,8 @@ class SchedulerConfig(_Section):
             batch=self.batch,
             verify_plans=self.verify_plans,
             seed=self.seed,
+            binding_timeout_s=self.binding_timeout_seconds,
+            gates=Gates.of_cluster(minor, self.feature_gates),
         )
 
 

@@ -2,8 +2,9 @@
 scheduler waits for. It carries out the engine's instructions with the very bodies that go to a real cluster.
 
 Beside it the resourceclaim controller works at once: it makes claims of templates, takes finished and deleted pods out
-of reservedFor, and gives devices back when nobody is left. Everything is a function of what was put in: UIDs and
-generated names derive from the names of their owners, time is what `now` is set to.
+of reservedFor, and gives devices back when nobody is left. So do drivers: binding conditions become true at once.
+Everything is a function of what was put in: UIDs and generated names derive from the names of their owners, time is
+what `now` is set to.
 
 Patches are applied as the server applies them. The rules come from resource.k8s.io validation and strategy, and from
 the pods/binding handler.
@@ -44,7 +45,7 @@ from scheduler.core.messages import (
     Solve,
     WriteAllocation,
 )
-from scheduler.core.model import Claim, Uid
+from scheduler.core.model import Allocation, Claim, Uid
 from scheduler.core.slow import answer
 from scheduler.simulator.objects import Raw, key_of
 from scheduler.simulator.workloads import uid_of
@@ -366,10 +367,27 @@ class Api:
             if not claim.finalized:
                 body = encode.finalizer_patch(claim)
                 version = self.patch("ResourceClaim", key, body, encode.STRATEGIC)["metadata"]["resourceVersion"]
-            body = encode.allocation_patch(claim.uid, version, write.allocation, write.pod, self.timestamp())
-            return [self._written(write.pod, self.patch("ResourceClaim", key, body, encode.MERGE, status=True))]
+            body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, self.timestamp())
+            written = self._written(write.pod, self.patch("ResourceClaim", key, body, encode.MERGE, status=True))
         except RefusedError as error:
             return [ClaimRefused(write.pod.uid, claim.uid, error.cause, error.message)]
+        self._prepare(key, write.allocation)
+        return [written]
+
+    def _prepare(self, key: str, allocation: Allocation) -> None:
+        """Act for the drivers: every device is ready."""
+        devices = [
+            {
+                "driver": each.driver, "pool": each.pool, "device": each.device,
+                **({"shareID": each.share_id} if each.share_id is not None else {}),
+                "conditions": [{"type": name, "status": "True"} for name in each.binding_conditions],
+            }
+            for each in allocation.results
+            if each.binding_conditions
+        ]  # fmt: skip
+        if devices:
+            body = json.dumps({"status": {"devices": devices}}).encode()
+            self.patch("ResourceClaim", key, body, encode.MERGE, status=True)
 
     def _create(self, write: CreateClaim) -> list[Event]:
         pod = write.pod
@@ -381,7 +399,9 @@ class Api:
             assert isinstance(claim, Claim)
             uid = claim.uid
             found.append(ClaimCreated(pod.uid, claim))
-            body = encode.allocation_patch(uid, claim.resource_version, write.allocation, pod, self.timestamp())
+            body = encode.allocation_patch(
+                uid, claim.resource_version, write.allocation, pod.consumer, self.timestamp()
+            )
             raw = self.patch("ResourceClaim", key, body, encode.MERGE, status=True)
             body = encode.special_claim_patch(pod, claim.name, write.special.mappings)
             self.patch("Pod", f"{pod.namespace}/{pod.name}", body, encode.STRATEGIC, status=True)
@@ -391,7 +411,7 @@ class Api:
 
     def _reserve(self, write: ReserveClaim) -> list[Event]:
         claim = write.claim
-        body = encode.reservation_patch(claim, write.pod)
+        body = encode.reservation_patch(claim, write.consumer)
         try:
             raw = self.patch("ResourceClaim", f"{claim.namespace}/{claim.name}", body, encode.STRATEGIC, status=True)
         except RefusedError as error:
@@ -411,14 +431,14 @@ class Api:
             if raw["metadata"]["uid"] != write.claim.uid:
                 return []
             status = raw.get("status") or {}
-            others = [each for each in status.get("reservedFor") or () if each.get("uid") != write.pod.uid]
+            others = [each for each in status.get("reservedFor") or () if each.get("uid") != write.consumer.uid]
             version = raw["metadata"]["resourceVersion"]
             if write.deallocate and not others:
                 if status.get("allocation"):
                     body = encode.deallocate_patch(write.claim.uid, version)
                     self.patch("ResourceClaim", key, body, encode.MERGE, status=True)
             elif len(others) < len(status.get("reservedFor") or ()):
-                body = encode.unreserve_patch(write.claim.uid, version, write.pod.uid)
+                body = encode.unreserve_patch(write.claim.uid, version, write.consumer.uid)
                 self.patch("ResourceClaim", key, body, encode.STRATEGIC, status=True)
         except RefusedError as error:
             if error.cause != "gone":
@@ -440,6 +460,9 @@ class Api:
 
     def _bind(self, write: BindPod) -> list[Event]:
         try:
+            if write.taken is not None:
+                body = encode.taken_patch(write.pod, write.taken)
+                self.patch("Pod", f"{write.pod.namespace}/{write.pod.name}", body, encode.MERGE, status=True)
             self.bind(encode.binding(write.pod, write.node, write.annotations))
         except RefusedError as error:
             return [BindRefused(write.pod.uid, error.cause, error.message)]

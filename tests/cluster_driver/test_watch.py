@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.cluster.watch import KINDS, Reflector, Timing, Watched, split_lines
+from scheduler.cluster.discovery import SOURCES
+from scheduler.cluster.watch import Reflector, Timing, Watched, split_lines
 from scheduler.core.errors import FaultError
 from scheduler.core.messages import Gone, Rejected, Seen
 
@@ -403,4 +404,4 @@ def test_the_kinds_are_those_that_the_role_may_watch():
         for resource in rule["resources"]
     }
 
-    assert {watched.path.rsplit("/", 1)[1] for watched in KINDS} == readable
+    assert {source.resource for source in SOURCES} == readable

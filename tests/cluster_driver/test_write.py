@@ -1,5 +1,6 @@
 import asyncio
 import inspect
+import json
 
 import pytest
 
@@ -20,7 +21,7 @@ from scheduler.core.messages import (
     ReserveClaim,
     WriteAllocation,
 )
-from scheduler.core.model import Allocation, NodeSelector, NodeSelectorTerm, Requirement, Result, Uid
+from scheduler.core.model import Allocation, Consumer, NodeSelector, NodeSelectorTerm, Requirement, Result, Uid
 from scheduler.core.names import CLAIM_FINALIZER, EXPLAIN
 
 CLAIM = "/apis/resource.k8s.io/v1/namespaces/ns/resourceclaims/c"
@@ -97,7 +98,7 @@ async def answer(writer, instruction):
 async def test_the_finalizer_comes_first_and_the_status_carries_the_version_that_it_returned(api, writer):
     claim = put_claim(api)
 
-    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     first, second = api.sent("PATCH")
     assert first["path"] == CLAIM
@@ -114,7 +115,7 @@ async def test_the_finalizer_comes_first_and_the_status_carries_the_version_that
 async def test_allocation_reservation_and_timestamp_go_in_one_write_and_leave_the_rest_alone(api, writer):
     claim = put_claim(api, finalized=True)
 
-    await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert len(api.sent("PATCH")) == 1
     assert status(api)["allocation"]["allocationTimestamp"].endswith("Z")
@@ -124,7 +125,7 @@ async def test_allocation_reservation_and_timestamp_go_in_one_write_and_leave_th
 
 
 async def test_every_write_tells_the_server_how_long_it_may_work(api, writer):
-    await answer(writer, WriteAllocation(POD_REF, put_claim(api), allocation()))
+    await answer(writer, WriteAllocation(POD_REF, put_claim(api), allocation(), POD_REF.consumer))
 
     assert {request["query"]["timeout"] for request in api.sent("PATCH")} == {"0.1s"}
 
@@ -137,7 +138,7 @@ async def test_a_clear_refusal_is_handed_on_with_its_cause(api, writer, steps, p
     claim = put_claim(api)
     api.script("PATCH", path, steps.refuse(code, "Why"))
 
-    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert isinstance(event, ClaimRefused)
     assert (event.pod, event.claim, event.cause) == ("pod-uid", "claim-uid", cause)
@@ -149,7 +150,7 @@ async def test_a_stale_version_is_a_conflict_and_overwrites_nothing(api, writer)
     claim = put_claim(api, finalized=True)
     put_claim(api, finalized=True, status=held("gpu-7", "other"))
 
-    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert event.cause == "conflict"
     assert status(api)["allocation"]["devices"]["results"][0]["device"] == "gpu-7"
@@ -166,7 +167,7 @@ async def test_a_write_that_was_applied_is_adopted_though_its_answer_was_lost(ap
     claim = put_claim(api)
     api.script("PATCH", path, lost[how])
 
-    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert isinstance(event, ClaimWritten)
     assert len(api.sent("PATCH", "/status")) == 1
@@ -179,7 +180,7 @@ async def test_a_write_that_was_not_applied_is_refused_as_unknown_after_the_serv
     api.script("PATCH", path, steps.drop)
     begun = asyncio.get_running_loop().time()
 
-    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert (type(event), event.cause) == (ClaimRefused, "unknown")
     assert asyncio.get_running_loop().time() - begun >= 0.1
@@ -197,7 +198,7 @@ async def test_a_write_that_is_applied_after_a_first_look_is_still_adopted(api, 
 
     api.script("PATCH", STATUS, delayed)
 
-    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert isinstance(event, ClaimWritten)
     assert len(api.sent("GET")) > 1
@@ -208,7 +209,9 @@ async def test_an_outage_while_settling_is_waited_out(api, writer, steps):
     api.script("PATCH", STATUS, steps.apply_and_drop)
     api.script("GET", CLAIM, steps.refuse(503), steps.refuse(500), steps.refuse(503))
 
-    assert isinstance(await answer(writer, WriteAllocation(POD_REF, claim, allocation())), ClaimWritten)
+    assert isinstance(
+        await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer)), ClaimWritten
+    )
 
 
 async def test_a_lost_write_that_somebody_elses_excluded_is_a_conflict(api, writer, steps):
@@ -220,7 +223,7 @@ async def test_a_lost_write_that_somebody_elses_excluded_is_a_conflict(api, writ
 
     api.script("PATCH", STATUS, overtaken)
 
-    assert (await answer(writer, WriteAllocation(POD_REF, claim, allocation()))).cause == "conflict"
+    assert (await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))).cause == "conflict"
 
 
 async def test_a_claim_replaced_under_its_name_is_gone(api, writer, steps):
@@ -232,7 +235,7 @@ async def test_a_claim_replaced_under_its_name_is_gone(api, writer, steps):
 
     api.script("PATCH", STATUS, replaced)
 
-    assert (await answer(writer, WriteAllocation(POD_REF, claim, allocation()))).cause == "gone"
+    assert (await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))).cause == "gone"
 
 
 # ---------------------------------------------------------------- reservation
@@ -241,7 +244,7 @@ async def test_a_claim_replaced_under_its_name_is_gone(api, writer, steps):
 async def test_a_reservation_joins_those_that_are_there(api, writer):
     claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
 
-    event = await answer(writer, ReserveClaim(POD_REF, claim))
+    event = await answer(writer, ReserveClaim(POD_REF, claim, POD_REF.consumer))
 
     assert isinstance(event, ClaimWritten)
     assert {user["uid"] for user in status(api)["reservedFor"]} == {"other", "pod-uid"}
@@ -252,7 +255,7 @@ async def test_a_reservation_on_a_claim_that_moved_on_is_a_conflict(api, writer)
     claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
     put_claim(api, finalized=True)
 
-    event = await answer(writer, ReserveClaim(POD_REF, claim))
+    event = await answer(writer, ReserveClaim(POD_REF, claim, POD_REF.consumer))
 
     assert event.cause == "conflict"
     assert "reservedFor" not in status(api)
@@ -262,14 +265,16 @@ async def test_a_reservation_whose_answer_was_lost_is_adopted(api, writer, steps
     claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
     api.script("PATCH", STATUS, steps.apply_and_drop)
 
-    assert isinstance(await answer(writer, ReserveClaim(POD_REF, claim)), ClaimWritten)
+    assert isinstance(await answer(writer, ReserveClaim(POD_REF, claim, POD_REF.consumer)), ClaimWritten)
 
 
 # ---------------------------------------------------------------- release
 
 
 async def released(api, writer, *, deallocate=True):
-    writer.submit(ReleaseClaim(POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), deallocate))
+    writer.submit(
+        ReleaseClaim(POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), POD_REF.consumer, deallocate)
+    )
     async with asyncio.timeout(5):
         while not writer.idle:
             await asyncio.sleep(0.005)
@@ -376,12 +381,16 @@ async def test_a_release_under_way_leaves_alone_what_is_written_to_the_claim_lat
     put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
     api.script("PATCH", STATUS, *[steps.refuse(code) for code in refused])
     api.script("GET", CLAIM, *[type(api).default] * len(refused), answer_when_used_again)
-    writer.submit(ReleaseClaim(POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), deallocate=True))
+    writer.submit(
+        ReleaseClaim(
+            POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), POD_REF.consumer, deallocate=True
+        )
+    )
     await api.until(lambda: len(api.sent("GET")) > len(refused))
     claim = put_claim(api, finalized=True, status=held("gpu-1") if newer is ReserveClaim else None)  # freed by another
 
-    write = newer(POD_REF, claim) if newer is ReserveClaim else newer(POD_REF, claim, allocation("gpu-1"))
-    event = await answer(writer, write)
+    planned = () if newer is ReserveClaim else (allocation("gpu-1"),)
+    event = await answer(writer, newer(POD_REF, claim, *planned, POD_REF.consumer))
     await settled(writer)
 
     assert isinstance(event, ClaimWritten)
@@ -393,10 +402,16 @@ async def test_a_release_under_way_leaves_alone_what_is_written_to_the_claim_lat
 async def test_a_write_to_another_claim_ends_no_release(api, writer, steps):
     put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
     api.script("PATCH", STATUS, steps.refuse(503))
-    writer.submit(ReleaseClaim(POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), deallocate=True))
+    writer.submit(
+        ReleaseClaim(
+            POD_REF, ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True), POD_REF.consumer, deallocate=True
+        )
+    )
     await api.until(lambda: api.sent("PATCH"))
 
-    await answer(writer, ReserveClaim(POD_REF, ClaimRef("ns", "other", Uid("other-uid"), "1", finalized=True)))
+    await answer(
+        writer, ReserveClaim(POD_REF, ClaimRef("ns", "other", Uid("other-uid"), "1", finalized=True), POD_REF.consumer)
+    )
     await settled(writer)
 
     assert "allocation" not in status(api)
@@ -417,7 +432,9 @@ async def test_releases_of_one_claim_go_one_by_one_and_the_last_frees_the_device
     claim = ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True)
 
     for uid in ("a", "b"):
-        writer.submit(ReleaseClaim(PodRef("ns", uid, Uid(uid)), claim, deallocate=True))
+        writer.submit(
+            ReleaseClaim(PodRef("ns", uid, Uid(uid)), claim, Consumer("pods", uid, Uid(uid)), deallocate=True)
+        )
     await released(api, writer)
 
     assert "allocation" not in status(api)
@@ -518,8 +535,8 @@ async def test_nothing_is_sent_once_the_lease_is_lost(api, writer, gate):
     gate.open = False
 
     refusals = [
-        await answer(writer, WriteAllocation(POD_REF, claim, allocation())),
-        await answer(writer, ReserveClaim(POD_REF, claim)),
+        await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer)),
+        await answer(writer, ReserveClaim(POD_REF, claim, POD_REF.consumer)),
         await answer(writer, BindPod(POD_REF, "n1", {})),
     ]
     await released(api, writer)
@@ -537,7 +554,7 @@ async def test_the_fence_is_asked_between_finalizer_and_status(api, writer, gate
 
     api.script("PATCH", CLAIM, closing)
 
-    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert event.message == "lease lost"
     assert not api.sent("PATCH", "/status")
@@ -552,7 +569,7 @@ async def test_the_fence_is_asked_again_after_throttling(api, writer, gate, step
 
     api.script("PATCH", STATUS, throttled)
 
-    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert event.message == "lease lost"
     assert len(api.sent("PATCH")) == 1
@@ -586,9 +603,9 @@ async def test_a_permission_that_is_missing_is_remembered_until_a_write_succeeds
     claim = put_claim(api, finalized=True)
     api.script("PATCH", STATUS, steps.refuse(403, "Forbidden"))
 
-    await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
     missing = writer.forbidden
-    await answer(writer, WriteAllocation(POD_REF, claim, allocation()))
+    await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
 
     assert "Forbidden" in missing
     assert writer.forbidden == ""
@@ -684,3 +701,80 @@ async def test_a_failure_that_is_no_answer_of_the_server_ends_the_writer(api, cl
     with pytest.raises(ZeroDivisionError):
         async with asyncio.timeout(5):
             await running
+
+
+TEAM = Consumer("podgroups", "team", Uid("team-uid"), "scheduling.k8s.io")
+
+
+async def test_a_claim_is_reserved_for_the_group_of_its_pod(api, writer):
+    claim = put_claim(api)
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), TEAM))
+
+    assert isinstance(event, ClaimWritten)
+    assert status(api)["reservedFor"] == [
+        {"apiGroup": "scheduling.k8s.io", "resource": "podgroups", "name": "team", "uid": "team-uid"}
+    ]
+
+
+@pytest.mark.parametrize("others", [[], ["another"]])
+async def test_a_claim_is_freed_for_a_group_unless_others_use_it(api, writer, others):
+    put_claim(api, finalized=True, status=held("gpu-0", "team-uid", *others))
+    reference = ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True)
+
+    writer.submit(ReleaseClaim(POD_REF, reference, TEAM, deallocate=True))
+    await settled(writer)
+
+    assert [user["uid"] for user in status(api).get("reservedFor", [])] == others
+    assert ("allocation" in status(api)) is bool(others)
+
+
+TAKEN = '[{"resourceClaimName":"c","mapping":[{"name":"cpu","quantity":"4"}]}]'
+
+
+def taken(api):
+    return api.objects[POD]["status"].get("nodeAllocatableResourceClaimStatuses")
+
+
+async def test_what_devices_take_is_said_before_the_pod_is_bound(api, writer):
+    put_pod(api)
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {}, TAKEN))
+
+    assert event == PodBound(Uid("pod-uid"), "n1")
+    assert taken(api) == json.loads(TAKEN)
+    sent = [request["path"] for request in api.requests if request["method"] in {"PATCH", "POST"}]
+    assert sent == [f"{POD}/status", BINDING]
+
+
+async def test_it_is_taken_back_when_the_binding_is_refused(api, writer, steps):
+    put_pod(api)
+    api.script("POST", BINDING, steps.refuse(422))
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {}, TAKEN))
+
+    assert event.cause == "invalid"
+    assert taken(api) == []
+
+
+async def test_it_is_not_taken_back_from_a_pod_that_changed(api, writer, steps):
+    put_pod(api)
+
+    async def somebody_else(fake, request):
+        fake.put(POD, fake.objects[POD])
+        return await steps.refuse(422)(fake, request)
+
+    api.script("POST", BINDING, somebody_else)
+
+    assert (await answer(writer, BindPod(POD_REF, "n1", {}, TAKEN))).cause == "invalid"
+    assert taken(api) == json.loads(TAKEN)
+
+
+async def test_without_it_being_said_the_pod_is_not_bound(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(403))
+
+    event = await answer(writer, BindPod(POD_REF, "n1", {}, TAKEN))
+
+    assert event.cause == "forbidden"
+    assert not api.sent("POST", "/binding")

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.cluster import decode
+from scheduler.core.errors import DecodeError
 
 
 def container(cpu=None, *, always=False, name="c", **more):
@@ -107,3 +108,61 @@ def test_the_formula_is_the_peak_over_a_simulated_life(main, init, overhead):
     )
 
     assert found.get("cpu", 0) == peak
+
+
+# ---------------------------------------------------------------- what devices take (KEP-5517)
+
+
+def decoded(statuses=None, **spec):
+    metadata = {"name": "p", "namespace": "d", "uid": "u"}
+    status = {} if statuses is None else {"nodeAllocatableResourceClaimStatuses": statuses}
+    return decode.decode("Pod", {"metadata": metadata, "spec": spec, "status": status})
+
+
+@pytest.mark.parametrize(
+    ("statuses", "published"),
+    [
+        (None, None),
+        ([], None),
+        ([{"resourceClaimName": "c"}], {}),
+        ([{"mapping": [{"name": "cpu", "quantity": "1500m"}]}], {"cpu": 1500}),
+        ([{"mapping": [{"name": "cpu", "quantity": "1"}]}] * 2, {"cpu": 2000}),
+        ([{"overhead": [{"name": "memory", "perPod": "1Ki"}]}], {"memory": 1024}),
+        ([{"overhead": [{"name": "memory", "perContainer": "1Ki"}]}], {}),
+        ([{"containers": ["a", "b"], "overhead": [{"name": "memory", "perContainer": "1Ki"}]}], {"memory": 2048}),
+        (
+            [{"containers": ["a"], "overhead": [{"name": "cpu", "perPod": "1", "perContainer": "2"}]}],
+            {"cpu": 3000},
+        ),
+    ],
+)
+def test_what_is_published_of_devices_is_summed(statuses, published):
+    found = decoded(statuses)
+
+    assert found.published == published
+    assert found.charge == (published or {})
+
+
+def test_a_request_of_the_pod_as_a_whole_holds_what_its_devices_take():
+    whole = {"requests": {"cpu": "4", "memory": "1Gi"}}
+    statuses = [{"mapping": [{"name": "cpu", "quantity": "1"}, {"name": "ephemeral-storage", "quantity": "5"}]}]
+
+    found = decoded(statuses, containers=[container(1500)], resources=whole)
+
+    assert found.margins == {"cpu": 2500, "memory": 2**30}
+    assert found.published == {"ephemeral-storage": 5}
+    assert found.charge == {"cpu": 4000, "memory": 2**30, "ephemeral-storage": 5}
+
+
+def test_it_is_known_which_containers_use_a_claim():
+    def using(name, *claims):
+        return {"name": name, "resources": {"claims": [{"name": each, "request": "r"} for each in claims]}}
+
+    found = decoded(initContainers=[using("i", "a")], containers=[using("m", "a", "b", "a"), using("n", "b")])
+
+    assert found.users == {"a": ("i", "m"), "b": ("m", "n")}
+
+
+def test_an_amount_that_cannot_be_read_is_named():
+    with pytest.raises(DecodeError, match=r"nodeAllocatableResourceClaimStatuses\[0\].mapping\[cpu\].quantity"):
+        decoded([{"mapping": [{"name": "cpu", "quantity": "much"}]}])

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -90,6 +91,8 @@ BAD = [
         "spec.devices[0].attributes[...].int: expected `int",
     ),
     ("DeviceClass", CLASS, ("spec", "selectors"), {"cel": 1}, "spec.selectors: expected `array"),
+    ("DeviceTaintRule", RULE, ("spec", "deviceSelector"), {"deviceClassName": "gpu"}, "deviceClassName: is "),
+    ("DeviceTaintRule", RULE, ("spec", "deviceSelector"), {"selectors": [{}]}, "spec.deviceSelector.selectors: is a "),
     ("DeviceTaintRule", RULE, ("spec", "taint"), None, "spec.taint: is missing"),
     ("DeviceTaintRule", RULE, ("spec", "taint", "key"), None, "spec.taint.key: is missing"),
     ("ResourceClaim", CLAIM, ("metadata", "uid"), None, "metadata.uid: is missing"),
@@ -359,7 +362,7 @@ PORTS = ("spec", "containers", 0, "ports")
         (("spec", "volumes"), [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}], "persistentVolumeClaim"),
         (("spec", "volumes"), [{"name": "v", "ephemeral": {}}], "volumes[v].ephemeral"),
         (("spec", "volumes"), [{"name": "v", "awsElasticBlockStore": {}}], "volumes[v].awsElasticBlockStore"),
-        (("spec", "schedulingGroup"), {"podGroupName": "g"}, "schedulingGroup"),
+        (("spec", "schedulingGroup"), {}, "schedulingGroup without podGroupName"),
         (("spec", "workloadRef"), {"name": "w"}, "workloadRef"),
         (("spec", "tolerations"), [{"key": "k", "operator": "Gt", "value": "3"}], "tolerations[0].operator Gt"),
         (("spec", "resourceClaims"), [{"name": "x", "podGroupResourceClaim": "y"}], "resourceClaims[x]"),
@@ -552,6 +555,20 @@ def test_a_field_that_says_nothing_means_nothing(field, value):
     for raw in (item, json.dumps(item, indent=2).encode(), json.dumps(item).replace("{}", "{ }").encode()):
         (device,) = decode.decode("ResourceSlice", raw).devices
         assert (device.unsupported, device.allocatable) == ((), "")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"cpu": {"mapping": {"deviceMultiplier": "many"}}}, r"nodeAllocatableResources[cpu]: quantity 'many'"),
+        ({"cpu": {"overhead": {"perPod": "1 Gi"}}}, r"nodeAllocatableResources[cpu]: quantity '1 Gi'"),
+        ({"cpu": 3}, "nodeAllocatableResources: Expected `object`"),
+        ([], "nodeAllocatableResources: Expected `object`"),
+    ],
+)
+def test_what_a_device_takes_of_its_node_must_be_readable(value, words):
+    with pytest.raises(DecodeError, match=re.escape(f"spec.devices[0].{words}")):
+        decode.decode("ResourceSlice", changed(SLICE, (*DEVICE, "nodeAllocatableResources"), value))
 
 
 def test_devices_of_the_same_name_are_all_kept():

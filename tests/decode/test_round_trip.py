@@ -77,7 +77,7 @@ def claim_with(status):
 
 @given(allocations)
 def test_an_allocation_comes_back_as_it_was_written(allocation):
-    patch = json.loads(encode.allocation_patch(CLAIM.uid, "41", allocation, POD, NOW))
+    patch = json.loads(encode.allocation_patch(CLAIM.uid, "41", allocation, POD.consumer, NOW))
 
     found = decode.decode("ResourceClaim", claim_with(patch["status"]))
 
@@ -137,7 +137,7 @@ def test_an_allocation_without_node_selector_leaves_it_out():
 
 def test_claim_patches_name_the_object_that_the_decision_knew():
     finalizer = json.loads(encode.finalizer_patch(CLAIM))
-    reservation = json.loads(encode.reservation_patch(CLAIM, POD))
+    reservation = json.loads(encode.reservation_patch(CLAIM, POD.consumer))
     deallocation = json.loads(encode.deallocate_patch(CLAIM.uid, "41"))
     release = json.loads(encode.unreserve_patch(CLAIM.uid, "41", POD.uid))
 
@@ -158,8 +158,8 @@ def test_no_patch_but_the_deallocation_speaks_of_driver_status():
     allocation = Allocation((Result("gpu", "d", "p", "gpu-0"),), None)
 
     patches = [
-        encode.allocation_patch(CLAIM.uid, "41", allocation, POD, NOW),
-        encode.reservation_patch(CLAIM, POD),
+        encode.allocation_patch(CLAIM.uid, "41", allocation, POD.consumer, NOW),
+        encode.reservation_patch(CLAIM, POD.consumer),
         encode.unreserve_patch(CLAIM.uid, "41", POD.uid),
     ]
 

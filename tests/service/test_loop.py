@@ -5,7 +5,7 @@ import pytest
 
 from scheduler.cluster.lease import OpenFence
 from scheduler.core.errors import ConfigError, FaultError
-from scheduler.core.messages import Drained, Gone, Listed, Rejected, Seen
+from scheduler.core.messages import ClockRead, Drained, Gone, Listed, Rejected, Seen
 from scheduler.core.model import Node, Uid
 from scheduler.service.run import DISTRIBUTION, Loop, refuse_intruders
 
@@ -21,8 +21,12 @@ class Recorder:
         self.events = []
         self.wakeup = None
         self.failure = None
+        self.clock = None
 
     def handle(self, event, now):
+        if isinstance(event, ClockRead):
+            self.clock = (event.ahead, now)
+            return []
         self.events.append(event)
         if self.failure is not None and self.failure[0] == event:
             raise self.failure[1]
@@ -44,10 +48,10 @@ class Gate:
 async def started():
     running = []
 
-    def start(fence=None):
+    def start(fence=None, **clocks):
         engine, submitted = Recorder(), []
-        loop = Loop(engine, submitted.append, fence or OpenFence())
-        task = asyncio.ensure_future(loop.run())
+        loop = Loop(submitted.append, fence or OpenFence(), **clocks)
+        task = asyncio.ensure_future(loop.run(engine))
         running.append(task)
         return SimpleNamespace(loop=loop, engine=engine, submitted=submitted, task=task)
 
@@ -72,6 +76,19 @@ async def test_events_reach_the_engine_in_order_and_one_decision_follows(started
 
     assert it.engine.events == [*events, Drained()]
     assert it.submitted == it.engine.events
+
+
+async def test_the_engine_is_told_the_time_of_day_and_again_when_it_is_set(started):
+    day = [1000.0]
+    it = started(clock=lambda: 10.0, wall=lambda: day[0])
+    told = []
+    for time in (1000.0, 1000.5, 900.0):
+        day[0] = time
+        it.loop.wake()
+        await settle()
+        told.append(it.engine.clock)
+
+    assert told == [(990.0, 10.0), (990.0, 10.0), (890.0, 10.0)]
 
 
 async def test_a_standby_takes_events_in_and_decides_nothing(started):

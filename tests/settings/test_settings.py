@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from scheduler.core import names
 from scheduler.core.errors import ConfigError
+from scheduler.core.gates import Gates
 from scheduler.service.settings import SchedulerConfig, load
 
 HEAD = f"apiVersion: {names.CONFIG_API_VERSION}\nkind: {names.CONFIG_KIND}\n"
@@ -43,6 +46,21 @@ def test_what_the_file_says_reaches_the_engine(tmp_path):
     assert engine.ownership.device_classes == {"gpu"}
 
 
+def test_gates_are_those_of_the_cluster_unless_the_file_says_otherwise(tmp_path):
+    path = written(tmp_path, HEAD + "featureGates: {DRAListTypeAttributes: true, DRADeviceTaints: false}\n")
+
+    newest, older = load(path, {}).engine().gates, load(path, {}).engine(36).gates
+
+    assert newest == replace(Gates(), list_attributes=True, device_taints=False)
+    assert older == replace(Gates.of_version(36), list_attributes=True, device_taints=False)
+
+
+def test_a_variable_sets_gates_too():
+    config = load(None, {"DOVETAIL_FEATURE_GATES": "{DRADerivedAttributes: true}"})
+
+    assert config.engine().gates == replace(Gates(), derived_attributes=True)
+
+
 MISTAKES = {
     "": "is empty",
     "- a": "holds a list, not a mapping",
@@ -69,6 +87,9 @@ MISTAKES = {
     HEAD + "ownership: {drivers: [1]}": "ownership.drivers.0 = 1",
     HEAD + "leaderElection: {renewSeconds: 15}": "renewSeconds must be less than leaseSeconds",
     HEAD + "leaderElection: {retrySeconds: 9}": "retrySeconds must be less than renewSeconds",
+    HEAD + "featureGates: {DRAListAttributes: true}": "featureGates.DRAListAttributes: is not a gate",
+    HEAD + "featureGates: {DRAListTypeAttributes: 1}": "featureGates.DRAListTypeAttributes = 1",
+    HEAD + "featureGates: [DRAListTypeAttributes]": "featureGates: ",
     HEAD + "http: {port: 70000}": "http.port = 70000",
     HEAD + "schedulerName: \"a\\u001b[31m\"": "schedulerName = 'a\\x1b[31m'",
 }  # fmt: skip

@@ -78,7 +78,7 @@ def allocation(device="gpu-0", request="gpu"):
 def allocated(*extra):
     """A cluster in which pod p holds claim c."""
     api = Api([pod(), claim(), *extra])
-    api.execute(WriteAllocation(pod_ref(api), claim_ref(api), allocation()))
+    api.execute(WriteAllocation(pod_ref(api), claim_ref(api), allocation(), pod_ref(api).consumer))
     return api
 
 
@@ -143,7 +143,7 @@ def test_an_allocation_is_written_with_finalizer_time_and_reservation():
     api = cluster(pod(), claim(finalizers=["other.io/keep"]))
     api.now = 90.0
 
-    answer, *seen = api.execute(WriteAllocation(pod_ref(api), claim_ref(api), allocation()))
+    answer, *seen = api.execute(WriteAllocation(pod_ref(api), claim_ref(api), allocation(), pod_ref(api).consumer))
 
     raw = raw_claim(api)
     assert isinstance(answer, ClaimWritten)
@@ -160,7 +160,7 @@ def test_a_write_with_an_old_version_changes_nothing():
     api.patch("ResourceClaim", "d/c", b'{"metadata": {"labels": {"a": "b"}}}', encode.MERGE)
     api.events()
 
-    answers = api.execute(WriteAllocation(pod_ref(api), stale, allocation()))
+    answers = api.execute(WriteAllocation(pod_ref(api), stale, allocation(), pod_ref(api).consumer))
 
     (refused,) = answers
     assert isinstance(refused, ClaimRefused)
@@ -172,9 +172,9 @@ def test_a_write_to_a_claim_that_was_replaced_changes_nothing():
     api = Api([pod(), claim()])
     stale = claim_ref(api)
     api.delete("ResourceClaim", "d/c")
-    gone = api.execute(WriteAllocation(pod_ref(api), stale, allocation()))
+    gone = api.execute(WriteAllocation(pod_ref(api), stale, allocation(), pod_ref(api).consumer))
     api.create(claim())
-    replaced = api.execute(WriteAllocation(pod_ref(api), stale, allocation()))
+    replaced = api.execute(WriteAllocation(pod_ref(api), stale, allocation(), pod_ref(api).consumer))
 
     assert [event.cause for event in gone if isinstance(event, ClaimRefused)] == ["gone"]
     assert [event.cause for event in replaced if isinstance(event, ClaimRefused)] == ["conflict"]
@@ -183,7 +183,9 @@ def test_a_write_to_a_claim_that_was_replaced_changes_nothing():
 def test_an_allocation_once_made_is_never_changed():
     api = allocated()
 
-    (refused, *_) = api.execute(WriteAllocation(pod_ref(api), claim_ref(api), allocation("gpu-1")))
+    (refused, *_) = api.execute(
+        WriteAllocation(pod_ref(api), claim_ref(api), allocation("gpu-1"), pod_ref(api).consumer)
+    )
 
     assert (refused.cause, "immutable" in refused.message) == ("invalid", True)
     assert raw_claim(api)["status"]["allocation"]["devices"]["results"][0]["device"] == "gpu-0"
@@ -192,7 +194,7 @@ def test_an_allocation_once_made_is_never_changed():
 def test_a_reservation_needs_an_allocation():
     api = cluster(pod(), claim())
 
-    (refused,) = api.execute(ReserveClaim(pod_ref(api), claim_ref(api)))
+    (refused,) = api.execute(ReserveClaim(pod_ref(api), claim_ref(api), pod_ref(api).consumer))
 
     assert (refused.cause, "reservedFor" in refused.message) == ("invalid", True)
 
@@ -200,7 +202,9 @@ def test_a_reservation_needs_an_allocation():
 def test_an_allocation_for_a_request_that_does_not_exist_is_refused():
     api = Api([pod(), claim()])
 
-    refused = api.execute(WriteAllocation(pod_ref(api), claim_ref(api), allocation(request="nic")))[0]
+    refused = api.execute(
+        WriteAllocation(pod_ref(api), claim_ref(api), allocation(request="nic"), pod_ref(api).consumer)
+    )[0]
 
     assert "must be the name of a request" in refused.message
 
@@ -208,7 +212,7 @@ def test_an_allocation_for_a_request_that_does_not_exist_is_refused():
 def test_a_second_pod_joins_beside_the_first():
     api = allocated(pod("q"))
 
-    answer, *_ = api.execute(ReserveClaim(pod_ref(api, "q"), claim_ref(api)))
+    answer, *_ = api.execute(ReserveClaim(pod_ref(api, "q"), claim_ref(api), pod_ref(api, "q").consumer))
 
     assert isinstance(answer, ClaimWritten)
     assert [each.name for each in answer.claim.reserved_for] == ["p", "q"]
@@ -218,7 +222,7 @@ def test_a_claim_that_is_ending_takes_no_new_pods():
     api = allocated(pod("q"))
     api.delete("ResourceClaim", "d/c")
 
-    refused = api.execute(ReserveClaim(pod_ref(api, "q"), claim_ref(api)))[0]
+    refused = api.execute(ReserveClaim(pod_ref(api, "q"), claim_ref(api), pod_ref(api, "q").consumer))[0]
 
     assert "deletionTimestamp" in refused.message
 
@@ -226,9 +230,9 @@ def test_a_claim_that_is_ending_takes_no_new_pods():
 def test_no_more_pods_than_a_claim_can_hold():
     api = allocated(*(pod(f"q{number}") for number in range(256)))
     for number in range(255):
-        api.execute(ReserveClaim(pod_ref(api, f"q{number}"), claim_ref(api)))
+        api.execute(ReserveClaim(pod_ref(api, f"q{number}"), claim_ref(api), pod_ref(api, f"q{number}").consumer))
 
-    refused = api.execute(ReserveClaim(pod_ref(api, "q255"), claim_ref(api)))[0]
+    refused = api.execute(ReserveClaim(pod_ref(api, "q255"), claim_ref(api), pod_ref(api, "q255").consumer))[0]
 
     assert "at most 256" in refused.message
 
@@ -249,11 +253,11 @@ def test_a_status_write_leaves_metadata_and_a_main_write_leaves_status():
 
 def test_release_frees_the_devices_only_when_nobody_else_has_them():
     api = allocated(pod("q"))
-    api.execute(ReserveClaim(pod_ref(api, "q"), claim_ref(api)))
+    api.execute(ReserveClaim(pod_ref(api, "q"), claim_ref(api), pod_ref(api, "q").consumer))
 
-    api.execute(ReleaseClaim(pod_ref(api), claim_ref(api), deallocate=True))
+    api.execute(ReleaseClaim(pod_ref(api), claim_ref(api), pod_ref(api).consumer, deallocate=True))
     shared = raw_claim(api)["status"]
-    api.execute(ReleaseClaim(pod_ref(api, "q"), claim_ref(api), deallocate=True))
+    api.execute(ReleaseClaim(pod_ref(api, "q"), claim_ref(api), pod_ref(api, "q").consumer, deallocate=True))
     free = raw_claim(api)
 
     assert [each["name"] for each in shared["reservedFor"]] == ["q"]
@@ -264,7 +268,7 @@ def test_release_frees_the_devices_only_when_nobody_else_has_them():
 
 def test_a_release_may_be_repeated():
     api = allocated()
-    release = ReleaseClaim(pod_ref(api), claim_ref(api), deallocate=True)
+    release = ReleaseClaim(pod_ref(api), claim_ref(api), pod_ref(api).consumer, deallocate=True)
 
     api.execute(release)
     once = raw_claim(api)
@@ -276,9 +280,9 @@ def test_a_release_may_be_repeated():
 
 def test_a_claim_can_be_allocated_again():
     api = allocated()
-    api.execute(ReleaseClaim(pod_ref(api), claim_ref(api), deallocate=True))
+    api.execute(ReleaseClaim(pod_ref(api), claim_ref(api), pod_ref(api).consumer, deallocate=True))
 
-    answer, *_ = api.execute(WriteAllocation(pod_ref(api), claim_ref(api), allocation("gpu-1")))
+    answer, *_ = api.execute(WriteAllocation(pod_ref(api), claim_ref(api), allocation("gpu-1"), pod_ref(api).consumer))
 
     assert isinstance(answer, ClaimWritten)
     assert answer.claim.finalized
@@ -387,7 +391,9 @@ def test_the_end_of_a_pod_gives_its_devices_back():
 def test_deleting_a_pod_takes_its_claims_with_it():
     api = Api([pod(**FROM_TEMPLATE), template()])
     (made,) = api.all("ResourceClaim")
-    api.execute(WriteAllocation(pod_ref(api), claim_ref(api, made["metadata"]["name"]), allocation()))
+    api.execute(
+        WriteAllocation(pod_ref(api), claim_ref(api, made["metadata"]["name"]), allocation(), pod_ref(api).consumer)
+    )
     api.events()
 
     api.delete("Pod", "d/p")

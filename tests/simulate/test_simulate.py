@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from scheduler.cluster import decode
 from scheduler.core import names
 from scheduler.core.config import EngineConfig, Ownership
+from scheduler.core.gates import Gates
 from scheduler.simulator import command, fleet
 from scheduler.simulator.maps import node_maps
 from scheduler.simulator.objects import Found, Objects, parse
@@ -209,6 +210,41 @@ REASONS = [
         "has not been made from template none yet",
     ),
 ]
+
+
+def test_what_devices_take_of_their_node_is_counted_and_published():
+    boxes = cluster(dgx1_v100=1)
+    for item in boxes:
+        if item["kind"] == "ResourceSlice":
+            for device in item["spec"]["devices"]:
+                device["nodeAllocatableResources"] = {"cpu": {"overhead": {"perPod": "15"}}}
+    config = EngineConfig(
+        ownership=Ownership(all_nodes=True), gates=Gates().override({"DRANodeAllocatableResources": True})
+    )
+
+    outcome = simulate(given(*boxes, *workload(4)), config)
+
+    # Of 78 cores a pod takes 4 itself and 30 for its two devices.
+    assert len(outcome.bound) == 2
+    said = [raw["status"] for raw in outcome.objects if raw["kind"] == "Pod" and "nodeName" in raw["spec"]]
+    taken = [each["nodeAllocatableResourceClaimStatuses"][0] for each in said]
+    assert [each["overhead"] for each in taken] == [[{"name": "cpu", "perPod": "30"}]] * 2
+    assert [each["containers"] for each in taken] == [["main"]] * 2
+
+
+def test_drivers_of_a_simulation_make_devices_ready_at_once():
+    boxes = cluster(dgx1_v100=1)
+    for item in boxes:
+        if item["kind"] == "ResourceSlice":
+            for device in item["spec"]["devices"]:
+                device.update(bindingConditions=["attached"], bindingFailureConditions=["failed"])
+
+    outcome = simulate(given(*boxes, *workload(2)))
+
+    assert len(outcome.bound) == 2
+    assert outcome.seconds < 1
+    (claim, *_) = [raw for raw in outcome.objects if raw["kind"] == "ResourceClaim"]
+    assert [each["conditions"] for each in claim["status"]["devices"]] == [[{"type": "attached", "status": "True"}]] * 2
 
 
 @pytest.mark.parametrize(("objects", "words"), REASONS, ids=[words for _, words in REASONS])

@@ -6,7 +6,7 @@ from typing import Final
 from scheduler.core import names
 from scheduler.core.cel import derive as derived
 from scheduler.core.cel import evaluate_scalar
-from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, Allocation, Claim, Node, Pod, Taint, Uid
+from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, Allocation, Claim, Node, Pod, PodClaim, PodGroup, Taint, Uid
 from scheduler.core.plan import Placement, Plan
 from scheduler.core.verify.allocation import Allocations, Given
 from scheduler.core.verify.extended import check_special, delegated
@@ -89,6 +89,7 @@ class _Check:
         self.allocated = Allocations(world, self.findings, evaluate, derive)
         self.placed: set[Uid] = set()
         self.consumers: dict[Uid, set[Uid]] = {}  # reservedFor of claims
+        self.shared: dict[tuple[Uid, Uid], Uid] = {}  # pod and claim -> the group that the claim is reserved for
         self.claim_named: dict[tuple[str, str], Claim] = {}
         self.running: list[Pod] = []
         self.used: dict[str, dict[str, int]] = {}  # node -> resource -> amount, pods included
@@ -219,7 +220,7 @@ class _Check:
         )
         for claim in meant.values():
             consumers = self.consumers[claim.uid]
-            consumers.add(pod.uid)
+            consumers.add(self.shared.get((pod.uid, claim.uid), pod.uid))
             if len(consumers) > MAX_RESERVED_FOR:
                 text = f"it would be reserved for {len(consumers)} consumers, more than {MAX_RESERVED_FOR}"
                 self.report(RESERVED, f"claim {claim.key} for {where}", text)
@@ -228,10 +229,12 @@ class _Check:
         """The claims that a pod means; entries that mean the same claim count once."""
         meant: dict[Uid, Claim] = {}
         for entry in pod.claims:
+            group = self.group_of(pod, entry)
+            made = {**(group.claim_names if group is not None else {}), **pod.claim_names}
             if entry.template_name is None:
                 name = entry.claim_name
-            elif entry.name in pod.claim_names:
-                name = pod.claim_names[entry.name]
+            elif entry.name in made:
+                name = made[entry.name]
                 if name is None:  # this entry needs no claim
                     continue
             else:
@@ -241,12 +244,27 @@ class _Check:
             if claim is None:
                 self.report(CLAIMS, where, f"entry {entry.name}: claim {pod.namespace}/{name} does not exist")
                 continue
-            if entry.template_name is not None and claim.owner != pod.uid:
-                self.report(CLAIMS, where, f"entry {entry.name}: claim {claim.key} is not owned by the pod")
+            if group is not None:
+                self.shared[pod.uid, claim.uid] = group.uid
+            if entry.template_name is not None and claim.owner != (pod.uid if group is None else group.uid):
+                whose = "pod" if group is None else "pod's group"
+                self.report(CLAIMS, where, f"entry {entry.name}: claim {claim.key} is not owned by the {whose}")
             if claim.deleting:
                 self.report(CLAIMS, where, f"entry {entry.name}: claim {claim.key} is being deleted")
             meant[claim.uid] = claim
         return meant
+
+    def group_of(self, pod: Pod, entry: PodClaim) -> PodGroup | None:
+        """The group whose claim an entry means: one of its own entries has all of the same names."""
+        group = self.world.groups.get(f"{pod.namespace}/{pod.group}") if self.world.gates.workload_claims else None
+        same = [
+            each
+            for each in (group.claims if group is not None and pod.group else ())
+            if each.name == entry.name
+            and each.claim_name == entry.claim_name
+            and each.template_name == entry.template_name
+        ]
+        return group if same else None
 
     def check_joined(self, where: str, pod: Pod, node: Node, claim: Claim) -> None:
         allocation = self.allocated.of.get(claim.uid)
@@ -261,7 +279,7 @@ class _Check:
                 for holder in holders:
                     if holder.uid != claim.uid:
                         self.report(IN_USE, where, f"claim {holder.key} has {show(result.identity)}, too")
-        if pod.uid in self.consumers[claim.uid]:
+        if self.shared.get((pod.uid, claim.uid), pod.uid) in self.consumers[claim.uid]:
             return
         for result in allocation.results:
             # The API forbids new reservations of a device with such a taint; kube-scheduler does not look.

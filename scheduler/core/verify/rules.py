@@ -7,7 +7,7 @@ from typing import Final
 from scheduler.core import names
 from scheduler.core.config import Ownership
 from scheduler.core.gates import Gates
-from scheduler.core.model import AttributeValue, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import AttributeValue, Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.quantity import Quantity
 
 POD: Final = "pod"  # pending, ours, alive, and placed once
@@ -77,6 +77,7 @@ class World:
 
     claims : those with an allocation hold its devices, whoever wrote it. pods : those with a node use its resources
     until they are done; `scheduler_name` tells which of the others are ours. gates : which rules are in force.
+    groups : pod groups by namespace/name, which count while their gate is on.
     """
 
     nodes: Mapping[str, Node]
@@ -88,6 +89,7 @@ class World:
     ownership: Ownership
     scheduler_name: str = names.SCHEDULER_NAME
     gates: Gates = field(default_factory=Gates)
+    groups: Mapping[str, PodGroup] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
