@@ -1,17 +1,11 @@
 """Builds the control plane from its pinned Go module, once per content, into a cache folder."""
 
-import fcntl
-import hashlib
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from e2e import gobuild
+from e2e.gobuild import ROOT, GoError
+
 MODULE = ROOT / "e2e" / "controlplane"
 PACKAGES = {
     "etcd": "go.etcd.io/etcd/server/v3",
@@ -43,71 +37,18 @@ def flags(version: str) -> tuple[str, ...]:
     return ("-trimpath", "-ldflags", f"-s -w {variables}")
 
 
-def cache_folder() -> Path:
-    """DOVETAIL_CACHE, or .cache in the checkout."""
-    return Path(os.environ.get("DOVETAIL_CACHE") or ROOT / ".cache")
-
-
 def key(module: Path, go_version: str) -> str:
     """Names what is built: module, checksums, flags and the compiler."""
-    digest = hashlib.sha256()
-    for part in (
-        (module / "go.mod").read_bytes(),
-        (module / "go.sum").read_bytes(),
-        repr((PACKAGES, flags(kubernetes_version(module)))).encode(),
-        go_version.encode(),
-    ):
-        digest.update(len(part).to_bytes(8, "big") + part)
-    return digest.hexdigest()[:20]
+    return gobuild.key(module, PACKAGES, flags(kubernetes_version(module)), go_version)
 
 
-def binaries(say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)) -> Path:
-    """The folder with all binaries, built if it is not there. One build at a time; a broken one leaves nothing behind.
-
-    Raises ControlPlaneError.
-    """
-    go = shutil.which("go")
-    if go is None:
-        raise ControlPlaneError(
-            "no Go tool chain on PATH to build the control plane with: put go on PATH, or point KUBEBUILDER_ASSETS "
-            f"at a folder with {', '.join(BINARIES)}"
-        )
-    ran = subprocess.run(
-        [go, "version"], cwd=MODULE, check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-    if ran.returncode != 0:
-        raise ControlPlaneError(f"go version failed: {ran.stderr.strip()}")
-    home = cache_folder() / "controlplane"
-    folder = home / key(MODULE, ran.stdout.strip())
-    if folder.is_dir():
-        return folder
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.is_dir():  # another process built it while this one waited
-            return folder
-        with tempfile.TemporaryDirectory(prefix="build-", dir=home) as made:
-            for name, package in PACKAGES.items():
-                say(f"building {name} (the first time takes minutes)")
-                begun = time.monotonic()
-                built = subprocess.run(
-                    [go, "build", *flags(kubernetes_version()), "-o", str(Path(made) / name), package],
-                    check=False,
-                    cwd=MODULE,
-                    capture_output=True,
-                    text=True,
-                    stdin=subprocess.DEVNULL,
-                    env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
-                )
-                if built.returncode != 0:
-                    raise ControlPlaneError(f"go build {package} failed:\n{built.stderr[-4000:]}")
-                say(f"built {name} in {time.monotonic() - begun:.0f} s")
-            done = Path(made) / "done"
-            done.mkdir()
-            for name in PACKAGES:
-                (Path(made) / name).rename(done / name)
-            done.rename(folder)
-    return folder
+def binaries(say: Callable[[str], None] = gobuild.stderr) -> Path:
+    """The folder with all binaries, built if it is not there. Raises ControlPlaneError."""
+    without_go = f"put go on PATH, or point KUBEBUILDER_ASSETS at a folder with {', '.join(BINARIES)}"
+    try:
+        return gobuild.built("controlplane", MODULE, PACKAGES, flags(kubernetes_version()), without_go, say)
+    except GoError as error:
+        raise ControlPlaneError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ class Column(Generic[T]):
     def code(self, value: T) -> int:
         """The code of a value, given now if it is new."""
         # True and 1 are equal to Python, not to CEL.
-        kind = tuple(map(type, value)) if isinstance(value, tuple) else type(value)
+        kind: object = type(value)
+        if kind is tuple:
+            kind = tuple(map(type, value))  # type: ignore[call-overload]
         key = (kind, value)
         found = self._index.get(key)
         if found is None:
@@ -84,15 +86,18 @@ class RowSpan:
 class DeviceTable:
     """All published devices.
 
-    drivers : column of driver names (str).
+    drivers : column of driver names (str). shareable : column of allowMultipleAllocations (bool).
     attributes, capacity : full name `domain/id` -> Column. A name published without a domain has the driver's.
     live : bool (rows,), false where a row is not in use.
+    sharing : false makes every device look as if it could not be shared.
     """
 
-    def __init__(self, size: int = 256) -> None:
+    def __init__(self, size: int = 256, *, sharing: bool = True) -> None:
         self.size = size
+        self._sharing = sharing
         self.live: Mask = np.zeros(size, np.bool_)
         self.drivers: Column[str] = Column(size)
+        self.shareable: Column[bool] = Column(size)
         self.attributes: dict[str, Column[Value]] = {}
         self.capacity: dict[str, Column[Value]] = {}
         self._live_shared = False
@@ -105,6 +110,8 @@ class DeviceTable:
             return span
         self._set_live(span, alive=True)
         self.drivers.write(span.rows, self.drivers.code(driver))
+        shareable = [self.shareable.code(device.shareable and self._sharing) for device in devices]
+        self.shareable.write(span.rows, np.array(shareable, np.int32))
         self._fill(self.attributes, driver, span, [device.attributes for device in devices])
         self._fill(self.capacity, driver, span, [device.capacity for device in devices])
         return span
@@ -123,6 +130,8 @@ class DeviceTable:
         """A table that later changes to this one leave alone."""
         copy = DeviceTable.__new__(DeviceTable)
         copy.size, copy.live, copy.drivers = self.size, self.live, self.drivers.snapshot()
+        copy._sharing = self._sharing
+        copy.shareable = self.shareable.snapshot()
         copy.attributes = {name: column.snapshot() for name, column in self.attributes.items()}
         copy.capacity = {name: column.snapshot() for name, column in self.capacity.items()}
         copy._live_shared = self._live_shared = True
@@ -130,7 +139,7 @@ class DeviceTable:
         return copy
 
     def _columns(self) -> list[Column[Any]]:
-        return [self.drivers, *self.attributes.values(), *self.capacity.values()]
+        return [self.drivers, self.shareable, *self.attributes.values(), *self.capacity.values()]
 
     def _fill(
         self, columns: dict[str, Column[Value]], driver: str, span: RowSpan, rows: Sequence[Mapping[str, Value]]

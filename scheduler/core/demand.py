@@ -3,21 +3,27 @@
 Pods with equal demands are one equivalence class and are solved once.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.core import plan
-from scheduler.core.cel import compile_selector
-from scheduler.core.errors import SelectorError
+from scheduler.core.extended import SpecialClaim, backing_class, special_claim
 from scheduler.core.match import selects_labels
-from scheduler.core.model import ALL, EXACT_COUNT, Claim, NodeSelector, Pod, Request, Toleration, Uid
-from scheduler.core.solvers.search import MAX_RESULTS
+from scheduler.core.model import (
+    ALL,
+    EXACT_COUNT,
+    MAX_CONFIG,
+    MAX_CONSUMERS,
+    MAX_RESULTS,
+    Claim,
+    NodeSelector,
+    Pod,
+    Request,
+    Toleration,
+    Uid,
+)
+from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
-
-MAX_CONFIG = 64  # entries in one allocation (32 of classes and 32 of the claim)
-MAX_CONSUMERS = 256  # of one claim (ResourceClaimReservedForMaxSize)
-NATIVE = frozenset({"cpu", "memory", "ephemeral-storage", "pods"})
-IMPLICIT_EXTENDED = "deviceclass.resource.kubernetes.io/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +36,61 @@ class DeviceRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """A request of one of the pod's claims; `count` is 0 for mode All."""
+class Ask:
+    """A request, or one alternative of a prioritized list.
+
+    count : 0 for mode All. capacity : least amounts by name, sorted. derived : full attribute name and expression.
+    """
 
     request: DeviceRequest
     count: int
-    claim: int
+    admin: bool = False
+    capacity: tuple[tuple[str, Quantity], ...] = ()
+    derived: tuple[tuple[str, str], ...] = ()
 
     @property
     def kind(self) -> tuple[DeviceRequest, bool]:
-        """Wants of one kind are served by the same devices of a node: equal requests, all or some of their devices."""
+        """Asks of one kind are served by the same devices of a node: equal requests, all or some of their devices."""
         return (self.request, self.count == 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """These wants share one value of the attribute (full name)."""
+class Want:
+    """A request of one of the pod's claims: its alternatives, just one if it is no list."""
 
-    wants: tuple[int, ...]
+    claim: int
+    asks: tuple[Ask, ...]
+    listed: bool = False
+
+    @property
+    def request(self) -> DeviceRequest:
+        """Of the first alternative."""
+        return self.asks[0].request
+
+    @property
+    def count(self) -> int:
+        """Of the first alternative."""
+        return self.asks[0].count
+
+    @property
+    def kind(self) -> tuple[DeviceRequest, bool]:
+        """Of the first alternative."""
+        return self.asks[0].kind
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Devices of these (want, alternative) of one claim share a value of the attribute (full name), or all differ."""
+
+    claim: int
     attribute: str
+    distinct: bool
+    members: tuple[tuple[int, int], ...]
+
+    @property
+    def wants(self) -> tuple[int, ...]:
+        """The wants that it touches."""
+        return tuple(dict.fromkeys(want for want, _ in self.members))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +98,7 @@ class Demand:
     """All that decides where a pod fits and how well: the key of an equivalence class.
 
     resources : amounts by name, units as in core/model. held : node selectors of claims that are allocated already.
+    offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -63,17 +106,30 @@ class Demand:
     tolerations: tuple[Toleration, ...]
     resources: tuple[tuple[str, int], ...]
     wants: tuple[Want, ...]
-    matches: tuple[Match, ...]
+    relations: tuple[Relation, ...]
     held: tuple[NodeSelector, ...]
+    offered: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def plain(self) -> bool:
+        """Whether counting and matching serve it wherever the devices are plain too."""
+        whole = {index for index, want in enumerate(self.wants) if not want.count}
+        return not any(
+            want.listed or ask.admin or ask.capacity or ask.derived for want in self.wants for ask in want.asks
+        ) and not any(relation.distinct or whole.intersection(relation.wants) for relation in self.relations)
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A pod's demand with the claims behind it: `claims[want.claim]` is to be allocated, `joined` are allocated."""
+    """A pod's demand with the claims behind it: `claims[want.claim]` is to be allocated, `joined` are allocated.
+
+    special : the last of `claims`, if it is to be made for the pod's extended resources.
+    """
 
     demand: Demand
     claims: tuple[Claim, ...]
     joined: tuple[Claim, ...]
+    special: SpecialClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +140,18 @@ class Refusal:
     message: str
 
 
-def resolve(pod: Pod, state: State) -> Resolved | Refusal:
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a pod may be served: one way for each combination of its extended resources that nodes offer.
+
+    No node is in two of them. closed : why some ways are of no use, in words.
+    """
+
+    open: tuple[Resolved, ...]
+    closed: tuple[str, ...] = ()
+
+
+def resolve(pod: Pod, state: State) -> Ways | Refusal:
     """Look up everything a pod refers to."""
     refusal = _refuse_pod(pod, state)
     if refusal is not None:
@@ -92,29 +159,71 @@ def resolve(pod: Pod, state: State) -> Resolved | Refusal:
     found = _claims(pod, state)
     if isinstance(found, Refusal):
         return found
-    fresh = tuple(claim for claim in found if claim.allocation is None)
-    joined = tuple(claim for claim in found if claim.allocation is not None)
+    ways: list[Resolved] = []
+    refusals: list[Refusal] = []
+    backed = _backed(pod, state)
+    for had in state.nodes.offers(list(backed)) if backed else [()]:
+        offered = tuple(zip(backed, had, strict=True))
+        way = _resolve_way(pod, state, found, offered, backed)
+        if isinstance(way, Refusal):
+            refusals.append(way)
+        else:
+            ways.append(way)
+    return Ways(tuple(ways), tuple(each.message for each in refusals)) if ways else refusals[0]
+
+
+def _backed(pod: Pod, state: State) -> dict[str, str]:
+    """Extended resources that the pod requests and that a class names: resource -> class."""
+    if not pod.extended or not state.gates.extended_resources:
+        return {}
+    found = {
+        name: backing_class(name, state.classes.current) for name in sorted({each.resource for each in pod.extended})
+    }
+    return {name: item.name for name, item in found.items() if item is not None}
+
+
+def _resolve_way(
+    pod: Pod, state: State, claims: Sequence[Claim], offered: tuple[tuple[str, bool], ...], backed: Mapping[str, str]
+) -> Resolved | Refusal:
+    served = {name: backed[name] for name, had in offered if not had}
+    if pod.extended_claim and not served and offered:
+        return Refusal(
+            plan.NO_FIT,
+            f"pod {pod.key}: its status names ResourceClaim {pod.extended_claim} of an earlier attempt for good, so "
+            f"that no node can run it that offers {', '.join(backed)} itself; delete the pod",
+        )
+    special = special_claim(pod, served) if served else None
+    fresh = tuple(claim for claim in claims if claim.allocation is None)
+    joined = tuple(claim for claim in claims if claim.allocation is not None)
     wants: list[Want] = []
-    matches: list[Match] = []
+    relations: list[Relation] = []
     for index, claim in enumerate(fresh):
-        refusal = _add_claim(claim, index, state, wants, matches)
+        refusal = _add_claim(f"ResourceClaim {claim.key}", claim, index, state, wants, relations)
         if refusal is not None:
             return refusal
+    if special is not None:
+        where = f"pod {pod.key}, claim for {', '.join(served)}"
+        refusal = _add_claim(where, special.claim, len(fresh), state, wants, relations)
+        if refusal is not None:
+            return refusal
+        fresh = (*fresh, special.claim)
     held = tuple(
         claim.allocation.node_selector
         for claim in joined
         if claim.allocation is not None and claim.allocation.node_selector is not None
     )
+    asked = {name: amount for name, amount in pod.requests.items() if amount > 0 and name not in served}
     demand = Demand(
         node_selector=tuple(sorted(pod.node_selector.items())),
         affinity=pod.affinity,
         tolerations=pod.tolerations,
-        resources=tuple(sorted((name, amount) for name, amount in pod.requests.items() if amount > 0)),
+        resources=tuple(sorted(asked.items())),
         wants=tuple(wants),
-        matches=tuple(matches),
+        relations=tuple(relations),
         held=held,
+        offered=offered,
     )
-    return Resolved(demand, fresh, joined)
+    return Resolved(demand, fresh, joined, special)
 
 
 def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
@@ -130,28 +239,7 @@ def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
                     f"pod {pod.key}: the required anti-affinity of running pod {other.key} selects it, "
                     "and placing around anti-affinity is not supported yet",
                 )
-    for name in pod.requests:
-        if name in NATIVE or name.startswith("hugepages-") or not pod.requests[name]:
-            continue
-        if state.nodes.offered(name):
-            continue
-        backing = _backing_class(name, state)
-        if backing:
-            return Refusal(
-                plan.UNSUPPORTED,
-                f"pod {pod.key}: extended resource {name} is backed by DeviceClass {backing}, which is not supported "
-                "yet; ask for the devices with a ResourceClaim",
-            )
     return None
-
-
-def _backing_class(resource: str, state: State) -> str:
-    if resource.startswith(IMPLICIT_EXTENDED):
-        return resource.removeprefix(IMPLICIT_EXTENDED)
-    for name, item in sorted(state.classes.current.items()):
-        if item.extended_resource == resource:
-            return name
-    return ""
 
 
 def _claims(pod: Pod, state: State) -> list[Claim] | Refusal:
@@ -206,50 +294,99 @@ def _refuse_claim(pod: Pod, from_template: bool, claim: Claim, state: State) -> 
     return None
 
 
-def _add_claim(claim: Claim, index: int, state: State, wants: list[Want], matches: list[Match]) -> Refusal | None:
-    where = f"ResourceClaim {claim.key}"
+def _add_claim(
+    where: str, claim: Claim, index: int, state: State, wants: list[Want], relations: list[Relation]
+) -> Refusal | None:
     if claim.spec.unsupported:
         return Refusal(plan.UNSUPPORTED, f"{where}: not supported yet: {'; '.join(claim.spec.unsupported)}")
-    by_name: dict[str, int] = {}
+    members: dict[str, list[tuple[int, int]]] = {}
     total = 0
     for request in claim.spec.requests:
-        refusal = _refuse_request(f"{where}, request {request.name}", request, state)
-        if refusal is not None:
-            return refusal
-        count = 0 if request.mode == ALL else request.count
-        total += count
+        shown = f"{where}, request {request.name}"
+        if request.alternatives and not state.gates.prioritized_list:
+            return _gated(shown, "firstAvailable", "DRAPrioritizedList")
+        asks: list[Ask] = []
+        for alternative in request.alternatives or (request,):
+            named = f"{shown}/{alternative.name}" if request.alternatives else shown
+            refusal = _refuse_request(named, alternative, state)
+            if refusal is not None:
+                return refusal
+            members.setdefault(request.name, []).append((len(wants), len(asks)))
+            members[f"{request.name}/{alternative.name}"] = [(len(wants), len(asks))]
+            asks.append(_ask(alternative, state))
+        least = min(ask.count for ask in asks)
+        total += least
         if total > MAX_RESULTS:
             return Refusal(
                 plan.MISCONFIGURED,
-                f"{where}, request {request.name}: the claim asks for {total} devices, and a claim can hold at most "
-                f"{MAX_RESULTS}; split it",
+                f"{shown}: the claim asks for {total} devices, and a claim can hold at most {MAX_RESULTS}; split it",
             )
-        device_class = state.classes.current[request.device_class]
-        by_name[request.name] = len(wants)
-        asked = DeviceRequest(request.device_class, device_class.selectors + request.selectors, request.tolerations)
-        wants.append(Want(asked, count, index))
-    classes = {request.device_class for request in claim.spec.requests}
-    entries = len(claim.spec.config) + sum(len(state.classes.current[name].config) for name in classes)
-    if entries > MAX_CONFIG:
-        return Refusal(
-            plan.MISCONFIGURED,
-            f"{where}: its own and its classes' config come to {entries} entries, an allocation holds {MAX_CONFIG}",
-        )
-    for constraint in claim.spec.constraints:
-        unknown = [name for name in constraint.requests if name not in by_name]
-        if unknown:
-            return Refusal(
-                plan.MISCONFIGURED, f"{where}: a constraint names request {unknown[0]}, which does not exist"
-            )
-        chosen = tuple(by_name[name] for name in constraint.requests) or tuple(by_name.values())
+        wants.append(Want(index, tuple(asks), bool(request.alternatives)))
+    refusal = _refuse_config(where, claim, state)
+    if refusal is not None:
+        return refusal
+    every = [member for request in claim.spec.requests for member in members[request.name]]
+    for number, constraint in enumerate(claim.spec.constraints):
+        if constraint.distinct and state.gates.settled:
+            return _gated(f"{where}, constraints[{number}]", "distinctAttribute", "DRAConsumableCapacity")
+        # A name that no request has constrains nothing, as upstream takes it; the API server refuses such a claim.
+        named_members = [member for name in constraint.requests for member in members.get(name, ())]
+        chosen = tuple(sorted(set(named_members if constraint.requests else every)))
         if chosen:
-            matches.append(Match(chosen, constraint.match_attribute))
+            relations.append(Relation(index, constraint.attribute, constraint.distinct, chosen))
     return None
+
+
+def _ask(request: Request, state: State) -> Ask:
+    selectors = state.classes.current[request.device_class].selectors + request.selectors
+    return Ask(
+        request=DeviceRequest(request.device_class, selectors, request.tolerations),
+        count=0 if request.mode == ALL else request.count,
+        admin=bool(request.admin_access),
+        capacity=tuple(sorted((request.capacity or {}).items(), key=lambda item: item[0])),
+        derived=request.derived,
+    )
+
+
+def _refuse_config(where: str, claim: Claim, state: State) -> Refusal | None:
+    """An allocation has room for so many configs; upstream finds out when the API server refuses the write."""
+    most = sum(
+        max(len(state.classes.current[each.device_class].config) for each in request.alternatives or (request,))
+        for request in _one_per_class(claim)
+    )
+    entries = len(claim.spec.config) + most
+    if entries <= MAX_CONFIG:
+        return None
+    return Refusal(
+        plan.MISCONFIGURED,
+        f"{where}: its own and its classes' config come to {entries} entries, an allocation holds {MAX_CONFIG}",
+    )
+
+
+def _one_per_class(claim: Claim) -> list[Request]:
+    """Requests whose classes' configs are entered: a class that comes again is not entered again."""
+    found: dict[tuple[str, ...], Request] = {}
+    for request in claim.spec.requests:
+        found.setdefault(tuple(each.device_class for each in request.alternatives or (request,)), request)
+    return list(found.values())
+
+
+def _gated(where: str, what: str, gate: str) -> Refusal:
+    return Refusal(
+        plan.UNSUPPORTED, f"{where}: {what} needs the feature gate {gate}, which is off; set it in featureGates"
+    )
 
 
 def _refuse_request(where: str, request: Request, state: State) -> Refusal | None:
     if request.unsupported:
         return Refusal(plan.UNSUPPORTED, f"{where}: not supported yet: {'; '.join(request.unsupported)}")
+    gates = state.gates
+    if request.capacity is not None and not gates.consumable_capacity and not gates.settled:
+        return _gated(where, "capacity.requests", "DRAConsumableCapacity")
+    if request.admin_access is not None and not gates.admin_access:
+        return _gated(where, "adminAccess", "DRAAdminAccess")
+    if request.derived and not gates.derived_attributes:
+        return _gated(where, "derivedAttributes", "DRADerivedAttributes")
     if request.mode not in {ALL, EXACT_COUNT}:
         return Refusal(plan.UNSUPPORTED, f"{where}: allocationMode {request.mode} is not known")
     if request.mode == EXACT_COUNT and request.count < 1:
@@ -271,17 +408,4 @@ def _refuse_request(where: str, request: Request, state: State) -> Refusal | Non
             plan.MISCONFIGURED,
             f"{where}: DeviceClass {name} is not among those that Dovetail owns ({', '.join(sorted(owned))})",
         )
-    return _refuse_selectors(f"DeviceClass {name}", device_class.selectors) or _refuse_selectors(
-        where, request.selectors
-    )
-
-
-def _refuse_selectors(
-    where: str, selectors: tuple[str, ...], compiles: Callable[[str], object] = compile_selector
-) -> Refusal | None:
-    for number, expression in enumerate(selectors):
-        try:
-            compiles(expression)
-        except SelectorError as error:
-            return Refusal(plan.MISCONFIGURED, f"{where}, selectors[{number}]: {error}")
     return None

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.core.cel import Selector, compile_selector
+from scheduler.core.cel import Selector, compile_selector, device_in, evaluate_device
 from scheduler.core.columns import ABSENT
 from scheduler.core.demand import DeviceRequest
-from scheduler.core.errors import FaultError
+from scheduler.core.errors import FaultError, SelectorError
 from scheduler.core.state import State
 from scoring.arrays import Mask, Rows
 
@@ -53,8 +53,9 @@ class Eligibility:
     """Devices for one request.
 
     selected : bool (rows,), all selectors true.
-    usable : bool (rows,), selected, of a driver that we own, supported and without a taint in the way.
-    failed : bool (rows,), a selector could not be evaluated; such a device serves nothing.
+    welcome : bool (rows,), of a driver that we own, supported and without a taint in the way.
+    usable : bool (rows,), selected and welcome.
+    failed : bool (rows,), a selector could not be evaluated: an error that ends the pod's attempt when it is met.
     pending : scalar verdicts that are still missing; until they are there nothing is decided.
     version : grows whenever verdicts changed otherwise than through `state.nodes.changes`.
     """
@@ -63,13 +64,14 @@ class Eligibility:
         self.request = request
         self.selected: Mask = np.zeros(0, np.bool_)
         self.usable: Mask = np.zeros(0, np.bool_)
+        self.welcome: Mask = np.zeros(0, np.bool_)
         self.failed: Mask = np.zeros(0, np.bool_)
         self.pending: tuple[Pending, ...] = ()
         self.version = 0
         self._position = -1
         self._scalar_version = -1
-        self._selectors = [compile_selector(expression) for expression in request.selectors]
-        self._scalar = any(not selector.vectorised for selector in self._selectors)
+        self._selectors = [_compiled(expression) for expression in request.selectors]
+        self._scalar = any(isinstance(each, Selector) and not each.vectorised for each in self._selectors)
 
     def refresh(self, state: State, scalars: ScalarVerdicts) -> None:
         """Bring the verdicts up to the state."""
@@ -87,10 +89,10 @@ class Eligibility:
         if rows is None:
             self.version += 1
             self.pending = ()
-            self.selected[:] = self.usable[:] = self.failed[:] = False
+            self.selected[:] = self.usable[:] = self.welcome[:] = self.failed[:] = False
             rows = np.flatnonzero(state.devices.live).astype(np.int32)
         else:
-            self.selected[rows] = self.usable[rows] = self.failed[rows] = False
+            self.selected[rows] = self.usable[rows] = self.welcome[rows] = self.failed[rows] = False
             rows = rows[state.devices.live[rows]]
         self._position = state.device_changes.position
         if len(rows):
@@ -98,16 +100,32 @@ class Eligibility:
 
     def problem(self, state: State, row: int) -> str:
         """Why a selector failed on a device."""
-        table = state.devices
-        one = np.array([row], np.int32)
+        if row in state.malformed:
+            return state.row_device[row][1].malformed
         for number, selector in enumerate(self._selectors):
-            if selector.vectorised:
-                verdicts = selector.evaluate(table, one)
-                if verdicts.error[0]:
-                    return f"selectors[{number}] {selector.expression!r}: {verdicts.problem(0)}"
-                if not verdicts.match[0]:
-                    break
+            if isinstance(selector, SelectorError):
+                return f"{self._place(state, number)} {selector}"
+            expression = self.request.selectors[number]
+            found = evaluate_device(expression, *device_in(state.devices, row))
+            if found.problem:
+                return f"{self._place(state, number)} {expression!r}: {found.problem}"
+            if not found.match:
+                break
         return "a selector failed"
+
+    def broken(self, state: State) -> str:
+        """The first selector that fails on every device, and why; empty if there is none."""
+        for number, selector in enumerate(self._selectors):
+            if isinstance(selector, SelectorError):
+                return f"{self._place(state, number)} {selector}"
+        return ""
+
+    def _place(self, state: State, number: int) -> str:
+        """Where the number-th selector was written: those of the class come first."""
+        name = self.request.device_class
+        device_class = state.classes.current.get(name)
+        ahead = len(device_class.selectors) if device_class is not None else 0
+        return f"DeviceClass {name}, selectors[{number}]" if number < ahead else f"selectors[{number - ahead}]"
 
     def _evaluate(self, state: State, scalars: ScalarVerdicts, rows: Rows) -> None:
         alive: Mask = np.ones(len(rows), np.bool_)
@@ -116,9 +134,13 @@ class Eligibility:
         for selector in self._selectors:
             if not alive.any():
                 break
-            if selector.vectorised:
+            if isinstance(selector, SelectorError):
+                failed |= alive
+                alive[:] = False
+            elif selector.vectorised:
                 verdicts = selector.evaluate(state.devices, rows)
-                match, error = verdicts.match, verdicts.error
+                failed |= alive & verdicts.error
+                alive = alive & verdicts.match
             else:
                 answered = self._look_up(selector, state, scalars, rows, alive)
                 if isinstance(answered, Pending):
@@ -126,13 +148,17 @@ class Eligibility:
                     alive[:] = False
                     break
                 match, error = answered
-            failed |= alive & error
-            alive = alive & match & ~error
+                failed |= alive & error
+                alive = alive & match & ~error
+        if self._selectors and state.malformed:
+            bad = np.isin(rows, np.fromiter(state.malformed, np.int64, len(state.malformed)))
+            alive, failed = alive & ~bad, failed | bad
         self.pending = tuple(pending)
         self.selected[rows] = alive
         self.failed[rows] = failed
         problems = state.device_problems.codes[rows] != ABSENT
-        self.usable[rows] = alive & ~problems & self._owned(state, rows) & self._untainted(state, rows)
+        self.welcome[rows] = ~problems & self._owned(state, rows) & self._untainted(state, rows)
+        self.usable[rows] = alive & self.welcome[rows]
 
     def _owned(self, state: State, rows: Rows) -> Mask:
         drivers = state.ownership.drivers
@@ -144,6 +170,8 @@ class Eligibility:
         return found
 
     def _untainted(self, state: State, rows: Rows) -> Mask:
+        if not state.gates.device_taints:
+            return np.ones(len(rows), np.bool_)
         codes, inverse = np.unique(state.device_taints.codes[rows], return_inverse=True)
         free = [
             code < 0 or state.taint_in_the_way(state.device_taints.values[code], self.request.tolerations) is None
@@ -175,4 +203,13 @@ class Eligibility:
             more = np.zeros(extra, np.bool_)
             self.selected = np.concatenate([self.selected, more])
             self.usable = np.concatenate([self.usable, more])
+            self.welcome = np.concatenate([self.welcome, more])
             self.failed = np.concatenate([self.failed, more])
+
+
+def _compiled(expression: str) -> Selector | SelectorError:
+    """An expression that does not compile is an error on each device that it is tried on, as upstream has it."""
+    try:
+        return compile_selector(expression)
+    except SelectorError as error:
+        return error

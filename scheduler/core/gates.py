@@ -49,6 +49,26 @@ class Gates:
     node_allocatable: bool = False
     workload_claims: bool = False
 
+    @property
+    def settled(self) -> bool:
+        """Whether upstream would use the oldest of its three allocators, which differs in small things.
+
+        It knows nothing of capacity, and takes the counters of a pool into account on every node.
+        """
+        return not (
+            self.consumable_capacity or self.binding_conditions or self.fractional_capacity_range or self.experimental
+        )
+
+    @property
+    def experimental(self) -> bool:
+        """Whether upstream would use the newest of its three allocators; the others know nothing of node operations."""
+        return (
+            self.list_attributes
+            or self.derived_attributes
+            or self.compatibility_groups
+            or self.optional_node_operations
+        )
+
     @classmethod
     def of_version(cls, minor: int) -> "Gates":
         """The defaults of Kubernetes 1.`minor`."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Uid
 
 
@@ -37,13 +38,17 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A pod goes to a node: claims to allocate (uid -> allocation) and claims that it joins as they are."""
+    """A pod goes to a node: claims to allocate (uid -> allocation) and claims that it joins as they are.
+
+    special : the claim that has to be made for it first; its allocation is among the others, under its uid.
+    """
 
     pod: Uid
     node: str
     allocations: Mapping[Uid, Allocation]
     joined: tuple[Uid, ...]
     decision: Decision
+    special: SpecialClaim | None = None
 
 
 # What a pod waits for; `core/backlog.py` holds which events can end which.
@@ -51,6 +56,8 @@ MISCONFIGURED: Final = "Misconfigured"  # an object must be mended or created fi
 UNSUPPORTED: Final = "Unsupported"  # asks for something that this version does not do
 CLAIM_PENDING: Final = "ClaimPending"  # a claim is not made yet, or is being allocated for another pod
 NO_FIT: Final = "NoFit"  # no node fits now
+REFUSED: Final = "Refused"  # an error on some node ends every attempt, wherever the pod would fit
+POOL_INVALID: Final = "PoolInvalid"  # no node fits, and a pool that might help contradicts itself
 RETRY: Final = "Retry"  # a slow answer or a budget is outstanding
 
 

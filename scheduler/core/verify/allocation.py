@@ -87,7 +87,7 @@ class Allocations:
     dedicated, shares : by device, what claims have of it; more than one claim with a dedicated device is a mistake.
     """
 
-    def __init__(self, world: World, findings: Findings, evaluate: Evaluate, derive: Derive | None) -> None:
+    def __init__(self, world: World, findings: Findings, evaluate: Evaluate, derive: Derive) -> None:
         self.world = world
         self.gates = world.gates
         self.inventory = Inventory(world)
@@ -198,7 +198,7 @@ class Allocations:
             self.report(rules.UNSUPPORTED, where, f"allocation mode {asked.mode}")
         if asked.admin_access is not None and not self.gates.admin_access:
             self.report(rules.FEATURE, where, "it speaks of admin access, but DRAAdminAccess is off")
-        if asked.capacity is not None and not self.gates.consumable_capacity:
+        if asked.capacity is not None and not (self.gates.consumable_capacity or self.gates.settled):
             self.report(rules.FEATURE, where, "it asks for capacity, but DRAConsumableCapacity is off")
         if asked.derived and not self.gates.derived_attributes:
             self.report(rules.FEATURE, where, "it derives attributes, but DRADerivedAttributes is off")
@@ -267,7 +267,8 @@ class Allocations:
                 self.report(rules.SELECTOR, where, f"{show(identity)}: {device.malformed}")
                 return False
             try:
-                if not self.evaluate(expression, identity[0], device.attributes, device.capacity):
+                shared = device.shareable and not self.gates.settled
+                if not self.evaluate(expression, identity[0], device.attributes, device.capacity, shared):
                     return False
             except InputError as error:
                 self.report(rules.SELECTOR, where, f"{show(identity)}: {error}")
@@ -312,14 +313,14 @@ class Allocations:
             device.binding_failures,
         ):
             self.report(rules.BINDING, where, "the result does not carry the device's binding conditions")
-        if item.skip_operations:
+        if item.skip_operations and self.gates.experimental:
             if not self.gates.optional_node_operations:
                 text = f"slice {item.name} leaves out node operations, but DRAOptionalNodeOperations is off"
                 self.report(rules.FEATURE, where, text)
             elif OPTIONAL_OPERATIONS not in node.features:
                 text = f"slice {item.name} leaves out node operations, which the node cannot: {OPTIONAL_OPERATIONS}"
                 self.report(rules.SKIPPED, where, text)
-        if result.skip_operations != item.skip_operations:
+        if result.skip_operations != (item.skip_operations if self.gates.experimental else ()):
             self.report(rules.SKIPPED, where, "the result does not carry the node operations that its slice leaves out")
 
     def check_taking(
@@ -454,12 +455,10 @@ class Allocations:
             _, device = devices[result.identity]
             derived = dict(asked[result.request].derived) if result.request in asked else {}
             if constraint.attribute in derived:
-                if self.derive is None:
-                    continue  # nobody can tell
                 try:
                     expression = derived[constraint.attribute]
                     value: AttributeValue | None = self.derive(
-                        expression, result.driver, device.attributes, device.capacity
+                        expression, result.driver, device.attributes, device.capacity, device.shareable
                     )
                 except InputError as error:
                     self.report(rules.CONSTRAINT, where, f"{show(result.identity)}: {error}")
@@ -493,7 +492,7 @@ class Allocations:
             item, device = devices[result.identity]
             node_name = device.node_name if item.per_device else item.node_name
             selector = device.node_selector if item.per_device else item.node_selector
-            if node_name is not None or device.binds_to_node:
+            if node_name is not None or (device.binds_to_node and not self.gates.settled):
                 wanted = {("field", "metadata.name", "In", frozenset([node.name]))}
                 break
             if selector is None:
