@@ -83,8 +83,7 @@ class Inventory:
             every = usable + [item for item in others if self.gates.compatibility_groups or not _grouped(item)]
             if len(every) != expected:
                 return f"incomplete: {len(every)} of {expected} slices of generation {newest}"
-        if self.gates.partitionable_devices:
-            usable = [item for item in usable if not item.counter_sets]
+        usable = [item for item in usable if not item.counter_sets]
         twice = _twice([device.name for item in usable for device in item.devices])
         if twice:
             return f"invalid: it lists {', '.join(twice)} twice"
