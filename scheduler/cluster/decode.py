@@ -33,6 +33,7 @@ from scheduler.core.model import (
     Device,
     DeviceClass,
     DeviceStatus,
+    ExtendedRequest,
     LabelSelector,
     Node,
     NodeSelector,
@@ -695,6 +696,7 @@ def _pod(raw: wire.Pod) -> Pod:
     claims = _entries(spec.resource_claims, unsupported)
     tolerations = _tolerations(spec.tolerations, "tolerations", unsupported)
     requests, margins = _requests(spec, status)
+    named = status.extended_resource_claim_status
     return Pod(
         namespace=metadata.namespace or "",
         name=metadata.name,
@@ -716,6 +718,8 @@ def _pod(raw: wire.Pod) -> Pod:
         claims=claims,
         claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
         repels=repels,
+        extended=_extended(spec, unsupported) if any(names.is_extended(name) for name in requests) else (),
+        extended_claim=named.resource_claim_name if named is not None else "",
         unsupported=tuple(unsupported),
         group=(spec.scheduling_group.pod_group_name if spec.scheduling_group else None) or "",
         users=_users(spec),
@@ -907,6 +911,24 @@ def _units(nanos: Nanos, *, keep: bool = False) -> Mapping[str, int]:
         for name, amount in nanos.items()
         if amount or keep
     }
+
+
+def _extended(spec: wire.PodSpec, unsupported: list[str]) -> tuple[ExtendedRequest, ...]:
+    """What each container asks of extended resources."""
+    found = []
+    containers = [
+        (each, "initContainers", each.restart_policy == "Always") for each in spec.init_containers or _NOTHING
+    ]
+    containers += [(each, "containers", True) for each in spec.containers or _NOTHING]
+    for position, (container, kind, lasting) in enumerate(containers):
+        amounts = _container(container, f"spec.{kind}", {}, infeasible=False)
+        for number, name in enumerate(sorted(amounts)):
+            if not names.is_extended(name) or not amounts[name]:
+                continue
+            if amounts[name] % NANO:
+                unsupported.append(f"{kind}[{container.name}].resources.requests[{name}] that is no whole number")
+            found.append(ExtendedRequest(container.name, position, lasting, name, number, amounts[name] // NANO))
+    return tuple(found)
 
 
 def _of_the_pod(name: str) -> bool:

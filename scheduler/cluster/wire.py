@@ -606,6 +606,12 @@ class ClaimName(Part):
     resource_claim_name: str | None = None
 
 
+class ExtendedClaimStatus(Part):
+    """core/v1 PodExtendedResourceClaimStatus."""
+
+    resource_claim_name: str = ""
+
+
 class Condition(Part):
     """core/v1 PodCondition."""
 
@@ -647,6 +653,7 @@ class PodStatus(Part):
     init_container_statuses: list[ContainerStatus] | None = None
     resource_claim_statuses: list[ClaimName] | None = None
     node_allocatable_resource_claim_statuses: list[Taken] | None = None
+    extended_resource_claim_status: ExtendedClaimStatus | None = None
     allocated_resources: Amounts | None = None
     resources: Resources | None = None
 

@@ -4,6 +4,9 @@ Life of a pod: Seen -> backlog -> (Drained) placed: devices and node are *assume
 -> every claim *seen back* in the watch with our allocation and reservation, no other claim holds one of its devices,
 and drivers have said what the devices need them to (core/conditions.py) -> BindPod -> PodBound. Whatever goes wrong
 before the binding gives everything back and tries again.
+
+A pod whose extended resources are served by devices gets a claim on the way: it is made (CreateClaim), known under its
+own uid from ClaimCreated on, and deleted if the pod is not bound. What an earlier attempt left behind goes first.
 """
 
 import heapq
@@ -23,13 +26,17 @@ from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
 from scheduler.core.errors import FaultError
 from scheduler.core.explain import to_json
+from scheduler.core.extended import is_special
 from scheduler.core.messages import (
     BindPod,
     BindRefused,
+    ClaimCreated,
     ClaimRef,
     ClaimRefused,
     ClaimWritten,
     ClockRead,
+    CreateClaim,
+    DeleteClaim,
     Drained,
     EvaluateScalar,
     Event,
@@ -65,8 +72,7 @@ from scheduler.core.model import (
     Uid,
 )
 from scheduler.core.plan import Placement, Plan, Unplaced
-from scheduler.core.snapshot import Snapshot
-from scheduler.core.solvers.greedy import place
+from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
@@ -86,6 +92,7 @@ class Flight:
 
     writing : claims whose write has no answer yet. unseen : claims not seen back yet. touched : claims that carry, or
     may carry, something that we wrote. written : resourceVersion of each claim as its write left it.
+    made : the claim for extended resources, once it exists.
     failure : set once the flight must be given up: token and sentence.
     consumers : whom its claims are reserved for where that is not the pod; `group` is the key of the pod's group.
     taken : what the pod's status is to say of node resources that its devices take, None if there is nothing to say.
@@ -99,6 +106,7 @@ class Flight:
     unseen: set[Uid]
     touched: set[Uid] = field(default_factory=set)
     written: dict[Uid, str] = field(default_factory=dict)
+    made: Claim | None = None
     failure: tuple[str, str] | None = None
     binding: bool = False
     consumers: Mapping[Uid, Consumer] = field(default_factory=dict)
@@ -164,6 +172,7 @@ class Engine:
             Listed: self._all_listed,
             ClockRead: self._clock_read,
             Drained: lambda event: self._decide(),
+            ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
             ClaimRefused: self._claim_refused,
             PodBound: self._pod_bound,
@@ -345,11 +354,15 @@ class Engine:
 
     def _claim_gone(self, uid: Uid, key: str) -> Iterable[Instruction]:
         held = uid in self.state.holding.current
+        claim = self.state.claims.current.get(uid)
         self.state.drop_claim(uid)
+        self.state.forget_allocation(uid)  # of a claim that was made and deleted before it was seen
         self._releasing.pop(uid, None)
         if held:
             self.backlog.wake((plan.NO_FIT,))
         self._wake_users(key)
+        if claim is not None and is_special(claim):
+            self.backlog.wake_one(claim.owner, self._now)
         for pod in self._flights_of.get(uid, ()):
             self._flights[pod].touched.discard(uid)
         return self._strand(uid, f"ResourceClaim {key} was deleted while its pod was placed")
@@ -369,10 +382,10 @@ class Engine:
         self._bound.discard(uid)
         out: list[Instruction] = []
         flight = self._flights.get(uid)
+        placed = uid in self.state.places.current
+        self.state.drop_pod(uid)  # before its flight lands: it is not to be tried again
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
-        placed = uid in self.state.places.current
-        self.state.drop_pod(uid)
         if placed:
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
         return out
@@ -407,6 +420,8 @@ class Engine:
         known = self.state.claims.current.get(claim)
         if known is not None:
             self._wake_users(known.key)
+            if is_special(known):
+                self.backlog.wake_one(known.owner, self._now)
 
     def _forget_pending(self, uid: Uid) -> None:
         self.backlog.discard(uid)
@@ -425,7 +440,7 @@ class Engine:
         due = self.backlog.due(self._now, self.config.batch)
         if not due:
             return out
-        before = self.state.snapshot() if self.config.verify_plans else None
+        before = self._world() if self.config.verify_plans else None
         placements: list[Placement] = []
         unplaced: list[Unplaced] = []
         for uid in due:
@@ -438,31 +453,58 @@ class Engine:
                 unplaced.append(outcome)
                 out += self._park(pod, outcome)
         if before is not None:
-            self._check(before, Plan(before.revision, tuple(placements), tuple(unplaced)))
+            self._check(before, Plan(self.state.revision, tuple(placements), tuple(unplaced)))
         return out
 
     def _attempt(self, pod: Pod, out: list[Instruction]) -> Placement | Unplaced:
-        resolved = resolve(pod, self.state)
-        if isinstance(resolved, Refusal):
-            return Unplaced(pod.uid, resolved.token, resolved.message)
-        refusal = self._refuse_joining(pod, resolved, out)
+        leftover = self._delete_leftovers(pod, out)
+        if leftover is not None:
+            return leftover
+        ways = resolve(pod, self.state)
+        if isinstance(ways, Refusal):
+            return Unplaced(pod.uid, ways.token, ways.message)
+        refusal = self._refuse_joining(pod, ways.open[0], out)
         if refusal is not None:
             return refusal
-        candidates = self._class(resolved.demand)
-        candidates.refresh(self.state)
-        if candidates.pending:
-            for pending in candidates.pending:
-                out += self._ask_scalar(pending)
+        tried = [(resolved, self._class(resolved.demand)) for resolved in ways.open]
+        pending = self._refresh(tried)
+        if pending:
+            for each in pending:
+                out += self._ask_scalar(each)
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: its selectors are being evaluated")
-        outcome = place(self.state, pod, resolved, candidates, self._catalogue.weights, self._failures.get(pod.uid, 0))
+        failures = self._failures.get(pod.uid, 0)
+        outcome = place(self.state, pod, tried, ways.closed, self._catalogue.weights, failures)
         if isinstance(outcome, Placement):
             return outcome
-        unsolved = candidates.unsolved
-        if unsolved:
-            out += self._ask_solve(unsolved[0])
-            return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
-        out += self._untie(pod, resolved.joined)
+        for _, candidates in tried:
+            if candidates.unsolved:
+                out += self._ask_solve(candidates.unsolved[0])
+                return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
+        out += self._untie(pod, ways.open[0].joined)
         return outcome
+
+    def _refresh(self, ways: Iterable[Way]) -> list[Pending]:
+        """Bring candidates up to the state; returns the verdicts that have to be asked for first."""
+        found: list[Pending] = []
+        for _, candidates in ways:
+            candidates.refresh(self.state)
+            found += candidates.pending
+        return found
+
+    def _delete_leftovers(self, pod: Pod, out: list[Instruction]) -> Unplaced | None:
+        """Claims that earlier attempts made for the pod's extended resources hold devices: they go first."""
+        found = [self.state.claims.current[uid] for uid in sorted(self.state.special.get(pod.uid, ()))]
+        for claim in found:
+            if claim.uid not in self._releasing:
+                self._await_release(claim.uid, pod.uid, "")
+                out.append(DeleteClaim(_pod_ref(pod), _claim_ref(claim)))
+        if not found:
+            return None
+        return Unplaced(
+            pod.uid,
+            plan.CLAIM_PENDING,
+            f"pod {pod.key}: ResourceClaim {found[0].key} of an earlier attempt is being deleted",
+        )
 
     def _refuse_joining(self, pod: Pod, resolved: Resolved, out: list[Instruction]) -> Unplaced | None:
         """What only the flights know of claims: releases under way, rivals, and how many pods are about to join."""
@@ -518,19 +560,29 @@ class Engine:
             self._classes.move_to_end(demand)
         return found
 
-    def _check(self, before: Snapshot, decided: Plan) -> None:
-        world = World(
-            nodes=before.nodes,
-            slices=before.slices,
-            classes=before.classes,
-            taint_rules=before.taint_rules,
-            claims=before.claims_as_held(),
-            pods=before.pods_as_placed(),
+    def _world(self) -> World:
+        """All that plans are checked by, as it is now."""
+        now = self.state.snapshot()
+        claims = now.claims_as_held()
+        for flight in self._flights.values():
+            made = flight.made or (flight.placement.special.claim if flight.placement.special else None)
+            if made is not None and made.uid not in claims and made.uid in now.holding:
+                claims[made.uid] = replace(made, allocation=now.holding[made.uid])
+        return World(
+            nodes=now.nodes,
+            slices=now.slices,
+            classes=now.classes,
+            taint_rules=now.taint_rules,
+            claims=claims,
+            pods=now.pods_as_placed(),
             ownership=self.config.ownership,
             scheduler_name=self.config.scheduler_name,
             gates=self.config.gates,
-            groups=before.groups,
+            groups=now.groups,
         )
+
+    @staticmethod
+    def _check(world: World, decided: Plan) -> None:
         found = violations(world, decided)
         if found:
             raise FaultError("; ".join(f"{each.rule}: {each.where}: {each.text}" for each in found))
@@ -582,11 +634,14 @@ class Engine:
         self.state.assume_place(pod.uid, placement.node, added)
         reference = _pod_ref(pod)
         for uid, allocation in placement.allocations.items():
-            claim = self.state.claims.current[uid]
             self.state.assume_allocation(uid, allocation)
             flight.writing.add(uid)
-            consumer = flight.consumers.get(uid, reference.consumer)
-            out.append(WriteAllocation(reference, _claim_ref(claim), allocation, consumer))
+            if placement.special is not None and uid == placement.special.claim.uid:
+                out.append(CreateClaim(reference, placement.special, allocation))
+            else:
+                claim = self.state.claims.current[uid]
+                consumer = flight.consumers.get(uid, reference.consumer)
+                out.append(WriteAllocation(reference, _claim_ref(claim), allocation, consumer))
         for uid in placement.joined:
             claim = self.state.claims.current[uid]
             if not claim.reserved_by(flight.holder(uid)):
@@ -606,7 +661,9 @@ class Engine:
         """What a pod's devices take of its node beyond what it requests, and what its status has to say of it."""
         if not self.config.gates.node_allocatable:
             return {}, None
-        claims = self.state.claims.current
+        claims = dict(self.state.claims.current)
+        if placement.special is not None:
+            claims[placement.special.claim.uid] = placement.special.claim
         held = [(claims[uid], allocation) for uid, allocation in placement.allocations.items()]
         for uid in placement.joined:
             allocation = claims[uid].allocation
@@ -632,6 +689,8 @@ class Engine:
             return []
         if claim.uid not in flight.unseen and flight.until is None:
             return []
+        if flight.made is not None and claim.uid == flight.made.uid and claim.uid in flight.writing:
+            return []  # the pod does not name it yet, and its kubelet would not find it
         flight.unseen.discard(claim.uid)
         return [] if flight.unseen else self._bind(flight)
 
@@ -722,6 +781,25 @@ class Engine:
             self._avoided[each.device] = self._now + conditions.AVOID_S
             self.state.avoid(each.device, each.text)
 
+    def _claim_created(self, event: ClaimCreated) -> Iterable[Instruction]:
+        """From now on the claim is meant by its own uid."""
+        flight = self._flights.get(event.pod)
+        if flight is None or flight.placement.special is None:
+            raise FaultError(f"claim {event.claim.key} was made, and nobody asked for it")
+        before, now = flight.placement.special.claim.uid, event.claim.uid
+        flight.made = event.claim
+        placement = flight.placement
+        allocations = {now if uid == before else uid: given for uid, given in placement.allocations.items()}
+        flight.placement = replace(placement, allocations=allocations)
+        self.state.assume_allocation(now, allocations[now])
+        self.state.forget_allocation(before)
+        for uids in (flight.writing, flight.unseen, flight.touched):
+            uids.discard(before)
+            uids.add(now)
+        del self._flights_of[before]
+        self._flights_of[now].add(event.pod)
+        return []
+
     def _claim_written(self, event: ClaimWritten) -> Iterable[Instruction]:
         flight = self._flights.get(event.pod)
         if flight is None:
@@ -738,9 +816,15 @@ class Engine:
         if flight is None:
             return []
         flight.writing.discard(event.claim)
-        if event.cause != "unknown":
+        special = flight.placement.special
+        if special is not None and event.claim == special.claim.uid:
             flight.touched.discard(event.claim)
-        claim = self.state.claims.current.get(event.claim)
+            problem = f"the claim for its extended resources could not be made ({event.cause}): {event.message}"
+            return self._give_up(flight, plan.RETRY, problem)
+        if event.cause != "unknown" and (flight.made is None or event.claim != flight.made.uid):
+            flight.touched.discard(event.claim)
+        claim = flight.made if flight.made is not None and event.claim == flight.made.uid else None
+        claim = claim or self.state.claims.current.get(event.claim)
         where = f"ResourceClaim {claim.key if claim else event.claim}"
         return self._give_up(flight, plan.RETRY, f"{where} could not be written ({event.cause}): {event.message}")
 
@@ -780,13 +864,17 @@ class Engine:
         pod = self.state.pods.current.get(flight.pod)
         self._end(flight, keep=False)
         out: list[Instruction] = []
-        reference = _pod_ref(pod) if pod is not None else PodRef("", "", flight.pod)
+        namespace, _, name = flight.placement.decision.pod.partition("/")
+        reference = _pod_ref(pod) if pod is not None else PodRef(namespace, name, flight.pod)
         for uid in [uid for uid in flight.touched if uid in flight.consumers and self._group_uses(uid, flight.group)]:
             flight.touched.discard(uid)
             self.state.forget_allocation(uid)  # the API shows it, or else nobody could use it
         for uid in sorted(flight.touched):
             claim = self.state.claims.current.get(uid)
-            if claim is not None:
+            if flight.made is not None and uid == flight.made.uid:
+                self._await_release(uid, flight.pod, "")
+                out.append(DeleteClaim(reference, _claim_ref(claim or flight.made)))
+            elif claim is not None:
                 self._await_release(uid, flight.holder(uid), flight.written.get(uid, ""))
                 deallocate = uid in flight.placement.allocations or uid in flight.spoilt
                 consumer = flight.consumers.get(uid, reference.consumer)
@@ -831,6 +919,7 @@ class Engine:
         release = self._releasing.get(claim.uid)
         if (
             release is not None
+            and not is_special(claim)  # it is being deleted, and that is seen otherwise
             and not claim.reserved_by(release.holder)
             and not _later(release.written, claim.resource_version)
         ):

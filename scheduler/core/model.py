@@ -404,9 +404,37 @@ class Repulsion:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendedRequest:
+    """What one container asks of one extended resource, in whole units and not 0.
+
+    position : of the container among all of the pod, init containers first. number : of the resource among all that
+    the container requests, in order of their names. lasting : it runs beside the others, as sidecars do too; an init
+    container that ends is done before those behind it begin.
+    """
+
+    container: str
+    position: int
+    lasting: bool
+    resource: str
+    number: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMapping:
+    """Which request of its pod's special claim a container's extended resource is served by."""
+
+    container: str
+    resource: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed.
 
+    extended : requests of its containers for extended resources, in order of position and then of number.
+    extended_claim : the claim that status.extendedResourceClaimStatus names, empty for none (KEP-5004).
     group : the name of its PodGroup, empty if it has none. users : entry of claims -> containers that use it, init
     containers first. margins : of resources that are requested for the pod as a whole, what its containers leave of it.
     published : what its devices take of their node's resources as far as its status says, beyond `requests`; None if
@@ -434,6 +462,8 @@ class Pod:
     claim_names: Mapping[str, str | None]
     repels: tuple[Repulsion, ...] = ()
     unsupported: tuple[str, ...] = ()
+    extended: tuple[ExtendedRequest, ...] = ()
+    extended_claim: str = ""
     group: str = ""
     users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     margins: Resources = field(default_factory=dict)

@@ -18,11 +18,16 @@ from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
 
 
-def unplaced(state: State, resolved: Resolved, candidates: Candidates) -> str:
-    """One sentence, most common obstacle first.
+def unplaced(state: State, ways: Sequence[tuple[Resolved, Candidates]], closed: Sequence[str] = ()) -> str:
+    """One sentence: for each way in which nodes might serve the pod what is in it, most common obstacle first."""
+    parts = [*(_obstacles(state, resolved, candidates) for resolved, candidates in ways), *closed]
+    told = "; ".join(part for part in parts if part)
+    text = f"0 of {len(state.nodes.rows)} nodes fit"
+    return f"{text}: {told}" if told else text
 
-    Found out once for a class as long as nothing changes; its pods differ in nothing but the names of their claims.
-    """
+
+def _obstacles(state: State, resolved: Resolved, candidates: Candidates) -> str:
+    """Found out once for a class while nothing changes; its pods differ in nothing but the names of their claims."""
     if not candidates.reason:
         candidates.reason = _reason(state, candidates)
     text = candidates.reason
@@ -39,7 +44,6 @@ def _mark(want: int) -> str:
 def _reason(state: State, candidates: Candidates) -> str:
     demand = candidates.demand
     rows = np.flatnonzero(state.nodes.live).astype(np.int32)
-    total = len(rows)
     found: list[tuple[str, int]] = []
     for rule in NODE_RULES:
         if not len(rows):
@@ -56,11 +60,15 @@ def _reason(state: State, candidates: Candidates) -> str:
         found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched])
         found += _searched(state, candidates, rows[searched])
         found += _out_of_reach(state, rows)
-    text = f"0 of {total} nodes fit"
+    notes = [
+        f"request {_mark(index)}: {broken}"
+        for index, asks in enumerate(candidates.eligible)
+        for broken in dict.fromkeys(eligible.broken(state) for eligible in asks)
+        if broken
+    ]
     ordered = sorted(found, key=lambda reason: -reason[1])
-    if ordered:
-        text += ": " + ", ".join(f"{count} {reason}" for reason, count in ordered)
-    return "; ".join([text, *_left_alone(state, candidates)])
+    counted = [", ".join(f"{count} {reason}" for reason, count in ordered)] if ordered else []
+    return "; ".join([*counted, *notes, *_left_alone(state, candidates)])
 
 
 def _left_alone(state: State, candidates: Candidates) -> list[str]:
@@ -84,7 +92,10 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
         item, listed = state.row_device[int(state.bays.rows[row][fatal.position])]
         device = f"{item.driver}/{item.pool}/{listed.name}"
     if fatal.kind == "selector":
-        problem = candidates.eligible[fatal.want][fatal.ask].problem(state, int(state.bays.rows[row][fatal.position]))
+        serving = candidates.eligible[fatal.want][fatal.ask]
+        problem = serving.problem(state, int(state.bays.rows[row][fatal.position]))
+        if serving.broken(state):
+            return f"request {want} cannot be served: {problem}; correct the selector"
         return (
             f"request {want} failed on device {device} {where}: {problem}; guard it with has(), "
             "since one such device ends the attempt on every node"
@@ -107,7 +118,16 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
 
 def _names(resolved: Resolved) -> list[str]:
     """Of the wants, as their owner wrote them."""
-    return [f"{request.name} of claim {claim.name}" for claim in resolved.claims for request in claim.spec.requests]
+    special = resolved.special
+    made = special.claim.uid if special is not None else ""
+    users = {each.request: each for each in reversed(special.mappings)} if special is not None else {}
+    return [
+        f"{users[request.name].resource} of container {users[request.name].container}"
+        if claim.uid == made
+        else f"{request.name} of claim {claim.name}"
+        for claim in resolved.claims
+        for request in claim.spec.requests
+    ]
 
 
 def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows: Rows) -> list[tuple[str, int]]:
@@ -164,7 +184,7 @@ def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[st
 def _best(nearest: tuple[int, str] | None) -> str:
     if nearest is None:
         return ""
-    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else " (none match and are free)"
+    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else " (none that matches is free)"
 
 
 def _able(puzzle: Puzzle, ask: Ask) -> int:

@@ -49,7 +49,7 @@ from tests.build import (
     toleration,
     world,
 )
-from tests.verify import test_verify
+from tests.verify import test_extended, test_verify
 from tests.verify.scenes import BOTH, FIRST, Cases, Scene, derive, devices, evaluate, found, of_claims, scene
 
 CASES = Cases()
@@ -389,11 +389,11 @@ def derived_attributes_while_they_are_off() -> tuple[Scene, Scene]:
     return deriving("index"), deriving("index", gates=Gates())
 
 
-def test_without_a_way_to_compute_derived_attributes_they_are_taken_to_hold_and_the_rest_is_checked():
-    the_world, the_plan = deriving("index", "index")
+def test_derived_attributes_are_computed_as_kubernetes_computes_them():
+    expression = f'device.attributes["{DRIVER}"].a + "!"'
 
-    assert verify.violations(the_world, the_plan, evaluate=evaluate) == ()
-    assert len(verify.violations(the_world, the_plan, evaluate=evaluate, derive=derive)) == 1
+    assert verify.violations(*deriving(expression, expression)) == ()
+    assert len(verify.violations(*deriving(expression, f'device.attributes["{DRIVER}"].a'))) == 1
 
 
 # ---------------------------------------------------------------- shared counters
@@ -1159,4 +1159,4 @@ def test_a_correct_plan_passes_and_a_broken_one_is_reported(rule, case):
 
 
 def test_every_rule_has_a_planted_violation():
-    assert {rule for rule, _ in [*CASES, *test_verify.CASES]} == set(verify.RULES)
+    assert {rule for rule, _ in [*CASES, *test_verify.CASES, *test_extended.CASES]} == set(verify.RULES)

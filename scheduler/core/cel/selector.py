@@ -55,11 +55,11 @@ class Verdicts:
         if not self.error[i]:
             return ""
         row = int(_row_numbers(self._table, self._rows)[i])
-        driver, attributes, capacity = _device(self._table, row)
+        driver, attributes, capacity, shareable = device_in(self._table, row)
         if not driver:
             return "no device stands in this row"
         try:
-            evaluate_scalar(self._expression, driver, attributes, capacity)
+            evaluate_scalar(self._expression, driver, attributes, capacity, shareable)
         except SelectorError as error:
             return error.problem
         raise FaultError(f"selector {self._expression!r}: the two evaluators disagree on row {row}")
@@ -120,6 +120,8 @@ class Selector:
         columns: list[tuple[str, str, Column[Any]]] = []
         if self._reads_key(DRIVER):
             columns.append(("driver", "", table.drivers))
+        if self._reads_key(MULTIPLE):
+            columns.append(("multiple", "", table.shareable))
         for kind, named in (("attribute", table.attributes), ("capacity", table.capacity)):
             columns.extend(
                 (kind, name, column) for name, column in sorted(named.items()) if self._reads_key((kind, name))
@@ -144,7 +146,8 @@ def _row_numbers(table: DeviceTable, rows: Selection) -> Rows:
     return np.arange(table.size, dtype=np.int32)[rows] if isinstance(rows, slice) else rows
 
 
-def _device(table: DeviceTable, row: int) -> tuple[str, dict[str, AttributeValue], dict[str, Quantity]]:
+def device_in(table: DeviceTable, row: int) -> tuple[str, dict[str, AttributeValue], dict[str, Quantity], bool]:
+    """Driver, attributes and capacity by full names, and whether it is shared, of the device in a row."""
     driver = table.drivers.codes[row]
     attributes: dict[str, Any] = {}
     capacity: dict[str, Any] = {}
@@ -152,7 +155,9 @@ def _device(table: DeviceTable, row: int) -> tuple[str, dict[str, AttributeValue
         for name, column in columns.items():
             if column.codes[row] != ABSENT:
                 values[name] = column.values[column.codes[row]]
-    return ("" if driver == ABSENT else table.drivers.values[driver]), attributes, capacity
+    code = table.shareable.codes[row]
+    shareable = code != ABSENT and table.shareable.values[code]
+    return ("" if driver == ABSENT else table.drivers.values[driver]), attributes, capacity, shareable
 
 
 def _projected(columns: list[tuple[str, str, Column[Any]]], row: int) -> Hashable:
@@ -183,18 +188,20 @@ def _unshown(type_name: str, value: Any) -> Any:
 
 def evaluate_tuple(expression: str, projected: Any) -> bool | str:
     """Verdict on a tuple of `Selector.project`, or the text of the error. Pure, and fit for another process."""
-    driver = ""
+    driver, shareable = "", False
     attributes: dict[str, AttributeValue] = {}
     capacity: dict[str, Quantity] = {}
     for kind, name, type_name, value in projected:
         if kind == "driver":
             driver = value
+        elif kind == "multiple":
+            shareable = value
         elif kind == "capacity":
             capacity[name] = parse_quantity(value)
         else:
             attributes[name] = _unshown(type_name, value)
     try:
-        return evaluate_scalar(expression, driver, attributes, capacity)
+        return evaluate_scalar(expression, driver, attributes, capacity, shareable)
     except SelectorError as error:
         return error.problem
 

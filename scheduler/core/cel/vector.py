@@ -73,7 +73,9 @@ class _View:
         kind, name = key
         if key == DRIVER:
             return self._table.drivers  # type: ignore[return-value]
-        if kind.endswith(" domain") or key == MULTIPLE:
+        if key == MULTIPLE:
+            return self._table.shareable  # type: ignore[return-value]
+        if kind.endswith(" domain"):
             return None
         columns = self._table.attributes if kind == "attribute" else self._table.capacity
         return columns.get(name)  # type: ignore[return-value]
@@ -106,7 +108,8 @@ class Leaf:
 
     def truth(self, values: Sequence[Any]) -> int:
         """FALSE, ERROR, TRUE or ABORT for these values; a value that is not bool is an error."""
-        driver, parts = "", {"attribute": dict[str, dict[str, Any]](), "capacity": dict[str, dict[str, Any]]()}
+        driver, shareable = "", False
+        parts = {"attribute": dict[str, dict[str, Any]](), "capacity": dict[str, dict[str, Any]]()}
         for (kind, domain, identifier), (key_kind, key_name), value in zip(
             self._places, self.keys, values, strict=True
         ):
@@ -114,12 +117,14 @@ class Leaf:
                 continue
             if kind == "driver":
                 driver = value
+            elif kind == "multiple":
+                shareable = value
             elif key_kind.endswith(" domain"):
                 parts[kind].setdefault(key_name, {})
             elif kind in parts:
                 parts[kind].setdefault(domain, {})[identifier] = value_of(value)
         device = Fields({
-            "driver": driver, "allowMultipleAllocations": False,
+            "driver": driver, "allowMultipleAllocations": shareable,
             "attributes": Domains({name: Fields(held) for name, held in parts["attribute"].items()}),
             "capacity": Domains({name: Fields(held) for name, held in parts["capacity"].items()}),
         })  # fmt: skip

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from scheduler.core import names
+from scheduler.core.cel import derive as derived
 from scheduler.core.cel import evaluate_scalar
 from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, Allocation, Claim, Node, Pod, PodClaim, PodGroup, Taint, Uid
 from scheduler.core.plan import Placement, Plan
 from scheduler.core.verify.allocation import Allocations, Given
+from scheduler.core.verify.extended import check_special, delegated
 from scheduler.core.verify.rules import (
     ANTI_AFFINITY,
     CLAIMS,
@@ -39,11 +41,11 @@ UNSCHEDULABLE_TAINT: Final = Taint("node.kubernetes.io/unschedulable", "", NO_SC
 
 
 def violations(
-    world: World, plan: Plan, evaluate: Evaluate = evaluate_scalar, derive: Derive | None = None
+    world: World, plan: Plan, evaluate: Evaluate = evaluate_scalar, derive: Derive = derived
 ) -> tuple[Violation, ...]:
     """Every rule that the plan breaks, in order of its placements; empty for a correct plan.
 
-    derive : computes derived attributes; without it, constraints on them are taken to hold.
+    derive : computes derived attributes.
     """
     check = _Check(world, evaluate, derive)
     for placement in plan.placements:
@@ -61,7 +63,7 @@ def violations_of_claims(
     claims: Sequence[Claim],
     allocations: Sequence[Allocation],
     evaluate: Evaluate = evaluate_scalar,
-    derive: Derive | None = None,
+    derive: Derive = derived,
 ) -> tuple[Violation, ...]:
     """Every rule that these allocations of one pod's claims on a node break, whoever made them.
 
@@ -80,7 +82,7 @@ def violations_of_claims(
 class _Check:
     """The world as it stands after the placements so far, and what was wrong with them."""
 
-    def __init__(self, world: World, evaluate: Evaluate, derive: Derive | None) -> None:
+    def __init__(self, world: World, evaluate: Evaluate, derive: Derive) -> None:
         self.world = world
         self.findings = Findings()
         self.report = self.findings.report
@@ -165,6 +167,8 @@ class _Check:
         used = self.used.get(node.name, {})
         asked = {resource: amount for resource, amount in pod.requests.items() if resource != "pods"}
         asked["pods"] = 1
+        for resource in delegated(self.world, pod, node):
+            asked.pop(resource, None)  # check_special sees to it
         for resource, amount in asked.items():
             if amount == 0:  # asking for nothing fits on a node that is over its limit, too
                 continue
@@ -187,6 +191,11 @@ class _Check:
 
     def check_claims(self, where: str, pod: Pod, node: Node, placement: Placement) -> None:
         meant = self.claims_of(where, pod)
+        check_special(self.report, where, pod, delegated(self.world, pod, node), placement)
+        if placement.special is not None:
+            made = placement.special.claim
+            meant[made.uid] = made
+            self.consumers[made.uid] = set()
         for claim in meant.values():
             times = (claim.uid in placement.allocations) + placement.joined.count(claim.uid)
             if times == 0:
@@ -202,9 +211,9 @@ class _Check:
             if joined is not None:
                 self.check_joined(f"claim {joined.key} for {where}", pod, node, joined)
         # As upstream: claim after claim in the order of the pod.
-        order = [uid for uid in meant if uid in placement.allocations]
-        order += [uid for uid in placement.allocations if uid in self.world.claims and uid not in meant]
-        claims = [self.world.claims[uid] for uid in order]
+        claims = [claim for claim in meant.values() if claim.uid in placement.allocations]
+        others = [uid for uid in placement.allocations if uid in self.world.claims and uid not in meant]
+        claims += [self.world.claims[uid] for uid in others]
         self.allocated.judge(
             node,
             [Given(f"claim {each.key} for {where}", each, placement.allocations[each.uid]) for each in claims],
