@@ -112,7 +112,7 @@ class Hands:
 
     def driver_says(self, name: str, device: str, **conditions: str) -> list[Instruction]:
         """The driver of a device reports conditions of it in a claim, beside what it said of others."""
-        claim = self.engine.state.claims.current[build.claim_uid(name)]
+        claim = self.engine.state.claims.current[self.engine.state.claim_by_key[f"{build.NAMESPACE}/{name}"]]
         assert claim.allocation is not None
         (result,) = [each for each in claim.allocation.results if each.device == device]
         status = DeviceStatus(result.driver, result.pool, result.device, conditions, result.share_id)

@@ -652,8 +652,8 @@ class PodStatus(Part):
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
     resource_claim_statuses: list[ClaimName] | None = None
-    extended_resource_claim_status: ExtendedClaimStatus | None = None
     node_allocatable_resource_claim_statuses: list[Taken] | None = None
+    extended_resource_claim_status: ExtendedClaimStatus | None = None
     allocated_resources: Amounts | None = None
     resources: Resources | None = None
 

@@ -120,8 +120,8 @@ class Demand:
     wants: tuple[Want, ...]
     relations: tuple[Relation, ...]
     held: tuple[NodeSelector, ...]
-    offered: tuple[tuple[str, bool], ...] = ()
     sizing: Sizing | None = None
+    offered: tuple[tuple[str, bool], ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -238,8 +238,8 @@ def _resolve_way(
         wants=tuple(wants),
         relations=tuple(relations),
         held=held,
-        offered=offered,
         sizing=sizing,
+        offered=offered,
     )
     return Resolved(demand, fresh, joined, special)
 

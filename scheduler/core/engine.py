@@ -661,7 +661,9 @@ class Engine:
         """What a pod's devices take of its node beyond what it requests, and what its status has to say of it."""
         if not self.config.gates.node_allocatable:
             return {}, None
-        claims = self.state.claims.current
+        claims = dict(self.state.claims.current)
+        if placement.special is not None:
+            claims[placement.special.claim.uid] = placement.special.claim
         held = [(claims[uid], allocation) for uid, allocation in placement.allocations.items()]
         for uid in placement.joined:
             allocation = claims[uid].allocation

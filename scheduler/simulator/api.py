@@ -405,6 +405,7 @@ class Api:
             raw = self.patch("ResourceClaim", key, body, encode.MERGE, status=True)
             body = encode.special_claim_patch(pod, claim.name, write.special.mappings)
             self.patch("Pod", f"{pod.namespace}/{pod.name}", body, encode.STRATEGIC, status=True)
+            self._prepare(key, write.allocation)
             return [*found, self._written(pod, raw)]
         except RefusedError as error:
             return [*found, ClaimRefused(pod.uid, uid, error.cause, error.message)]

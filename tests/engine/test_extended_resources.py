@@ -1,5 +1,6 @@
 """Pods whose extended resources are served by devices: placed anywhere that can serve them, and bound with a claim."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -428,3 +429,60 @@ def test_a_pod_that_names_a_claim_for_good_is_not_given_to_a_plugin():
     hands.settle()
 
     assert hands.node_of("p") == "n1"
+
+
+# ---------------------------------------------------------------- with the other features of devices
+
+
+def attachable(count=2):
+    item = gpus("n1", count)
+    needs = {"binding_conditions": ("Attached",), "binding_failures": ("Failed",)}
+    return replace(item, devices=tuple(replace(each, **needs) for each in item.devices))
+
+
+def made(hands):
+    """The claim that serves the pod now."""
+    (found,) = [each for each in hands.engine.state.claims.current.values() if each.allocation is not None]
+    return found.name, found.allocation.results[0].device
+
+
+def test_devices_that_must_be_attached_first_are_waited_for():
+    hands = Hands(node("n1"), attachable(), BACKED, WANTS).settle()
+    assert hands.of(BindPod) == []
+
+    asked = hands.driver_says(*made(hands), Attached="True")
+
+    assert [type(each) for each in asked] == [BindPod]
+
+
+def test_a_device_that_fails_costs_the_claim_and_another_is_taken():
+    hands = Hands(node("n1"), attachable(), BACKED, WANTS).settle()
+    name, first = made(hands)
+
+    asked = hands.driver_says(name, first, Failed="True")
+    for each in asked:
+        hands.obey(each)
+    hands.pass_time(until=20)
+
+    assert [type(each) for each in asked if isinstance(each, DeleteClaim)] == [DeleteClaim]
+    assert made(hands)[1] != first
+
+
+@pytest.mark.parametrize(("cpu", "fits"), [(4000, True), (4001, False)])
+def test_what_the_devices_take_of_their_node_counts_and_is_published(cpu, fits):
+    item = gpus("n1", 1)
+    heavy = replace(item.devices[0], allocatable='{"cpu":{"overhead":{"perPod":"4"}}}')
+    user = pod("p", extended={GPU: 1}, cpu=cpu)
+
+    hands = Hands(
+        node("n1", cpu=8000), replace(item, devices=(heavy,)), BACKED, user,
+        gates=replace(Gates(), node_allocatable=True),
+    ).settle()  # fmt: skip
+
+    assert (hands.node_of("p") == "n1") is fits
+    if fits:
+        (write,) = creations(hands)
+        (bind,) = hands.of(BindPod)
+        (said,) = json.loads(bind.taken)
+        assert said["resourceClaimName"] == write.special.claim.name
+        assert said["overhead"] == [{"name": "cpu", "perPod": "4"}]

@@ -283,9 +283,13 @@ def test_what_an_attempt_before_left_in_the_status_is_cleared(published, taken):
 
 def test_a_change_of_what_is_published_is_no_reason_to_try_at_once():
     hands = placing(sized(), cpu=100, user=pod("p", claims=["c"], cpu=200))
+    tried = hands.engine.backlog.attempts(pod_uid("p"))
+
     hands.see(replace(hands.pod(pod_uid("p")), published={"cpu": 1}, resource_version="7"))
 
-    assert hands.decide() == []
+    assert tried == hands.engine.backlog.attempts(pod_uid("p")) == 1
+    hands.see(replace(hands.pod(pod_uid("p")), labels={"new": "label"}))
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 0
 
 
 def test_a_refused_binding_gives_back_what_the_devices_took():
