@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from e2e.api import Access
 
 _CHUNK = 65536
+_TURNS_S = 0.05
 
 
 class Proxy:
@@ -55,13 +56,17 @@ class Proxy:
         self.server = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         self._listening.set()
         await self._closing.wait()
+        # Closing a listener that is accepting loses the connection, open: stop accepting first, and let it arrive.
+        self._loop.remove_reader(listener.sockets[0].fileno())
+        await asyncio.sleep(_TURNS_S)
         listener.close()
-        while serving:  # a connection may have been accepted just now
+        while serving:
             for task in serving:
                 task.cancel()
             await asyncio.gather(*serving, return_exceptions=True)
         for writer in accepted:  # a task that was cancelled before it began closed nothing
-            await _end(writer)
+            writer.transport.abort()
+        await asyncio.sleep(_TURNS_S)  # what was aborted closes in turns of the loop
 
     async def _serve(self, client: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
         parts = urlsplit(self._access.server)
@@ -77,11 +82,11 @@ class Proxy:
             # Whoever ends a connection ends both.
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # Nothing is awaited here: this may be the end of a cancelled task, and be cancelled once more.
             for task in ends:
                 task.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
             for writer in (upstream, answers):
-                await _end(writer)
+                writer.transport.abort()
 
     async def _forward(self, client: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
         """Request by request, until the client goes away. Clients here give Content-Length."""
@@ -110,9 +115,3 @@ class Proxy:
             while data := await source.read(_CHUNK):
                 target.write(data)
                 await target.drain()
-
-
-async def _end(writer: asyncio.StreamWriter) -> None:
-    writer.transport.abort()
-    with suppress(OSError):
-        await writer.wait_closed()

@@ -33,7 +33,8 @@ from scheduler.core.verify import World, violations
 
 OUTCOMES: Final = {
     plan.NO_FIT: "nofit",
-    getattr(plan, "POOL_INVALID", "PoolInvalid"): "node-error",
+    plan.POOL_INVALID: "node-error",
+    plan.REFUSED: "fatal",
     plan.MISCONFIGURED: "fatal",
     plan.UNSUPPORTED: "fatal",
     plan.RETRY: "timeout",

@@ -28,8 +28,11 @@ from scheduler.core.model import (
     ClaimTemplate,
     Constraint,
     Consumer,
+    CounterSet,
+    CounterUse,
     Device,
     DeviceClass,
+    DeviceStatus,
     LabelSelector,
     Node,
     NodeSelector,
@@ -38,6 +41,7 @@ from scheduler.core.model import (
     PodClaim,
     Repulsion,
     Request,
+    RequestPolicy,
     Requirement,
     Result,
     Slice,
@@ -64,6 +68,7 @@ MAX_REQUEST: Final = 2**54
 _DELETED: Final = "deletionTimestamp"
 _CLAIM_PREFIX: Final = "resource.kubernetes.io/"
 _NOTHING: Final[tuple[Any, ...]] = ()
+_EMPTY: Final = ("", "null", "{}")
 
 
 class Identity(NamedTuple):
@@ -310,6 +315,12 @@ def _compact(raw: msgspec.Raw) -> str:
     return msgspec.json.format(bytes(raw), indent=-1).decode()
 
 
+def _given(raw: msgspec.Raw) -> str:
+    """What an optional object says, empty if it is not there or says nothing."""
+    text = _compact(raw) if bytes(raw) else ""
+    return "" if text in _EMPTY else text
+
+
 def _list(raw: msgspec.Raw | None, path: str) -> tuple[str, ...]:
     try:
         return tuple(_parse_texts(raw) or ()) if raw is not None else ()
@@ -342,6 +353,7 @@ def _node(raw: wire.Node) -> Node:
         taints=tuple(_taint(taint) for taint in spec.taints or _NOTHING),
         unschedulable=spec.unschedulable or False,
         allocatable=allocatable,
+        features=frozenset((raw.status.declared_features if raw.status else None) or ()),
     )
 
 
@@ -351,16 +363,8 @@ def _slice(raw: wire.ResourceSlice) -> Slice:
     pool = spec.pool
     if pool is None:
         raise _FieldError("spec.pool", "is missing")
-    unsupported = []
-    if spec.shared_counters:
-        unsupported.append("sharedCounters")
-    if spec.per_device_node_selection:
-        unsupported.append("perDeviceNodeSelection")
-    if spec.skip_node_operations:
-        unsupported.append("skipNodeOperations")
+    unsupported: list[str] = []
     selector = _node_selector(spec.node_selector, "nodeSelector", unsupported)
-    if selector is not None and len(selector.terms) > 1:
-        unsupported.append("nodeSelector with more than one term")
     if not (spec.node_name or selector or spec.all_nodes or spec.per_device_node_selection):
         unsupported.append("neither nodeName, nodeSelector nor allNodes: an unknown way to say where the devices are")
     return Slice(
@@ -374,63 +378,95 @@ def _slice(raw: wire.ResourceSlice) -> Slice:
         all_nodes=spec.all_nodes or False,
         devices=tuple(_device(device, index) for index, device in enumerate(spec.devices or _NOTHING)),
         unsupported=tuple(unsupported),
+        counter_sets=tuple(
+            CounterSet(
+                _required(each.name, f"spec.sharedCounters[{index}].name"),
+                _counters(each.counters, f"spec.sharedCounters[{index}].counters"),
+            )
+            for index, each in enumerate(spec.shared_counters or _NOTHING)
+        ),
+        per_device=spec.per_device_node_selection or False,
+        skip_operations=tuple(spec.skip_node_operations or ()),
     )
 
 
+def _counters(counters: Mapping[str, wire.Counter] | None, path: str) -> Mapping[str, Quantity]:
+    return {name: _quantity(each.value, f"{path}[{name}].value") for name, each in (counters or {}).items()}
+
+
 def _device(raw: wire.Device, index: int) -> Device:
+    at = f"spec.devices[{index}]"
     unsupported: list[str] = []
+    malformed = ""
     attributes: dict[str, AttributeValue] = {}
     for name, attribute in (raw.attributes or {}).items():
         value = _attribute(attribute)
         if value is None:
-            unsupported.append(f"attributes[{name}] {_strange(attribute)}")
+            malformed = malformed or f"attributes[{name}] does not have exactly one value of a known type"
         else:
             attributes[name] = value
-    capacity = {
-        name: _quantity(each.value, f"spec.devices[{index}].capacity[{name}].value")
-        for name, each in (raw.capacity or {}).items()
+    selector = _node_selector(raw.node_selector, f"{at}.nodeSelector", unsupported)
+    if _given(raw.node_allocatable_resource_mappings):
+        unsupported.append("nodeAllocatableResourceMappings, which Kubernetes 1.37 renamed nodeAllocatableResources")
+    capacity = raw.capacity or {}
+    policies = {
+        name: _policy(each.request_policy, f"{at}.capacity[{name}].requestPolicy")
+        for name, each in capacity.items()
+        if each.request_policy is not None
     }
-    if raw.consumes_counters:
-        unsupported.append("consumesCounters")
-    if raw.allow_multiple_allocations:
-        unsupported.append("allowMultipleAllocations")
-    if raw.binding_conditions or raw.binding_failure_conditions:
-        unsupported.append("bindingConditions")
-    if raw.node_allocatable_resources or raw.node_allocatable_resource_mappings:
-        unsupported.append("nodeAllocatableResources")
     return Device(
-        _required(raw.name, f"spec.devices[{index}].name"),
-        attributes,
-        capacity,
-        tuple(_taint(taint) for taint in raw.taints or _NOTHING),
-        raw.binds_to_node or False,
-        tuple(unsupported),
+        name=_required(raw.name, f"{at}.name"),
+        attributes=attributes,
+        capacity={name: _quantity(each.value, f"{at}.capacity[{name}].value") for name, each in capacity.items()},
+        taints=tuple(_taint(taint) for taint in raw.taints or _NOTHING),
+        binds_to_node=raw.binds_to_node or False,
+        unsupported=tuple(unsupported),
+        malformed=malformed,
+        consumes=tuple(
+            CounterUse(
+                each.counter_set,
+                _counters(each.counters, f"{at}.consumesCounters[{number}].counters"),
+                tuple(each.compatibility_groups or ()),
+            )
+            for number, each in enumerate(raw.consumes_counters or _NOTHING)
+        ),
+        shareable=raw.allow_multiple_allocations or False,
+        policies=policies,
+        binding_conditions=tuple(raw.binding_conditions or ()),
+        binding_failures=tuple(raw.binding_failure_conditions or ()),
+        node_name=raw.node_name or None,
+        node_selector=selector,
+        all_nodes=raw.all_nodes or False,
+        allocatable=_given(raw.node_allocatable_resources),
+    )
+
+
+def _policy(raw: wire.RequestPolicy, path: str) -> RequestPolicy:
+    def amount(value: wire.Amount | None, name: str) -> Quantity | None:
+        return None if value is None else _quantity(value, f"{path}.{name}")
+
+    valid = raw.valid_range or wire.ValidRange()
+    return RequestPolicy(
+        default=amount(raw.default, "default"),
+        values=tuple(
+            _quantity(each, f"{path}.validValues[{index}]") for index, each in enumerate(raw.valid_values or _NOTHING)
+        ),
+        minimum=amount(valid.min, "validRange.min"),
+        maximum=amount(valid.max, "validRange.max"),
+        step=amount(valid.step, "validRange.step"),
+        ranged=raw.valid_range is not None,
     )
 
 
 def _attribute(raw: wire.Attribute) -> AttributeValue | None:
-    """The one value that is set; None if that is none, several or a list."""
-    found: AttributeValue | None = None
-    count = 0
-    if raw.string is not None:
-        found, count = raw.string, 1
-    if raw.integer is not None:
-        found, count = raw.integer, count + 1
-    if raw.boolean is not None:
-        found, count = raw.boolean, count + 1
+    """The one value that is set, a tuple if it is a list; None if that is none or several."""
+    found: list[AttributeValue] = [each for each in (raw.string, raw.integer, raw.boolean) if each is not None]
+    found += [tuple(each) for each in (raw.ints, raw.bools, raw.strings) if each is not None]
     if raw.version is not None:
-        found, count = Version(raw.version), count + 1
-    if raw.ints is not None or raw.bools is not None or raw.strings is not None or raw.versions is not None:
-        return None
-    return found if count == 1 else None
-
-
-def _strange(raw: wire.Attribute) -> str:
-    if any(each is not None for each in (raw.ints, raw.bools, raw.strings, raw.versions)):
-        return "is a list"
-    if any(each is not None for each in (raw.integer, raw.boolean, raw.string, raw.version)):
-        return "has several values"
-    return "has no value of a known type"
+        found.append(Version(raw.version))
+    if raw.versions is not None:
+        found.append(tuple(Version(each) for each in raw.versions))
+    return found[0] if len(found) == 1 else None
 
 
 def _class(raw: wire.DeviceClass) -> DeviceClass:
@@ -443,6 +479,7 @@ def _class(raw: wire.DeviceClass) -> DeviceClass:
         config=tuple(_entry(entry) for entry in spec.config or _NOTHING),
         extended_resource=spec.extended_resource_name or "",
         unsupported=tuple(unsupported),
+        created=metadata.creation_timestamp or "",
     )
 
 
@@ -478,6 +515,16 @@ def _claim(raw: wire.ResourceClaim) -> Claim:
         deleting=metadata.deletion_timestamp is not None,
         finalized=names.CLAIM_FINALIZER in (metadata.finalizers or ()),
         annotations=_ours(metadata.annotations, _CLAIM_PREFIX),
+        devices=tuple(
+            DeviceStatus(
+                each.driver,
+                each.pool,
+                each.device,
+                {condition.type: condition.status for condition in each.conditions or _NOTHING},
+                each.share_id,
+            )
+            for each in status.devices or _NOTHING
+        ),
     )
 
 
@@ -500,10 +547,11 @@ def _claim_spec(raw: wire.ClaimSpec | None, path: str) -> ClaimSpec:
     unsupported: list[str] = []
     constraints = []
     for index, constraint in enumerate(devices.constraints or _NOTHING):
-        if constraint.match_attribute is not None and constraint.distinct_attribute is None:
-            constraints.append(Constraint(tuple(constraint.requests or ()), constraint.match_attribute))
+        named = tuple(constraint.requests or ())
+        if constraint.match_attribute is not None:
+            constraints.append(Constraint(named, constraint.match_attribute))
         elif constraint.distinct_attribute is not None:
-            unsupported.append(f"constraints[{index}].distinctAttribute")
+            constraints.append(Constraint(named, constraint.distinct_attribute, distinct=True))
         else:
             unsupported.append(f"constraints[{index}] of an unknown type")
     at = f"{path}.devices"
@@ -524,28 +572,39 @@ def _request(raw: wire.Request, path: str) -> Request:
     name = _required(raw.name, f"{path}.name")
     shown = f"requests[{name}]"
     if raw.first_available:
-        return Request(name, "", unsupported=(f"{shown}.firstAvailable",))
-    exactly = raw.exactly
-    if exactly is None:
-        return Request(name, "", unsupported=(f"{shown} without exactly",))
+        alternatives = tuple(
+            _exact(
+                each, _required(each.name, f"{path}.firstAvailable[{index}].name"), f"{path}.firstAvailable[{index}]"
+            )
+            for index, each in enumerate(raw.first_available)
+        )
+        return Request(name, "", alternatives=alternatives)
+    if raw.exactly is None:
+        return Request(name, "", unsupported=(f"{shown} with neither exactly nor firstAvailable",))
+    return _exact(raw.exactly, name, f"{path}.exactly")
+
+
+def _exact(raw: wire.ExactRequest, name: str, path: str) -> Request:
+    shown = f"requests[{name}]"
     unsupported: list[str] = []
-    if exactly.admin_access:
-        unsupported.append(f"{shown}.adminAccess")
-    if exactly.capacity is not None and exactly.capacity.requests:
-        unsupported.append(f"{shown}.capacity.requests")
-    if exactly.derived_attributes:
-        unsupported.append(f"{shown}.derivedAttributes")
-    mode = exactly.allocation_mode or EXACT_COUNT
+    mode = raw.allocation_mode or EXACT_COUNT
     if mode not in {EXACT_COUNT, ALL}:
         unsupported.append(f"{shown}.allocationMode {mode}")
+    capacity: Mapping[str, Quantity] | None = None
+    if raw.capacity is not None:
+        asked = raw.capacity.requests or {}
+        capacity = {key: _quantity(amount, f"{path}.capacity.requests[{key}]") for key, amount in asked.items()}
     return Request(
         name=name,
-        device_class=_required(exactly.device_class_name, f"{path}.exactly.deviceClassName"),
-        selectors=_selectors(exactly.selectors, f"{shown}.selectors", unsupported),
+        device_class=_required(raw.device_class_name, f"{path}.deviceClassName"),
+        selectors=_selectors(raw.selectors, f"{shown}.selectors", unsupported),
         mode=mode,
-        count=1 if exactly.count is None else exactly.count,
-        tolerations=_tolerations(exactly.tolerations, f"{shown}.tolerations", unsupported),
+        count=1 if raw.count is None else raw.count,
+        tolerations=_tolerations(raw.tolerations, f"{shown}.tolerations", unsupported),
         unsupported=tuple(unsupported),
+        admin_access=raw.admin_access,
+        capacity=capacity,
+        derived=tuple((each.name, each.expression) for each in raw.derived_attributes or _NOTHING),
     )
 
 
@@ -563,6 +622,15 @@ def _allocation(raw: wire.Allocation) -> Allocation:
                 admin_access=each.admin_access or False,
                 share_id=each.share_id,
                 tolerations=tuple(_toleration(toleration) for toleration in each.tolerations or _NOTHING),
+                consumed=None
+                if each.consumed_capacity is None
+                else {
+                    name: _quantity(amount, f"{at}.results[{index}].consumedCapacity[{name}]")
+                    for name, amount in each.consumed_capacity.items()
+                },
+                binding_conditions=tuple(each.binding_conditions or ()),
+                binding_failures=tuple(each.binding_failure_conditions or ()),
+                skip_operations=tuple(each.skip_node_operations or ()),
             )
             for index, each in enumerate(devices.results or _NOTHING)
         ),
@@ -575,6 +643,7 @@ def _allocation(raw: wire.Allocation) -> Allocation:
             )
             for index, entry in enumerate(devices.config or _NOTHING)
         ),
+        timestamp=raw.allocation_timestamp or "",
     )
 
 

@@ -168,6 +168,14 @@ def _result(result: Result) -> Body:
         found["shareID"] = result.share_id
     if result.tolerations:
         found["tolerations"] = [_toleration(each) for each in result.tolerations]
+    if result.consumed:
+        found["consumedCapacity"] = {name: amount.canonical() for name, amount in sorted(result.consumed.items())}
+    if result.binding_conditions:
+        found["bindingConditions"] = list(result.binding_conditions)
+    if result.binding_failures:
+        found["bindingFailureConditions"] = list(result.binding_failures)
+    if result.skip_operations:
+        found["skipNodeOperations"] = list(result.skip_operations)
     return found
 
 

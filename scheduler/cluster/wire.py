@@ -1,10 +1,9 @@
 """The API's shapes, pruned to what a decision reads (`v1`, `resource.k8s.io/v1` of Kubernetes 1.37).
 
 Fields are optional and may be null wherever the API allows either; unknown fields are skipped. Names are those of the
-API in snake case. What is `Any` only needs to be noticed.
-"""
+API in snake case."""
 
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Raw, Struct, field
 
@@ -13,6 +12,8 @@ Amount = str | int | float
 Amounts = dict[str, Amount]
 Entry = dict[str, Raw]
 """An object that is handed on as it stands."""
+ABSENT: Final = Raw(b"")
+"""A Raw that is not there."""
 
 
 class Part(Struct, rename="camel", gc=False):
@@ -110,6 +111,7 @@ class NodeStatus(Part):
     """core/v1 NodeStatus."""
 
     allocatable: Amounts | None = None
+    declared_features: list[str] | None = None
 
 
 class Node(Part):
@@ -130,16 +132,54 @@ class Attribute(Part):
     boolean: bool | None = field(default=None, name="bool")
     string: str | None = None
     version: str | None = None
-    ints: Any = None
-    bools: Any = None
-    strings: Any = None
-    versions: Any = None
+    ints: list[int] | None = None
+    bools: list[bool] | None = None
+    strings: list[str] | None = None
+    versions: list[str] | None = None
+
+
+class ValidRange(Part):
+    """CapacityRequestPolicyRange."""
+
+    min: Amount | None = None
+    max: Amount | None = None
+    step: Amount | None = None
+
+
+class RequestPolicy(Part):
+    """CapacityRequestPolicy."""
+
+    default: Amount | None = None
+    valid_values: list[Amount] | None = None
+    valid_range: ValidRange | None = None
 
 
 class Capacity(Part):
     """DeviceCapacity."""
 
     value: Amount
+    request_policy: RequestPolicy | None = None
+
+
+class Counter(Part):
+    """resource/v1 Counter."""
+
+    value: Amount
+
+
+class CounterUse(Part):
+    """DeviceCounterConsumption."""
+
+    counter_set: str = ""
+    counters: dict[str, Counter] | None = None
+    compatibility_groups: list[str] | None = None
+
+
+class CounterSet(Part):
+    """resource/v1 CounterSet."""
+
+    name: str = ""
+    counters: dict[str, Counter] | None = None
 
 
 class Device(Part):
@@ -150,12 +190,15 @@ class Device(Part):
     capacity: dict[str, Capacity] | None = None
     taints: list[Taint] | None = None
     binds_to_node: bool | None = None
-    consumes_counters: Any = None
-    binding_conditions: Any = None
-    binding_failure_conditions: Any = None
+    consumes_counters: list[CounterUse] | None = None
+    binding_conditions: list[str] | None = None
+    binding_failure_conditions: list[str] | None = None
     allow_multiple_allocations: bool | None = None
-    node_allocatable_resources: Any = None
-    node_allocatable_resource_mappings: Any = None
+    node_name: str | None = None
+    node_selector: NodeSelector | None = None
+    all_nodes: bool | None = None
+    node_allocatable_resources: Raw = ABSENT
+    node_allocatable_resource_mappings: Raw = ABSENT
 
 
 class Pool(Part):
@@ -176,8 +219,8 @@ class SliceSpec(Part):
     all_nodes: bool | None = None
     per_device_node_selection: bool | None = None
     devices: list[Device] | None = None
-    shared_counters: Any = None
-    skip_node_operations: Any = None
+    shared_counters: list[CounterSet] | None = None
+    skip_node_operations: list[str] | None = None
 
 
 class ResourceSlice(Part):
@@ -245,12 +288,20 @@ class DeviceTaintRule(Part):
 class CapacityRequirements(Part):
     """resource/v1 CapacityRequirements."""
 
-    requests: Any = None
+    requests: Amounts | None = None
+
+
+class DerivedAttribute(Part):
+    """DeviceDerivedAttribute."""
+
+    name: str = ""
+    expression: str = ""
 
 
 class ExactRequest(Part):
-    """ExactDeviceRequest."""
+    """ExactDeviceRequest, and DeviceSubRequest, which has a name and no adminAccess."""
 
+    name: str = ""
     device_class_name: str = ""
     selectors: list[Selector] | None = None
     allocation_mode: str | None = None
@@ -258,7 +309,7 @@ class ExactRequest(Part):
     admin_access: bool | None = None
     tolerations: list[Toleration] | None = None
     capacity: CapacityRequirements | None = None
-    derived_attributes: Any = None
+    derived_attributes: list[DerivedAttribute] | None = None
 
 
 class Request(Part):
@@ -266,7 +317,7 @@ class Request(Part):
 
     name: str = ""
     exactly: ExactRequest | None = None
-    first_available: Any = None
+    first_available: list[ExactRequest] | None = None
 
 
 class Constraint(Part):
@@ -301,6 +352,10 @@ class Result(Part):
     admin_access: bool | None = None
     share_id: str | None = field(default=None, name="shareID")
     tolerations: list[Toleration] | None = None
+    consumed_capacity: Amounts | None = None
+    binding_conditions: list[str] | None = None
+    binding_failure_conditions: list[str] | None = None
+    skip_node_operations: list[str] | None = None
 
 
 class AllocationDevices(Part):
@@ -315,6 +370,7 @@ class Allocation(Part):
 
     devices: AllocationDevices | None = None
     node_selector: NodeSelector | None = None
+    allocation_timestamp: str | None = None
 
 
 class Consumer(Part):
@@ -326,11 +382,29 @@ class Consumer(Part):
     api_group: str | None = None
 
 
+class DeviceCondition(Part):
+    """metav1.Condition of a device."""
+
+    type: str = ""
+    status: str = ""
+
+
+class DeviceStatus(Part):
+    """AllocatedDeviceStatus."""
+
+    driver: str = ""
+    pool: str = ""
+    device: str = ""
+    share_id: str | None = field(default=None, name="shareID")
+    conditions: list[DeviceCondition] | None = None
+
+
 class ClaimStatus(Part):
     """ResourceClaimStatus."""
 
     allocation: Allocation | None = None
     reserved_for: list[Consumer] | None = None
+    devices: list[DeviceStatus] | None = None
 
 
 class ResourceClaim(Part):

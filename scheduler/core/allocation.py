@@ -1,7 +1,11 @@
 """The allocation that a claim gets, as the upstream allocator would write it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import NAMESPACE_DNS, uuid5
 
+from scheduler.core import names
+from scheduler.core.gates import Gates
 from scheduler.core.model import (
     Allocation,
     AllocationConfig,
@@ -10,34 +14,85 @@ from scheduler.core.model import (
     DeviceClass,
     NodeSelector,
     NodeSelectorTerm,
+    Request,
     Requirement,
     Result,
     Slice,
 )
+from scheduler.core.rules.capacity import resolve
 
 Chosen = tuple[Slice, Device]
+_SHARES = uuid5(NAMESPACE_DNS, names.PREFIX.rstrip("/"))
+"""The name space of our share IDs: the same decision always has the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What one request of a claim gets: the alternative that is served, by number, and devices for it."""
+
+    alternative: int
+    devices: Sequence[Chosen]
 
 
 def build(
-    claim: Claim, chosen: Sequence[Sequence[Chosen]], classes: Mapping[str, DeviceClass], node: str
+    claim: Claim,
+    served: Sequence[Served],
+    classes: Mapping[str, DeviceClass],
+    node: str,
+    gates: Gates,
+    attempt: int = 0,
 ) -> Allocation:
-    """The allocation of devices `chosen[r]` to the r-th request of a claim, for use on `node`."""
-    results = tuple(
-        Result(request.name, item.driver, item.pool, device.name, tolerations=request.tolerations)
-        for request, devices in zip(claim.spec.requests, chosen, strict=True)
-        for item, device in devices
+    """The allocation of `served[r]` to the r-th request of a claim, for use on `node`.
+
+    attempt : how often allocating the claim was tried before, which tells the share IDs of one attempt from the next.
+    """
+    chosen = [_chosen(request, each) for request, each in zip(claim.spec.requests, served, strict=True)]
+    results: list[Result] = []
+    for (name, request), each in zip(chosen, served, strict=True):
+        for index, (item, device) in enumerate(each.devices):
+            share = f"{claim.uid}/{name}/{index}/{attempt}"
+            results.append(_result(name, request, item, device, share, gates))
+    flat = [pair for each in served for pair in each.devices]
+    return Allocation(tuple(results), _node_selector(flat, node, gates), _config(claim, chosen, classes))
+
+
+def _chosen(request: Request, served: Served) -> tuple[str, Request]:
+    """The name under which an allocation speaks of a request, and the request or alternative itself."""
+    if not request.alternatives:
+        return request.name, request
+    alternative = request.alternatives[served.alternative]
+    return f"{request.name}/{alternative.name}", alternative
+
+
+def _result(name: str, request: Request, item: Slice, device: Device, share: str, gates: Gates) -> Result:
+    shared = device.shareable and gates.consumable_capacity
+    consumed = None
+    if shared:
+        consumed = resolve(request.capacity, device, fractional=gates.fractional_capacity_range) or None
+    return Result(
+        request=name,
+        driver=item.driver,
+        pool=item.pool,
+        device=device.name,
+        admin_access=bool(request.admin_access),
+        share_id=str(uuid5(_SHARES, share)) if shared else None,
+        tolerations=request.tolerations,
+        consumed=consumed,
+        binding_conditions=device.binding_conditions if gates.binding_conditions else (),
+        binding_failures=device.binding_failures if gates.binding_conditions else (),
+        skip_operations=item.skip_operations if gates.experimental else (),
     )
-    flat = [pair for devices in chosen for pair in devices]
-    return Allocation(results, _node_selector(flat, node), _config(claim, classes))
 
 
-def _node_selector(chosen: Sequence[Chosen], node: str) -> NodeSelector | None:
-    if any(item.node_name is not None or device.binds_to_node for item, device in chosen):
-        return NodeSelector((NodeSelectorTerm(fields=(Requirement("metadata.name", "In", (node,)),)),))
+def _node_selector(chosen: Sequence[Chosen], node: str, gates: Gates) -> NodeSelector | None:
     labels: dict[tuple[str, str, frozenset[str]], Requirement] = {}
     fields: dict[tuple[str, str, frozenset[str]], Requirement] = {}
-    for item, _ in chosen:
-        for term in item.node_selector.terms if item.node_selector else ():
+    for item, device in chosen:
+        named = device.node_name if item.per_device else item.node_name
+        if named is not None or (device.binds_to_node and not gates.settled):
+            return NodeSelector((NodeSelectorTerm(fields=(Requirement("metadata.name", "In", (node,)),)),))
+        selector = device.node_selector if item.per_device else item.node_selector
+        for term in selector.terms if selector else ():
             for requirement in term.labels:
                 labels.setdefault(_same(requirement), requirement)
             for requirement in term.fields:
@@ -52,12 +107,14 @@ def _same(requirement: Requirement) -> tuple[str, str, frozenset[str]]:
     return (requirement.key, requirement.operator, frozenset(requirement.values))
 
 
-def _config(claim: Claim, classes: Mapping[str, DeviceClass]) -> tuple[AllocationConfig, ...]:
+def _config(
+    claim: Claim, chosen: Sequence[tuple[str, Request]], classes: Mapping[str, DeviceClass]
+) -> tuple[AllocationConfig, ...]:
     """Class entries first, each class once for all of its requests; then the claim's own entries, unchanged."""
     by_class: dict[str, list[str]] = {}
-    for request in claim.spec.requests:
-        by_class.setdefault(request.device_class, []).append(request.name)
-    every = {request.name for request in claim.spec.requests}
+    for name, request in chosen:
+        by_class.setdefault(request.device_class, []).append(name)
+    spoken = [{name, request.name} for request, (name, _) in zip(claim.spec.requests, chosen, strict=True)]
     entries = [
         AllocationConfig("FromClass", tuple(requests), entry)
         for name, requests in by_class.items()
@@ -66,9 +123,13 @@ def _config(claim: Claim, classes: Mapping[str, DeviceClass]) -> tuple[Allocatio
     entries += [
         AllocationConfig("FromClaim", config.requests, config.entry)
         for config in claim.spec.config
-        if not config.requests or every.intersection(config.requests)
+        if not config.requests or any(each.intersection(config.requests) for each in spoken)
     ]
     return tuple(
-        AllocationConfig(entry.source, () if every <= set(entry.requests) else entry.requests, entry.entry)
+        AllocationConfig(
+            entry.source,
+            () if all(each.intersection(entry.requests) for each in spoken) else entry.requests,
+            entry.entry,
+        )
         for entry in entries
     )

@@ -3,6 +3,8 @@
 | token          | woken by                                                                                     |
 |----------------|----------------------------------------------------------------------------------------------|
 | NoFit          | a node, slice, device class or taint rule changed; devices or node resources were given back |
+| PoolInvalid    | as NoFit                                                                                     |
+| Refused        | as NoFit                                                                                     |
 | ClaimPending   | one of the pod's claims changed, or what we were doing to it ended                           |
 | Misconfigured  | one of its claims or a device class changed                                                  |
 | Unsupported    | one of its claims, a node, a device class or a repelling pod changed                         |
@@ -15,6 +17,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from scheduler.core import plan
 from scheduler.core.model import Pod, Uid
 
 AGAIN_S = 60.0
@@ -79,6 +82,8 @@ class Backlog:
     def wake(self, tokens: Iterable[str]) -> None:
         """Something happened that may help pods waiting for these tokens. However much happens, they are woken once."""
         self._woken.update(tokens)
+        if plan.NO_FIT in self._woken:
+            self._woken.update((plan.POOL_INVALID, plan.REFUSED))
 
     def wake_one(self, uid: Uid, now: float) -> None:
         """Try a pod as soon as its back-off allows."""

@@ -3,16 +3,34 @@
 Free devices are bits, one row of bytes a node, so that nodes in the same state are equal bytes and are solved once.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.core.pools import PoolKey, PoolView
 from scoring.arrays import Counts, Mask, Rows
 from scoring.topology.base import Layout
 
 Bytes = NDArray[np.uint8]
 MAX_WIDTH = 4096  # devices that one node may see; beyond, the node is set aside with a reason
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a node sees of its pools, beyond which devices there are.
+
+    pools : with the position behind the last device of each, in order of positions. foreign : positions of devices
+    that selectors are tried on and that can only be used elsewhere. problems : of pools out of reach, as texts;
+    invalid : one of them is not just incomplete. intricate : the exact search is needed here.
+    """
+
+    pools: tuple[tuple[int, PoolKey, PoolView], ...] = ()
+    foreign: frozenset[int] = frozenset()
+    problems: tuple[str, ...] = ()
+    invalid: bool = False
+    intricate: bool = False
 
 
 def pack(mask: Mask) -> Bytes:
@@ -27,6 +45,7 @@ class Bays:
     free : uint8 (N, W/8), bit set where the device exists and nobody holds it.
     count : int64 (N,), how many devices the node sees.
     layout : int32 (N,), index into `layouts`. problems : node row -> why parts of its pools are out of reach.
+    intricate : bool (N,), some device there needs the exact search. sights : node row -> what of its pools that reads.
     """
 
     def __init__(self, nodes: int, width: int = 8) -> None:
@@ -37,6 +56,8 @@ class Bays:
         self.layout: Rows = np.zeros(nodes, np.int32)
         self.layouts: list[Layout] = []
         self.problems: dict[int, tuple[str, ...]] = {}
+        self.intricate: Mask = np.zeros(nodes, np.bool_)
+        self.sights: dict[int, Sight] = {}
         self._layout_index: dict[Layout, int] = {}
         self._places: dict[int, list[tuple[int, int]]] = {}
 
@@ -45,7 +66,7 @@ class Bays:
         if nodes > len(self.rows):
             self._grow_nodes(nodes)
 
-    def put(self, node: int, devices: Sequence[int], layout: Layout, problems: Iterable[str], taken: Mask) -> None:
+    def put(self, node: int, devices: Sequence[int], layout: Layout, sight: "Sight", taken: Mask) -> None:
         """Set what a node sees."""
         self.clear(node)
         count = len(devices)
@@ -56,31 +77,34 @@ class Bays:
         self.count[node] = count
         free = np.zeros(self.width, np.bool_)
         free[:count] = ~taken[row]
+        free[list(sight.foreign)] = False
         self.free[node] = pack(free)
         for position, device in enumerate(devices):
-            self._places.setdefault(device, []).append((node, position))
+            if position not in sight.foreign:
+                self._places.setdefault(device, []).append((node, position))
         index = self._layout_index.get(layout)
         if index is None:
             index = self._layout_index[layout] = len(self.layouts)
             self.layouts.append(layout)
         self.layout[node] = index
-        reasons = tuple(problems)
-        if reasons:
-            self.problems[node] = reasons
+        self.sights[node] = sight
+        self.intricate[node] = sight.intricate
+        if sight.problems:
+            self.problems[node] = sight.problems
 
     def clear(self, node: int) -> None:
         """Empty a node's bay."""
         for device in self.rows[node]:
             if device >= 0:
-                places = [place for place in self._places[int(device)] if place[0] != node]
+                places = [place for place in self._places.pop(int(device), ()) if place[0] != node]
                 if places:
                     self._places[int(device)] = places
-                else:
-                    del self._places[int(device)]
         self.rows[node] = -1
         self.free[node] = 0
         self.count[node] = 0
         self.problems.pop(node, None)
+        self.intricate[node] = False
+        self.sights.pop(node, None)
 
     def mark(self, device: int, *, free: bool) -> list[int]:
         """Set one device free or taken in every bay that shows it; returns those nodes."""
@@ -104,6 +128,7 @@ class Bays:
         self.free = np.concatenate([self.free, np.zeros((extra, self.width // 8), np.uint8)])
         self.count = np.concatenate([self.count, np.zeros(extra, np.int64)])
         self.layout = np.concatenate([self.layout, np.zeros(extra, np.int32)])
+        self.intricate = np.concatenate([self.intricate, np.zeros(extra, np.bool_)])
 
     def _grow_width(self, width: int) -> None:
         nodes = len(self.rows)

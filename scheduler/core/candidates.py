@@ -14,8 +14,11 @@ from scheduler.core.bays import Bytes, pack
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, DeviceRequest
 from scheduler.core.eligibility import Eligibility, Pending, ScalarVerdicts
+from scheduler.core.model import MAX_RESULTS
+from scheduler.core.puzzles import Puzzles
 from scheduler.core.rules import NODE_RULES
-from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve_node
+from scheduler.core.solvers.puzzle import Puzzle
+from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.scorecard import Scorecard, score_nodes
@@ -48,7 +51,8 @@ class Catalogue:
         self.node_weights = self.shares.vector(NODE_SCORERS)
         self.whole = float(self.set_weights.sum() + self.node_weights.sum()) or 1.0
         self.scalars = ScalarVerdicts()
-        self.answers: dict[NodeProblem, NodeAnswer] = {}
+        self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
+        self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
         self.answers_version = 0
         self._eligible: OrderedDict[DeviceRequest, Eligibility] = OrderedDict()
 
@@ -62,20 +66,20 @@ class Catalogue:
         self._eligible.move_to_end(request)
         return found
 
-    def answer(self, problem: NodeProblem) -> NodeAnswer:
+    def answer(self, problem: NodeProblem | Puzzle) -> NodeAnswer:
         """The solution of a node problem, searched once."""
         found = self.answers.get(problem)
         if found is None:
-            found = solve_node(problem, self.config.search_steps)
+            found = solve(problem, self.config.search_steps)
             self._keep(problem, found)
         return found
 
-    def learn(self, problem: NodeProblem, answer: NodeAnswer) -> None:
+    def learn(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
         """Keep the answer of a longer search."""
         self._keep(problem, answer)
         self.answers_version += 1
 
-    def _keep(self, problem: NodeProblem, answer: NodeAnswer) -> None:
+    def _keep(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
         if len(self.answers) >= self.MAX_ANSWERS:
             self.answers.clear()
         self.answers[problem] = answer
@@ -83,10 +87,11 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A node for the class: its row, the device rows per want, all scores by name, and their weighted mean."""
+    """A node for the class: its row, per want the device rows and the alternative, all scores and their mean."""
 
     row: int
     devices: tuple[tuple[int, ...], ...]
+    alternatives: tuple[int, ...]
     scores: dict[str, float]
     total: float
     links: str
@@ -101,19 +106,25 @@ class Candidates:
     def __init__(self, demand: Demand, catalogue: Catalogue) -> None:
         self.demand = demand
         self._catalogue = catalogue
-        self.eligible = [catalogue.eligibility(want.request) for want in demand.wants]
+        self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
+        self._matches = [relation for relation in demand.relations if not relation.distinct]
+        self._listed = sum(want.listed for want in demand.wants)
         self._first_fit = catalogue.config.device_choice == "first-fit"
-        self._problems: list[NodeProblem] = []
+        self._problems: list[NodeProblem | Puzzle] = []
         self._answers: list[NodeAnswer] = []
         self._shape_index: dict[bytes, int] = {}
         self._shape_sum: list[float] = []
         self._shape_count: list[int] = []
+        self._shape_preference: list[int] = []
+        self._puzzle_shapes: dict[Puzzle, int] = {}
+        self._fatal: set[int] = set()  # shapes that end every attempt
         self._size = 0
         self._position = -1
         self._versions: tuple[int, ...] = ()
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
         self.rank: Counts = np.zeros(0, np.int64)  # total in steps of 1/TIE; -1 where the pod does not fit
         self.shape: Rows = np.zeros(0, np.int32)
+        self._reached: Mask = np.zeros(0, np.bool_)
         self.node_scores: Floats = np.zeros((len(NODE_SCORERS), 0), np.float32)
 
     # ------------------------------------------------------------ keeping up
@@ -121,10 +132,32 @@ class Candidates:
     @property
     def pending(self) -> tuple[Pending, ...]:
         """Scalar verdicts that must come first."""
-        return tuple(pending for eligible in self.eligible for pending in eligible.pending)
+        return tuple(pending for asks in self.eligible for eligible in asks for pending in eligible.pending)
 
     @property
-    def unsolved(self) -> tuple[NodeProblem, ...]:
+    def fatal(self) -> int | None:
+        """The first node, by row, whose search met an error that ends the pod's attempt on every node."""
+        if not self._fatal:
+            return None
+        rows = np.flatnonzero(np.isin(self.shape, list(self._fatal)))
+        return int(rows[0]) if len(rows) else None
+
+    def answer(self, row: int) -> NodeAnswer | None:
+        """What was found for a node's devices, None where the search did not get that far."""
+        shape = int(self.shape[row])
+        return self._answers[shape] if shape != NO_SHAPE else None
+
+    def problem(self, row: int) -> NodeProblem | Puzzle | None:
+        """What was solved for a node's devices, None where the search did not get that far."""
+        shape = int(self.shape[row])
+        return self._problems[shape] if shape != NO_SHAPE else None
+
+    def meets_invalid_pool(self, state: State) -> bool:
+        """Whether a node that all but devices allows sees a pool that contradicts itself."""
+        return any(self._reached[row] and state.bays.sights[row].invalid for row in state.bays.problems)
+
+    @property
+    def unsolved(self) -> tuple[NodeProblem | Puzzle, ...]:
         """Node problems that the core's budget did not settle, of nodes as they are now."""
         open_shapes = [index for index, answer in enumerate(self._answers) if answer.exhausted]
         present = set(np.unique(self.shape).tolist()) if open_shapes else set()
@@ -132,11 +165,12 @@ class Candidates:
 
     def refresh(self, state: State) -> None:
         """Bring every column up to the state; costs the rows that changed."""
-        for eligible in self.eligible:
+        every = [eligible for asks in self.eligible for eligible in asks]
+        for eligible in every:
             eligible.refresh(state, self._catalogue.scalars)
         if self.pending:
             return
-        versions = (*(eligible.version for eligible in self.eligible), self._catalogue.answers_version)
+        versions = (*(eligible.version for eligible in every), self._catalogue.answers_version)
         changed = state.nodes.changes.since(self._position) if self._position >= 0 else None
         full = len(self._answers) > self.MAX_SHAPES + 2 * len(state.nodes.rows)
         if versions != self._versions or self._size != state.nodes.size or changed is None or full:
@@ -146,6 +180,7 @@ class Candidates:
             changed = np.flatnonzero(state.nodes.live).tolist()
             self.rank[:] = -1
             self.shape[:] = NO_SHAPE
+            self._reached[:] = False
         self._versions = versions
         self._position = state.nodes.changes.position
         if changed:
@@ -158,22 +193,28 @@ class Candidates:
         self._answers.clear()
         self._shape_sum.clear()
         self._shape_count.clear()
+        self._shape_preference.clear()
+        self._puzzle_shapes.clear()
+        self._fatal.clear()
 
     def _resize(self, size: int) -> None:
         if size != self._size:
             self._size = size
             self.rank = np.full(size, -1, np.int64)
             self.shape = np.full(size, NO_SHAPE, np.int32)
+            self._reached = np.zeros(size, np.bool_)
             self.node_scores = np.zeros((len(NODE_SCORERS), size), np.float32)
 
     def _compute(self, state: State, rows: Rows) -> None:
         self.rank[rows] = -1
         self.shape[rows] = NO_SHAPE
+        self._reached[rows] = False
         rows = rows[state.nodes.live[rows]]
         for rule in NODE_RULES:
             if not len(rows):
                 return
             rows = rows[rule.mask(state.nodes, self.demand, rows)]
+        self._reached[rows] = True
         if self.demand.wants:
             rows, shapes = self._shapes(state, rows)
             if not len(rows):
@@ -186,12 +227,14 @@ class Candidates:
             numbers = shapes.tolist()
             sums = np.array([self._shape_sum[number] for number in numbers])
             counts = np.array([self._shape_count[number] for number in numbers], np.int64)
+            preferences = np.array([self._shape_preference[number] for number in numbers], np.int64)
         else:
             sums = np.full(len(rows), float(self._catalogue.set_weights.sum()))
-            counts = np.zeros(len(rows), np.int64)
+            counts = preferences = np.zeros(len(rows), np.int64)
         card = self._score(state, rows, counts)
         self.node_scores[:, rows] = card.scores
-        self.rank[rows] = self._ranks(sums, card)
+        # What a prioritized list names earlier is preferred to anything that scores can say.
+        self.rank[rows] = self._ranks(sums, card) + preferences * (2 * TIE)
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
         amounts = dict(self.demand.resources)
@@ -215,32 +258,72 @@ class Candidates:
     # ------------------------------------------------------------ device sets
 
     def _shapes(self, state: State, rows: Rows) -> tuple[Rows, Rows]:
-        """Nodes that pass the counting bounds, and the shape (solved device problem) of each."""
+        """Nodes whose devices may do, and the shape (solved device problem) of each."""
+        exact = self._needs_search(state, rows)
+        plain_rows, plain_shapes = self._plain_shapes(state, rows[~exact])
+        if not exact.any():
+            return plain_rows, plain_shapes
+        hard = rows[exact]
+        shapes = np.array([self._puzzle_shape(state, row) for row in hard.tolist()], np.int32)
+        return np.concatenate([plain_rows, hard]), np.concatenate([plain_shapes, shapes])
+
+    def _needs_search(self, state: State, rows: Rows) -> Mask:
+        """bool (len(rows),): where counting and matching are not enough, or where an error may be met."""
+        if not self.demand.plain:
+            return np.ones(len(rows), np.bool_)
+        found: Mask = state.bays.intricate[rows].copy()
+        whole = [want for want in self.demand.wants if not want.count]
+        if whole and state.bays.problems:
+            found |= np.isin(rows, np.fromiter(state.bays.problems, np.int64, len(state.bays.problems)))
+        if whole:
+            found |= self._asks_too_much(state, rows)
+        for [eligible] in self.eligible:
+            if eligible.failed.any():
+                seen = state.bays.rows[rows]
+                found |= ((seen >= 0) & eligible.failed[seen]).any(axis=1)
+        return found
+
+    def _asks_too_much(self, state: State, rows: Rows) -> Mask:
+        """bool (len(rows),): where mode All comes to more devices than a claim can hold."""
+        seen = state.bays.rows[rows]
+        asked: dict[int, Counts] = {}
+        for want, [eligible] in zip(self.demand.wants, self.eligible, strict=True):
+            count = np.int64(want.count) if want.count else ((seen >= 0) & eligible.selected[seen]).sum(axis=1)
+            asked[want.claim] = asked.get(want.claim, np.zeros(len(rows), np.int64)) + count
+        found: Mask = np.any([counts > MAX_RESULTS for counts in asked.values()], axis=0)
+        return found
+
+    def _puzzle_shape(self, state: State, row: int) -> int:
+        puzzle = self._catalogue.puzzles.make(state, row, self.demand, self.eligible)
+        known = self._puzzle_shapes.get(puzzle)
+        if known is None:
+            known = self._puzzle_shapes[puzzle] = self._add_shape(puzzle)
+        return known
+
+    def _plain_shapes(self, state: State, rows: Rows) -> tuple[Rows, Rows]:
+        """Nodes that pass the counting bounds."""
+        if not len(rows):
+            return rows, rows
         seen = state.bays.rows[rows]
         exists = seen >= 0
         free = state.bays.free[rows]
         possible: Mask = np.ones(len(rows), np.bool_)
         serves: dict[tuple[DeviceRequest, bool], Bytes] = {}  # by request and whether it asks for all
-        for want, eligible in zip(self.demand.wants, self.eligible, strict=True):
+        for want, [eligible] in zip(self.demand.wants, self.eligible, strict=True):
             if want.kind not in serves:
                 if want.count:
                     serves[want.kind] = pack(exists & eligible.usable[seen])
                 else:
                     serves[want.kind] = pack(exists & eligible.selected[seen])
-                    blocked = exists & ((eligible.selected & ~eligible.usable) | eligible.failed)[seen]
-                    possible &= ~blocked.any(axis=1)
+                    possible &= ~(exists & (eligible.selected & ~eligible.usable)[seen]).any(axis=1)
             bits = serves[want.kind]
             if want.count:
                 possible &= np.bitwise_count(bits & free).sum(axis=1, dtype=np.int64) >= want.count
             else:
                 possible &= ~(bits & ~free).any(axis=1) & bits.any(axis=1)
-                if eligible.selected[list(state.adrift)].any():
-                    possible[:] = False
-                if state.bays.problems:
-                    possible &= np.array([row not in state.bays.problems for row in rows.tolist()], np.bool_)
         if not possible.any():
             return rows[:0], rows[:0]
-        labels = [_labels(state, match.attribute, seen[possible]) for match in self.demand.matches]
+        labels = [_value_numbers(state, match.attribute, seen[possible]) for match in self._matches]
         rows = rows[possible]
         kept = {kind: bits[possible] for kind, bits in serves.items()}
         parts = [state.bays.layout[rows].astype(np.int32)[:, None].view(np.uint8), free[possible]]
@@ -279,21 +362,25 @@ class Candidates:
             wants=tuple((want.count, _positions(bits)) for want, bits in zip(self.demand.wants, serves, strict=True)),
             matches=tuple(
                 (match.wants, tuple(label[: layout.size].tolist()))
-                for match, label in zip(self.demand.matches, labels, strict=True)
+                for match, label in zip(self._matches, labels, strict=True)
             ),
             limits=tuple(want.claim for want in self.demand.wants),
             weights=tuple(self._catalogue.set_weights.tolist()),
             first_fit=self._first_fit,
         )
 
-    def _add_shape(self, problem: NodeProblem) -> int:
+    def _add_shape(self, problem: NodeProblem | Puzzle) -> int:
         answer = self._catalogue.answer(problem)
+        if answer.fatal is not None:
+            self._fatal.add(len(self._answers))
         weights = self._catalogue.set_weights
         scores = [answer.scores.get(name, 0.0) for name in _SET_NAMES]
         self._problems.append(problem)
         self._answers.append(answer)
         self._shape_sum.append(float(weights @ np.array(scores)))
         self._shape_count.append(sum(map(len, answer.chosen or ())))
+        lists = zip(self.demand.wants, answer.alternatives, strict=False)
+        self._shape_preference.append(8 * self._listed - sum(chosen for want, chosen in lists if want.listed))
         return len(self._answers) - 1
 
     # ------------------------------------------------------------ reading
@@ -326,24 +413,26 @@ class Candidates:
         scores = dict.fromkeys(_SET_NAMES, 1.0)
         devices: tuple[tuple[int, ...], ...] = ()
         truncated = False
+        alternatives = (0,) * len(self.demand.wants)
         if self.demand.wants:
             answer = self._answers[int(self.shape[row])]
             scores.update(answer.scores)
             truncated = answer.truncated
             seen = state.bays.rows[row]
             devices = tuple(tuple(int(seen[position]) for position in part) for part in answer.chosen or ())
+            alternatives = answer.alternatives or alternatives
         scores.update(zip(_NODE_NAMES, (round(float(score), 6) for score in self.node_scores[:, row]), strict=True))
         shares = self._catalogue.shares.values
         total = sum(shares[name] * score for name, score in scores.items()) / self._catalogue.whole
         layout = state.bays.layouts[int(state.bays.layout[row])] if state.bays.layouts else None
-        return Choice(row, devices, scores, round(total, 6), layout.source if layout else "", truncated)
+        return Choice(row, devices, alternatives, scores, round(total, 6), layout.source if layout else "", truncated)
 
 
 def _positions(bits: Bytes) -> tuple[int, ...]:
     return tuple(np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist())
 
 
-def _labels(state: State, attribute: str, seen: Rows) -> Rows:
+def _value_numbers(state: State, attribute: str, seen: Rows) -> Rows:
     """Value numbers of an attribute on the devices of each node, named by the first device that has the value."""
     column = state.devices.attributes.get(attribute)
     if column is None:

@@ -32,12 +32,16 @@ class Column(Generic[T]):
     def __init__(self, size: int) -> None:
         self.codes: Rows = np.full(size, ABSENT, np.int32)
         self.values: list[T] = []
-        self._index: dict[tuple[type, T], int] = {}
+        self._index: dict[tuple[object, T], int] = {}
         self._shared = False
 
     def code(self, value: T) -> int:
         """The code of a value, given now if it is new."""
-        key = (type(value), value)  # True and 1 are equal to Python, not to CEL
+        # True and 1 are equal to Python, not to CEL.
+        kind: object = type(value)
+        if kind is tuple:
+            kind = tuple(map(type, value))  # type: ignore[call-overload]
+        key = (kind, value)
         found = self._index.get(key)
         if found is None:
             found = self._index[key] = len(self.values)
@@ -82,7 +86,7 @@ class RowSpan:
 class DeviceTable:
     """All published devices.
 
-    drivers : column of driver names (str).
+    drivers : column of driver names (str). shareable : column of allowMultipleAllocations (bool).
     attributes, capacity : full name `domain/id` -> Column. A name published without a domain has the driver's.
     live : bool (rows,), false where a row is not in use.
     """
@@ -91,6 +95,7 @@ class DeviceTable:
         self.size = size
         self.live: Mask = np.zeros(size, np.bool_)
         self.drivers: Column[str] = Column(size)
+        self.shareable: Column[bool] = Column(size)
         self.attributes: dict[str, Column[Value]] = {}
         self.capacity: dict[str, Column[Value]] = {}
         self._live_shared = False
@@ -103,6 +108,8 @@ class DeviceTable:
             return span
         self._set_live(span, alive=True)
         self.drivers.write(span.rows, self.drivers.code(driver))
+        shareable = [self.shareable.code(device.shareable) for device in devices]
+        self.shareable.write(span.rows, np.array(shareable, np.int32))
         self._fill(self.attributes, driver, span, [device.attributes for device in devices])
         self._fill(self.capacity, driver, span, [device.capacity for device in devices])
         return span
@@ -121,6 +128,7 @@ class DeviceTable:
         """A table that later changes to this one leave alone."""
         copy = DeviceTable.__new__(DeviceTable)
         copy.size, copy.live, copy.drivers = self.size, self.live, self.drivers.snapshot()
+        copy.shareable = self.shareable.snapshot()
         copy.attributes = {name: column.snapshot() for name, column in self.attributes.items()}
         copy.capacity = {name: column.snapshot() for name, column in self.capacity.items()}
         copy._live_shared = self._live_shared = True
@@ -128,7 +136,7 @@ class DeviceTable:
         return copy
 
     def _columns(self) -> list[Column[Any]]:
-        return [self.drivers, *self.attributes.values(), *self.capacity.values()]
+        return [self.drivers, self.shareable, *self.attributes.values(), *self.capacity.values()]
 
     def _fill(
         self, columns: dict[str, Column[Value]], driver: str, span: RowSpan, rows: Sequence[Mapping[str, Value]]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scheduler.core import names
+from scheduler.core.gates import Gates
 from scheduler.core.model import Node
 
 
@@ -34,6 +35,7 @@ class EngineConfig:
     solve_steps, scalar_steps : the budgets that Solve and EvaluateScalar carry; 100,000 scalar steps take seconds.
     verify_plans : check each plan with the independent checker before acting on it.
     seed : fixes the order in which equal nodes are preferred.
+    gates : which rules of Dynamic Resource Allocation are in force.
     """
 
     scheduler_name: str = names.SCHEDULER_NAME
@@ -46,3 +48,4 @@ class EngineConfig:
     scalar_steps: int = 100_000
     verify_plans: bool = False
     seed: int = 0
+    gates: Gates = field(default_factory=Gates)

@@ -10,12 +10,22 @@ from scheduler.core import plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.errors import SelectorError
 from scheduler.core.match import selects_labels
-from scheduler.core.model import ALL, EXACT_COUNT, Claim, NodeSelector, Pod, Request, Toleration, Uid
-from scheduler.core.solvers.search import MAX_RESULTS
+from scheduler.core.model import (
+    ALL,
+    EXACT_COUNT,
+    MAX_CONFIG,
+    MAX_CONSUMERS,
+    MAX_RESULTS,
+    Claim,
+    NodeSelector,
+    Pod,
+    Request,
+    Toleration,
+    Uid,
+)
+from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
-MAX_CONFIG = 64  # entries in one allocation (32 of classes and 32 of the claim)
-MAX_CONSUMERS = 256  # of one claim (ResourceClaimReservedForMaxSize)
 NATIVE = frozenset({"cpu", "memory", "ephemeral-storage", "pods"})
 IMPLICIT_EXTENDED = "deviceclass.resource.kubernetes.io/"
 
@@ -30,25 +40,61 @@ class DeviceRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
-    """A request of one of the pod's claims; `count` is 0 for mode All."""
+class Ask:
+    """A request, or one alternative of a prioritized list.
+
+    count : 0 for mode All. capacity : least amounts by name, sorted. derived : full attribute name and expression.
+    """
 
     request: DeviceRequest
     count: int
-    claim: int
+    admin: bool = False
+    capacity: tuple[tuple[str, Quantity], ...] = ()
+    derived: tuple[tuple[str, str], ...] = ()
 
     @property
     def kind(self) -> tuple[DeviceRequest, bool]:
-        """Wants of one kind are served by the same devices of a node: equal requests, all or some of their devices."""
+        """Asks of one kind are served by the same devices of a node: equal requests, all or some of their devices."""
         return (self.request, self.count == 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """These wants share one value of the attribute (full name)."""
+class Want:
+    """A request of one of the pod's claims: its alternatives, just one if it is no list."""
 
-    wants: tuple[int, ...]
+    claim: int
+    asks: tuple[Ask, ...]
+    listed: bool = False
+
+    @property
+    def request(self) -> DeviceRequest:
+        """Of the first alternative."""
+        return self.asks[0].request
+
+    @property
+    def count(self) -> int:
+        """Of the first alternative."""
+        return self.asks[0].count
+
+    @property
+    def kind(self) -> tuple[DeviceRequest, bool]:
+        """Of the first alternative."""
+        return self.asks[0].kind
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Devices of these (want, alternative) of one claim share a value of the attribute (full name), or all differ."""
+
+    claim: int
     attribute: str
+    distinct: bool
+    members: tuple[tuple[int, int], ...]
+
+    @property
+    def wants(self) -> tuple[int, ...]:
+        """The wants that it touches."""
+        return tuple(dict.fromkeys(want for want, _ in self.members))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +109,16 @@ class Demand:
     tolerations: tuple[Toleration, ...]
     resources: tuple[tuple[str, int], ...]
     wants: tuple[Want, ...]
-    matches: tuple[Match, ...]
+    relations: tuple[Relation, ...]
     held: tuple[NodeSelector, ...]
+
+    @property
+    def plain(self) -> bool:
+        """Whether counting and matching serve it wherever the devices are plain too."""
+        whole = {index for index, want in enumerate(self.wants) if not want.count}
+        return not any(
+            want.listed or ask.admin or ask.capacity or ask.derived for want in self.wants for ask in want.asks
+        ) and not any(relation.distinct or whole.intersection(relation.wants) for relation in self.relations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +149,9 @@ def resolve(pod: Pod, state: State) -> Resolved | Refusal:
     fresh = tuple(claim for claim in found if claim.allocation is None)
     joined = tuple(claim for claim in found if claim.allocation is not None)
     wants: list[Want] = []
-    matches: list[Match] = []
+    relations: list[Relation] = []
     for index, claim in enumerate(fresh):
-        refusal = _add_claim(claim, index, state, wants, matches)
+        refusal = _add_claim(claim, index, state, wants, relations)
         if refusal is not None:
             return refusal
     held = tuple(
@@ -111,7 +165,7 @@ def resolve(pod: Pod, state: State) -> Resolved | Refusal:
         tolerations=pod.tolerations,
         resources=tuple(sorted((name, amount) for name, amount in pod.requests.items() if amount > 0)),
         wants=tuple(wants),
-        matches=tuple(matches),
+        relations=tuple(relations),
         held=held,
     )
     return Resolved(demand, fresh, joined)
@@ -206,50 +260,100 @@ def _refuse_claim(pod: Pod, from_template: bool, claim: Claim, state: State) -> 
     return None
 
 
-def _add_claim(claim: Claim, index: int, state: State, wants: list[Want], matches: list[Match]) -> Refusal | None:
+def _add_claim(claim: Claim, index: int, state: State, wants: list[Want], relations: list[Relation]) -> Refusal | None:
     where = f"ResourceClaim {claim.key}"
     if claim.spec.unsupported:
         return Refusal(plan.UNSUPPORTED, f"{where}: not supported yet: {'; '.join(claim.spec.unsupported)}")
-    by_name: dict[str, int] = {}
+    members: dict[str, list[tuple[int, int]]] = {}
     total = 0
     for request in claim.spec.requests:
-        refusal = _refuse_request(f"{where}, request {request.name}", request, state)
-        if refusal is not None:
-            return refusal
-        count = 0 if request.mode == ALL else request.count
-        total += count
+        shown = f"{where}, request {request.name}"
+        if request.alternatives and not state.gates.prioritized_list:
+            return _gated(shown, "firstAvailable", "DRAPrioritizedList")
+        asks: list[Ask] = []
+        for alternative in request.alternatives or (request,):
+            named = f"{shown}/{alternative.name}" if request.alternatives else shown
+            refusal = _refuse_request(named, alternative, state)
+            if refusal is not None:
+                return refusal
+            members.setdefault(request.name, []).append((len(wants), len(asks)))
+            members[f"{request.name}/{alternative.name}"] = [(len(wants), len(asks))]
+            asks.append(_ask(alternative, state))
+        least = min(ask.count for ask in asks)
+        total += least
         if total > MAX_RESULTS:
             return Refusal(
                 plan.MISCONFIGURED,
-                f"{where}, request {request.name}: the claim asks for {total} devices, and a claim can hold at most "
-                f"{MAX_RESULTS}; split it",
+                f"{shown}: the claim asks for {total} devices, and a claim can hold at most {MAX_RESULTS}; split it",
             )
-        device_class = state.classes.current[request.device_class]
-        by_name[request.name] = len(wants)
-        asked = DeviceRequest(request.device_class, device_class.selectors + request.selectors, request.tolerations)
-        wants.append(Want(asked, count, index))
-    classes = {request.device_class for request in claim.spec.requests}
-    entries = len(claim.spec.config) + sum(len(state.classes.current[name].config) for name in classes)
-    if entries > MAX_CONFIG:
-        return Refusal(
-            plan.MISCONFIGURED,
-            f"{where}: its own and its classes' config come to {entries} entries, an allocation holds {MAX_CONFIG}",
-        )
-    for constraint in claim.spec.constraints:
-        unknown = [name for name in constraint.requests if name not in by_name]
-        if unknown:
-            return Refusal(
-                plan.MISCONFIGURED, f"{where}: a constraint names request {unknown[0]}, which does not exist"
-            )
-        chosen = tuple(by_name[name] for name in constraint.requests) or tuple(by_name.values())
+        wants.append(Want(index, tuple(asks), bool(request.alternatives)))
+    refusal = _refuse_config(where, claim, state)
+    if refusal is not None:
+        return refusal
+    every = [member for request in claim.spec.requests for member in members[request.name]]
+    for number, constraint in enumerate(claim.spec.constraints):
+        if constraint.distinct and state.gates.settled:
+            return _gated(f"{where}, constraints[{number}]", "distinctAttribute", "DRAConsumableCapacity")
+        # A name that no request has constrains nothing, as upstream takes it; the API server refuses such a claim.
+        named_members = [member for name in constraint.requests for member in members.get(name, ())]
+        chosen = tuple(sorted(set(named_members if constraint.requests else every)))
         if chosen:
-            matches.append(Match(chosen, constraint.match_attribute))
+            relations.append(Relation(index, constraint.attribute, constraint.distinct, chosen))
     return None
+
+
+def _ask(request: Request, state: State) -> Ask:
+    selectors = state.classes.current[request.device_class].selectors + request.selectors
+    return Ask(
+        request=DeviceRequest(request.device_class, selectors, request.tolerations),
+        count=0 if request.mode == ALL else request.count,
+        admin=bool(request.admin_access),
+        capacity=tuple(sorted((request.capacity or {}).items(), key=lambda item: item[0])),
+        derived=request.derived,
+    )
+
+
+def _refuse_config(where: str, claim: Claim, state: State) -> Refusal | None:
+    """An allocation has room for so many configs; upstream finds out when the API server refuses the write."""
+    most = sum(
+        max(len(state.classes.current[each.device_class].config) for each in request.alternatives or (request,))
+        for request in _one_per_class(claim)
+    )
+    entries = len(claim.spec.config) + most
+    if entries <= MAX_CONFIG:
+        return None
+    return Refusal(
+        plan.MISCONFIGURED,
+        f"{where}: its own and its classes' config come to {entries} entries, an allocation holds {MAX_CONFIG}",
+    )
+
+
+def _one_per_class(claim: Claim) -> list[Request]:
+    """Requests whose classes' configs are entered: a class that comes again is not entered again."""
+    found: dict[tuple[str, ...], Request] = {}
+    for request in claim.spec.requests:
+        found.setdefault(tuple(each.device_class for each in request.alternatives or (request,)), request)
+    return list(found.values())
+
+
+def _gated(where: str, what: str, gate: str) -> Refusal:
+    return Refusal(
+        plan.UNSUPPORTED, f"{where}: {what} needs the feature gate {gate}, which is off; set it in featureGates"
+    )
 
 
 def _refuse_request(where: str, request: Request, state: State) -> Refusal | None:
     if request.unsupported:
         return Refusal(plan.UNSUPPORTED, f"{where}: not supported yet: {'; '.join(request.unsupported)}")
+    gates = state.gates
+    if request.capacity is not None and not gates.consumable_capacity and not gates.settled:
+        return _gated(where, "capacity.requests", "DRAConsumableCapacity")
+    if request.admin_access is not None and not gates.admin_access:
+        return _gated(where, "adminAccess", "DRAAdminAccess")
+    if request.derived and not gates.derived_attributes:
+        return _gated(where, "derivedAttributes", "DRADerivedAttributes")
+    if request.derived:
+        return Refusal(plan.UNSUPPORTED, f"{where}: derivedAttributes are not supported yet")
     if request.mode not in {ALL, EXACT_COUNT}:
         return Refusal(plan.UNSUPPORTED, f"{where}: allocationMode {request.mode} is not known")
     if request.mode == EXACT_COUNT and request.count < 1:

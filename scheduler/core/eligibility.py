@@ -53,8 +53,9 @@ class Eligibility:
     """Devices for one request.
 
     selected : bool (rows,), all selectors true.
-    usable : bool (rows,), selected, of a driver that we own, supported and without a taint in the way.
-    failed : bool (rows,), a selector could not be evaluated; such a device serves nothing.
+    welcome : bool (rows,), of a driver that we own, supported and without a taint in the way.
+    usable : bool (rows,), selected and welcome.
+    failed : bool (rows,), a selector could not be evaluated: an error that ends the pod's attempt when it is met.
     pending : scalar verdicts that are still missing; until they are there nothing is decided.
     version : grows whenever verdicts changed otherwise than through `state.nodes.changes`.
     """
@@ -63,6 +64,7 @@ class Eligibility:
         self.request = request
         self.selected: Mask = np.zeros(0, np.bool_)
         self.usable: Mask = np.zeros(0, np.bool_)
+        self.welcome: Mask = np.zeros(0, np.bool_)
         self.failed: Mask = np.zeros(0, np.bool_)
         self.pending: tuple[Pending, ...] = ()
         self.version = 0
@@ -87,10 +89,10 @@ class Eligibility:
         if rows is None:
             self.version += 1
             self.pending = ()
-            self.selected[:] = self.usable[:] = self.failed[:] = False
+            self.selected[:] = self.usable[:] = self.welcome[:] = self.failed[:] = False
             rows = np.flatnonzero(state.devices.live).astype(np.int32)
         else:
-            self.selected[rows] = self.usable[rows] = self.failed[rows] = False
+            self.selected[rows] = self.usable[rows] = self.welcome[rows] = self.failed[rows] = False
             rows = rows[state.devices.live[rows]]
         self._position = state.device_changes.position
         if len(rows):
@@ -98,6 +100,8 @@ class Eligibility:
 
     def problem(self, state: State, row: int) -> str:
         """Why a selector failed on a device."""
+        if row in state.malformed:
+            return state.row_device[row][1].malformed
         table = state.devices
         one = np.array([row], np.int32)
         for number, selector in enumerate(self._selectors):
@@ -128,11 +132,15 @@ class Eligibility:
                 match, error = answered
             failed |= alive & error
             alive = alive & match & ~error
+        if self._selectors and state.malformed:
+            bad = np.isin(rows, np.fromiter(state.malformed, np.int64, len(state.malformed)))
+            alive, failed = alive & ~bad, failed | bad
         self.pending = tuple(pending)
         self.selected[rows] = alive
         self.failed[rows] = failed
         problems = state.device_problems.codes[rows] != ABSENT
-        self.usable[rows] = alive & ~problems & self._owned(state, rows) & self._untainted(state, rows)
+        self.welcome[rows] = ~problems & self._owned(state, rows) & self._untainted(state, rows)
+        self.usable[rows] = alive & self.welcome[rows]
 
     def _owned(self, state: State, rows: Rows) -> Mask:
         drivers = state.ownership.drivers
@@ -144,6 +152,8 @@ class Eligibility:
         return found
 
     def _untainted(self, state: State, rows: Rows) -> Mask:
+        if not state.gates.device_taints:
+            return np.ones(len(rows), np.bool_)
         codes, inverse = np.unique(state.device_taints.codes[rows], return_inverse=True)
         free = [
             code < 0 or state.taint_in_the_way(state.device_taints.values[code], self.request.tolerations) is None
@@ -175,4 +185,5 @@ class Eligibility:
             more = np.zeros(extra, np.bool_)
             self.selected = np.concatenate([self.selected, more])
             self.usable = np.concatenate([self.usable, more])
+            self.welcome = np.concatenate([self.welcome, more])
             self.failed = np.concatenate([self.failed, more])

@@ -17,7 +17,7 @@ from scheduler.core.backlog import Backlog
 from scheduler.core.candidates import Candidates, Catalogue
 from scheduler.core.cel import compile_selector
 from scheduler.core.config import EngineConfig
-from scheduler.core.demand import MAX_CONSUMERS, Demand, Refusal, Resolved, resolve
+from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
 from scheduler.core.errors import FaultError
 from scheduler.core.explain import to_json
@@ -47,10 +47,11 @@ from scheduler.core.messages import (
     Solved,
     WriteAllocation,
 )
-from scheduler.core.model import Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
+from scheduler.core.model import MAX_CONSUMERS, Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.snapshot import Snapshot
 from scheduler.core.solvers.greedy import place
+from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
 from scheduler.core.verify import World, violations
@@ -105,7 +106,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.state = State(config.ownership, config.seed)
+        self.state = State(config.ownership, config.seed, config.gates)
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._classes: OrderedDict[Demand, Candidates] = OrderedDict()
@@ -384,7 +385,7 @@ class Engine:
             for pending in candidates.pending:
                 out += self._ask_scalar(pending)
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: its selectors are being evaluated")
-        outcome = place(self.state, pod, resolved, candidates, self._catalogue.weights)
+        outcome = place(self.state, pod, resolved, candidates, self._catalogue.weights, self._failures.get(pod.uid, 0))
         if isinstance(outcome, Placement):
             return outcome
         unsolved = candidates.unsolved
@@ -435,6 +436,7 @@ class Engine:
             pods=before.pods_as_placed(),
             ownership=self.config.ownership,
             scheduler_name=self.config.scheduler_name,
+            gates=self.config.gates,
         )
         found = violations(world, decided)
         if found:
@@ -681,7 +683,7 @@ class Engine:
                 out.append(EvaluateScalar(expression, part, budget, generation))
         return out
 
-    def _ask_solve(self, problem: NodeProblem) -> list[Instruction]:
+    def _ask_solve(self, problem: NodeProblem | Puzzle) -> list[Instruction]:
         generation = self._ask(problem)
         return [] if generation is None else [Solve(problem, self.config.solve_steps, generation)]
 
@@ -695,7 +697,7 @@ class Engine:
 
     def _solved(self, event: Solved) -> Iterable[Instruction]:
         problem, found = event.problem, event.answer
-        if not isinstance(problem, NodeProblem) or not isinstance(found, NodeAnswer):
+        if not isinstance(problem, NodeProblem | Puzzle) or not isinstance(found, NodeAnswer):
             raise FaultError(f"Solved carries a {type(problem).__name__} and a {type(found).__name__}")
         # A budget that was spent again says nothing about whether the pod fits: it is asked anew at the next retry.
         if self._answered(problem, event.generation) and not found.exhausted:

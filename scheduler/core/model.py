@@ -18,6 +18,9 @@ EXACT_COUNT: Final = "ExactCount"
 ALL: Final = "All"
 NO_SCHEDULE: Final = "NoSchedule"
 NO_EXECUTE: Final = "NoExecute"
+MAX_RESULTS: Final = 32  # devices of one claim (resource.k8s.io/v1, AllocationResultsMaxSize)
+MAX_CONFIG: Final = 64  # entries in one allocation (32 of classes and 32 of the claim)
+MAX_CONSUMERS: Final = 256  # of one claim (ResourceClaimReservedForMaxSize)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,9 @@ class Version:
     text: str
 
 
-AttributeValue = bool | int | str | Version
+AttributeScalar = bool | int | str | Version
+AttributeValue = AttributeScalar | tuple[AttributeScalar, ...]
+"""A tuple is a list attribute (KEP-5491); all of its values have one type."""
 Resources = Mapping[str, int]
 Uid = NewType("Uid", str)
 
@@ -78,7 +83,7 @@ class Toleration:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node; `annotations` holds only those with our prefix."""
+    """A node; `annotations` holds only those with our prefix, `features` what its kubelet declares (KEP-5328)."""
 
     name: str
     uid: Uid
@@ -87,13 +92,47 @@ class Node:
     taints: tuple[Taint, ...]
     unschedulable: bool
     allocatable: Resources
+    features: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class CounterUse:
+    """What a device takes from one counter set of its pool (KEP-4815); `groups` are compatibility groups (KEP-5963)."""
+
+    counter_set: str
+    counters: Mapping[str, Quantity]
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CounterSet:
+    """Counters that devices of a pool share."""
+
+    name: str
+    counters: Mapping[str, Quantity]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPolicy:
+    """How much of a capacity one share takes (KEP-5075): `values` ascending, or a range with a step."""
+
+    default: Quantity | None = None
+    values: tuple[Quantity, ...] = ()
+    minimum: Quantity | None = None
+    maximum: Quantity | None = None
+    step: Quantity | None = None
+    ranged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
     """A device as its driver publishes it; names without a domain belong to the driver's domain.
 
-    `unsupported` names features of this device that keep it out of every allocation.
+    shareable : allowMultipleAllocations. policies : of `capacity`, by the same names.
+    node_name, node_selector, all_nodes : where it can be used, if its slice selects nodes per device.
+    allocatable : the API's nodeAllocatableResources as compact JSON, empty if it has none (KEP-5517).
+    malformed : why a selector cannot be evaluated on it, empty if it can.
+    unsupported : features of this device that keep it out of every allocation.
     """
 
     name: str
@@ -102,11 +141,25 @@ class Device:
     taints: tuple[Taint, ...] = ()
     binds_to_node: bool = False
     unsupported: tuple[str, ...] = ()
+    malformed: str = ""
+    consumes: tuple[CounterUse, ...] = ()
+    shareable: bool = False
+    policies: Mapping[str, RequestPolicy] = field(default_factory=dict)
+    binding_conditions: tuple[str, ...] = ()
+    binding_failures: tuple[str, ...] = ()
+    node_name: str | None = None
+    node_selector: NodeSelector | None = None
+    all_nodes: bool = False
+    allocatable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A ResourceSlice: one part of a generation of the pool (driver, pool)."""
+    """A ResourceSlice: one part of a generation of the pool (driver, pool).
+
+    counter_sets : a slice has these or devices. per_device : each device says on which nodes it can be used.
+    skip_operations : what the kubelet need not do for its devices (KEP-5945).
+    """
 
     name: str
     driver: str
@@ -118,17 +171,24 @@ class Slice:
     all_nodes: bool
     devices: tuple[Device, ...]
     unsupported: tuple[str, ...] = ()
+    counter_sets: tuple[CounterSet, ...] = ()
+    per_device: bool = False
+    skip_operations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceClass:
-    """A named set of selectors with configuration; `config` keeps the API's entries as compact JSON texts."""
+    """A named set of selectors with configuration; `config` keeps the API's entries as compact JSON texts.
+
+    created : creationTimestamp, RFC 3339; of two classes that claim one extended resource the newer has it.
+    """
 
     name: str
     selectors: tuple[str, ...]
     config: tuple[str, ...] = ()
     extended_resource: str = ""
     unsupported: tuple[str, ...] = ()
+    created: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +205,12 @@ class TaintRule:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Devices of one kind that a claim asks for."""
+    """Devices of one kind that a claim asks for, or with `alternatives` the first of those that can be had.
+
+    admin_access : as the API has it, where absent and false differ while the feature is off.
+    capacity : least amounts by capacity name; None where the request says nothing at all about capacity.
+    derived : attributes computed from the device for constraints, full name and CEL expression (KEP-6080).
+    """
 
     name: str
     device_class: str
@@ -154,14 +219,22 @@ class Request:
     count: int = 1
     tolerations: tuple[Toleration, ...] = ()
     unsupported: tuple[str, ...] = ()
+    admin_access: bool | None = None
+    capacity: Mapping[str, Quantity] | None = None
+    derived: tuple[tuple[str, str], ...] = ()
+    alternatives: tuple["Request", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """All devices of the named requests (none named: of the claim) share one value of `match_attribute`."""
+    """The devices of the named requests (none named: of the claim) share a value of `attribute`, or all differ in it.
+
+    A name is that of a request, or `request/alternative`.
+    """
 
     requests: tuple[str, ...]
-    match_attribute: str
+    attribute: str
+    distinct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +257,10 @@ class ClaimSpec:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One allocated device. (driver, pool, device) identifies it; the slice that lists it does not matter."""
+    """One allocated device. (driver, pool, device) identifies it; the slice that lists it does not matter.
+
+    share_id : set for a share of a shareable device; `consumed` is what this share takes of each capacity.
+    """
 
     request: str
     driver: str
@@ -193,6 +269,10 @@ class Result:
     admin_access: bool = False
     share_id: str | None = None
     tolerations: tuple[Toleration, ...] = ()
+    consumed: Mapping[str, Quantity] | None = None
+    binding_conditions: tuple[str, ...] = ()
+    binding_failures: tuple[str, ...] = ()
+    skip_operations: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -211,11 +291,15 @@ class AllocationConfig:
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
-    """What a claim got. `node_selector` None means usable on every node; the timestamp is set where it is written."""
+    """What a claim got. `node_selector` None means usable on every node.
+
+    timestamp : when it was written, RFC 3339; set where it is written, empty until then.
+    """
 
     results: tuple[Result, ...]
     node_selector: NodeSelector | None
     config: tuple[AllocationConfig, ...] = ()
+    timestamp: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +310,17 @@ class Consumer:
     name: str
     uid: Uid
     api_group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """What a driver says of an allocated device: its conditions, type -> status (True, False, Unknown)."""
+
+    driver: str
+    pool: str
+    device: str
+    conditions: Mapping[str, str]
+    share_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +338,7 @@ class Claim:
     deleting: bool = False
     finalized: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[DeviceStatus, ...] = ()
 
     @property
     def key(self) -> str:

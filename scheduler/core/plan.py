@@ -51,6 +51,8 @@ MISCONFIGURED: Final = "Misconfigured"  # an object must be mended or created fi
 UNSUPPORTED: Final = "Unsupported"  # asks for something that this version does not do
 CLAIM_PENDING: Final = "ClaimPending"  # a claim is not made yet, or is being allocated for another pod
 NO_FIT: Final = "NoFit"  # no node fits now
+REFUSED: Final = "Refused"  # an error on some node ends every attempt, wherever the pod would fit
+POOL_INVALID: Final = "PoolInvalid"  # no node fits, and a pool that might help contradicts itself
 RETRY: Final = "Retry"  # a slow answer or a budget is outstanding
 
 

@@ -1,7 +1,8 @@
 """Kubernetes quantities, exact.
 
 Grammar and rounding follow k8s.io/apimachinery/pkg/api/resource: a signed decimal with a binary (Ki), decimal (k)
-or exponent (e3) suffix; finer than one nano is rounded up, away from zero.
+or exponent (e3) suffix; finer than one nano is rounded up, away from zero, and with a binary suffix nothing is more
+than 2^63 - 1.
 """
 
 import re
@@ -17,6 +18,10 @@ _PATTERN = re.compile(
 )
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+BINARY = "binary"
+DECIMAL = "decimal"
+EXPONENT = "exponent"
+_MAX_BINARY = (2**63 - 1) * NANO
 _MAX_DIGITS = 60  # far beyond any value the API server can hold; keeps a hostile text cheap
 
 
@@ -41,6 +46,18 @@ class Quantity:
 
     def __repr__(self) -> str:
         return f"Quantity({self.text!r})"
+
+    @property
+    def format(self) -> str:
+        """How it is spelled: `binary` (Ki), `exponent` (e3) or `decimal`."""
+        found = _PATTERN.fullmatch(self.text)
+        if found is not None and (found["suffix"] or "") in _BINARY:
+            return BINARY
+        return EXPONENT if found is not None and found["exponent"] else DECIMAL
+
+    def canonical(self) -> str:
+        """As the API server writes it back (`CanonicalizeBytes`): the largest suffix that keeps a whole number."""
+        return canonical(self.nanos, self.format)
 
     def milli(self) -> int:
         """Thousandths, rounded up, as `MilliValue` does."""
@@ -71,4 +88,29 @@ def parse_quantity(text: str) -> Quantity:
         numerator, power = digits, exponent - len(fraction)
     power += 9
     nanos = numerator * 10**power if power >= 0 else -(-numerator // 10**-power)
+    if suffix in _BINARY:
+        nanos = min(nanos, _MAX_BINARY)
     return Quantity(-nanos if found["sign"] == "-" else nanos, text)
+
+
+def canonical(nanos: int, spelled: str) -> str:
+    """The canonical text of an amount in one of the three formats.
+
+    Amounts under 1024 and those that are no whole number are never written with a binary suffix. Of 1000E and more in
+    the decimal format Kubernetes drops the suffix, a mistake that is not repeated here.
+    """
+    if not nanos:
+        return "0"
+    if spelled == BINARY and abs(nanos) >= 1024 * NANO and nanos % NANO == 0:
+        mantissa, power = nanos // NANO, 0
+        while mantissa % 1024 == 0 and power < 60:
+            mantissa, power = mantissa // 1024, power + 10
+        suffix = next((name for name, bits in _BINARY.items() if bits == power), "")
+        return f"{mantissa}{suffix}"
+    mantissa, power = nanos, -9
+    while mantissa % 1000 == 0 and (power < 18 or spelled == EXPONENT):
+        mantissa, power = mantissa // 1000, power + 3
+    if spelled == EXPONENT:
+        return f"{mantissa}e{power}" if power else f"{mantissa}"
+    suffix = next(name for name, exponent in _DECIMAL.items() if exponent == power)
+    return f"{mantissa}{suffix}"

@@ -1,5 +1,6 @@
 """Why no node fits: counts of nodes by what stands in the way, and the nearest miss."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,8 +10,10 @@ from scheduler.core.candidates import Candidates
 from scheduler.core.columns import ABSENT
 from scheduler.core.demand import Demand, DeviceRequest, Resolved
 from scheduler.core.eligibility import Eligibility
+from scheduler.core.errors import FaultError
+from scheduler.core.model import MAX_RESULTS
 from scheduler.core.rules import NODE_RULES
-from scheduler.core.solvers.search import MAX_RESULTS
+from scheduler.core.solvers.puzzle import YES, Ask, Puzzle
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
 
@@ -45,15 +48,51 @@ def _reason(state: State, candidates: Candidates) -> str:
         if not held.all():
             found += rule.reasons(state.nodes, demand, rows[~held])
             rows = rows[held]
-    notes: list[str] = []
     if len(rows) and demand.wants:
-        found += _devices(state, demand, candidates.eligible, rows)
-        notes = _failures(state, candidates.eligible, rows)
+        searched = np.array([isinstance(candidates.problem(row), Puzzle) for row in rows.tolist()], np.bool_)
+        found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched])
+        found += _searched(state, candidates, rows[searched])
+        found += _out_of_reach(state, rows)
     text = f"0 of {total} nodes fit"
     ordered = sorted(found, key=lambda reason: -reason[1])
     if ordered:
         text += ": " + ", ".join(f"{count} {reason}" for reason, count in ordered)
-    return "; ".join([text, *notes])
+    return text
+
+
+def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) -> str:
+    """One sentence on the error that a node's search met: it ends the attempt, as in kube-scheduler, on every node."""
+    answer = candidates.answer(row)
+    fatal = answer.fatal if answer is not None else None
+    if fatal is None:
+        raise FaultError(f"node row {row} refused a pod without a reason")
+    node = state.nodes.nodes[row]
+    where = f"on node {node.name if node else row}"
+    want = _names(resolved)[fatal.want] if fatal.want >= 0 else "its claims"
+    device = ""
+    if fatal.position >= 0:
+        item, listed = state.row_device[int(state.bays.rows[row][fatal.position])]
+        device = f"{item.driver}/{item.pool}/{listed.name}"
+    if fatal.kind == "selector":
+        problem = candidates.eligible[fatal.want][fatal.ask].problem(state, int(state.bays.rows[row][fatal.position]))
+        return (
+            f"request {want} failed on device {device} {where}: {problem}; guard it with has(), "
+            "since one such device ends the attempt on every node"
+        )
+    if fatal.kind == "incomplete":
+        return f"request {want} asks for all devices and {where} {fatal.text}; it waits for the driver"
+    if fatal.kind == "capacity":
+        return f"request {want} cannot be served from device {device} {where}: {fatal.text}; ask for another amount"
+    if fatal.kind == "derived":
+        return f"request {want}: a derived attribute failed on device {device} {where}: {fatal.text}"
+    if fatal.kind == "constraint":
+        return (
+            f"request {want} asks for all devices {where}, and a constraint of the claim refuses {device}; "
+            "loosen the constraint or select fewer devices"
+        )
+    if fatal.kind == "terms":
+        return f"device {device} {where} has a nodeSelector with several terms, which an allocation cannot hold"
+    return f"request {want} {where} would give one claim more than {MAX_RESULTS} devices; split the claim"
 
 
 def _names(resolved: Resolved) -> list[str]:
@@ -62,11 +101,11 @@ def _names(resolved: Resolved) -> list[str]:
 
 
 def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows: Rows) -> list[tuple[str, int]]:
+    """Of nodes where counting and matching decide."""
     found: list[tuple[str, int]] = []
-    problems = [row for row in rows.tolist() if row in state.bays.problems]
     for index, (want, serving) in enumerate(zip(demand.wants, eligible, strict=True)):
         if not len(rows):
-            break
+            return found
         seen = state.bays.rows[rows]
         exists = seen >= 0
         selected = exists & serving.selected[seen]
@@ -80,32 +119,63 @@ def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows
                 found.append((f"{reason}{near}", int(short.sum())))
         else:
             whole = selected.sum(axis=1)
-            blocked = (exists & serving.failed[seen]).any(axis=1)
-            lost = serving.selected[list(state.adrift)].any()
-            short = (whole == 0) | (free < whole) | blocked | np.isin(rows, problems) | lost
+            short = (whole == 0) | (free < whole)
             if short.any():
                 found.append((f"cannot give all devices to request {_mark(index)}", int(short.sum())))
         rows = rows[~short]
-    beyond = _beyond_limit(state, demand, eligible, rows)
-    if beyond.any():
-        found.append((f"would give one claim more than {MAX_RESULTS} devices", int(beyond.sum())))
-        rows = rows[~beyond]
     if len(rows):
         found.append((_joint(demand), len(rows)))
-    if problems:
-        found.append((f"see {state.bays.problems[problems[0]][0]}", len(problems)))
     return found
 
 
-def _beyond_limit(state: State, demand: Demand, eligible: Sequence[Eligibility], rows: Rows) -> Mask:
-    """Nodes where mode All asks for more devices than one claim can hold."""
-    seen = state.bays.rows[rows]
-    asked: dict[int, Counts] = {}
-    for want, serving in zip(demand.wants, eligible, strict=True):
-        count = ((seen >= 0) & serving.selected[seen]).sum(axis=1) if not want.count else np.int64(want.count)
-        asked[want.claim] = asked.get(want.claim, np.zeros(len(rows), np.int64)) + count
-    found: Mask = np.any([counts > MAX_RESULTS for counts in asked.values()], axis=0)
+def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[str, int]]:
+    """Of nodes that took the exact search: which request is short of devices, counting each by itself."""
+    counted: Counter[str] = Counter()
+    nearest: dict[str, tuple[int, str]] = {}
+    for row in rows.tolist():
+        puzzle = candidates.problem(row)
+        if not isinstance(puzzle, Puzzle):
+            continue
+        wants = [asks for claim in puzzle.claims for asks in claim.wants]
+        reason = _joint(candidates.demand)
+        for index, asks in enumerate(wants):
+            best = max(asks, key=lambda ask: _able(puzzle, ask) - ask.count)
+            able = _able(puzzle, best)
+            if able < max(best.count, 1):
+                count = best.count or "all"
+                reason = f"lack {count} free devices for request {_mark(index)}"
+                node = state.nodes.nodes[row]
+                nearest[reason] = max(nearest.get(reason, (0, "")), (able, node.name if node else "?"))
+                break
+        counted[reason] += 1
+    return [(reason + _best(nearest.get(reason)), count) for reason, count in counted.items()]
+
+
+def _best(nearest: tuple[int, str] | None) -> str:
+    if nearest is None:
+        return ""
+    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else " (none match and are free)"
+
+
+def _able(puzzle: Puzzle, ask: Ask) -> int:
+    """How many devices could serve a request if it were the only one."""
+    found = 0
+    for position, piece in enumerate(puzzle.pieces):
+        charge = ask.charges[position]
+        if ask.status[position] != YES or not ask.welcome[position] or piece.refused or not isinstance(charge, tuple):
+            continue
+        if not ask.admin and piece.dedicated:
+            continue
+        drawn = all(puzzle.counters[counter] >= amount for counter, amount in piece.uses)
+        if not drawn and not (piece.shareable and piece.shared):
+            continue
+        found += all(used + taken <= room for used, taken, room in zip(piece.used, charge, piece.room, strict=False))
     return found
+
+
+def _out_of_reach(state: State, rows: Rows) -> list[tuple[str, int]]:
+    problems = [row for row in rows.tolist() if row in state.bays.problems]
+    return [(f"see {state.bays.problems[problems[0]][0]}", len(problems))] if problems else []
 
 
 def _nearest(state: State, request: DeviceRequest, rows: Rows, selected: Mask, usable: Mask, free: Counts) -> str:
@@ -136,23 +206,10 @@ def _why_unusable(state: State, request: DeviceRequest, rows: Rows, selected: Ma
 
 
 def _joint(demand: Demand) -> str:
-    if demand.matches:
-        attributes = ", ".join(sorted({match.attribute for match in demand.matches}))
-        return f"have no set of free devices that shares one value of {attributes}"
-    return "cannot serve all requests with different devices"
-
-
-def _failures(state: State, eligible: Sequence[Eligibility], rows: Rows) -> list[str]:
-    notes: list[str] = []
-    for index, serving in enumerate(eligible):
-        seen = state.bays.rows[rows]
-        failed = np.unique(seen[(seen >= 0) & serving.failed[seen]])
-        if len(failed):
-            item, device = state.row_device[int(failed[0])]
-            where = f"{item.driver}/{item.pool}/{device.name}"
-            problem = serving.problem(state, int(failed[0]))
-            notes.append(
-                f"request {_mark(index)} failed on {len(failed)} devices, for example {where}: {problem}; "
-                "guard it with has()"
-            )
-    return notes
+    if demand.relations:
+        shared = sorted({each.attribute for each in demand.relations if not each.distinct})
+        different = sorted({each.attribute for each in demand.relations if each.distinct})
+        parts = [f"shares one value of {', '.join(shared)}"] if shared else []
+        parts += [f"differs in {', '.join(different)}"] if different else []
+        return f"have no set of free devices that {' and '.join(parts)}"
+    return "cannot serve all requests together with the devices, counters and capacity that are left"

@@ -3,15 +3,16 @@
 from scheduler.core.cel import compile_selector, evaluate_tuple
 from scheduler.core.errors import FaultError
 from scheduler.core.messages import EvaluateScalar, ScalarEvaluated, Solve, Solved
-from scheduler.core.solvers.search import NodeProblem, solve_node
+from scheduler.core.solvers.puzzle import Puzzle
+from scheduler.core.solvers.search import NodeProblem, solve
 
 
 def answer(instruction: Solve | EvaluateScalar) -> Solved | ScalarEvaluated:
     """Do the work. Arguments and answers pickle, so this may run in another process."""
     if isinstance(instruction, Solve):
-        if not isinstance(instruction.problem, NodeProblem):
-            raise FaultError(f"Solve carries a {type(instruction.problem).__name__}, not a NodeProblem")
-        found = solve_node(instruction.problem, instruction.budget)
+        if not isinstance(instruction.problem, NodeProblem | Puzzle):
+            raise FaultError(f"Solve carries a {type(instruction.problem).__name__}, not a NodeProblem or a Puzzle")
+        found = solve(instruction.problem, instruction.budget)
         return Solved(instruction.problem, instruction.generation, found)
     steps = compile_selector(instruction.expression).steps * len(instruction.tuples)
     if steps > instruction.budget and len(instruction.tuples) > 1:

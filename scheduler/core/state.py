@@ -9,9 +9,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from scheduler.core import links
-from scheduler.core.bays import MAX_WIDTH, Bays
+from scheduler.core.bays import MAX_WIDTH, Bays, Sight
 from scheduler.core.columns import ABSENT, Column, DeviceTable
 from scheduler.core.config import Ownership
+from scheduler.core.gates import Gates
 from scheduler.core.match import untolerated
 from scheduler.core.model import (
     NO_EXECUTE,
@@ -31,7 +32,7 @@ from scheduler.core.model import (
 )
 from scheduler.core.names import OWNED
 from scheduler.core.nodes import Changes, NodeTable
-from scheduler.core.pools import Pool, PoolKey, Published
+from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.snapshot import Snapshot, Versioned
 from scoring.arrays import Mask
 
@@ -57,8 +58,9 @@ class State:
     `settle` must be called after events and before decisions: it rebuilds the bays that the events touched.
     """
 
-    def __init__(self, ownership: Ownership, seed: int = 0) -> None:
+    def __init__(self, ownership: Ownership, seed: int = 0, gates: Gates | None = None) -> None:
         self.ownership = ownership
+        self.gates = gates or Gates()
         self.revision = 0
         self.nodes = NodeTable(seed)
         self.devices = DeviceTable()
@@ -82,7 +84,8 @@ class State:
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
         self.link_warnings: dict[str, tuple[str, ...]] = {}
-        self.adrift: set[int] = set()  # rows of devices whose slice does not say, in words we know, where they are
+        self.malformed: set[int] = set()  # rows of devices that no selector can be evaluated on
+        self.shares: dict[Identity, dict[Uid, dict[str, int]]] = {}  # of each capacity what a claim's shares take
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
@@ -90,6 +93,7 @@ class State:
         self._pools: dict[PoolKey, Pool] = {}
         self._local_pools: dict[str, set[PoolKey]] = defaultdict(set)
         self._spread_pools: set[PoolKey] = set()
+        self._viewers: dict[PoolKey, set[str]] = defaultdict(set)  # nodes that see a pool with shared counters
         self._row_by_identity: dict[Identity, list[int]] = {}
         self._dirty: set[str] = set()
         self._rules_for: dict[str | None, list[TaintRule]] = {}  # by the device name that they give, if any
@@ -275,12 +279,26 @@ class State:
         )
 
     def rivals(self, uid: Uid, allocation: Allocation) -> set[Uid]:
-        """Other claims that hold a device of this allocation."""
+        """Other claims that hold a device of this allocation, or shares of it that come to more than it has."""
         found: set[Uid] = set()
         for result in allocation.results:
+            if result.admin_access:
+                continue
             found |= self.holders.get(result.identity, set())
+            if not self._shared(result) or self._overdrawn(result.identity):
+                found |= set(self.shares.get(result.identity, ()))
         found.discard(uid)
         return found
+
+    def _overdrawn(self, identity: Identity) -> bool:
+        """Whether a device's shares take more than it has, as far as it is known."""
+        rows = self._row_by_identity.get(identity, ())
+        used = self.used(identity)
+        return any(
+            used.get(name, 0) > amount.nanos
+            for row in rows
+            for name, amount in self.row_device[row][1].capacity.items()
+        )
 
     def evicting_taint(self, result: Result) -> Taint | None:
         """The NoExecute taint of an allocated device that would evict whoever joins its claim."""
@@ -337,11 +355,29 @@ class State:
         if now is not None:
             self.holding.put(uid, now)
             for result in now.results:
-                if not result.admin_access:
+                if result.admin_access:
+                    continue
+                if self._shared(result):
+                    self._share(result, uid)
+                else:
                     self.holders.setdefault(result.identity, set()).add(uid)
                     self._mark(result.identity, taken=True)
 
+    def _shared(self, result: Result) -> bool:
+        return result.share_id is not None and self.gates.consumable_capacity
+
+    def _share(self, result: Result, uid: Uid) -> None:
+        taken = self.shares.setdefault(result.identity, {}).setdefault(uid, {})
+        for name, amount in (result.consumed or {}).items():
+            taken[name] = taken.get(name, 0) + amount.nanos
+        self._reshare(result.identity)
+
     def _let_go(self, identity: Identity, uid: Uid) -> None:
+        sharers = self.shares.get(identity)
+        if sharers is not None and sharers.pop(uid, None) is not None:
+            if not sharers:
+                del self.shares[identity]
+            self._reshare(identity)
         holders = self.holders.get(identity)
         if holders is None:
             return
@@ -355,6 +391,36 @@ class State:
             self.taken[row] = taken
             for node in self.bays.mark(row, free=not taken):
                 self.nodes.changes.mark(node)
+        self._touch_pool(identity)
+
+    def _reshare(self, identity: Identity) -> None:
+        """What is left of a device changed: so did the nodes that see it."""
+        for row in self._row_by_identity.get(identity, ()):
+            for node in self.bays.nodes_of(row):
+                self.nodes.changes.mark(node)
+                item = self.nodes.nodes[node]
+                if not self.bays.intricate[node] and item is not None:
+                    self._dirty.add(item.name)
+        self._touch_pool(identity)
+
+    def _touch_pool(self, identity: Identity) -> None:
+        """Devices of other nodes draw from the same counters."""
+        for name in self._viewers.get(identity[:2], ()):
+            row = self.nodes.rows.get(name)
+            if row is not None:
+                self.nodes.changes.mark(row)
+
+    def in_use(self, identity: Identity) -> bool:
+        """Whether a claim holds the device, or shares of it."""
+        return identity in self.holders or identity in self.shares
+
+    def used(self, identity: Identity) -> dict[str, int]:
+        """What shares take of each capacity of a device, nano-units."""
+        total: dict[str, int] = {}
+        for taken in self.shares.get(identity, {}).values():
+            for name, nanos in taken.items():
+                total[name] = total.get(name, 0) + nanos
+        return total
 
     def _exchange(self, before: Published | None, after: Slice | None) -> None:
         """Put one slice in the place of another, and note which nodes may see something else now."""
@@ -394,8 +460,8 @@ class State:
             self.row_device[row] = (item, device)
             self.taken[row] = identity in self.holders
             self._describe(row, item, device)
-            if item.node_name is None and item.node_selector is None and not item.all_nodes:
-                self.adrift.add(row)
+            if device.malformed:
+                self.malformed.add(row)
         published = Published(item, span)
         self._published[item.name] = published
         key = (item.driver, item.pool)
@@ -417,7 +483,7 @@ class State:
             else:
                 del self._row_by_identity[identity]
             del self.row_device[row]
-            self.adrift.discard(row)
+            self.malformed.discard(row)
             self.taken[row] = False
             self.device_changes.mark(row)
         if item.devices:
@@ -441,8 +507,6 @@ class State:
         taints = self.device_taints_of(item.driver, item.pool, device)
         self.device_taints.write(row, self.device_taints.code(taints))
         problems = item.unsupported + device.unsupported
-        if item.node_selector is not None and len(item.node_selector.terms) != 1:
-            problems += (f"nodeSelector with {len(item.node_selector.terms)} terms",)
         self.device_problems.write(row, self.device_problems.code(problems) if problems else ABSENT)
         self.device_changes.mark(row)
 
@@ -470,22 +534,59 @@ class State:
 
     def _rebuild_bay(self, name: str, row: int) -> None:
         node = self.node_by_name.current[name]
-        devices: list[int] = []
+        views: list[tuple[PoolKey, PoolView]] = []
         problems: list[str] = []
-        for key in sorted(self._local_pools.get(name, set()) | self._spread_pools):
-            seen = self._pools[key].view(node)
+        invalid = False
+        reachable = self._local_pools.get(name, set()) | self._spread_pools
+        if self.gates.settled:
+            reachable |= {key for key, pool in self._pools.items() if pool.counted}
+        for key in sorted(reachable):
+            seen = self._pools[key].view(node, self.gates)
             if seen.problem:
                 problems.append(seen.problem)
+                invalid |= seen.invalid
+            elif seen.usable:
+                views.append((key, seen))
+            if seen.counters or self._pools[key].counted:
+                self._viewers[key].add(name)
+        # Pools whose devices may still fail while they are bound come after all others.
+        views.sort(key=lambda each: (each[1].conditional, each[0]))
+        devices: list[int] = []
+        pools: list[tuple[int, PoolKey, PoolView]] = []
+        for key, seen in views:
             for published in seen.usable:
                 devices.extend(range(published.span.start, published.span.stop))
+            pools.append((len(devices), key, seen))
         if len(devices) > MAX_WIDTH:
             problems.append(f"node {name} sees {len(devices)} devices, more than the {MAX_WIDTH} that are considered")
-            devices = []
+            devices, pools = [], []
         described = [self.row_device[device] for device in devices]
+        foreign = frozenset(
+            position
+            for position, (item, device) in enumerate(described)
+            if item.per_device and not reaches(device, node)
+        )
+        intricate = any(self._intricate(item, device) for item, device in described)
         learned = links.learn(node, [(item.driver, device) for item, device in described])
         if learned.warnings:
             self.link_warnings[name] = learned.warnings
         else:
             self.link_warnings.pop(name, None)
-        self.bays.put(row, devices, learned.layout, problems, self.taken)
+        sight = Sight(tuple(pools), foreign, tuple(problems), invalid, intricate)
+        self.bays.put(row, devices, learned.layout, sight, self.taken)
         self.nodes.changes.mark(row)
+
+    def _intricate(self, item: Slice, device: Device) -> bool:
+        """Whether devices like this one need more than counting: they are left to the exact search."""
+        return bool(
+            device.consumes
+            or device.shareable
+            or device.binding_conditions
+            or item.per_device
+            or item.skip_operations
+            or (item.node_selector is not None and len(item.node_selector.terms) > 1)
+            or device.malformed
+            or (item.driver, item.pool, device.name) in self.shares
+            or any(isinstance(value, tuple) for value in device.attributes.values())
+            or any(amount.nanos < 0 for amount in device.capacity.values())
+        )

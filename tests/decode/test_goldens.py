@@ -10,11 +10,18 @@ from scheduler.cluster import decode
 from scheduler.core.model import (
     ALL,
     EXACT_COUNT,
+    Constraint,
     Consumer,
+    CounterSet,
+    CounterUse,
+    DeviceStatus,
     LabelSelector,
+    NodeSelector,
     NodeSelectorTerm,
     PodClaim,
     Repulsion,
+    Request,
+    RequestPolicy,
     Requirement,
     Taint,
     Toleration,
@@ -33,6 +40,10 @@ MI = 2**20
 def golden(kind, name):
     (item,) = [item for item in OBJECTS if item["kind"] == kind and item["metadata"]["name"] == name]
     return decode.decode(kind, item)
+
+
+def amounts(**texts):
+    return {name: parse_quantity(text) for name, text in texts.items()}
 
 
 # ---------------------------------------------------------------- by hand
@@ -55,6 +66,7 @@ def test_a_node_arrives_with_amounts_in_the_units_of_the_model():
     )
     assert node.unschedulable
     assert node.annotations == {"dovetail.scheduler/links": "{}"}
+    assert (node.features, golden("Node", "bare").features) == ({"X"}, frozenset())
 
 
 def test_a_slice_arrives_with_typed_attributes_and_exact_capacity():
@@ -81,6 +93,121 @@ def test_slices_of_racks_and_of_everywhere_say_where_their_devices_are():
     assert not everywhere.unsupported
 
 
+def test_partitions_arrive_with_what_they_take_of_their_pool():
+    counters, devices = golden("ResourceSlice", "mig-counters"), golden("ResourceSlice", "mig-devices")
+
+    part, whole = devices.devices
+    assert counters.counter_sets == (
+        CounterSet("gpu-0-counters", amounts(memory="81559Mi", sms="132")),
+        CounterSet("gpu-1-counters", amounts(memory="40Gi")),
+    )
+    assert (counters.devices, devices.counter_sets, counters.unsupported, devices.unsupported) == ((), (), (), ())
+    assert part.consumes == (
+        CounterUse("gpu-0-counters", amounts(memory="10Gi", sms="16"), ("mig", "mps")),
+        CounterUse("gpu-1-counters", amounts(memory="1Gi")),
+    )
+    assert devices.skip_operations == ("NodePrepareResources", "NodeUnprepareResources")
+    assert (counters.skip_operations, whole.consumes) == ((), ())
+
+
+def test_conditions_before_binding_and_amounts_of_the_node_arrive():
+    part, whole = golden("ResourceSlice", "mig-devices").devices
+
+    assert whole.binding_conditions == ("gpu.nvidia.com/ready", "gpu.nvidia.com/attached")
+    assert whole.binding_failures == ("gpu.nvidia.com/failed",)
+    assert whole.allocatable == '{"memory":{"overhead":{"perPod":"1Gi"}}}'
+    assert (part.binding_conditions, part.binding_failures, part.allocatable) == ((), (), "")
+
+
+def test_devices_that_choose_their_nodes_themselves_arrive_with_their_choice():
+    item = golden("ResourceSlice", "fabric")
+
+    here, there, anywhere = item.devices
+    racks = NodeSelector((NodeSelectorTerm((Requirement("rack", "In", ("r1",)),)),))
+    assert (item.per_device, item.node_name, item.node_selector, item.all_nodes) == (True, None, None, False)
+    assert item.unsupported == ()
+    assert (here.node_name, here.node_selector, here.all_nodes) == ("gpu-a", None, False)
+    assert (there.node_name, there.node_selector, there.all_nodes) == (None, racks, False)
+    assert (anywhere.node_name, anywhere.node_selector, anywhere.all_nodes) == (None, None, True)
+
+
+def test_list_attributes_arrive_as_tuples_of_one_type():
+    here = golden("ResourceSlice", "fabric").devices[0]
+
+    assert here.attributes == {
+        "numa": (0, 1),
+        "rdma": (True, False),
+        "ports": ("p1", "p2"),
+        "firmware": (Version("1.2.3"), Version("2.0.0-rc.1")),
+    }
+    assert [type(each) for each in here.attributes["rdma"]] == [bool, bool]
+
+
+def test_shareable_devices_arrive_with_their_policies():
+    shared = golden("ResourceSlice", "fabric").devices[2]
+
+    two, four, eight = (parse_quantity(text) for text in "248")
+    assert shared.shareable
+    assert shared.capacity == amounts(bandwidth="100G", queues="16", slots="4")
+    assert shared.policies == {
+        "bandwidth": RequestPolicy(
+            parse_quantity("1G"), (), parse_quantity("1G"), parse_quantity("50G"), parse_quantity("500M"), ranged=True
+        ),
+        "queues": RequestPolicy(two, (two, four, eight)),
+    }
+
+
+def test_a_claim_with_alternatives_arrives_whole():
+    claim = golden("ResourceClaim", "any-of")
+
+    assert claim.spec.requests == (
+        Request(
+            "gpu",
+            "",
+            alternatives=(
+                Request("whole", "gpu.nvidia.com", ("true",), EXACT_COUNT, 2),
+                Request(
+                    "slices",
+                    "mig.nvidia.com",
+                    mode=ALL,
+                    tolerations=(Toleration("", "Exists", "", ""),),
+                    capacity=amounts(memory="10Gi"),
+                    derived=(("example.com/rail", "device.attributes['gpu.nvidia.com'].index % 4"),),
+                ),
+            ),
+        ),
+        Request(
+            "net",
+            "fabric",
+            admin_access=True,
+            capacity=amounts(bandwidth="1500M", queues="2"),
+            derived=(("example.com/rail", "1"), ("example.com/side", "'a'")),
+        ),
+    )
+    assert claim.spec.constraints == (
+        Constraint(("gpu/slices", "net"), "example.com/rail"),
+        Constraint((), "resource.kubernetes.io/numaNode", distinct=True),
+    )
+    assert [config.requests for config in claim.spec.config] == [("gpu/whole",)]
+    assert claim.spec.unsupported == ()
+
+
+def test_what_was_allocated_of_shares_and_conditions_arrives():
+    claim = golden("ResourceClaim", "any-of")
+
+    part, share = claim.allocation.results
+    assert (part.binding_conditions, part.binding_failures) == (("ready",), ("failed", "lost"))
+    assert (part.skip_operations, part.share_id, part.consumed) == (("*",), None, None)
+    assert share.share_id == "1f3e1f6e-2a0f-4d8c-9d1c-d7c1c2b0a002"
+    assert share.consumed == amounts(bandwidth="1500M", queues="2", slots="4")
+    assert (share.binding_conditions, share.skip_operations) == ((), ())
+    assert claim.allocation.timestamp == "2026-07-24T10:00:01Z"
+    assert claim.devices == (
+        DeviceStatus("gpu.nvidia.com", "mig-a", "gpu-0-mig-1g", {"ready": "True", "failed": "Unknown"}),
+        DeviceStatus("fabric.example.com", "fabric", "anywhere", {}, "1f3e1f6e-2a0f-4d8c-9d1c-d7c1c2b0a002"),
+    )
+
+
 def test_a_claim_arrives_whole():
     claim = golden("ResourceClaim", "trainer-gpus-9xk2")
 
@@ -95,8 +222,11 @@ def test_a_claim_arrives_whole():
     assert gpu.selectors == ("device.attributes['gpu.nvidia.com'].type == 'gpu'",)
     assert gpu.tolerations == (seen,)
     assert (nic.mode, nic.unsupported) == (ALL, ())
-    assert claim.spec.constraints[0].match_attribute == "resource.kubernetes.io/pcieRoot"
+    assert claim.spec.constraints == (Constraint(("gpu", "nic"), "resource.kubernetes.io/pcieRoot"),)
     assert claim.allocation.results[0].tolerations == (seen,)
+    assert [result.consumed for result in claim.allocation.results] == [None, None, amounts(bandwidth="1G")]
+    assert claim.allocation.timestamp == "2026-07-24T10:00:00Z"
+    assert claim.devices == (DeviceStatus("gpu.nvidia.com", "gpu-a", "gpu-0", {}),)
     assert [result.admin_access for result in claim.allocation.results] == [False, True, False]
     assert claim.allocation.results[2].share_id == "1f3e1f6e-2a0f-4d8c-9d1c-d7c1c2b0a001"
     assert claim.allocation.node_selector.terms[0].fields == (Requirement("metadata.name", "In", ("gpu-a",)),)
@@ -136,6 +266,7 @@ def test_classes_rules_and_templates_arrive():
 
     assert device_class.selectors == ("device.driver == 'gpu.nvidia.com'",)
     assert device_class.extended_resource == "nvidia.com/gpu"
+    assert device_class.created == "2026-07-24T09:00:00Z"
     assert json.loads(device_class.config[0])["opaque"]["parameters"]["kind"] == "GpuConfig"
     assert (ours.selects, ours.driver, ours.pool, ours.device) == (True, "gpu.nvidia.com", "gpu-a", None)
     assert ours.taint == Taint("dovetail.scheduler/owned", "true", "NoSchedule")
@@ -251,6 +382,7 @@ def check_node(ours, theirs):
     taints = (theirs.spec.taints if theirs.spec else None) or ()
     assert ours.taints == tuple(Taint(each.key, each.value or "", each.effect) for each in taints)
     assert ours.unschedulable == bool(theirs.spec and theirs.spec.unschedulable)
+    assert ours.features == set((theirs.status and theirs.status.declared_features) or ())
 
 
 def check_slice(ours, theirs):
@@ -258,32 +390,85 @@ def check_slice(ours, theirs):
     assert (ours.driver, ours.pool) == (spec.driver, spec.pool.name)
     assert (ours.generation, ours.slice_count) == (spec.pool.generation, spec.pool.resource_slice_count)
     assert (ours.node_name, ours.all_nodes) == (spec.node_name, bool(spec.all_nodes))
-    assert len(ours.devices) == len(spec.devices)
-    for mine, other in zip(ours.devices, spec.devices, strict=True):
+    assert ours.per_device == bool(spec.per_device_node_selection)
+    assert list(ours.skip_operations) == (spec.skip_node_operations or [])
+    assert {each.name: each.counters for each in ours.counter_sets} == {
+        each.name: counters_of(each.counters) for each in spec.shared_counters or ()
+    }
+    assert len(ours.devices) == len(spec.devices or ())
+    for mine, other in zip(ours.devices, spec.devices or (), strict=True):
         assert mine.name == other.name
         assert set(mine.attributes) == set(other.attributes or {})
         for name, value in (other.attributes or {}).items():
             given = [each for each in (value.int, value.bool, value.string) if each is not None]
+            given += [tuple(each) for each in (value.ints, value.bools, value.strings) if each is not None]
             given += [Version(value.version)] if value.version is not None else []
+            given += [tuple(map(Version, value.versions))] if value.versions is not None else []
             assert [(type(mine.attributes[name]), mine.attributes[name])] == [(type(each), each) for each in given]
         expected = {name: parse_quantity(str(each.value)) for name, each in (other.capacity or {}).items()}
         assert mine.capacity == expected
+        check_device(mine, other)
+
+
+def counters_of(counters):
+    return {name: parse_quantity(str(each.value)) for name, each in (counters or {}).items()}
+
+
+def check_device(mine, other):
+    assert mine.shareable == bool(other.allow_multiple_allocations)
+    assert (mine.node_name, mine.all_nodes) == (other.node_name, bool(other.all_nodes))
+    assert (mine.node_selector is None) == (other.node_selector is None)
+    assert list(mine.binding_conditions) == (other.binding_conditions or [])
+    assert list(mine.binding_failures) == (other.binding_failure_conditions or [])
+    assert bool(mine.allocatable) == (other.node_allocatable_resources is not None)
+    assert [(each.counter_set, each.counters, list(each.groups)) for each in mine.consumes] == [
+        (each.counter_set, counters_of(each.counters), each.compatibility_groups or [])
+        for each in other.consumes_counters or ()
+    ]
+    given = {name: each.request_policy for name, each in (other.capacity or {}).items() if each.request_policy}
+    assert set(mine.policies) == set(given)
+    for name, policy in given.items():
+        ours, ranged = mine.policies[name], policy.valid_range
+        assert ours.default == amount_of(policy.default)
+        assert list(ours.values) == [parse_quantity(str(each)) for each in policy.valid_values or ()]
+        assert ours.ranged == (ranged is not None)
+        if ranged is not None:
+            theirs = (ranged.min, ranged.max, ranged.step)
+            assert (ours.minimum, ours.maximum, ours.step) == tuple(amount_of(each) for each in theirs)
+
+
+def amount_of(text):
+    return None if text is None else parse_quantity(str(text))
 
 
 def check_spec(ours, devices):
     assert [request.name for request in ours.requests] == [request.name for request in devices.requests or ()]
     for mine, other in zip(ours.requests, devices.requests or (), strict=True):
-        exactly = other.exactly
-        assert mine.device_class == exactly.device_class_name
-        assert mine.selectors == tuple(each.cel.expression for each in exactly.selectors or ())
-        assert mine.count == (1 if exactly.count is None else exactly.count)
-        assert mine.mode == (exactly.allocation_mode or EXACT_COUNT)
-        assert mine.tolerations == tolerations_of(exactly.tolerations)
+        assert [each.name for each in mine.alternatives] == [each.name for each in other.first_available or ()]
+        for alternative, theirs in zip(mine.alternatives, other.first_available or (), strict=True):
+            check_request(alternative, theirs)
+        if other.exactly is not None:
+            check_request(mine, other.exactly)
+            assert mine.admin_access == other.exactly.admin_access
     for mine, other in zip(ours.constraints, devices.constraints or (), strict=True):
-        assert (list(mine.requests), mine.match_attribute) == (other.requests or [], other.match_attribute)
+        given = (other.requests or [], other.distinct_attribute if mine.distinct else other.match_attribute)
+        assert (list(mine.requests), mine.attribute) == given
+        assert mine.distinct == (other.distinct_attribute is not None)
     for mine, other in zip(ours.config, devices.config or (), strict=True):
         assert list(mine.requests) == (other.requests or [])
         assert json.loads(mine.entry)["opaque"]["parameters"] == other.opaque.parameters
+
+
+def check_request(mine, other):
+    assert mine.device_class == other.device_class_name
+    assert mine.selectors == tuple(each.cel.expression for each in other.selectors or ())
+    assert mine.count == (1 if other.count is None else other.count)
+    assert mine.mode == (other.allocation_mode or EXACT_COUNT)
+    assert mine.tolerations == tolerations_of(other.tolerations)
+    assert (mine.capacity is None) == (other.capacity is None)
+    asked = (other.capacity.requests if other.capacity else None) or {}
+    assert (mine.capacity or {}) == {name: parse_quantity(str(each)) for name, each in asked.items()}
+    assert mine.derived == tuple((each.name, each.expression) for each in other.derived_attributes or ())
 
 
 def check_claim(ours, theirs):
@@ -297,9 +482,24 @@ def check_claim(ours, theirs):
         assert [(each.request, *each.identity, each.share_id) for each in ours.allocation.results] == [
             (each.request, each.driver, each.pool, each.device, each.share_id) for each in allocation.devices.results
         ]
+        for mine, other in zip(ours.allocation.results, allocation.devices.results, strict=True):
+            assert mine.consumed == (
+                None
+                if other.consumed_capacity is None
+                else {name: parse_quantity(text) for name, text in other.consumed_capacity.items()}
+            )
+            assert list(mine.binding_conditions) == (other.binding_conditions or [])
+            assert list(mine.binding_failures) == (other.binding_failure_conditions or [])
+            assert list(mine.skip_operations) == (other.skip_node_operations or [])
+            assert mine.admin_access == bool(other.admin_access)
         assert [(each.source, list(each.requests)) for each in ours.allocation.config] == [
             (each.source, each.requests or []) for each in allocation.devices.config or ()
         ]
+    statuses = (theirs.status.devices if theirs.status else None) or ()
+    assert [(each.driver, each.pool, each.device, each.share_id, each.conditions) for each in ours.devices] == [
+        (each.driver, each.pool, each.device, each.share_id, {one.type: one.status for one in each.conditions or ()})
+        for each in statuses
+    ]
     reserved = (theirs.status.reserved_for if theirs.status else None) or ()
     assert ours.reserved_for == tuple(
         Consumer(each.resource, each.name, each.uid, each.api_group or "") for each in reserved

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scheduler.cluster import decode
 from scheduler.core.errors import DecodeError
-from scheduler.core.model import EXACT_COUNT
+from scheduler.core.model import EXACT_COUNT, Constraint
 
 POD = {
     "metadata": {"name": "p", "namespace": "demo", "uid": "u"},
@@ -49,6 +49,8 @@ def changed(item, path, value):
 
 
 REQUESTS = ("spec", "containers", 0, "resources", "requests")
+DEVICE = ("spec", "devices", 0)
+POLICY = (*DEVICE, "capacity", "memory", "requestPolicy")
 NAN = float("nan")
 BAD = [
     ("Pod", POD, ("metadata", "name"), None, "metadata.name: is missing"),
@@ -107,6 +109,112 @@ BAD = [
     (
         "ResourceClaim", CLAIM, ("status", "allocation", "devices", "results"), [{"request": "gpu", "driver": "d"}],
         "status.allocation.devices.results[0].pool: is missing",
+    ),
+    (
+        "ResourceSlice", SLICE, ("spec", "sharedCounters"), [{"counters": {}}],
+        "spec.sharedCounters[0].name: is missing",
+    ),
+    (
+        "ResourceSlice", SLICE, ("spec", "sharedCounters"), [{"name": "c", "counters": {"memory": {"value": "1 Gi"}}}],
+        "spec.sharedCounters[0].counters[memory].value: quantity '1 Gi'",
+    ),
+    (
+        "ResourceSlice", SLICE, ("spec", "sharedCounters"), [{"name": "c", "counters": {"memory": {}}}],
+        "spec.sharedCounters[0].counters[...]: object missing required field `value`",
+    ),
+    ("ResourceSlice", SLICE, ("spec", "skipNodeOperations"), "*", "spec.skipNodeOperations: expected `array"),
+    ("ResourceSlice", SLICE, ("spec", "perDeviceNodeSelection"), 1, "spec.perDeviceNodeSelection: expected `bool"),
+    (
+        "ResourceSlice", SLICE, (*DEVICE, "consumesCounters"),
+        [{"counterSet": "a"}, {"counterSet": "c", "counters": {"memory": {"value": "much"}}}],
+        "spec.devices[0].consumesCounters[1].counters[memory].value: quantity 'much'",
+    ),
+    (
+        "ResourceSlice", SLICE, (*DEVICE, "consumesCounters"), [{"counterSet": "c", "compatibilityGroups": [1]}],
+        "spec.devices[0].consumesCounters[0].compatibilityGroups[0]: expected `str",
+    ),
+    (
+        "ResourceSlice", SLICE, (*POLICY, "default"), "x",
+        "spec.devices[0].capacity[memory].requestPolicy.default: quantity 'x'",
+    ),
+    (
+        "ResourceSlice", SLICE, (*POLICY, "validValues"), ["1", "x"],
+        "spec.devices[0].capacity[memory].requestPolicy.validValues[1]: quantity 'x'",
+    ),
+    (
+        "ResourceSlice", SLICE, (*POLICY, "validRange"), {"min": "1", "step": "x"},
+        "spec.devices[0].capacity[memory].requestPolicy.validRange.step: quantity 'x'",
+    ),
+    (
+        "ResourceSlice", SLICE, (*POLICY, "validRange"), {"min": "x"},
+        "spec.devices[0].capacity[memory].requestPolicy.validRange.min: quantity 'x'",
+    ),
+    (
+        "ResourceSlice", SLICE, (*POLICY, "validRange"), {"min": "1", "max": "x"},
+        "spec.devices[0].capacity[memory].requestPolicy.validRange.max: quantity 'x'",
+    ),
+    (
+        "ResourceSlice", SLICE, (*DEVICE, "allowMultipleAllocations"), "yes",
+        "spec.devices[0].allowMultipleAllocations: expected `bool",
+    ),
+    ("ResourceSlice", SLICE, (*DEVICE, "bindingConditions"), "a", "spec.devices[0].bindingConditions: expected `array"),
+    (
+        "ResourceSlice", SLICE, (*DEVICE, "bindingFailureConditions"), [None],
+        "spec.devices[0].bindingFailureConditions[0]: expected `str",
+    ),
+    ("ResourceSlice", SLICE, (*DEVICE, "nodeName"), 7, "spec.devices[0].nodeName: expected `str"),
+    (
+        "ResourceSlice", SLICE, (*DEVICE, "attributes", "model"), {"ints": [1, "2"]},
+        "spec.devices[0].attributes[...].ints[1]: expected `int",
+    ),
+    (
+        "ResourceSlice", SLICE, (*DEVICE, "attributes", "model"), {"bools": [0]},
+        "spec.devices[0].attributes[...].bools[0]: expected `bool",
+    ),
+    ("Node", NODE, ("status", "declaredFeatures"), "X", "status.declaredFeatures: expected `array"),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "exactly", "adminAccess"), "true",
+        "spec.devices.requests[0].exactly.adminAccess: expected `bool",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "exactly", "capacity"),
+        {"requests": {"memory": "x"}},
+        "spec.devices.requests[0].exactly.capacity.requests[memory]: quantity 'x'",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "firstAvailable"), [{"deviceClassName": "gpu"}],
+        "spec.devices.requests[0].firstAvailable[0].name: is missing",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "firstAvailable"),
+        [{"name": "a", "deviceClassName": "gpu"}, {"name": "b"}],
+        "spec.devices.requests[0].firstAvailable[1].deviceClassName: is missing",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "firstAvailable"),
+        [{"name": "a", "deviceClassName": "gpu", "capacity": {"requests": {"memory": "x"}}}],
+        "spec.devices.requests[0].firstAvailable[0].capacity.requests[memory]: quantity 'x'",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("spec", "devices", "requests", 0, "exactly", "derivedAttributes"), [{"name": 1}],
+        "spec.devices.requests[0].exactly.derivedAttributes[0].name: expected `str",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("status", "allocation", "devices", "results"),
+        [{"request": "gpu", "driver": "d", "pool": "p", "device": "x", "consumedCapacity": {"memory": "x"}}],
+        "status.allocation.devices.results[0].consumedCapacity[memory]: quantity 'x'",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("status", "allocation", "devices", "config"), [{"source": 1}],
+        "status.allocation.devices.config[0].source: is not a text",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("status", "allocation", "allocationTimestamp"), 5,
+        "status.allocation.allocationTimestamp: expected `str",
+    ),
+    (
+        "ResourceClaim", CLAIM, ("status", "devices"), [{"driver": "d", "conditions": [{"type": "a", "status": True}]}],
+        "status.devices[0].conditions[0].status: expected `str",
     ),
 ]  # fmt: skip
 
@@ -303,17 +411,12 @@ EXACTLY = ("spec", "devices", "requests", 0, "exactly")
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ((*EXACTLY, "adminAccess"), True, "requests[gpu].adminAccess"),
-        ((*EXACTLY, "capacity"), {"requests": {"memory": "1Gi"}}, "requests[gpu].capacity.requests"),
-        ((*EXACTLY, "derivedAttributes"), [{"name": "a/b", "expression": "1"}], "requests[gpu].derivedAttributes"),
         ((*EXACTLY, "allocationMode"), "Some", "requests[gpu].allocationMode Some"),
         ((*EXACTLY, "selectors"), [{"rego": {}}], "requests[gpu].selectors[0] without cel"),
         ((*EXACTLY, "tolerations"), [{"key": "k", "operator": "Lt"}], "requests[gpu].tolerations[0].operator Lt"),
-        (EXACTLY, None, "requests[gpu] without exactly"),
-        (
-            ("spec", "devices", "requests", 0), {"name": "gpu", "firstAvailable": [{"name": "a"}]},
-            "requests[gpu].firstAvailable",
-        ),
+        (EXACTLY, None, "requests[gpu] with neither exactly nor firstAvailable"),
+        (("spec", "devices", "requests", 0), {"name": "gpu", "firstAvailable": []},
+         "requests[gpu] with neither exactly nor firstAvailable"),
     ],
     ids=lambda value: str(value)[:50],
 )  # fmt: skip
@@ -324,72 +427,131 @@ def test_what_a_request_asks_and_we_cannot_do_is_named(path, value, words):
 
 
 @pytest.mark.parametrize(
-    ("constraint", "words"),
+    ("change", "words"),
     [
-        ({"distinctAttribute": "a/b"}, "constraints[0].distinctAttribute"),
-        ({"somethingNew": "a/b"}, "constraints[0] of an unknown type"),
+        ({"allocationMode": "Some"}, "requests[small].allocationMode Some"),
+        ({"selectors": [{"cel": {"expression": "true"}}, {"rego": {}}]}, "requests[small].selectors[1] without cel"),
+        ({"tolerations": [{"key": "k", "operator": "Gt"}]}, "requests[small].tolerations[0].operator Gt"),
     ],
+    ids=str,
 )
-def test_constraints_of_other_kinds_are_named_and_never_dropped(constraint, words):
-    spec = decode.decode("ResourceClaim", changed(CLAIM, ("spec", "devices", "constraints"), [constraint])).spec
+def test_what_an_alternative_asks_and_we_cannot_do_is_named_there(change, words):
+    asked = [{"name": "big", "deviceClassName": "gpu"}, {"name": "small", "deviceClassName": "gpu", **change}]
+    claim = changed(CLAIM, ("spec", "devices", "requests", 0), {"name": "gpu", "firstAvailable": asked})
 
-    assert spec.unsupported == (words,)
+    (request,) = decode.decode("ResourceClaim", claim).spec.requests
+
+    assert [alternative.unsupported for alternative in request.alternatives] == [(), (words,)]
+    assert request.unsupported == ()
 
 
-def test_admin_access_that_is_off_changes_nothing():
-    (request,) = decode.decode("ResourceClaim", changed(CLAIM, (*EXACTLY, "adminAccess"), False)).spec.requests
+def test_a_constraint_of_an_unknown_kind_is_named_and_the_others_are_kept():
+    constraints = [
+        {"matchAttribute": "a/b"},
+        {"somethingNew": "a/b"},
+        {"requests": ["gpu"], "distinctAttribute": "c/d"},
+    ]
+    spec = decode.decode("ResourceClaim", changed(CLAIM, ("spec", "devices", "constraints"), constraints)).spec
 
+    assert spec.unsupported == ("constraints[1] of an unknown type",)
+    assert spec.constraints == (Constraint((), "a/b"), Constraint(("gpu",), "c/d", distinct=True))
+
+
+@pytest.mark.parametrize(
+    ("given", "means"), [({}, None), ({"adminAccess": False}, False), ({"adminAccess": True}, True)]
+)
+def test_admin_access_that_is_absent_and_that_is_off_are_told_apart(given, means):
+    asked = {"deviceClassName": "gpu", **given}
+    (request,) = decode.decode("ResourceClaim", changed(CLAIM, EXACTLY, asked)).spec.requests
+
+    assert request.admin_access is means
     assert (request.unsupported, request.mode, request.count) == ((), EXACT_COUNT, 1)
 
 
+@pytest.mark.parametrize(("given", "means"), [({}, None), ({"capacity": {}}, {}), ({"capacity": {"requests": {}}}, {})])
+def test_a_request_that_says_nothing_of_capacity_and_one_that_names_none_are_told_apart(given, means):
+    asked = {"deviceClassName": "gpu", **given}
+    (request,) = decode.decode("ResourceClaim", changed(CLAIM, EXACTLY, asked)).spec.requests
+
+    assert request.capacity == means
+
+
+def test_of_both_kinds_of_a_request_the_alternatives_count():
+    claim = changed(
+        CLAIM, ("spec", "devices", "requests", 0, "firstAvailable"), [{"name": "a", "deviceClassName": "b"}]
+    )
+
+    (request,) = decode.decode("ResourceClaim", claim).spec.requests
+
+    assert (request.device_class, [each.device_class for each in request.alternatives]) == ("", ["b"])
+
+
+def test_a_slice_that_does_not_say_where_its_devices_are_says_so():
+    (words,) = decode.decode("ResourceSlice", changed(SLICE, ("spec", "nodeName"), None)).unsupported
+
+    assert "neither nodeName, nodeSelector nor allNodes" in words
+
+
+def selecting(operator):
+    return {"nodeSelectorTerms": [{"matchExpressions": [{"key": "k", "operator": operator, "values": ["v"]}]}]}
+
+
+def test_a_slice_whose_selector_cannot_be_read_says_so():
+    item = changed(changed(SLICE, ("spec", "nodeName"), None), ("spec", "nodeSelector"), selecting("Near"))
+
+    found = decode.decode("ResourceSlice", item)
+
+    assert found.unsupported == ("nodeSelector.nodeSelectorTerms[0].matchExpressions[0].operator Near",)
+
+
+def test_a_slice_may_select_nodes_in_several_ways():
+    several = {"nodeSelectorTerms": selecting("In")["nodeSelectorTerms"] * 2}
+    item = changed(changed(SLICE, ("spec", "nodeName"), None), ("spec", "nodeSelector"), several)
+
+    found = decode.decode("ResourceSlice", item)
+
+    assert (found.unsupported, len(found.node_selector.terms)) == ((), 2)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("sharedCounters",), [{"name": "c"}], "sharedCounters"),
-        (("skipNodeOperations",), ["*"], "skipNodeOperations"),
-        (("nodeName",), None, "neither nodeName, nodeSelector nor allNodes"),
-    ],
-)
-def test_slices_that_mean_more_than_we_know_say_so(path, value, words):
-    found = decode.decode("ResourceSlice", changed(SLICE, ("spec", *path), value))
-
-    assert [text for text in found.unsupported if words in text]
-
-
-def test_a_slice_that_chooses_nodes_by_device_says_so():
-    item = changed(changed(SLICE, ("spec", "nodeName"), None), ("spec", "perDeviceNodeSelection"), True)
-
-    assert decode.decode("ResourceSlice", item).unsupported == ("perDeviceNodeSelection",)
-
-
-def test_a_slice_whose_selector_has_two_terms_says_so():
-    terms = [{"matchExpressions": [{"key": "a", "operator": "Exists"}]}] * 2
-    item = changed(changed(SLICE, ("spec", "nodeName"), None), ("spec", "nodeSelector"), {"nodeSelectorTerms": terms})
-
-    assert decode.decode("ResourceSlice", item).unsupported == ("nodeSelector with more than one term",)
-
-
-DEVICE = ("spec", "devices", 0)
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "words"),
-    [
-        (("consumesCounters",), [{"counterSet": "c"}], "consumesCounters"),
-        (("allowMultipleAllocations",), True, "allowMultipleAllocations"),
-        (("bindingConditions",), ["ready"], "bindingConditions"),
-        (("nodeAllocatableResources",), {"cpu": {}}, "nodeAllocatableResources"),
-        (("attributes", "model"), {"strings": ["a"]}, "attributes[model] is a list"),
-        (("attributes", "model"), {}, "attributes[model] has no value of a known type"),
-        (("attributes", "model"), {"duration": "1s"}, "attributes[model] has no value of a known type"),
-        (("attributes", "model"), {"int": 1, "string": "1"}, "attributes[model] has several values"),
+        (
+            ("nodeAllocatableResourceMappings",), {"cpu": {}},
+            "nodeAllocatableResourceMappings, which Kubernetes 1.37 renamed nodeAllocatableResources",
+        ),
+        (
+            ("nodeSelector",), selecting("Near"),
+            "spec.devices[0].nodeSelector.nodeSelectorTerms[0].matchExpressions[0].operator Near",
+        ),
     ],
     ids=lambda value: str(value)[:50],
-)
+)  # fmt: skip
 def test_devices_that_mean_more_than_we_know_say_so(path, value, words):
     (device,) = decode.decode("ResourceSlice", changed(SLICE, (*DEVICE, *path), value)).devices
 
     assert device.unsupported == (words,)
+
+
+@pytest.mark.parametrize(
+    "value", [{}, {"duration": "1s"}, {"int": 1, "string": "1"}, {"int": 1, "ints": [1]}, {"int": None}]
+)
+def test_a_device_with_an_attribute_of_no_known_value_cannot_be_selected_and_says_why(value):
+    (device,) = decode.decode("ResourceSlice", changed(SLICE, (*DEVICE, "attributes", "model"), value)).devices
+
+    assert device.malformed == "attributes[model] does not have exactly one value of a known type"
+    assert (device.unsupported, device.attributes) == ((), {})
+
+
+@pytest.mark.parametrize("value", [None, {}])
+@pytest.mark.parametrize("field", ["nodeAllocatableResources", "nodeAllocatableResourceMappings"])
+def test_a_field_that_says_nothing_means_nothing(field, value):
+    item = copy.deepcopy(SLICE)
+    item["spec"]["devices"][0][field] = value
+
+    for raw in (item, json.dumps(item, indent=2).encode(), json.dumps(item).replace("{}", "{ }").encode()):
+        (device,) = decode.decode("ResourceSlice", raw).devices
+        assert (device.unsupported, device.allocatable) == ((), "")
 
 
 def test_devices_of_the_same_name_are_all_kept():

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from scheduler.core.model import (
     Toleration,
     Uid,
 )
+from scheduler.core.quantity import parse_quantity
 
 NOW = "2026-07-24T10:11:12.345678Z"
 POD = PodRef("demo", "trainer", Uid("pod-uid"), "7")
@@ -30,9 +32,15 @@ maybe = st.just("") | word
 tolerations = st.builds(
     Toleration, maybe, st.sampled_from(["", "Equal", "Exists"]), maybe, maybe, st.none() | st.integers(0, 2**31)
 )
-results = st.builds(
-    Result, word, word, word, word, st.booleans(), st.none() | word, st.lists(tolerations, max_size=2).map(tuple)
+quantities = st.builds(
+    lambda number, suffix: parse_quantity(f"{number}{suffix}"),
+    st.integers(0, 2**40) | st.decimals(0, 4096, places=3, allow_nan=False),
+    st.sampled_from(["", "m", "k", "G", "Ki", "Gi", "e3"]),
 )
+results = st.builds(
+    Result, word, word, word, word, st.booleans(), st.none() | word, st.lists(tolerations, max_size=2).map(tuple),
+    st.none() | st.dictionaries(word, quantities, min_size=1, max_size=3), words, words, words,
+)  # fmt: skip
 requirements = st.lists(st.builds(Requirement, word, maybe, words), max_size=2).map(tuple)
 selectors = st.builds(
     NodeSelector, st.lists(st.builds(NodeSelectorTerm, requirements, requirements), max_size=2).map(tuple)
@@ -75,6 +83,47 @@ def test_an_allocation_comes_back_as_it_was_written(allocation):
     assert found.allocation.node_selector == allocation.node_selector
     assert tuple((each.source, each.requests, json.loads(each.entry)) for each in found.allocation.config) == config
     assert found.reserved_for == (Consumer("pods", "trainer", Uid("pod-uid")),)
+    assert found.allocation.timestamp == "2026-07-24T10:11:12Z"
+    for result, written in zip(allocation.results, found.allocation.results, strict=True):
+        for name, amount in (result.consumed or {}).items():
+            assert written.consumed[name].text == amount.canonical()
+
+
+def test_a_share_is_written_in_the_words_of_the_api():
+    share = Result(
+        "gpu/slices",
+        "d",
+        "p",
+        "gpu-0",
+        share_id="1f3e1f6e-2a0f-4d8c-9d1c-d7c1c2b0a001",
+        consumed={"memory": parse_quantity("1024Mi"), "engines": parse_quantity("0.5")},
+        binding_conditions=("ready",),
+        binding_failures=("failed", "lost"),
+        skip_operations=("NodeUnprepareResources",),
+    )
+
+    (written,) = encode.allocation(Allocation((share,), None), NOW)["devices"]["results"]
+
+    assert written == {
+        "request": "gpu/slices",
+        "driver": "d",
+        "pool": "p",
+        "device": "gpu-0",
+        "shareID": "1f3e1f6e-2a0f-4d8c-9d1c-d7c1c2b0a001",
+        "consumedCapacity": {"engines": "500m", "memory": "1Gi"},
+        "bindingConditions": ["ready"],
+        "bindingFailureConditions": ["failed", "lost"],
+        "skipNodeOperations": ["NodeUnprepareResources"],
+    }
+
+
+@pytest.mark.parametrize("consumed", [None, {}])
+def test_what_a_result_does_not_have_is_left_out(consumed):
+    (written,) = encode.allocation(Allocation((Result("r", "d", "p", "x", consumed=consumed),), None), NOW)["devices"][
+        "results"
+    ]
+
+    assert written == {"request": "r", "driver": "d", "pool": "p", "device": "x"}
 
 
 def test_an_allocation_without_node_selector_leaves_it_out():

@@ -43,12 +43,12 @@ def test_all_devices_cannot_be_had_when_one_is_of_a_driver_that_is_not_ours():
     assert hands.node_of("p") == ""
 
 
-def test_all_devices_cannot_be_had_when_it_is_unclear_which_node_one_belongs_to():
-    unclear = slice_of([device("x")], pool="fabric", unsupported=["perDeviceNodeSelection"])
+def test_a_slice_that_says_in_no_known_way_where_its_devices_are_counts_for_nothing():
+    unclear = slice_of([device("x")], pool="fabric", unsupported=["an unknown way"])
 
     hands = Hands(node(), device_class("any", driver=None), gpus("n1", 1), unclear, EVERYTHING, USER).settle()
 
-    assert hands.node_of("p") == ""
+    assert hands.node_of("p") == "n1"
 
 
 def test_a_claim_without_requests_is_met_by_nothing_whatever_its_constraints():

@@ -36,12 +36,12 @@ def test_a_driver_that_is_not_ours_is_named():
     assert "device nic.example.com/n1/nic is of driver nic.example.com, which Dovetail does not own" in reason
 
 
-def test_a_slice_for_nodes_that_several_terms_select_is_named_as_unsupported():
+def test_a_slice_for_nodes_that_several_terms_select_is_named():
     terms = (term(requirement("zone", "DoesNotExist")), term(requirement("other", "Exists")))
 
     reason = told(node(), slice_of([device("x")], selector=NodeSelector(terms)), claim("c"))
 
-    assert f"device {DRIVER}/shared/x is not supported yet: nodeSelector with 2 terms" in reason
+    assert f"device {DRIVER}/shared/x on node n1 has a nodeSelector with several terms" in reason
 
 
 def test_only_the_taint_in_the_way_is_named():
@@ -56,7 +56,9 @@ def test_only_the_taint_in_the_way_is_named():
 def test_all_of_more_devices_than_a_claim_can_hold_is_said_so(count):
     reason = told(node(), gpus("n1", count), claim("c", request("r", all=True)))
 
-    assert reason == "pod default/p: 0 of 1 nodes fit: 1 would give one claim more than 32 devices"
+    assert reason == (
+        "pod default/p: request r of claim c on node n1 would give one claim more than 32 devices; split the claim"
+    )
 
 
 def test_pods_of_one_class_are_told_the_names_of_their_own_claims():

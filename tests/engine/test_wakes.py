@@ -87,14 +87,14 @@ def test_a_class_that_cannot_be_read_any_more_is_named_to_those_who_wait():
 
 
 def test_a_slice_that_cannot_be_read_any_more_no_longer_stands_in_the_way():
-    unclear = slice_of([device("x")], pool="fabric", unsupported=["perDeviceNodeSelection"])
+    torn = slice_of([device("x")], pool="fabric", node="n1", slice_count=2)
     everything = claim("c", request("r", all=True, device_class="any"))
     hands = Hands(
-        node("n1"), gpus("n1", 1), unclear, device_class("any", driver=None), everything, pod("p", claims=["c"])
+        node("n1"), gpus("n1", 1), torn, device_class("any", driver=None), everything, pod("p", claims=["c"])
     ).settle()
     assert hands.node_of("p") == ""
 
-    hands.tell(Rejected("ResourceSlice", unclear.name, Uid(""), "spec is a list"))
+    hands.tell(Rejected("ResourceSlice", torn.name, Uid(""), "spec is a list"))
     hands.settle()
 
     assert hands.node_of("p") == "n1"

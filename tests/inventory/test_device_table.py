@@ -4,11 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scheduler.core.columns import ABSENT, DeviceTable
+from scheduler.core.columns import ABSENT, Column, DeviceTable
 from scheduler.core.model import Version
 from tests.build import device
 
-VALUES = st.sampled_from([True, False, 0, 1, "1", "", Version("1.0.0"), Version("1")])
+SCALARS = [True, False, 0, 1, "1", "", Version("1.0.0"), Version("1")]
+VALUES = st.sampled_from([*SCALARS, *((each,) for each in SCALARS), (0, 1), (False, True), (1, 0)])
 DEVICES = st.lists(
     st.builds(
         lambda own, memory: device("d", own, {"memory": memory} if memory else {}),
@@ -33,6 +34,22 @@ def read(table: DeviceTable, row: int) -> tuple[dict, dict, str]:
     )
 
 
+def typed(value):
+    """With the types of all parts, since True and 1 are equal to Python."""
+    return (type(value), tuple(map(typed, value)) if isinstance(value, tuple) else value)
+
+
+def test_values_that_python_takes_for_equal_have_codes_of_their_own():
+    column = Column(1)
+    values = [True, 1, (True,), (1,), (True, False), (1, 0), (), "1", ("1",), Version("1"), (Version("1"),)]
+
+    codes = [column.code(value) for value in values]
+
+    assert codes == list(range(len(values)))
+    assert [column.code(value) for value in values] == codes
+    assert [typed(column.values[code]) for code in codes] == [typed(value) for value in values]
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["x.io", "y.io"]), DEVICES, st.booleans()), max_size=8))
 def test_rows_say_what_was_published_and_snapshots_keep_saying_it(steps):
@@ -54,7 +71,7 @@ def test_rows_say_what_was_published_and_snapshots_keep_saying_it(steps):
                 rows.add(row)
                 attributes, capacity, owner = read(seen, row)
                 full = {name if "/" in name else f"{driver}/{name}": v for name, v in item.attributes.items()}
-                assert {k: (type(v), v) for k, v in attributes.items()} == {k: (type(v), v) for k, v in full.items()}
+                assert {k: typed(v) for k, v in attributes.items()} == {k: typed(v) for k, v in full.items()}
                 assert capacity == {f"{driver}/{name}": amount for name, amount in item.capacity.items()}
                 assert owner == driver
         assert set(np.flatnonzero(seen.live).tolist()) == rows

@@ -59,7 +59,7 @@ demands = st.builds(
     tolerations=st.lists(tolerations, max_size=2).map(tuple),
     resources=st.integers(1, 4).map(lambda cpu: (("cpu", cpu),)),
     wants=st.just(()),
-    matches=st.just(()),
+    relations=st.just(()),
     held=st.lists(selectors, max_size=1).map(tuple),
 )
 

@@ -1,7 +1,8 @@
 """Which devices of one node serve a pod best: exact about whether any do, bounded in how many sets it compares.
 
-Once every matchAttribute constraint has its value, requests ask for disjoint subsets of fixed device sets, which is a
-bipartite matching: feasibility costs one matching per combination of values, never a search over devices.
+A node with plain devices is a NodeProblem, anything else a Puzzle, which `exact` searches. For the plain ones: once
+every matchAttribute constraint has its value, requests ask for disjoint subsets of fixed device sets, which is a
+bipartite matching. Feasibility costs one matching per combination of values, never a search over devices.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +15,15 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from scheduler.core.model import MAX_RESULTS
+from scheduler.core.solvers.exact import Search, Solution
+from scheduler.core.solvers.puzzle import Fatal, Puzzle
 from scoring.arrays import Floats, Mask
 from scoring.scorecard import score_sets
 from scoring.scorers import SET_SCORERS
 from scoring.scorers.base import Sets
 from scoring.topology.base import Layout
 
-MAX_RESULTS = 32  # devices of one claim (resource.k8s.io/v1, AllocationResultsMaxSize)
 MAX_SETS = 13_000  # C(16, 8) = 12,870: every set of a node with 16 devices
 
 
@@ -49,15 +52,65 @@ class NodeAnswer:
 
     exhausted : the step budget ended before it was clear whether anything fits.
     truncated : something fits, and not every possible set was compared.
+    alternatives : which of each want's alternatives is served. fatal : why the pod may be placed nowhere at all.
     """
 
     chosen: tuple[tuple[int, ...], ...] | None
     scores: Mapping[str, float]
     exhausted: bool = False
     truncated: bool = False
+    alternatives: tuple[int, ...] = ()
+    fatal: Fatal | None = None
 
 
 NO_FIT = NodeAnswer(None, {})
+MAX_SOLUTIONS = 2_000  # of a puzzle that are compared
+LOOKS = 40  # devices that the exact search looks at for one step of a budget
+
+
+def solve(problem: NodeProblem | Puzzle, budget: int) -> NodeAnswer:
+    """The best devices of a node; `budget` counts steps."""
+    return solve_puzzle(problem, budget * LOOKS) if isinstance(problem, Puzzle) else solve_node(problem, budget)
+
+
+def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
+    """Upstream's verdict and alternatives, and among the sets that these allow the best."""
+    found = Search(puzzle, budget).run()
+    if found.fatal is not None:
+        return NodeAnswer(None, {}, fatal=found.fatal)
+    if not found.solutions:
+        return NodeAnswer(None, {}, exhausted=True) if found.exhausted else NO_FIT
+    [first] = found.solutions
+    awkward = _awkward(puzzle, first)
+    if awkward is not None:
+        return NodeAnswer(None, {}, fatal=awkward)
+    options, truncated = [first], False
+    if not puzzle.first_fit:
+        more = Search(puzzle, budget, MAX_SOLUTIONS, first.chosen).run()
+        options += [each for each in more.solutions if _awkward(puzzle, each) is None]
+        truncated = more.exhausted or len(more.solutions) >= MAX_SOLUTIONS
+    free = np.array([not piece.dedicated and not piece.refused for piece in puzzle.pieces], np.bool_)
+    members = np.zeros((len(options), len(puzzle.pieces)), np.bool_)
+    for row, option in zip(members, options, strict=True):
+        row[[position for picks in option.picks for position in picks]] = True
+    card = score_sets(SET_SCORERS, np.array(puzzle.weights), Sets(puzzle.layout, free, members & free))
+    best = 0 if puzzle.first_fit else card.best
+    return NodeAnswer(options[best].picks, card.breakdown(best), False, truncated, options[best].chosen)
+
+
+def _awkward(puzzle: Puzzle, solution: Solution) -> Fatal | None:
+    """An allocation cannot say "one of these selectors" for one device and something else for another."""
+    want = 0
+    for claim in puzzle.claims:
+        picks = [(want + at, position) for at in range(len(claim.wants)) for position in solution.picks[want + at]]
+        want += len(claim.wants)
+        for index, position in picks:
+            piece = puzzle.pieces[position]
+            if piece.pinned:
+                break
+            if piece.terms > 1:
+                return Fatal("terms", index, solution.chosen[index], position)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

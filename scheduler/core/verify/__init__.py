@@ -1,0 +1,110 @@
+"""The independent checker: a plan against every rule of scheduling and allocation, one object at a time.
+
+It shares nothing with the solvers but the model, and does everything the slow and obvious way, so that a mistake there
+is not repeated here. Placements are applied one after another; each is judged in the world that those before it leave.
+
+    rules        the rules by name, what is judged, what is found
+    words        what selectors, taints, attributes and amounts of the API mean, one at a time
+    inventory    which devices a node can use
+    allocation   new allocations of one pod, device by device
+    plan         pods, their nodes and their claims
+
+Sources: the allocator of k8s.io/dynamic-resource-allocation v0.37.2 (structured, experimental) and the dynamicresources
+plugin of kube-scheduler v1.37.2 for claims and devices; core/v1 for nodes, taints and affinity.
+
+Not judged: that no better alternative of a request could have been met, and errors that upstream meets only on devices
+which it tries before those that it takes; both depend on its search. Nor what devices take of their node's own
+resources (DRANodeAllocatableResources), and the label of a namespace that allows admin access, which the model does
+not hold.
+"""
+
+from scheduler.core.verify.plan import violations, violations_of_claims
+from scheduler.core.verify.rules import (
+    ADMIN,
+    ALL_DEVICES,
+    ALTERNATIVE,
+    ANTI_AFFINITY,
+    BINDING,
+    CAPACITY,
+    CLAIMS,
+    CLASS,
+    COMPATIBILITY,
+    CONFIG,
+    CONSTRAINT,
+    COUNT,
+    COUNTERS,
+    DEVICE,
+    DEVICE_TAINT,
+    FEATURE,
+    GATES,
+    IN_USE,
+    JOINED,
+    LIMITS,
+    NODE,
+    NODE_AFFINITY,
+    NODE_SELECTOR,
+    NODE_TAINT,
+    OWNERSHIP,
+    POD,
+    REQUESTS,
+    RESERVED,
+    RESOURCES,
+    RULES,
+    SELECTOR,
+    SHARE,
+    SKIPPED,
+    TOLERATIONS,
+    UNSCHEDULABLE,
+    UNSUPPORTED,
+    USABLE_ON,
+    Derive,
+    Evaluate,
+    Violation,
+    World,
+)
+
+__all__ = [
+    "ADMIN",
+    "ALL_DEVICES",
+    "ALTERNATIVE",
+    "ANTI_AFFINITY",
+    "BINDING",
+    "CAPACITY",
+    "CLAIMS",
+    "CLASS",
+    "COMPATIBILITY",
+    "CONFIG",
+    "CONSTRAINT",
+    "COUNT",
+    "COUNTERS",
+    "DEVICE",
+    "DEVICE_TAINT",
+    "FEATURE",
+    "GATES",
+    "IN_USE",
+    "JOINED",
+    "LIMITS",
+    "NODE",
+    "NODE_AFFINITY",
+    "NODE_SELECTOR",
+    "NODE_TAINT",
+    "OWNERSHIP",
+    "POD",
+    "REQUESTS",
+    "RESERVED",
+    "RESOURCES",
+    "RULES",
+    "SELECTOR",
+    "SHARE",
+    "SKIPPED",
+    "TOLERATIONS",
+    "UNSCHEDULABLE",
+    "UNSUPPORTED",
+    "USABLE_ON",
+    "Derive",
+    "Evaluate",
+    "Violation",
+    "World",
+    "violations",
+    "violations_of_claims",
+]
