@@ -98,9 +98,9 @@ def judged(oracle: Oracle, seed: int, numbers: range, *, keep: bool = False) -> 
         if isinstance(mine, Answer) and mine.outcome == "ok" and not isinstance(said, Difference):
             placed.append((number, upstream, mine))
         seen.differing += [(case["id"], each.kind, each.text) for each in checked(case, upstream)]
-        if number % MUTANTS == 0 and outcome == "ok" and askable(case):
+        if number % MUTANTS == 0 and outcome == "ok":
             mutant = mutants.mutant(case, upstream.get("results", []))
-            wrong += [(number, mutant)] if mutant is not None else []
+            wrong += [(number, mutant)] if mutant is not None and askable(case, mutant) else []
         if keep and golden.fit(number, outcome, case):
             seen.golden.append(golden.entry(case, upstream))
     by_number = dict(zip(numbers, cases, strict=True))
@@ -112,7 +112,7 @@ def judged(oracle: Oracle, seed: int, numbers: range, *, keep: bool = False) -> 
 def _judge_choices(
     oracle: Oracle, seen: Seen, cases: dict[int, Json], placed: Sequence[tuple[int, Json, Answer]]
 ) -> None:
-    asked = [(number, mine) for number, _, mine in placed if askable(cases[number])]
+    asked = [(number, mine) for number, _, mine in placed if askable(cases[number], mine.results)]
     questions = [question(narrowed(cases[number], mine.results), TIMEOUT_S) for number, mine in asked]
     again = dict(zip((number for number, _ in asked), oracle.ask_all(questions), strict=True))
     for number, upstream, mine in placed:
@@ -141,12 +141,13 @@ def differences(case: Json, oracle: Oracle, choice: str) -> list[Difference]:
     said = outcomes(upstream, mine)
     found = [said] if isinstance(said, Difference) else []
     if not found and isinstance(mine, Answer) and mine.outcome == "ok":
-        again = oracle.ask(question(narrowed(case, mine.results), TIMEOUT_S)) if askable(case) else None
+        mine_asked = question(narrowed(case, mine.results), TIMEOUT_S)
+        again = oracle.ask(mine_asked) if askable(case, mine.results) else None
         found += choices(case, upstream, mine, again)
     found += checked(case, upstream)
-    if upstream["outcome"] == "ok" and askable(case):
+    if upstream["outcome"] == "ok":
         mutant = mutants.mutant(case, upstream.get("results", []))
-        if mutant is not None:
+        if mutant is not None and askable(case, mutant):
             answer = oracle.ask(question(narrowed(case, mutant), TIMEOUT_S))
             found += mutants.differences(case, mutant, answer)
     return found

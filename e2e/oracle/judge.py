@@ -162,21 +162,14 @@ def _listed(item: Json) -> list[tuple[str, str, str]]:
     return [(spec["driver"], spec["pool"]["name"], device["name"]) for device in spec.get("devices", [])]
 
 
-def askable(case: Json) -> bool:
+def askable(case: Json, results: Sequence[Json]) -> bool:
     """Whether `narrowed` means what the case means: a selector fails on a device with an attribute of no known type."""
-    named = {
-        constraint.get("matchAttribute") or constraint.get("distinctAttribute", "")
-        for claim in case["claims"]
-        for constraint in claim["spec"].get("devices", {}).get("constraints", [])
-    }
-    strange = {
-        name.rpartition("/")[2]
+    chosen = {(each["driver"], each["pool"], each["device"]) for one in results for each in _results(one)}
+    return not any(
+        identity in chosen and not all(device.get("attributes", {}).values())
         for item in case["slices"]
-        for device in item["spec"].get("devices", [])
-        for name, value in device.get("attributes", {}).items()
-        if not value
-    }
-    return not any(name.rpartition("/")[2] in strange for name in named)
+        for identity, device in zip(_listed(item), item["spec"].get("devices", []), strict=True)
+    )
 
 
 def _numbered(item: Json, numbers: dict[tuple[str, str, str], int], taken: set[int]) -> Json:

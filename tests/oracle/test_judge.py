@@ -193,14 +193,12 @@ def test_narrowing_leaves_the_case_alone_and_keeps_its_features():
     assert narrow["features"] == DEFAULTS
 
 
-def test_a_constraint_on_an_attribute_of_no_known_type_cannot_be_asked_about():
-    of = case(claim("c", wanted(), constraints=[{"matchAttribute": f"{GPU}/future"}]))
-    assert askable(of)
-
+def test_a_device_with_an_attribute_of_no_known_type_cannot_be_asked_about():
+    of = case(claim("c", wanted()))
     of["slices"][0]["spec"]["devices"][0]["attributes"]["future"] = {}
 
-    assert not askable(of)
-    assert askable({**of, "claims": [claim("c", wanted())]})
+    assert not askable(of, [allocation(result("d0"))])
+    assert askable(of, [allocation(result("d1"))])
 
 
 @pytest.mark.parametrize(
