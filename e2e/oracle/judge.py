@@ -207,7 +207,9 @@ def _written(theirs: Sequence[Json], mine: Sequence[Json], what: str, ordered: b
 
 
 def _in_order(allocation: Json) -> Json:
-    results = sorted(_results(allocation), key=lambda each: (each["request"], each["pool"], each["device"]))
+    results = sorted(
+        _results(allocation), key=lambda each: (each["request"], each["driver"], each["pool"], each["device"])
+    )
     return {**allocation, "devices": {**allocation.get("devices", {}), "results": results}}
 
 
