@@ -3,12 +3,9 @@
 Pods with equal demands are one equivalence class and are solved once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from scheduler.core import plan
-from scheduler.core.cel import compile_selector
-from scheduler.core.errors import SelectorError
 from scheduler.core.match import selects_labels
 from scheduler.core.model import (
     ALL,
@@ -375,17 +372,4 @@ def _refuse_request(where: str, request: Request, state: State) -> Refusal | Non
             plan.MISCONFIGURED,
             f"{where}: DeviceClass {name} is not among those that Dovetail owns ({', '.join(sorted(owned))})",
         )
-    return _refuse_selectors(f"DeviceClass {name}", device_class.selectors) or _refuse_selectors(
-        where, request.selectors
-    )
-
-
-def _refuse_selectors(
-    where: str, selectors: tuple[str, ...], compiles: Callable[[str], object] = compile_selector
-) -> Refusal | None:
-    for number, expression in enumerate(selectors):
-        try:
-            compiles(expression)
-        except SelectorError as error:
-            return Refusal(plan.MISCONFIGURED, f"{where}, selectors[{number}]: {error}")
     return None

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.core.cel import Selector, compile_selector
+from scheduler.core.cel import Selector, compile_selector, device_in, evaluate_device
 from scheduler.core.columns import ABSENT
 from scheduler.core.demand import DeviceRequest
-from scheduler.core.errors import FaultError
+from scheduler.core.errors import FaultError, SelectorError
 from scheduler.core.state import State
 from scoring.arrays import Mask, Rows
 
@@ -70,8 +70,8 @@ class Eligibility:
         self.version = 0
         self._position = -1
         self._scalar_version = -1
-        self._selectors = [compile_selector(expression) for expression in request.selectors]
-        self._scalar = any(not selector.vectorised for selector in self._selectors)
+        self._selectors = [_compiled(expression) for expression in request.selectors]
+        self._scalar = any(isinstance(each, Selector) and not each.vectorised for each in self._selectors)
 
     def refresh(self, state: State, scalars: ScalarVerdicts) -> None:
         """Bring the verdicts up to the state."""
@@ -102,16 +102,32 @@ class Eligibility:
         """Why a selector failed on a device."""
         if row in state.malformed:
             return state.row_device[row][1].malformed
-        table = state.devices
-        one = np.array([row], np.int32)
         for number, selector in enumerate(self._selectors):
-            if selector.vectorised:
-                verdicts = selector.evaluate(table, one)
-                if verdicts.error[0]:
-                    return f"selectors[{number}] {selector.expression!r}: {verdicts.problem(0)}"
-                if not verdicts.match[0]:
-                    break
+            broken = _broken(selector, state)
+            if broken:
+                return f"{self._place(state, number)} {broken}"
+            expression = self.request.selectors[number]
+            found = evaluate_device(expression, *device_in(state.devices, row))
+            if found.problem:
+                return f"{self._place(state, number)} {expression!r}: {found.problem}"
+            if not found.match:
+                break
         return "a selector failed"
+
+    def broken(self, state: State) -> str:
+        """The first selector that fails on every device, and why; empty if there is none."""
+        for number, selector in enumerate(self._selectors):
+            broken = _broken(selector, state)
+            if broken:
+                return f"{self._place(state, number)} {broken}"
+        return ""
+
+    def _place(self, state: State, number: int) -> str:
+        """Where the number-th selector was written: those of the class come first."""
+        name = self.request.device_class
+        device_class = state.classes.current.get(name)
+        ahead = len(device_class.selectors) if device_class is not None else 0
+        return f"DeviceClass {name}, selectors[{number}]" if number < ahead else f"selectors[{number - ahead}]"
 
     def _evaluate(self, state: State, scalars: ScalarVerdicts, rows: Rows) -> None:
         alive: Mask = np.ones(len(rows), np.bool_)
@@ -120,9 +136,13 @@ class Eligibility:
         for selector in self._selectors:
             if not alive.any():
                 break
-            if selector.vectorised:
+            if isinstance(selector, SelectorError) or _broken(selector, state):
+                failed |= alive
+                alive[:] = False
+            elif selector.vectorised:
                 verdicts = selector.evaluate(state.devices, rows)
-                match, error = verdicts.match, verdicts.error
+                failed |= alive & verdicts.error
+                alive = alive & verdicts.match
             else:
                 answered = self._look_up(selector, state, scalars, rows, alive)
                 if isinstance(answered, Pending):
@@ -130,8 +150,8 @@ class Eligibility:
                     alive[:] = False
                     break
                 match, error = answered
-            failed |= alive & error
-            alive = alive & match & ~error
+                failed |= alive & error
+                alive = alive & match & ~error
         if self._selectors and state.malformed:
             bad = np.isin(rows, np.fromiter(state.malformed, np.int64, len(state.malformed)))
             alive, failed = alive & ~bad, failed | bad
@@ -187,3 +207,20 @@ class Eligibility:
             self.usable = np.concatenate([self.usable, more])
             self.welcome = np.concatenate([self.welcome, more])
             self.failed = np.concatenate([self.failed, more])
+
+
+def _compiled(expression: str) -> Selector | SelectorError:
+    """An expression that does not compile is an error on each device that it is tried on, as upstream has it."""
+    try:
+        return compile_selector(expression)
+    except SelectorError as error:
+        return error
+
+
+def _broken(selector: Selector | SelectorError, state: State) -> str:
+    """Why a selector fails on every device; empty if it does not."""
+    if isinstance(selector, SelectorError):
+        return str(selector)
+    if selector.reads.multiple and not state.gates.consumable_capacity:
+        return f"{selector.expression!r}: device.allowMultipleAllocations needs the feature gate DRAConsumableCapacity"
+    return ""

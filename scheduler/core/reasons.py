@@ -53,11 +53,17 @@ def _reason(state: State, candidates: Candidates) -> str:
         found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched])
         found += _searched(state, candidates, rows[searched])
         found += _out_of_reach(state, rows)
+    notes = [
+        f"request {_mark(index)}: {broken}"
+        for index, asks in enumerate(candidates.eligible)
+        for broken in dict.fromkeys(eligible.broken(state) for eligible in asks)
+        if broken
+    ]
     text = f"0 of {total} nodes fit"
     ordered = sorted(found, key=lambda reason: -reason[1])
     if ordered:
         text += ": " + ", ".join(f"{count} {reason}" for reason, count in ordered)
-    return text
+    return "; ".join([text, *notes])
 
 
 def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) -> str:
@@ -74,7 +80,10 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
         item, listed = state.row_device[int(state.bays.rows[row][fatal.position])]
         device = f"{item.driver}/{item.pool}/{listed.name}"
     if fatal.kind == "selector":
-        problem = candidates.eligible[fatal.want][fatal.ask].problem(state, int(state.bays.rows[row][fatal.position]))
+        serving = candidates.eligible[fatal.want][fatal.ask]
+        problem = serving.problem(state, int(state.bays.rows[row][fatal.position]))
+        if serving.broken(state):
+            return f"request {want} cannot be served: {problem}; correct the selector"
         return (
             f"request {want} failed on device {device} {where}: {problem}; guard it with has(), "
             "since one such device ends the attempt on every node"

@@ -1,21 +1,29 @@
 """CEL device selectors of Dynamic Resource Allocation (KEP-4381), as Kubernetes 1.37 evaluates them.
 
-    values, semver     the values that expressions compute with
-    functions          every operator and function, once, with its overloads
-    syntax             text -> checked tree (celpy's grammar; our names, types and cost bound)
-    reference          celpy's interpreter on one device: slow and certain
-    rowwise, vector    the same tree over the columns of a DeviceTable: the hot path
-    selector           what the rest of the core uses
+    values, amount, semver     the values that expressions compute with
+    types, tree                static types; expressions as trees
+    grammar                    text -> tree (celpy's grammar, corrected; macros expanded)
+    registry                   functions by name, with their overloads, declared by
+        standard, times, sequences, formatting, kubernetes
+    checker                    types of a tree, and what is refused before any device is seen
+    costs, estimate            what an evaluation costs, and what it can cost at most
+    scalar, program            the evaluator of one device, with its cost: the one that decides
+    reads, vector              the same tree over the columns of a DeviceTable: the hot path
+    selector                   what the rest of the core uses
 
-Bounds, in place of the API server's cost budget of 1,000,000, which celpy does not count: 10 KiB of text, 64 levels of
-nesting, 10,000 steps (nodes evaluated for one device, nested macros multiplied out, a list of unknown length taken as
-64), and 100,000 characters in a computed string. Patterns are RE2. Beyond 300 steps a selector is not vectorised.
+An evaluation that costs more than 1,000,000 units fails, as Kubernetes' does; text is at most 10 KiB, nesting at most
+250 levels. Patterns are RE2. A selector is vectorised if it reads nothing but columns, takes at most 600 steps and
+cannot cost too much; all others are evaluated once for each distinct tuple of what they read.
 
-Not supported yet, and refused by name when a selector is compiled: map literals, unsigned, bytes, time and type values,
-two-variable macros, and the url, ip, cidr, sets, regex find, format and list-statistics libraries.
+Not supported, and refused by name: messages such as `google.protobuf.Int64Value{value: 1}`. Bounds of our own: strings
+that an expression builds have at most 2^24 characters, exponents of quantities four digits. Maps are walked in the
+order in which a device or a literal gives their keys; Kubernetes' order is random.
 """
 
-from scheduler.core.cel.reference import evaluate_scalar
-from scheduler.core.cel.selector import Reads, Selector, Verdicts, compile_selector, evaluate_tuple
+from scheduler.core.cel.program import Outcome, evaluate_device, evaluate_scalar
+from scheduler.core.cel.selector import Reads, Selector, Verdicts, compile_selector, device_in, evaluate_tuple
 
-__all__ = ["Reads", "Selector", "Verdicts", "compile_selector", "evaluate_scalar", "evaluate_tuple"]
+__all__ = [
+    "Outcome", "Reads", "Selector", "Verdicts", "compile_selector", "device_in", "evaluate_device", "evaluate_scalar",
+    "evaluate_tuple",
+]  # fmt: skip

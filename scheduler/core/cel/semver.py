@@ -3,8 +3,6 @@
 import re
 from functools import lru_cache, total_ordering
 
-from scheduler.core.cel.values import Failure
-
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _LABEL = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
 _PATTERN = re.compile(
@@ -37,7 +35,8 @@ class Semver:
 
 
 @lru_cache(maxsize=4096)
-def _parse(text: str) -> Semver | None:
+def parse_semver(text: str) -> Semver | None:
+    """A strict semantic version, None if the text is not one."""
     found = _PATTERN.fullmatch(text)
     if found is None:
         return None
@@ -48,21 +47,13 @@ def _parse(text: str) -> Semver | None:
     return Semver(numbers[0], numbers[1], numbers[2], labels)
 
 
-def parse_semver(text: str) -> Semver:
-    """A strict semantic version. Raises Failure."""
-    found = _parse(text) if len(text) <= 1024 else None
-    if found is None:
-        raise Failure(f"{text[:80]!r} is not a semantic version (major.minor.patch)")
-    return found
-
-
-def normalise_semver(text: str) -> Semver:
-    """A version written loosely: `v` in front, leading zeros, or fewer than three numbers. Raises Failure."""
+def normalise_semver(text: str) -> Semver | None:
+    """A version written loosely: `v` in front, leading zeros, or fewer than three numbers. None if it is not one."""
     parts = text.removeprefix("v").split(".", 2)
     for i, part in enumerate(parts):
         if len(part) > 1:
             bare = part.lstrip("0")
             parts[i] = bare if bare and bare[0] in "0123456789" else "0" + bare
     if len(parts) < 3 and any(c in parts[-1] for c in "+-"):
-        raise Failure(f"{text[:80]!r}: a shortened version cannot have pre-release labels or build metadata")
+        return None
     return parse_semver(".".join(parts + ["0"] * (3 - len(parts))))

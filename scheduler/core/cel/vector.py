@@ -2,21 +2,27 @@
 
 Columns are dictionary-encoded, so whatever reads one column is computed once per distinct value, kept in a table by
 code, and gathered. `&&`, `||`, `!` and `? :` then combine whole arrays of verdicts. A part that reads several columns
-at once is computed once per distinct combination of their codes. Verdicts are the three of `rowwise`: with false <
-error < true, `&&` is the minimum, `||` the maximum, and an error is absorbed exactly when CEL says so.
+at once is computed once per distinct combination of their codes. With false < error < true, `&&` is the minimum, `||`
+the maximum, and an error is absorbed exactly when CEL says so. What nothing may absorb (`Abort`) marks its rows, and
+whoever asked evaluates those by themselves.
 """
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.core.cel.rowwise import ABSENT_VALUE, ERROR, TRUE, Rowwise, plain
-from scheduler.core.cel.syntax import DRIVER, Call, Choice, Key, Logic, Node
+from scheduler.core.cel.program import Program, value_of
+from scheduler.core.cel.reads import DRIVER, MULTIPLE, Key, reads_of
+from scheduler.core.cel.scalar import Frame, Planner, verdict_of
+from scheduler.core.cel.tree import Call, Fold, Node
+from scheduler.core.cel.values import Abort, Domains, Failure, Fields
 from scheduler.core.columns import ABSENT, Column, DeviceTable
-from scoring.arrays import Rows
+from scoring.arrays import Mask, Rows
+
+FALSE, ERROR, TRUE, ABORT = 0, 1, 2, 3
 
 Verdict = NDArray[np.uint8]
 Selection = slice | Rows
@@ -30,13 +36,25 @@ _TABLES = 8  # sets of columns (tables of devices) that a leaf remembers
 
 
 class _View:
-    """The columns of one table as one evaluation sees them."""
+    """The columns of one table as one evaluation sees them.
+
+    aborted : the rows whose evaluation ended in some part; None while there are none.
+    """
 
     def __init__(self, table: DeviceTable, rows: Selection) -> None:
         self._table = table
         self._rows = rows
         self.count = len(table.live[rows])
+        self.aborted: Mask | None = None
         self._codes: dict[Key, Codes | None] = {}
+
+    def settle(self, verdicts: Verdict) -> Verdict:
+        """Marks the rows that ended, and calls them errors."""
+        ended: Mask = verdicts == ABORT
+        if not ended.any():
+            return verdicts
+        self.aborted = ended if self.aborted is None else self.aborted | ended
+        return np.where(ended, np.uint8(ERROR), verdicts)
 
     def values(self, key: Key) -> Sequence[object]:
         """Distinct values by code; the list of a column only ever grows."""
@@ -55,6 +73,8 @@ class _View:
         kind, name = key
         if key == DRIVER:
             return self._table.drivers  # type: ignore[return-value]
+        if key == MULTIPLE:
+            return self._table.shareable  # type: ignore[return-value]
         if kind.endswith(" domain"):
             return None
         columns = self._table.attributes if kind == "attribute" else self._table.capacity
@@ -75,33 +95,88 @@ class _View:
         return np.where(found, np.intp(0), np.intp(ABSENT))
 
 
+class Leaf:
+    """An expression as a function of the values of `keys`."""
+
+    def __init__(self, node: Node, keys: tuple[Key, ...], *, final: bool) -> None:
+        self.keys = keys
+        planner = Planner()
+        self._step = planner.plan(node)
+        self._slots = planner.slots
+        self._final = final  # the result of the selector, which may be an optional value of a bool
+        self._places = [(kind.partition(" ")[0], *name.rpartition("/")[::2]) for kind, name in keys]
+
+    def truth(self, values: Sequence[Any]) -> int:
+        """FALSE, ERROR, TRUE or ABORT for these values; a value that is not bool is an error."""
+        driver, shareable = "", False
+        parts = {"attribute": dict[str, dict[str, Any]](), "capacity": dict[str, dict[str, Any]]()}
+        for (kind, domain, identifier), (key_kind, key_name), value in zip(
+            self._places, self.keys, values, strict=True
+        ):
+            if value is _MISSING:
+                continue
+            if kind == "driver":
+                driver = value
+            elif kind == "multiple":
+                shareable = value
+            elif key_kind.endswith(" domain"):
+                parts[kind].setdefault(key_name, {})
+            elif kind in parts:
+                parts[kind].setdefault(domain, {})[identifier] = value_of(value)
+        device = Fields({
+            "driver": driver, "allowMultipleAllocations": shareable,
+            "attributes": Domains({name: Fields(held) for name, held in parts["attribute"].items()}),
+            "capacity": Domains({name: Fields(held) for name, held in parts["capacity"].items()}),
+        })  # fmt: skip
+        try:
+            found = self._step.run(Frame(device, self._slots))
+            if self._final:
+                found = verdict_of(found)
+        except Failure:
+            return ERROR
+        except Abort:
+            return ABORT
+        if type(found) is not bool:
+            return ERROR
+        return TRUE if found else FALSE
+
+
+class _Missing:
+    __slots__ = ()
+
+
+_MISSING: Final = _Missing()
+
+
 class Constant:
     """The same verdict for every device."""
 
-    def __init__(self, node: Node, rowwise: Rowwise) -> None:
-        self._verdict = rowwise.truth(node)(rowwise.row([]))
+    def __init__(self, leaf: Leaf) -> None:
+        self._verdict = leaf.truth(())
 
     def evaluate(self, view: _View) -> Verdict:
         """Verdicts of the view's rows."""
-        return np.full(view.count, self._verdict, np.uint8)
+        return view.settle(np.full(view.count, self._verdict, np.uint8))
 
 
 class Lookup:
     """A part that reads one column: verdict by code, and one for absence at the end, where code -1 finds it."""
 
-    def __init__(self, node: Node, rowwise: Rowwise) -> None:
-        self._key = rowwise.keys[0]
-        self._rowwise = rowwise
-        self._truth = rowwise.truth(node)
-        self._absent = self._truth(rowwise.row([ABSENT_VALUE]))
+    def __init__(self, leaf: Leaf) -> None:
+        self._key = leaf.keys[0]
+        self._truth = leaf.truth
+        self._absent = self._truth((_MISSING,))
+        self._aborts = self._absent == ABORT
         self._tables: OrderedDict[int, tuple[Sequence[object], Verdict]] = OrderedDict()
 
     def evaluate(self, view: _View) -> Verdict:
         """Verdicts of the view's rows."""
         codes = view.codes(self._key)
         if codes is None:
-            return np.full(view.count, self._absent, np.uint8)
-        return self._table(view.values(self._key))[codes]
+            found: Verdict = np.full(view.count, self._absent, np.uint8)
+        else:
+            found = self._table(view.values(self._key))[codes]
+        return view.settle(found) if self._aborts else found
 
     def _table(self, values: Sequence[object]) -> Verdict:
         # The list stands for the column: snapshots share it, and holding it here keeps its id from being used again.
@@ -109,8 +184,8 @@ class Lookup:
         known = len(held[1]) - 1 if held is not None else 0
         if held is not None and known == len(values):
             return held[1]
-        row, truth = self._rowwise.row, self._truth
-        fresh = [truth(row([plain(value)])) for value in values[known:]]
+        fresh = [self._truth((value,)) for value in values[known:]]
+        self._aborts = self._aborts or ABORT in fresh
         old = held[1][:-1] if held is not None else np.empty(0, np.uint8)
         verdicts = np.concatenate([old, np.array([*fresh, self._absent], np.uint8)])
         _remember(self._tables, id(values), (values, verdicts))
@@ -120,10 +195,10 @@ class Lookup:
 class Combination:
     """A part that reads several columns: verdict by combination of codes, computed when first met."""
 
-    def __init__(self, node: Node, rowwise: Rowwise) -> None:
-        self._keys = rowwise.keys
-        self._rowwise = rowwise
-        self._truth = rowwise.truth(node)
+    def __init__(self, leaf: Leaf) -> None:
+        self._keys = leaf.keys
+        self._truth = leaf.truth
+        self._aborts = False
         self._tables: OrderedDict[tuple[int, ...], tuple[list[Sequence[object]], tuple[int, ...], Verdict]] = (
             OrderedDict()
         )
@@ -141,7 +216,8 @@ class Combination:
         room = 1
         for size in sizes:
             room *= size
-        return self._dense(codes, values, sizes, room) if room <= _DENSE else self._sparse(codes, values)
+        found = self._dense(codes, values, sizes, room) if room <= _DENSE else self._sparse(codes, values)
+        return view.settle(found) if self._aborts else found
 
     def _dense(self, codes: list[Codes], values: list[Sequence[object]], sizes: tuple[int, ...], room: int) -> Verdict:
         identity = tuple(id(each) for each in values)
@@ -183,18 +259,21 @@ class Combination:
         return verdicts[inverse]
 
     def _at(self, codes: list[Codes], values: list[Sequence[object]], row: int) -> int:
-        picked = [
-            ABSENT_VALUE if column[row] == ABSENT else plain(each[column[row]])
-            for column, each in zip(codes, values, strict=True)
-        ]
-        return self._truth(self._rowwise.row(picked))
+        verdict = self._truth(
+            [
+                _MISSING if column[row] == ABSENT else each[column[row]]
+                for column, each in zip(codes, values, strict=True)
+            ]
+        )
+        self._aborts = self._aborts or verdict == ABORT
+        return verdict
 
 
 class Combined:
     """`&&` or `||` of parts."""
 
     def __init__(self, name: str, parts: list["Part"]) -> None:
-        self._combine = np.minimum if name == "&&" else np.maximum
+        self._combine = np.minimum if name == "_&&_" else np.maximum
         self._parts = parts
 
     def evaluate(self, view: _View) -> Verdict:
@@ -232,44 +311,55 @@ class Branch:
 Part = Constant | Lookup | Combination | Combined | Negation | Branch
 
 
-def plan(node: Node, slots: int) -> Part:
-    """The parts that evaluate a node, which must be `vector`."""
-    keys = tuple(sorted(node.reads))
+def plan(program: Program) -> Part:
+    """The parts that evaluate a program, which must read nothing but columns."""
+    return _plan(program.root, [], final=True)
+
+
+def _plan(node: Node, binds: list[Fold], *, final: bool = False) -> Part:
+    """Parts of a node that stands inside these `cel.bind`: they are written around every part anew."""
+    keys = tuple(sorted(reads_of(_bound(node, binds)).keys))
     if len(keys) > 1:
-        match node:
-            case Logic():
-                return _plan_logic(node, slots)
-            case Call(name="!_"):
-                return Negation(plan(node.arguments[0], slots))
-            case Choice():
-                return Branch(plan(node.test, slots), plan(node.yes, slots), plan(node.no, slots))
+        if isinstance(node, Fold) and node.binds():
+            return _plan(node.result, [*binds, node], final=final)
+        if isinstance(node, Call):
+            if node.function in {"_&&_", "_||_"}:
+                return _plan_logic(node, binds)
+            if node.function == "!_":
+                return Negation(_plan(node.arguments[0], binds))
+            if node.function == "_?_:_":
+                test, yes, no = node.arguments
+                return Branch(_plan(test, binds), _plan(yes, binds, final=final), _plan(no, binds, final=final))
     kind = (Constant, Lookup, Combination)[min(len(keys), 2)]
-    return kind(node, Rowwise(keys, slots))
+    return kind(Leaf(_bound(node, binds), keys, final=final))
 
 
-def _plan_logic(node: Logic, slots: int) -> Part:
+def _bound(node: Node, binds: list[Fold]) -> Node:
+    for bind in reversed(binds):
+        parts = (bind.start, bind.condition, bind.step)
+        node = Fold(bind.id, bind.items, bind.variable, None, bind.accumulator, *parts, node, bind.at)
+    return node
+
+
+def _plan_logic(node: Call, binds: list[Fold]) -> Part:
     """Operands that read the same one column become one lookup; their order does not matter to the result."""
     groups: dict[object, list[Node]] = {}
-    for argument in _flat(node):
-        alone = len(argument.reads) > 1
-        groups.setdefault(id(argument) if alone else argument.reads, []).append(argument)
+    for argument in _flat(node, node.function):
+        keys = reads_of(_bound(argument, binds)).keys
+        groups.setdefault(id(argument) if len(keys) > 1 else keys, []).append(argument)
     parts: list[Part] = []
     for members in groups.values():
         merged = members[0]
-        if len(members) > 1:
-            merged = Logic(type="bool", name=node.name, arguments=tuple(members), reads=merged.reads)
-        parts.append(plan(merged, slots))
-    return Combined(node.name, parts)
+        for member in members[1:]:
+            merged = Call(-1, node.function, (merged, member))
+        parts.append(_plan(merged, binds))
+    return Combined(node.function, parts)
 
 
-def _flat(node: Logic) -> list[Node]:
-    flat: list[Node] = []
-    for argument in node.arguments:
-        if isinstance(argument, Logic) and argument.name == node.name:
-            flat.extend(_flat(argument))
-        else:
-            flat.append(argument)
-    return flat
+def _flat(node: Node, function: str) -> list[Node]:
+    if isinstance(node, Call) and node.function == function:
+        return [each for argument in node.arguments for each in _flat(argument, function)]
+    return [node]
 
 
 def _remember(tables: "OrderedDict[K, V]", key: K, value: V) -> None:
@@ -279,6 +369,7 @@ def _remember(tables: "OrderedDict[K, V]", key: K, value: V) -> None:
         tables.popitem(last=False)
 
 
-def evaluate(part: Part, table: DeviceTable, rows: Selection) -> Verdict:
-    """Verdicts of the rows."""
-    return part.evaluate(_View(table, rows))
+def evaluate(part: Part, table: DeviceTable, rows: Selection) -> tuple[Verdict, Mask | None]:
+    """(verdicts of the rows, those among them that have to be evaluated by themselves)."""
+    view = _View(table, rows)
+    return part.evaluate(view), view.aborted
