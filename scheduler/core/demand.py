@@ -349,8 +349,6 @@ def _refuse_request(where: str, request: Request, state: State) -> Refusal | Non
         return _gated(where, "adminAccess", "DRAAdminAccess")
     if request.derived and not gates.derived_attributes:
         return _gated(where, "derivedAttributes", "DRADerivedAttributes")
-    if request.derived:
-        return Refusal(plan.UNSUPPORTED, f"{where}: derivedAttributes are not supported yet")
     if request.mode not in {ALL, EXACT_COUNT}:
         return Refusal(plan.UNSUPPORTED, f"{where}: allocationMode {request.mode} is not known")
     if request.mode == EXACT_COUNT and request.count < 1:

@@ -7,11 +7,13 @@ from typing import Any, Final
 import numpy as np
 
 from scheduler.core.bays import Sight
+from scheduler.core.cel import derive
 from scheduler.core.demand import Ask as Asked
 from scheduler.core.demand import Demand, Relation
 from scheduler.core.eligibility import Eligibility
+from scheduler.core.errors import SelectorError
 from scheduler.core.gates import Gates
-from scheduler.core.model import Device, Node, Slice
+from scheduler.core.model import AttributeValue, Device, Node, Slice
 from scheduler.core.quantity import Quantity
 from scheduler.core.rules.capacity import UnrepresentableError, resolve
 from scheduler.core.rules.compatibility import Groups, together
@@ -39,6 +41,7 @@ class Board:
     kinds: list[int]  # per counter a number for its name
     sets: list[tuple[int, str]]  # counter set -> pool number, name
     numbers: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    derived: dict[str, list[AttributeValue | SelectorError]] = field(default_factory=dict)
 
 
 class Puzzles:
@@ -62,15 +65,13 @@ class Puzzles:
         claims = []
         for claim in dict.fromkeys(want.claim for want in demand.wants):
             relations = [relation for relation in demand.relations if relation.claim == claim]
-            labels = [_labels(state, relation, rows) for relation in relations]
+            labels = [_Labels(state, board, relation, rows) for relation in relations]
             mine = [index for index, want in enumerate(demand.wants) if want.claim == claim]
             claims.append(
                 ClaimPuzzle(
                     wants=tuple(
                         tuple(
-                            self._ask(
-                                state, board, rows, ask, eligible[index][number], (index, number), relations, labels
-                            )
+                            self._ask(state, board, rows, ask, eligible[index][number], (index, number), labels)
                             for number, ask in enumerate(demand.wants[index].asks)
                         )
                         for index in mine
@@ -177,8 +178,7 @@ class Puzzles:
         asked: Asked,
         eligible: Eligibility,
         member: tuple[int, int],
-        relations: Sequence[Relation],
-        labels: Sequence[tuple[Label, ...]],
+        labels: Sequence["_Labels"],
     ) -> Ask:
         status = np.where(eligible.failed[rows], ERROR, np.where(eligible.selected[rows], YES, NO)).astype(np.uint8)
         for position in board.sight.foreign:
@@ -197,9 +197,7 @@ class Puzzles:
                 self._charge(state, board, position, asked) if state.gates.consumable_capacity else ()
                 for position in range(len(board.devices))
             ),
-            labels=tuple(
-                None if member not in relation.members else labels[number] for number, relation in enumerate(relations)
-            ),
+            labels=tuple(each.of(asked) if member in each.relation.members else None for each in labels),
         )
 
     def _charge(self, state: State, board: Board, position: int, asked: Asked) -> Charge:
@@ -262,23 +260,53 @@ def _groups(state: State, board: Board) -> tuple[Groups | None, ...]:
     return tuple(held.get(each) for each in board.sets)
 
 
-def _labels(state: State, relation: Relation, rows: Rows) -> tuple[Label, ...]:
-    """What each device has of an attribute, numbered by first appearance so that alike nodes are alike."""
-    column = state.devices.attributes.get(relation.attribute)
-    if column is None:
-        nothing: Label = frozenset() if state.gates.list_attributes else ABSENT
-        return (nothing,) * len(rows)
-    numbers: dict[Hashable, int] = {}
-    found: list[Label] = []
-    for code in column.codes[rows].tolist():
-        value: Any = column.values[code] if code >= 0 else None
-        if state.gates.list_attributes:
+class _Labels:
+    """Labels of a node's devices under one relation, numbered by first appearance so that alike nodes are alike."""
+
+    def __init__(self, state: State, board: Board, relation: Relation, rows: Rows) -> None:
+        self.relation = relation
+        self._lists = state.gates.list_attributes
+        self._board = board
+        self._numbers: dict[Hashable, int] = {}
+        column = state.devices.attributes.get(relation.attribute)
+        codes = column.codes[rows].tolist() if column is not None else [-1] * len(rows)
+        values = [column.values[code] if column is not None and code >= 0 else None for code in codes]
+        self._published = tuple(self._label(value) for value in values)
+
+    def of(self, asked: Asked) -> tuple[Label | str, ...]:
+        """For a request, which may compute the attribute itself."""
+        expression = dict(asked.derived).get(self.relation.attribute)
+        if expression is None:
+            return self._published
+        return tuple(
+            str(value) if isinstance(value, SelectorError) else self._label(value)
+            for value in _derived(self._board, expression)
+        )
+
+    def _label(self, value: Any) -> Label:
+        """Of an attribute's value, None where it is absent."""
+        if self._lists:
             values = () if value is None else value if isinstance(value, tuple) else (value,)
-            found.append(frozenset(numbers.setdefault((type(each), each), len(numbers)) for each in values))
-        elif value is None:
-            found.append(ABSENT)
-        elif isinstance(value, tuple):
-            found.append(LIST)
-        else:
-            found.append(numbers.setdefault((type(value), value), len(numbers)))
-    return tuple(found)
+            return frozenset(self._numbers.setdefault((type(each), each), len(self._numbers)) for each in values)
+        if value is None:
+            return ABSENT
+        if isinstance(value, tuple):
+            return LIST
+        return self._numbers.setdefault((type(value), value), len(self._numbers))
+
+
+def _derived(board: Board, expression: str) -> list[AttributeValue | SelectorError]:
+    """What an expression gives for each device of a board, computed once."""
+    known = board.derived.get(expression)
+    if known is None:
+        known = board.derived[expression] = [_derive(expression, item, device) for item, device in board.devices]
+    return known
+
+
+def _derive(expression: str, item: Slice, device: Device) -> AttributeValue | SelectorError:
+    if device.malformed:
+        return SelectorError(f"expression {expression!r}", device.malformed)
+    try:
+        return derive(expression, item.driver, device.attributes, device.capacity, device.shareable)
+    except SelectorError as error:
+        return error

@@ -319,8 +319,9 @@ def test_a_selector_that_does_not_compile_names_claim_request_and_position():
     broken = claim("c", selectors=["device.driver =="])
     hands = Hands(node("n1"), gpus("n1", 2), broken, pod("p", claims=["c"])).settle()
 
-    assert "request r of claim c cannot be served: selectors[0] selector 'device.driver ==' is not CEL" in hands.reason(
-        "p"
+    assert (
+        "request r of claim c cannot be served: selectors[0] selector 'device.driver ==': is not CEL"
+        in hands.reason("p")
     )
 
 

@@ -29,7 +29,9 @@ class Cases(list[tuple[str, Case]]):
         return register
 
 
-def evaluate(expression: str, driver: str, attributes: Mapping[str, Any], capacity: Mapping[str, Any]) -> bool:
+def evaluate(
+    expression: str, driver: str, attributes: Mapping[str, Any], capacity: Mapping[str, Any], shared: bool
+) -> bool:
     """Just enough of CEL for these tests; `index` fails where it is absent, as an absent attribute does in CEL."""
     if asked := re.fullmatch(r'device\.driver == "(.*)"', expression):
         return driver == asked[1]
@@ -41,7 +43,11 @@ def evaluate(expression: str, driver: str, attributes: Mapping[str, Any], capaci
 
 
 def derive(
-    expression: str, driver: str, attributes: Mapping[str, AttributeValue], capacity: Mapping[str, Quantity]
+    expression: str,
+    driver: str,
+    attributes: Mapping[str, AttributeValue],
+    capacity: Mapping[str, Quantity],
+    shared: bool,
 ) -> AttributeValue:
     """An attribute by its name, perhaps `+ 1`."""
     name, _, more = expression.partition(" + ")

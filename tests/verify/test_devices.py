@@ -389,11 +389,11 @@ def derived_attributes_while_they_are_off() -> tuple[Scene, Scene]:
     return deriving("index"), deriving("index", gates=Gates())
 
 
-def test_without_a_way_to_compute_derived_attributes_they_are_taken_to_hold_and_the_rest_is_checked():
-    the_world, the_plan = deriving("index", "index")
+def test_derived_attributes_are_computed_as_kubernetes_computes_them():
+    expression = f'device.attributes["{DRIVER}"].a + "!"'
 
-    assert verify.violations(the_world, the_plan, evaluate=evaluate) == ()
-    assert len(verify.violations(the_world, the_plan, evaluate=evaluate, derive=derive)) == 1
+    assert verify.violations(*deriving(expression, expression)) == ()
+    assert len(verify.violations(*deriving(expression, f'device.attributes["{DRIVER}"].a'))) == 1
 
 
 # ---------------------------------------------------------------- shared counters

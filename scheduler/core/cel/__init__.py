@@ -9,7 +9,7 @@
     costs, estimate            what an evaluation costs, and what it can cost at most
     scalar, program            the evaluator of one device, with its cost: the one that decides
     reads, vector              the same tree over the columns of a DeviceTable: the hot path
-    selector                   what the rest of the core uses
+    selector, derived          what the rest of the core uses
 
 An evaluation that costs more than 1,000,000 units fails, as Kubernetes' does; text is at most 10 KiB, nesting at most
 250 levels. Patterns are RE2. A selector is vectorised if it reads nothing but columns, takes at most 600 steps and
@@ -20,10 +20,11 @@ that an expression builds have at most 2^24 characters, exponents of quantities 
 order in which a device or a literal gives their keys; Kubernetes' order is random.
 """
 
+from scheduler.core.cel.derived import derive
 from scheduler.core.cel.program import Outcome, evaluate_device, evaluate_scalar
 from scheduler.core.cel.selector import Reads, Selector, Verdicts, compile_selector, device_in, evaluate_tuple
 
 __all__ = [
-    "Outcome", "Reads", "Selector", "Verdicts", "compile_selector", "device_in", "evaluate_device", "evaluate_scalar",
-    "evaluate_tuple",
+    "Outcome", "Reads", "Selector", "Verdicts", "compile_selector", "derive", "device_in", "evaluate_device",
+    "evaluate_scalar", "evaluate_tuple",
 ]  # fmt: skip

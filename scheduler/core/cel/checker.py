@@ -22,6 +22,7 @@ from scheduler.core.cel.types import (
     IP,
     NULL,
     QUANTITY,
+    SEMVER,
     STRING,
     TIMESTAMP,
     TYPE,
@@ -78,13 +79,17 @@ class Checker:
         self._bindings: Bindings = {}
         self._variables = 0
 
-    def check(self, root: Node) -> None:
-        """Set all types. Raises SelectorError."""
+    def check(self, root: Node, *, derived: bool = False) -> None:
+        """Set all types; the expression is a selector, or gives a derived attribute. Raises SelectorError."""
         self._check(root, {})
         for node in walk(root):
             node.type = resolve(self._bindings, node.type, close=True)
         self._validate(root)
-        if root.type not in {BOOL, DYN}:
+        if derived:
+            element = root.type.inner[0] if root.type.kind == "list" else root.type
+            if element not in {BOOL, INT, STRING, SEMVER, DYN}:
+                raise self._refuse(f"gives {_shown(root.type)}, which no attribute can hold", "give one value", root)
+        elif root.type not in {BOOL, DYN}:
             raise self._refuse(f"gives {_shown(root.type)}, not bool", "compare the value with something", root)
 
     def _refuse(self, problem: str, remedy: str, node: Node) -> SelectorError:

@@ -69,12 +69,12 @@ class Program:
     max_cost : what an evaluation may cost at most, 2^64 - 1 where that is unknown.
     """
 
-    def __init__(self, expression: str) -> None:
+    def __init__(self, expression: str, *, derived: bool = False) -> None:
         self.expression = expression
         with room_for(_DEEP + 1):  # how deep it is shows only when it is parsed
             self.root: Node = parse(expression)
             self.depth = depth_of(self.root)
-            Checker(expression).check(self.root)
+            Checker(expression).check(self.root, derived=derived)
             planner = Planner()
             try:
                 self.step: Step = planner.plan(self.root)
@@ -93,6 +93,15 @@ class Program:
             return Outcome(False, failure.message or "failed", frame.cost)
         except Abort as abort:
             return Outcome(False, str(abort), frame.cost)
+
+    def value(self, device: Fields) -> tuple[Any, str]:
+        """What the expression gives for a device made by `device_of`, and why it gives nothing, empty if it does."""
+        try:
+            with room_for(self.depth):
+                found = self.step.run(Frame(device, self.slots, LIMIT))
+        except (Failure, Abort) as error:
+            return None, str(error) or "failed"
+        return (None, found.message or "failed") if type(found) is Failure else (found, "")
 
 
 def value_of(value: Any) -> Any:

@@ -16,9 +16,10 @@ _LIMIT = 2**64  # each number is an unsigned 64-bit one
 class Semver:
     """A version; equal and ordered by SemVer 2.0 precedence."""
 
-    __slots__ = ("_key", "major", "minor", "patch")
+    __slots__ = ("_key", "major", "minor", "patch", "text")
 
-    def __init__(self, major: int, minor: int, patch: int, labels: tuple[int | str, ...]) -> None:
+    def __init__(self, major: int, minor: int, patch: int, labels: tuple[int | str, ...], text: str) -> None:
+        self.text = text
         self.major, self.minor, self.patch = major, minor, patch
         ranks = tuple((0, label, "") if isinstance(label, int) else (1, 0, label) for label in labels)
         # A version without labels comes after all of its pre-releases.
@@ -44,7 +45,7 @@ def parse_semver(text: str) -> Semver | None:
     numbers = [int(found[i]) for i in (1, 2, 3)] + [label for label in labels if isinstance(label, int)]
     if max(numbers) >= _LIMIT:
         return None
-    return Semver(numbers[0], numbers[1], numbers[2], labels)
+    return Semver(numbers[0], numbers[1], numbers[2], labels, text)
 
 
 def normalise_semver(text: str) -> Semver | None:

@@ -124,7 +124,7 @@ class Search:
             for number, ask in enumerate(asks)
             if ask.count == ALL
         }
-        self._kinds = _Kinds(puzzle, self._wants) if wanted == 1 else None
+        self._kinds = _Kinds(puzzle, self._wants) if wanted == 1 and not self._order_matters() else None
         self._clean = not self._can_fail()
         self._least = self._least_counters() if puzzle.counters and self._clean else []
 
@@ -179,6 +179,18 @@ class Search:
     def _count(self, want: int, ask: int) -> int:
         count = self._wants[want][ask].count
         return len(self._whole[want, ask]) if count == ALL else count
+
+    def _order_matters(self) -> bool:
+        """Whether which of several equal devices are taken decides between a failure and an error.
+
+        A request for all devices takes them in order, and ends the attempt at the first that a constraint refuses, but
+        just fails at the first that is in use.
+        """
+        return any(
+            ask.count == ALL and any(labels is not None for labels in ask.labels)
+            for asks in self._wants
+            for ask in asks
+        )
 
     def _can_fail(self) -> bool:
         """Whether any error could be met."""

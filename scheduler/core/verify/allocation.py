@@ -87,7 +87,7 @@ class Allocations:
     dedicated, shares : by device, what claims have of it; more than one claim with a dedicated device is a mistake.
     """
 
-    def __init__(self, world: World, findings: Findings, evaluate: Evaluate, derive: Derive | None) -> None:
+    def __init__(self, world: World, findings: Findings, evaluate: Evaluate, derive: Derive) -> None:
         self.world = world
         self.gates = world.gates
         self.inventory = Inventory(world)
@@ -267,7 +267,7 @@ class Allocations:
                 self.report(rules.SELECTOR, where, f"{show(identity)}: {device.malformed}")
                 return False
             try:
-                if not self.evaluate(expression, identity[0], device.attributes, device.capacity):
+                if not self.evaluate(expression, identity[0], device.attributes, device.capacity, device.shareable):
                     return False
             except InputError as error:
                 self.report(rules.SELECTOR, where, f"{show(identity)}: {error}")
@@ -454,12 +454,10 @@ class Allocations:
             _, device = devices[result.identity]
             derived = dict(asked[result.request].derived) if result.request in asked else {}
             if constraint.attribute in derived:
-                if self.derive is None:
-                    continue  # nobody can tell
                 try:
                     expression = derived[constraint.attribute]
                     value: AttributeValue | None = self.derive(
-                        expression, result.driver, device.attributes, device.capacity
+                        expression, result.driver, device.attributes, device.capacity, device.shareable
                     )
                 except InputError as error:
                     self.report(rules.CONSTRAINT, where, f"{show(result.identity)}: {error}")

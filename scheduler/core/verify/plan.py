@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from scheduler.core import names
+from scheduler.core.cel import derive as derived
 from scheduler.core.cel import evaluate_scalar
 from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, Allocation, Claim, Node, Pod, Taint, Uid
 from scheduler.core.plan import Placement, Plan
@@ -39,11 +40,11 @@ UNSCHEDULABLE_TAINT: Final = Taint("node.kubernetes.io/unschedulable", "", NO_SC
 
 
 def violations(
-    world: World, plan: Plan, evaluate: Evaluate = evaluate_scalar, derive: Derive | None = None
+    world: World, plan: Plan, evaluate: Evaluate = evaluate_scalar, derive: Derive = derived
 ) -> tuple[Violation, ...]:
     """Every rule that the plan breaks, in order of its placements; empty for a correct plan.
 
-    derive : computes derived attributes; without it, constraints on them are taken to hold.
+    derive : computes derived attributes.
     """
     check = _Check(world, evaluate, derive)
     for placement in plan.placements:
@@ -61,7 +62,7 @@ def violations_of_claims(
     claims: Sequence[Claim],
     allocations: Sequence[Allocation],
     evaluate: Evaluate = evaluate_scalar,
-    derive: Derive | None = None,
+    derive: Derive = derived,
 ) -> tuple[Violation, ...]:
     """Every rule that these allocations of one pod's claims on a node break, whoever made them.
 
@@ -80,7 +81,7 @@ def violations_of_claims(
 class _Check:
     """The world as it stands after the placements so far, and what was wrong with them."""
 
-    def __init__(self, world: World, evaluate: Evaluate, derive: Derive | None) -> None:
+    def __init__(self, world: World, evaluate: Evaluate, derive: Derive) -> None:
         self.world = world
         self.findings = Findings()
         self.report = self.findings.report

@@ -59,10 +59,10 @@ MAX_RESULTS: Final = 32
 MAX_CONFIG: Final = 64
 MAX_RESERVED_FOR: Final = 256
 
-Evaluate = Callable[[str, str, Mapping[str, AttributeValue], Mapping[str, Quantity]], bool]
-"""Whether a device passes a CEL selector: (expression, driver, attributes, capacity). Raises InputError."""
-Derive = Callable[[str, str, Mapping[str, AttributeValue], Mapping[str, Quantity]], AttributeValue]
-"""The value of a derived attribute for a device: (expression, driver, attributes, capacity). Raises InputError."""
+Evaluate = Callable[[str, str, Mapping[str, AttributeValue], Mapping[str, Quantity], bool], bool]
+"""Whether a device passes a CEL selector: (expression, driver, attributes, capacity, shared). Raises InputError."""
+Derive = Callable[[str, str, Mapping[str, AttributeValue], Mapping[str, Quantity], bool], AttributeValue]
+"""The value of a derived attribute: (expression, driver, attributes, capacity, shared). Raises InputError."""
 
 Identity = tuple[str, str, str]
 """Driver, pool and device."""
