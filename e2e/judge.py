@@ -88,11 +88,11 @@ def judge(history: History) -> Verdict:
 
 
 def claim_names(pod: Raw) -> list[str]:
-    """The claims that a pod uses, those made from templates included."""
-    made = {
-        each["name"]: each.get("resourceClaimName") for each in pod.get("status", {}).get("resourceClaimStatuses", [])
-    }
+    """The claims that a pod uses, those made from templates and the one for extended resources included."""
+    status = pod.get("status", {})
+    made = {each["name"]: each.get("resourceClaimName") for each in status.get("resourceClaimStatuses", [])}
     names = [each.get("resourceClaimName") or made.get(each["name"]) for each in pod["spec"].get("resourceClaims", [])]
+    names.append(status.get("extendedResourceClaimStatus", {}).get("resourceClaimName"))
     return [name for name in names if name]
 
 

@@ -33,6 +33,7 @@ NAMESPACE = "soak"
 STEPS = 12
 BOXES = ("dgx-h100", "a100-pcie-bridged", "dgx1-v100", "l40s-pcie", "plain-3", "plain-8", "a100-mig")
 CLASSES = ("gpu.nvidia.com", "gpu.nvidia.com", "gpu.example.com", "mig.nvidia.com")
+EXTENDED = ("nvidia.com/gpu", "deviceclass.resource.kubernetes.io/gpu.example.com")
 MERGE = "application/merge-patch+json"
 
 
@@ -75,6 +76,8 @@ class Soak:
         box = self.random.choice(BOXES)
         node = fleet.node(box, f"node-{number}", links=self.random.random() < 0.8)
         node["status"]["allocatable"]["cpu"] = str(self.random.choice((2, 8, 64)))
+        if self.random.random() < 0.2:
+            node["status"]["allocatable"][EXTENDED[0]] = str(self.random.choice((0, 2, 4)))
         return [node, *fleet.slices(box, f"node-{number}")]
 
     def _spec(self) -> Raw:
@@ -102,6 +105,31 @@ class Soak:
         for number in range(self.random.randint(1, 6)):
             cpu = self.random.choice(("100m", "1", "3"))
             self.simulation.api.create(pod(NAMESPACE, f"{name}-{number}", templates=[name], cpu=cpu))
+
+    def _add_pods_with_extended_resources(self) -> None:
+        """Pods that name no claim, with init containers and sidecars."""
+        self._made += 1
+        for number in range(self.random.randint(1, 3)):
+            made = pod(NAMESPACE, f"x{self._made}-{number}")
+            [main] = made["spec"]["containers"]
+            amounts = {name: str(self.random.randint(0, 4)) for name in EXTENDED if self.random.random() < 0.7}
+            main["resources"]["requests"] |= amounts
+            made["spec"]["initContainers"] = [
+                {
+                    "name": f"init-{index}",
+                    "resources": {"limits": {self.random.choice(EXTENDED): str(self.random.randint(1, 4))}},
+                    **({"restartPolicy": "Always"} if self.random.random() < 0.4 else {}),
+                }
+                for index in range(self.random.randint(0, 2))
+            ]
+            self.simulation.api.create(made)
+
+    def _turn_a_device_plugin(self) -> None:
+        """A node begins or ceases to offer an extended resource itself."""
+        node = self.random.choice(self.simulation.api.all("Node"))
+        offered = None if EXTENDED[0] in node["status"]["allocatable"] else "4"
+        body = json.dumps({"status": {"allocatable": {EXTENDED[0]: offered}}}).encode()
+        self.simulation.api.patch("Node", node["metadata"]["name"], body, MERGE, status=True)
 
     def _share_a_claim(self) -> None:
         self._made += 1
@@ -162,7 +190,8 @@ class Soak:
 
     _actions: tuple[Callable[["Soak"], None], ...] = (
         _add_pods, _add_pods, _add_pods, _share_a_claim, _delete_pods, _delete_pods, _finish_a_pod, _turn_a_cordon,
-        _turn_a_slice, _break_or_mend_a_class, _add_a_box,
+        _turn_a_slice, _break_or_mend_a_class, _add_a_box, _add_pods_with_extended_resources,
+        _add_pods_with_extended_resources, _turn_a_device_plugin,
     )  # fmt: skip
 
     # ------------------------------------------------------------ what must hold

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scheduler.core import names
 from scheduler.core.config import Ownership
+from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import (
     ALL,
     EXACT_COUNT,
@@ -27,6 +28,7 @@ from scheduler.core.model import (
     Consumer,
     Device,
     DeviceClass,
+    ExtendedRequest,
     LabelSelector,
     Node,
     NodeSelector,
@@ -334,10 +336,14 @@ def pod(
     repels: Iterable[Repulsion] = (),
     version: str = "1",
     unsupported: Iterable[str] = (),
+    extended: Mapping[str, int] | None = None,
+    extended_claim: str = "",
 ) -> Pod:
     """`claims` are referenced by name; `templates` maps an entry to the claim made from template `<entry>-template`,
     or to None where no claim is needed. That a pod takes one of `pods` goes without saying, in `requests` too.
+    `extended` are requests of its only container, `main`, for extended resources.
     """
+    asked = sorted((extended or {}).items())
     entries = []
     claim_names: dict[str, str | None] = {}
     for item in claims:
@@ -347,6 +353,7 @@ def pod(
         entries.append(PodClaim(entry, None, f"{entry}-template"))
         claim_names[entry] = made.name if isinstance(made, Claim) else made
     amounts = {**({"cpu": cpu} if cpu else {}), **({"memory": memory} if memory else {}), **(requests or {})}
+    amounts.update(asked)
     return Pod(
         namespace=namespace,
         name=name,
@@ -369,6 +376,10 @@ def pod(
         claim_names=claim_names,
         repels=tuple(repels),
         unsupported=tuple(unsupported),
+        extended=tuple(
+            ExtendedRequest("main", 0, True, name, number, amount) for number, (name, amount) in enumerate(asked)
+        ),
+        extended_claim=extended_claim,
     )
 
 
@@ -385,10 +396,11 @@ def placement(
     node: str = "n1",
     allocations: Iterable[tuple[Claim, Allocation]] = (),
     joined: Iterable[Claim] = (),
+    special: SpecialClaim | None = None,
 ) -> Placement:
     """`allocations` as pairs (claim, allocation), since claims hold mappings and cannot be keys."""
     pairs = {claim.uid: given for claim, given in allocations}
-    return Placement(pod.uid, node, pairs, tuple(claim.uid for claim in joined), decision(pod, node))
+    return Placement(pod.uid, node, pairs, tuple(claim.uid for claim in joined), decision(pod, node), special)
 
 
 def allocated(claim: Claim, *results: Result, reserved_for: Iterable[Pod | str] = (), **fields: Any) -> Claim:

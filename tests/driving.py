@@ -7,10 +7,14 @@ from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.engine import Engine
 from scheduler.core.messages import (
     BindPod,
+    ClaimCreated,
     ClaimWritten,
+    CreateClaim,
+    DeleteClaim,
     Drained,
     EvaluateScalar,
     Event,
+    Gone,
     Instruction,
     Listed,
     PodBound,
@@ -62,11 +66,35 @@ class Hands:
             resource_version=version,
         )  # fmt: skip
 
+    @staticmethod
+    def made(write: CreateClaim) -> Claim:
+        """The claim as the API has it at first: with a uid of its own and without an allocation."""
+        asked = write.special.claim
+        return replace(asked, uid=build.Uid(f"uid-{asked.name}"), resource_version="100", finalized=True)
+
+    @staticmethod
+    def held(write: CreateClaim, claim: Claim) -> Claim:
+        """The claim as the API has it once it is allocated and reserved."""
+        who = build.Consumer("pods", write.pod.name, write.pod.uid)
+        return replace(claim, allocation=write.allocation, reserved_for=(who,), resource_version="101")
+
+    def named(self, write: CreateClaim, claim: Claim) -> list[Instruction]:
+        """The pod's status names the claim, the write is answered, and both are seen."""
+        pod = replace(self.pod(write.pod.uid), extended_claim=claim.name)
+        return self.tell(ClaimWritten(pod.uid, claim)) + self.see(pod, claim)
+
     def obey(self, instruction: Instruction) -> list[Instruction]:
         """Carry one instruction out; returns what the engine asks for next."""
         if isinstance(instruction, WriteAllocation | ReserveClaim):
             claim = self.written(instruction)
             return self.tell(ClaimWritten(instruction.pod.uid, claim)) + self.see(claim)
+        if isinstance(instruction, CreateClaim):
+            claim = self.made(instruction)
+            held = self.held(instruction, claim)
+            return self.tell(ClaimCreated(claim.owner, claim)) + self.see(claim) + self.named(instruction, held)
+        if isinstance(instruction, DeleteClaim):
+            claim = instruction.claim
+            return self.tell(Gone("ResourceClaim", f"{claim.namespace}/{claim.name}", claim.uid))
         if isinstance(instruction, BindPod):
             pod = self.pod(instruction.pod.uid)
             return self.tell(PodBound(pod.uid, instruction.node)) + self.see(replace(pod, node_name=instruction.node))

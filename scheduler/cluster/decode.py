@@ -33,6 +33,7 @@ from scheduler.core.model import (
     Device,
     DeviceClass,
     DeviceStatus,
+    ExtendedRequest,
     LabelSelector,
     Node,
     NodeSelector,
@@ -673,6 +674,8 @@ def _pod(raw: wire.Pod) -> Pod:
             unsupported.append(f"resourceClaims[{name}] with neither of the two names")
         claims.append(PodClaim(name, entry.resource_claim_name, entry.resource_claim_template_name))
     tolerations = _tolerations(spec.tolerations, "tolerations", unsupported)
+    requests = _requests(spec, status)
+    named = status.extended_resource_claim_status
     return Pod(
         namespace=metadata.namespace or "",
         name=metadata.name,
@@ -690,10 +693,12 @@ def _pod(raw: wire.Pod) -> Pod:
         node_selector=node_selector,
         affinity=affinity,
         tolerations=tolerations,
-        requests=_requests(spec, status),
+        requests=requests,
         claims=tuple(claims),
         claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
         repels=repels,
+        extended=_extended(spec, unsupported) if any(names.is_extended(name) for name in requests) else (),
+        extended_claim=named.resource_claim_name if named is not None else "",
         unsupported=tuple(unsupported),
     )
 
@@ -811,6 +816,24 @@ def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> Mapping[str, int]:
         for name, amount in total.items()
         if amount
     }
+
+
+def _extended(spec: wire.PodSpec, unsupported: list[str]) -> tuple[ExtendedRequest, ...]:
+    """What each container asks of extended resources."""
+    found = []
+    containers = [
+        (each, "initContainers", each.restart_policy == "Always") for each in spec.init_containers or _NOTHING
+    ]
+    containers += [(each, "containers", True) for each in spec.containers or _NOTHING]
+    for position, (container, kind, lasting) in enumerate(containers):
+        amounts = _container(container, f"spec.{kind}", {}, infeasible=False)
+        for number, name in enumerate(sorted(amounts)):
+            if not names.is_extended(name) or not amounts[name]:
+                continue
+            if amounts[name] % NANO:
+                unsupported.append(f"{kind}[{container.name}].resources.requests[{name}] that is no whole number")
+            found.append(ExtendedRequest(container.name, position, lasting, name, number, amounts[name] // NANO))
+    return tuple(found)
 
 
 def _of_the_pod(name: str) -> bool:

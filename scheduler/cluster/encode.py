@@ -13,12 +13,16 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from scheduler.core import names
+from scheduler.core.extended import base_name
 from scheduler.core.messages import ClaimRef, PodRef, ReportScheduled, ReportUnschedulable
 from scheduler.core.model import (
     Allocation,
     AllocationConfig,
+    Claim,
     NodeSelector,
     NodeSelectorTerm,
+    Request,
+    RequestMapping,
     Requirement,
     Result,
     Toleration,
@@ -74,6 +78,52 @@ def deallocate_patch(claim: Uid, resource_version: str) -> bytes:
     """Gives the devices back. MERGE, to the claim's status; only when no other pod uses the claim at this version."""
     metadata = {"uid": claim, "resourceVersion": resource_version}
     return _json({"metadata": metadata, "status": {"allocation": None, "reservedFor": None, "devices": None}})
+
+
+def special_claim(claim: Claim, pod: PodRef) -> bytes:
+    """The claim for a pod's extended resources, owned by the pod, with our finalizer. POST to the namespace's claims.
+
+    It keeps the generateName that such claims have, though its name is settled: POSTed twice, there is one.
+    """
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid, "controller": True}
+    metadata = {
+        "name": claim.name,
+        "generateName": base_name(pod.name),
+        "namespace": claim.namespace,
+        "annotations": dict(claim.annotations),
+        "ownerReferences": [owner],
+        "finalizers": [names.CLAIM_FINALIZER],
+    }
+    requests = [_exact_request(request) for request in claim.spec.requests]
+    return _json(
+        {
+            "apiVersion": "resource.k8s.io/v1",
+            "kind": "ResourceClaim",
+            "metadata": metadata,
+            "spec": {"devices": {"requests": requests}},
+        }
+    )
+
+
+def special_claim_patch(pod: PodRef, claim: str, mappings: Sequence[RequestMapping]) -> bytes:
+    """Names the claim for a pod's extended resources, for the kubelet. STRATEGIC, to the pod's status."""
+    mapped = [
+        {"containerName": each.container, "resourceName": each.resource, "requestName": each.request}
+        for each in mappings
+    ]
+    named = {"resourceClaimName": claim, "requestMappings": mapped}
+    return _json({"metadata": {"uid": pod.uid}, "status": {"extendedResourceClaimStatus": named}})
+
+
+def unfinalize_patch(claim: Uid, resource_version: str) -> bytes:
+    """Takes our finalizer off. STRATEGIC, to the claim."""
+    metadata = {"uid": claim, "resourceVersion": resource_version}
+    return _json({"metadata": {**metadata, "$deleteFromPrimitiveList/finalizers": [names.CLAIM_FINALIZER]}})
+
+
+def deletion(claim: Uid) -> bytes:
+    """Options of a DELETE that means this claim and no later one of its name."""
+    return _json({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": claim}})
 
 
 def binding(pod: PodRef, node: str, annotations: Mapping[str, str]) -> bytes:
@@ -177,6 +227,11 @@ def _result(result: Result) -> Body:
     if result.skip_operations:
         found["skipNodeOperations"] = list(result.skip_operations)
     return found
+
+
+def _exact_request(request: Request) -> Body:
+    exactly = {"deviceClassName": request.device_class, "allocationMode": request.mode, "count": request.count}
+    return {"name": request.name, "exactly": exactly}
 
 
 def _toleration(toleration: Toleration) -> Body:

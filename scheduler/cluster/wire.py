@@ -569,6 +569,12 @@ class ClaimName(Part):
     resource_claim_name: str | None = None
 
 
+class ExtendedClaimStatus(Part):
+    """core/v1 PodExtendedResourceClaimStatus."""
+
+    resource_claim_name: str = ""
+
+
 class Condition(Part):
     """core/v1 PodCondition."""
 
@@ -585,6 +591,7 @@ class PodStatus(Part):
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
     resource_claim_statuses: list[ClaimName] | None = None
+    extended_resource_claim_status: ExtendedClaimStatus | None = None
     allocated_resources: Amounts | None = None
     resources: Resources | None = None
 

@@ -27,9 +27,12 @@ from scheduler.core.errors import InputError
 from scheduler.core.messages import (
     BindPod,
     BindRefused,
+    ClaimCreated,
     ClaimRef,
     ClaimRefused,
     ClaimWritten,
+    CreateClaim,
+    DeleteClaim,
     Event,
     PodBound,
     PodRef,
@@ -43,7 +46,8 @@ from scheduler.core.model import Allocation, Claim, Pod, Uid
 
 log = logging.getLogger(__name__)
 
-Write = WriteAllocation | ReserveClaim | ReleaseClaim | BindPod
+Release = ReleaseClaim | DeleteClaim
+Write = WriteAllocation | CreateClaim | ReserveClaim | Release | BindPod
 Report = ReportScheduled | ReportUnschedulable
 T = TypeVar("T")
 
@@ -53,6 +57,8 @@ _REPORTS_WAITING: Final = 4096
 _PODS_REMEMBERED: Final = 20_000
 PATIENCE: Final = 1.4  # times the server's limit: lets its own refusal for time arrive
 SAME_REPORT_S: Final = 30.0
+QUOTA: Final = "exceeded quota"
+"""Words of a 403 that is about a quota and not about permissions (admission plugin ResourceQuota)."""
 
 
 class Writer:
@@ -99,10 +105,10 @@ class Writer:
 
     def submit(self, write: Write) -> None:
         """Begin a write; its answer is posted. A claim that is used again is released no further."""
-        if isinstance(write, ReleaseClaim):
+        if isinstance(write, ReleaseClaim | DeleteClaim):
             self._submit_release(write)
             return
-        if not isinstance(write, BindPod):
+        if isinstance(write, WriteAllocation | ReserveClaim):
             for release in self._releases.get(write.claim.uid, ()):
                 log.info("claim %s/%s is used again: its release ends", write.claim.namespace, write.claim.name)
                 release.cancel()
@@ -172,11 +178,13 @@ class Writer:
         if error is not None and self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
 
-    async def _execute(self, write: WriteAllocation | ReserveClaim | BindPod) -> None:
+    async def _execute(self, write: WriteAllocation | CreateClaim | ReserveClaim | BindPod) -> None:
         async with self._slots:
             answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
             if isinstance(write, WriteAllocation):
                 answer = await self._allocate(write)
+            elif isinstance(write, CreateClaim):
+                answer = await self._create(write)
             elif isinstance(write, ReserveClaim):
                 answer = await self._reserve(write)
             else:
@@ -194,7 +202,7 @@ class Writer:
                 method, path, body, content_type, self.patience_s, permitted=self._fence.allows
             )
         except ApiError as error:
-            if error.cause == "forbidden":
+            if error.cause == "forbidden" and QUOTA not in error.message:
                 self.forbidden = error.message
             raise
         self.forbidden = ""
@@ -242,6 +250,61 @@ class Writer:
         except ApiError as error:
             return refuse(error)
 
+    async def _create(self, write: CreateClaim) -> ClaimWritten | ClaimRefused:
+        pod = write.pod
+        uid = write.special.claim.uid
+        try:
+            found = await self._post_claim(write)
+            uid = found.uid
+            self._post(ClaimCreated(pod.uid, found))
+            claim = ClaimRef(found.namespace, found.name, uid, found.resource_version, found.finalized)
+            answer = await self._allocate(WriteAllocation(pod, claim, write.allocation))
+            if isinstance(answer, ClaimWritten):
+                await self._name_claim(write, found.name)
+        except ApiError as error:
+            return ClaimRefused(pod.uid, uid, error.cause, error.message)
+        return answer
+
+    async def _post_claim(self, write: CreateClaim) -> Claim:
+        """The claim as the API has it. Raises ApiError if there is none, or none that is ours."""
+        wanted = write.special.claim
+        path = f"/apis/resource.k8s.io/v1/namespaces/{wanted.namespace}/resourceclaims"
+        begun = self._clock()
+
+        def look(raw: bytes) -> Claim:
+            found = _claim(raw)
+            if found.owner != write.pod.uid or found.spec != wanted.spec or found.allocation or found.deleting:
+                raise ApiError("conflict", 0, f"another claim is named {found.key}")
+            return found
+
+        try:
+            body = encode.special_claim(wanted, write.pod)
+            return _claim(await self._send("POST", f"{path}?{self._query}", body, JSON))
+        except ApiError as error:
+            if not _doubtful(error):
+                raise
+            return await self._settle(error, begun, f"{path}/{wanted.name}", look, fresh=True)
+
+    async def _name_claim(self, write: CreateClaim, name: str) -> None:
+        """Set the pod's status. Raises ApiError."""
+        pod = write.pod
+        path = _pod_path(pod)
+        begun = self._clock()
+
+        def look(raw: bytes) -> bool | None:
+            found = _pod(raw)
+            if found.uid != pod.uid:
+                raise ApiError("gone", 404, f"pod {found.key} was replaced by another one of its name")
+            return found.extended_claim == name or None
+
+        try:
+            body = encode.special_claim_patch(pod, name, write.special.mappings)
+            await self._send("PATCH", f"{path}/status?{self._query}", body, STRATEGIC_PATCH)
+        except ApiError as error:
+            if not _doubtful(error):
+                raise
+            await self._settle(error, begun, path, look)
+
     async def _reserve(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
         claim, pod = write.claim, write.pod
         begun = self._clock()
@@ -286,8 +349,13 @@ class Writer:
 
         return await self._settle(error, begun, _claim_path(claim), look)
 
-    async def _settle(self, error: ApiError, begun: float, path: str, look: Callable[[bytes], T | None]) -> T:
-        """Find out whether a write was applied. Raises `error`, or what excludes it, if it was not."""
+    async def _settle(
+        self, error: ApiError, begun: float, path: str, look: Callable[[bytes], T | None], *, fresh: bool = False
+    ) -> T:
+        """Find out whether a write was applied. Raises `error`, or what excludes it, if it was not.
+
+        fresh : the write was to make the object, so that it may not be there yet.
+        """
         wait = self._limit_s / 50
         while True:
             asked = self._clock()
@@ -295,17 +363,19 @@ class Writer:
                 verdict = look(await self._client.request("GET", path, timeout=self.patience_s))
             except ApiError as refusal:
                 # Known only when something was read; an outage is waited out, with the objects held as they are.
-                if refusal.cause in {"gone", "conflict", "invalid"}:
+                if refusal.cause in {"conflict", "invalid"} or (refusal.cause == "gone" and not fresh):
                     raise
+                verdict, known = None, refusal.cause == "gone"
             else:
-                if verdict is not None:
-                    return verdict
-                if asked >= begun + self.patience_s:
-                    raise error
+                known = True
+            if verdict is not None:
+                return verdict
+            if known and asked >= begun + self.patience_s:
+                raise error
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
-    def _submit_release(self, write: ReleaseClaim) -> None:
+    def _submit_release(self, write: Release) -> None:
         until = asyncio.get_running_loop().time() + self._release_s
         releases = self._releases.setdefault(write.claim.uid, [])
         # One by one: of two at once each would see the other's pod, and the last to leave a claim has to free it.
@@ -319,7 +389,7 @@ class Writer:
 
         task.add_done_callback(ended)
 
-    async def _release(self, write: ReleaseClaim, until: float, before: asyncio.Task[None] | None) -> None:
+    async def _release(self, write: Release, until: float, before: asyncio.Task[None] | None) -> None:
         where = f"claim {write.claim.namespace}/{write.claim.name}"
         problem = "no answer"
         wait = self._limit_s / 50
@@ -330,7 +400,10 @@ class Writer:
                 while True:
                     try:
                         async with self._slots:
-                            await self._release_once(write)
+                            if isinstance(write, DeleteClaim):
+                                await self._delete_once(write)
+                            else:
+                                await self._release_once(write)
                         return
                     except ApiError as error:
                         if error.cause == "gone":
@@ -362,6 +435,17 @@ class Writer:
             body = encode.unreserve_patch(found.uid, found.resource_version, write.pod.uid)
             content_type = STRATEGIC_PATCH
         await self._send("PATCH", f"{path}/status?{self._query}", body, content_type)
+
+    async def _delete_once(self, write: DeleteClaim) -> None:
+        path = _claim_path(write.claim)
+        found = _claim(await self._client.request("GET", path, timeout=self.patience_s))
+        if found.uid != write.claim.uid:
+            return
+        if found.finalized:
+            body = encode.unfinalize_patch(found.uid, found.resource_version)
+            await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
+        if not found.deleting:
+            await self._send("DELETE", f"{path}?{self._query}", encode.deletion(found.uid), JSON)
 
     # ------------------------------------------------------------ pods
 

@@ -89,10 +89,12 @@ class DeviceTable:
     drivers : column of driver names (str). shareable : column of allowMultipleAllocations (bool).
     attributes, capacity : full name `domain/id` -> Column. A name published without a domain has the driver's.
     live : bool (rows,), false where a row is not in use.
+    sharing : false makes every device look as if it could not be shared.
     """
 
-    def __init__(self, size: int = 256) -> None:
+    def __init__(self, size: int = 256, *, sharing: bool = True) -> None:
         self.size = size
+        self._sharing = sharing
         self.live: Mask = np.zeros(size, np.bool_)
         self.drivers: Column[str] = Column(size)
         self.shareable: Column[bool] = Column(size)
@@ -108,7 +110,7 @@ class DeviceTable:
             return span
         self._set_live(span, alive=True)
         self.drivers.write(span.rows, self.drivers.code(driver))
-        shareable = [self.shareable.code(device.shareable) for device in devices]
+        shareable = [self.shareable.code(device.shareable and self._sharing) for device in devices]
         self.shareable.write(span.rows, np.array(shareable, np.int32))
         self._fill(self.attributes, driver, span, [device.attributes for device in devices])
         self._fill(self.capacity, driver, span, [device.capacity for device in devices])
@@ -128,6 +130,7 @@ class DeviceTable:
         """A table that later changes to this one leave alone."""
         copy = DeviceTable.__new__(DeviceTable)
         copy.size, copy.live, copy.drivers = self.size, self.live, self.drivers.snapshot()
+        copy._sharing = self._sharing
         copy.shareable = self.shareable.snapshot()
         copy.attributes = {name: column.snapshot() for name, column in self.attributes.items()}
         copy.capacity = {name: column.snapshot() for name, column in self.capacity.items()}

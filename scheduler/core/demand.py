@@ -3,9 +3,11 @@
 Pods with equal demands are one equivalence class and are solved once.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scheduler.core import plan
+from scheduler.core.extended import SpecialClaim, backing_class, special_claim
 from scheduler.core.match import selects_labels
 from scheduler.core.model import (
     ALL,
@@ -22,9 +24,6 @@ from scheduler.core.model import (
 )
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
-
-NATIVE = frozenset({"cpu", "memory", "ephemeral-storage", "pods"})
-IMPLICIT_EXTENDED = "deviceclass.resource.kubernetes.io/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,7 @@ class Demand:
     """All that decides where a pod fits and how well: the key of an equivalence class.
 
     resources : amounts by name, units as in core/model. held : node selectors of claims that are allocated already.
+    offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -108,6 +108,7 @@ class Demand:
     wants: tuple[Want, ...]
     relations: tuple[Relation, ...]
     held: tuple[NodeSelector, ...]
+    offered: tuple[tuple[str, bool], ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -120,11 +121,15 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A pod's demand with the claims behind it: `claims[want.claim]` is to be allocated, `joined` are allocated."""
+    """A pod's demand with the claims behind it: `claims[want.claim]` is to be allocated, `joined` are allocated.
+
+    special : the last of `claims`, if it is to be made for the pod's extended resources.
+    """
 
     demand: Demand
     claims: tuple[Claim, ...]
     joined: tuple[Claim, ...]
+    special: SpecialClaim | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +140,18 @@ class Refusal:
     message: str
 
 
-def resolve(pod: Pod, state: State) -> Resolved | Refusal:
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """How a pod may be served: one way for each combination of its extended resources that nodes offer.
+
+    No node is in two of them. closed : why some ways are of no use, in words.
+    """
+
+    open: tuple[Resolved, ...]
+    closed: tuple[str, ...] = ()
+
+
+def resolve(pod: Pod, state: State) -> Ways | Refusal:
     """Look up everything a pod refers to."""
     refusal = _refuse_pod(pod, state)
     if refusal is not None:
@@ -143,29 +159,71 @@ def resolve(pod: Pod, state: State) -> Resolved | Refusal:
     found = _claims(pod, state)
     if isinstance(found, Refusal):
         return found
-    fresh = tuple(claim for claim in found if claim.allocation is None)
-    joined = tuple(claim for claim in found if claim.allocation is not None)
+    ways: list[Resolved] = []
+    refusals: list[Refusal] = []
+    backed = _backed(pod, state)
+    for had in state.nodes.offers(list(backed)) if backed else [()]:
+        offered = tuple(zip(backed, had, strict=True))
+        way = _resolve_way(pod, state, found, offered, backed)
+        if isinstance(way, Refusal):
+            refusals.append(way)
+        else:
+            ways.append(way)
+    return Ways(tuple(ways), tuple(each.message for each in refusals)) if ways else refusals[0]
+
+
+def _backed(pod: Pod, state: State) -> dict[str, str]:
+    """Extended resources that the pod requests and that a class names: resource -> class."""
+    if not pod.extended or not state.gates.extended_resources:
+        return {}
+    found = {
+        name: backing_class(name, state.classes.current) for name in sorted({each.resource for each in pod.extended})
+    }
+    return {name: item.name for name, item in found.items() if item is not None}
+
+
+def _resolve_way(
+    pod: Pod, state: State, claims: Sequence[Claim], offered: tuple[tuple[str, bool], ...], backed: Mapping[str, str]
+) -> Resolved | Refusal:
+    served = {name: backed[name] for name, had in offered if not had}
+    if pod.extended_claim and not served and offered:
+        return Refusal(
+            plan.NO_FIT,
+            f"pod {pod.key}: its status names ResourceClaim {pod.extended_claim} of an earlier attempt for good, so "
+            f"that no node can run it that offers {', '.join(backed)} itself; delete the pod",
+        )
+    special = special_claim(pod, served) if served else None
+    fresh = tuple(claim for claim in claims if claim.allocation is None)
+    joined = tuple(claim for claim in claims if claim.allocation is not None)
     wants: list[Want] = []
     relations: list[Relation] = []
     for index, claim in enumerate(fresh):
-        refusal = _add_claim(claim, index, state, wants, relations)
+        refusal = _add_claim(f"ResourceClaim {claim.key}", claim, index, state, wants, relations)
         if refusal is not None:
             return refusal
+    if special is not None:
+        where = f"pod {pod.key}, claim for {', '.join(served)}"
+        refusal = _add_claim(where, special.claim, len(fresh), state, wants, relations)
+        if refusal is not None:
+            return refusal
+        fresh = (*fresh, special.claim)
     held = tuple(
         claim.allocation.node_selector
         for claim in joined
         if claim.allocation is not None and claim.allocation.node_selector is not None
     )
+    asked = {name: amount for name, amount in pod.requests.items() if amount > 0 and name not in served}
     demand = Demand(
         node_selector=tuple(sorted(pod.node_selector.items())),
         affinity=pod.affinity,
         tolerations=pod.tolerations,
-        resources=tuple(sorted((name, amount) for name, amount in pod.requests.items() if amount > 0)),
+        resources=tuple(sorted(asked.items())),
         wants=tuple(wants),
         relations=tuple(relations),
         held=held,
+        offered=offered,
     )
-    return Resolved(demand, fresh, joined)
+    return Resolved(demand, fresh, joined, special)
 
 
 def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
@@ -181,28 +239,7 @@ def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
                     f"pod {pod.key}: the required anti-affinity of running pod {other.key} selects it, "
                     "and placing around anti-affinity is not supported yet",
                 )
-    for name in pod.requests:
-        if name in NATIVE or name.startswith("hugepages-") or not pod.requests[name]:
-            continue
-        if state.nodes.offered(name):
-            continue
-        backing = _backing_class(name, state)
-        if backing:
-            return Refusal(
-                plan.UNSUPPORTED,
-                f"pod {pod.key}: extended resource {name} is backed by DeviceClass {backing}, which is not supported "
-                "yet; ask for the devices with a ResourceClaim",
-            )
     return None
-
-
-def _backing_class(resource: str, state: State) -> str:
-    if resource.startswith(IMPLICIT_EXTENDED):
-        return resource.removeprefix(IMPLICIT_EXTENDED)
-    for name, item in sorted(state.classes.current.items()):
-        if item.extended_resource == resource:
-            return name
-    return ""
 
 
 def _claims(pod: Pod, state: State) -> list[Claim] | Refusal:
@@ -257,8 +294,9 @@ def _refuse_claim(pod: Pod, from_template: bool, claim: Claim, state: State) -> 
     return None
 
 
-def _add_claim(claim: Claim, index: int, state: State, wants: list[Want], relations: list[Relation]) -> Refusal | None:
-    where = f"ResourceClaim {claim.key}"
+def _add_claim(
+    where: str, claim: Claim, index: int, state: State, wants: list[Want], relations: list[Relation]
+) -> Refusal | None:
     if claim.spec.unsupported:
         return Refusal(plan.UNSUPPORTED, f"{where}: not supported yet: {'; '.join(claim.spec.unsupported)}")
     members: dict[str, list[tuple[int, int]]] = {}

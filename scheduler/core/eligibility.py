@@ -103,9 +103,8 @@ class Eligibility:
         if row in state.malformed:
             return state.row_device[row][1].malformed
         for number, selector in enumerate(self._selectors):
-            broken = _broken(selector, state)
-            if broken:
-                return f"{self._place(state, number)} {broken}"
+            if isinstance(selector, SelectorError):
+                return f"{self._place(state, number)} {selector}"
             expression = self.request.selectors[number]
             found = evaluate_device(expression, *device_in(state.devices, row))
             if found.problem:
@@ -117,9 +116,8 @@ class Eligibility:
     def broken(self, state: State) -> str:
         """The first selector that fails on every device, and why; empty if there is none."""
         for number, selector in enumerate(self._selectors):
-            broken = _broken(selector, state)
-            if broken:
-                return f"{self._place(state, number)} {broken}"
+            if isinstance(selector, SelectorError):
+                return f"{self._place(state, number)} {selector}"
         return ""
 
     def _place(self, state: State, number: int) -> str:
@@ -136,7 +134,7 @@ class Eligibility:
         for selector in self._selectors:
             if not alive.any():
                 break
-            if isinstance(selector, SelectorError) or _broken(selector, state):
+            if isinstance(selector, SelectorError):
                 failed |= alive
                 alive[:] = False
             elif selector.vectorised:
@@ -215,12 +213,3 @@ def _compiled(expression: str) -> Selector | SelectorError:
         return compile_selector(expression)
     except SelectorError as error:
         return error
-
-
-def _broken(selector: Selector | SelectorError, state: State) -> str:
-    """Why a selector fails on every device; empty if it does not."""
-    if isinstance(selector, SelectorError):
-        return str(selector)
-    if selector.reads.multiple and not state.gates.consumable_capacity:
-        return f"{selector.expression!r}: device.allowMultipleAllocations needs the feature gate DRAConsumableCapacity"
-    return ""

@@ -3,6 +3,9 @@
 Life of a pod: Seen -> backlog -> (Drained) placed: devices and node are *assumed* -> WriteAllocation and ReserveClaim
 -> every claim *seen back* in the watch with our allocation and reservation, and no other claim holds one of its
 devices -> BindPod -> PodBound. Whatever goes wrong before the binding gives everything back and tries again.
+
+A pod whose extended resources are served by devices gets a claim on the way: it is made (CreateClaim), known under its
+own uid from ClaimCreated on, and deleted if the pod is not bound. What an earlier attempt left behind goes first.
 """
 
 from collections import OrderedDict, defaultdict
@@ -21,12 +24,16 @@ from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
 from scheduler.core.errors import FaultError
 from scheduler.core.explain import to_json
+from scheduler.core.extended import is_special
 from scheduler.core.messages import (
     BindPod,
     BindRefused,
+    ClaimCreated,
     ClaimRef,
     ClaimRefused,
     ClaimWritten,
+    CreateClaim,
+    DeleteClaim,
     Drained,
     EvaluateScalar,
     Event,
@@ -49,8 +56,7 @@ from scheduler.core.messages import (
 )
 from scheduler.core.model import MAX_CONSUMERS, Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
 from scheduler.core.plan import Placement, Plan, Unplaced
-from scheduler.core.snapshot import Snapshot
-from scheduler.core.solvers.greedy import place
+from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
@@ -70,6 +76,7 @@ class Flight:
 
     writing : claims whose write has no answer yet. unseen : claims not seen back yet. touched : claims that carry, or
     may carry, something that we wrote. written : resourceVersion of each claim as its write left it.
+    made : the claim for extended resources, once it exists.
     failure : set once the flight must be given up: token and sentence.
     """
 
@@ -79,6 +86,7 @@ class Flight:
     unseen: set[Uid]
     touched: set[Uid] = field(default_factory=set)
     written: dict[Uid, str] = field(default_factory=dict)
+    made: Claim | None = None
     failure: tuple[str, str] | None = None
     binding: bool = False
 
@@ -129,6 +137,7 @@ class Engine:
             Rejected: self._rejected,
             Listed: self._all_listed,
             Drained: lambda event: self._decide(),
+            ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
             ClaimRefused: self._claim_refused,
             PodBound: self._pod_bound,
@@ -278,11 +287,15 @@ class Engine:
 
     def _claim_gone(self, uid: Uid, key: str) -> Iterable[Instruction]:
         held = uid in self.state.holding.current
+        claim = self.state.claims.current.get(uid)
         self.state.drop_claim(uid)
+        self.state.forget_allocation(uid)  # of a claim that was made and deleted before it was seen
         self._releasing.pop(uid, None)
         if held:
             self.backlog.wake((plan.NO_FIT,))
         self._wake_users(key)
+        if claim is not None and is_special(claim):
+            self.backlog.wake_one(claim.owner, self._now)
         for pod in self._flights_of.get(uid, ()):
             self._flights[pod].touched.discard(uid)
         return self._strand(uid, f"ResourceClaim {key} was deleted while its pod was placed")
@@ -302,10 +315,10 @@ class Engine:
         self._bound.discard(uid)
         out: list[Instruction] = []
         flight = self._flights.get(uid)
+        placed = uid in self.state.places.current
+        self.state.drop_pod(uid)  # before its flight lands: it is not to be tried again
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
-        placed = uid in self.state.places.current
-        self.state.drop_pod(uid)
         if placed:
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
         return out
@@ -337,6 +350,8 @@ class Engine:
         known = self.state.claims.current.get(claim)
         if known is not None:
             self._wake_users(known.key)
+            if is_special(known):
+                self.backlog.wake_one(known.owner, self._now)
 
     def _forget_pending(self, uid: Uid) -> None:
         self.backlog.discard(uid)
@@ -355,7 +370,7 @@ class Engine:
         due = self.backlog.due(self._now, self.config.batch)
         if not due:
             return []
-        before = self.state.snapshot() if self.config.verify_plans else None
+        before = self._world() if self.config.verify_plans else None
         out: list[Instruction] = []
         placements: list[Placement] = []
         unplaced: list[Unplaced] = []
@@ -369,31 +384,58 @@ class Engine:
                 unplaced.append(outcome)
                 out += self._park(pod, outcome)
         if before is not None:
-            self._check(before, Plan(before.revision, tuple(placements), tuple(unplaced)))
+            self._check(before, Plan(self.state.revision, tuple(placements), tuple(unplaced)))
         return out
 
     def _attempt(self, pod: Pod, out: list[Instruction]) -> Placement | Unplaced:
-        resolved = resolve(pod, self.state)
-        if isinstance(resolved, Refusal):
-            return Unplaced(pod.uid, resolved.token, resolved.message)
-        refusal = self._refuse_joining(pod, resolved, out)
+        leftover = self._delete_leftovers(pod, out)
+        if leftover is not None:
+            return leftover
+        ways = resolve(pod, self.state)
+        if isinstance(ways, Refusal):
+            return Unplaced(pod.uid, ways.token, ways.message)
+        refusal = self._refuse_joining(pod, ways.open[0], out)
         if refusal is not None:
             return refusal
-        candidates = self._class(resolved.demand)
-        candidates.refresh(self.state)
-        if candidates.pending:
-            for pending in candidates.pending:
-                out += self._ask_scalar(pending)
+        tried = [(resolved, self._class(resolved.demand)) for resolved in ways.open]
+        pending = self._refresh(tried)
+        if pending:
+            for each in pending:
+                out += self._ask_scalar(each)
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: its selectors are being evaluated")
-        outcome = place(self.state, pod, resolved, candidates, self._catalogue.weights, self._failures.get(pod.uid, 0))
+        failures = self._failures.get(pod.uid, 0)
+        outcome = place(self.state, pod, tried, ways.closed, self._catalogue.weights, failures)
         if isinstance(outcome, Placement):
             return outcome
-        unsolved = candidates.unsolved
-        if unsolved:
-            out += self._ask_solve(unsolved[0])
-            return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
-        out += self._untie(pod, resolved)
+        for _, candidates in tried:
+            if candidates.unsolved:
+                out += self._ask_solve(candidates.unsolved[0])
+                return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
+        out += self._untie(pod, ways.open[0])
         return outcome
+
+    def _refresh(self, ways: Iterable[Way]) -> list[Pending]:
+        """Bring candidates up to the state; returns the verdicts that have to be asked for first."""
+        found: list[Pending] = []
+        for _, candidates in ways:
+            candidates.refresh(self.state)
+            found += candidates.pending
+        return found
+
+    def _delete_leftovers(self, pod: Pod, out: list[Instruction]) -> Unplaced | None:
+        """Claims that earlier attempts made for the pod's extended resources hold devices: they go first."""
+        found = [self.state.claims.current[uid] for uid in sorted(self.state.special.get(pod.uid, ()))]
+        for claim in found:
+            if claim.uid not in self._releasing:
+                self._await_release(claim.uid, pod.uid, "")
+                out.append(DeleteClaim(_pod_ref(pod), _claim_ref(claim)))
+        if not found:
+            return None
+        return Unplaced(
+            pod.uid,
+            plan.CLAIM_PENDING,
+            f"pod {pod.key}: ResourceClaim {found[0].key} of an earlier attempt is being deleted",
+        )
 
     def _refuse_joining(self, pod: Pod, resolved: Resolved, out: list[Instruction]) -> Unplaced | None:
         """What only the flights know of claims: releases under way, rivals, and how many pods are about to join."""
@@ -426,18 +468,28 @@ class Engine:
             self._classes.move_to_end(demand)
         return found
 
-    def _check(self, before: Snapshot, decided: Plan) -> None:
-        world = World(
-            nodes=before.nodes,
-            slices=before.slices,
-            classes=before.classes,
-            taint_rules=before.taint_rules,
-            claims=before.claims_as_held(),
-            pods=before.pods_as_placed(),
+    def _world(self) -> World:
+        """All that plans are checked by, as it is now."""
+        now = self.state.snapshot()
+        claims = now.claims_as_held()
+        for flight in self._flights.values():
+            made = flight.made or (flight.placement.special.claim if flight.placement.special else None)
+            if made is not None and made.uid not in claims and made.uid in now.holding:
+                claims[made.uid] = replace(made, allocation=now.holding[made.uid])
+        return World(
+            nodes=now.nodes,
+            slices=now.slices,
+            classes=now.classes,
+            taint_rules=now.taint_rules,
+            claims=claims,
+            pods=now.pods_as_placed(),
             ownership=self.config.ownership,
             scheduler_name=self.config.scheduler_name,
             gates=self.config.gates,
         )
+
+    @staticmethod
+    def _check(world: World, decided: Plan) -> None:
         found = violations(world, decided)
         if found:
             raise FaultError("; ".join(f"{each.rule}: {each.where}: {each.text}" for each in found))
@@ -472,10 +524,13 @@ class Engine:
         flight = Flight(pod.uid, placement, writing=set(), unseen=set())
         reference = _pod_ref(pod)
         for uid, allocation in placement.allocations.items():
-            claim = self.state.claims.current[uid]
             self.state.assume_allocation(uid, allocation)
             flight.writing.add(uid)
-            out.append(WriteAllocation(reference, _claim_ref(claim), allocation))
+            if placement.special is not None and uid == placement.special.claim.uid:
+                out.append(CreateClaim(reference, placement.special, allocation))
+            else:
+                claim = self.state.claims.current[uid]
+                out.append(WriteAllocation(reference, _claim_ref(claim), allocation))
         for uid in placement.joined:
             claim = self.state.claims.current[uid]
             if not claim.reserved_by(pod.uid):
@@ -507,6 +562,8 @@ class Engine:
             return []
         if claim.uid not in flight.unseen:
             return []
+        if flight.made is not None and claim.uid == flight.made.uid and claim.uid in flight.writing:
+            return []  # the pod does not name it yet, and its kubelet would not find it
         flight.unseen.discard(claim.uid)
         return [] if flight.unseen else self._bind(flight)
 
@@ -531,6 +588,25 @@ class Engine:
         annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
         return [BindPod(_pod_ref(pod), flight.placement.node, annotations)]
 
+    def _claim_created(self, event: ClaimCreated) -> Iterable[Instruction]:
+        """From now on the claim is meant by its own uid."""
+        flight = self._flights.get(event.pod)
+        if flight is None or flight.placement.special is None:
+            raise FaultError(f"claim {event.claim.key} was made, and nobody asked for it")
+        before, now = flight.placement.special.claim.uid, event.claim.uid
+        flight.made = event.claim
+        placement = flight.placement
+        allocations = {now if uid == before else uid: given for uid, given in placement.allocations.items()}
+        flight.placement = replace(placement, allocations=allocations)
+        self.state.assume_allocation(now, allocations[now])
+        self.state.forget_allocation(before)
+        for uids in (flight.writing, flight.unseen, flight.touched):
+            uids.discard(before)
+            uids.add(now)
+        del self._flights_of[before]
+        self._flights_of[now].add(event.pod)
+        return []
+
     def _claim_written(self, event: ClaimWritten) -> Iterable[Instruction]:
         flight = self._flights.get(event.pod)
         if flight is None:
@@ -547,9 +623,15 @@ class Engine:
         if flight is None:
             return []
         flight.writing.discard(event.claim)
-        if event.cause != "unknown":
+        special = flight.placement.special
+        if special is not None and event.claim == special.claim.uid:
             flight.touched.discard(event.claim)
-        claim = self.state.claims.current.get(event.claim)
+            problem = f"the claim for its extended resources could not be made ({event.cause}): {event.message}"
+            return self._give_up(flight, plan.RETRY, problem)
+        if event.cause != "unknown" and (flight.made is None or event.claim != flight.made.uid):
+            flight.touched.discard(event.claim)
+        claim = flight.made if flight.made is not None and event.claim == flight.made.uid else None
+        claim = claim or self.state.claims.current.get(event.claim)
         where = f"ResourceClaim {claim.key if claim else event.claim}"
         return self._give_up(flight, plan.RETRY, f"{where} could not be written ({event.cause}): {event.message}")
 
@@ -589,10 +671,14 @@ class Engine:
         pod = self.state.pods.current.get(flight.pod)
         self._end(flight, keep=False)
         out: list[Instruction] = []
-        reference = _pod_ref(pod) if pod is not None else PodRef("", "", flight.pod)
+        namespace, _, name = flight.placement.decision.pod.partition("/")
+        reference = _pod_ref(pod) if pod is not None else PodRef(namespace, name, flight.pod)
         for uid in sorted(flight.touched):
             claim = self.state.claims.current.get(uid)
-            if claim is not None:
+            if flight.made is not None and uid == flight.made.uid:
+                self._await_release(uid, flight.pod, "")
+                out.append(DeleteClaim(reference, _claim_ref(claim or flight.made)))
+            elif claim is not None:
                 self._await_release(uid, flight.pod, flight.written.get(uid, ""))
                 deallocate = uid in flight.placement.allocations
                 out.append(ReleaseClaim(reference, _claim_ref(claim), deallocate))
@@ -636,6 +722,7 @@ class Engine:
         release = self._releasing.get(claim.uid)
         if (
             release is not None
+            and not is_special(claim)  # it is being deleted, and that is seen otherwise
             and not claim.reserved_by(release.pod)
             and not _later(release.written, claim.resource_version)
         ):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
 from scheduler.core.plan import Decision
 
@@ -53,6 +54,14 @@ class Listed:
 @dataclass(frozen=True, slots=True)
 class Drained:
     """No more events are at hand: decide now."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimCreated:
+    """The claim of CreateClaim exists from now on, as `claim` says: under this uid it is meant hereafter."""
+
+    pod: Uid
+    claim: Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +119,8 @@ class ScalarEvaluated:
 
 
 Event = (
-    Seen | Gone | Rejected | Listed | Drained | ClaimWritten | ClaimRefused | PodBound | BindRefused | Solved
-    | ScalarEvaluated
+    Seen | Gone | Rejected | Listed | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound | BindRefused
+    | Solved | ScalarEvaluated
 )  # fmt: skip
 
 # ---------------------------------------------------------------- instructions
@@ -148,6 +157,30 @@ class WriteAllocation:
     pod: PodRef
     claim: ClaimRef
     allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class CreateClaim:
+    """Make the claim that serves a pod's extended resources, allocate and reserve it, then name it in the pod's status.
+
+    Answered by ClaimCreated once the claim exists, and at the end by ClaimWritten or ClaimRefused. A refusal means the
+    claim under its provisional uid if none was made, and under its own if one was.
+    """
+
+    pod: PodRef
+    special: SpecialClaim
+    allocation: Allocation
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteClaim:
+    """Take our finalizer off a claim that CreateClaim made, and delete it, whatever it holds.
+
+    Carries no answer: that the claim is gone is seen in the watch. A repeat changes nothing.
+    """
+
+    pod: PodRef
+    claim: ClaimRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +263,6 @@ class EvaluateScalar:
 
 
 Instruction = (
-    WriteAllocation | ReserveClaim | ReleaseClaim | BindPod | ReportScheduled | ReportUnschedulable | RecordDecision
-    | Solve | EvaluateScalar
+    WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | ReportScheduled
+    | ReportUnschedulable | RecordDecision | Solve | EvaluateScalar
 )  # fmt: skip

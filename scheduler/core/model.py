@@ -387,8 +387,38 @@ class Repulsion:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtendedRequest:
+    """What one container asks of one extended resource, in whole units and not 0.
+
+    position : of the container among all of the pod, init containers first. number : of the resource among all that
+    the container requests, in order of their names. lasting : it runs beside the others, as sidecars do too; an init
+    container that ends is done before those behind it begin.
+    """
+
+    container: str
+    position: int
+    lasting: bool
+    resource: str
+    number: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMapping:
+    """Which request of its pod's special claim a container's extended resource is served by."""
+
+    container: str
+    resource: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed."""
+    """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed.
+
+    extended : requests of its containers for extended resources, in order of position and then of number.
+    extended_claim : the claim that status.extendedResourceClaimStatus names, empty for none (KEP-5004).
+    """
 
     namespace: str
     name: str
@@ -411,6 +441,8 @@ class Pod:
     claim_names: Mapping[str, str | None]
     repels: tuple[Repulsion, ...] = ()
     unsupported: tuple[str, ...] = ()
+    extended: tuple[ExtendedRequest, ...] = ()
+    extended_claim: str = ""
 
     @property
     def key(self) -> str:

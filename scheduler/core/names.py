@@ -1,5 +1,6 @@
 """Every name that users, manifests or other programs meet. README lists them; a test holds the two together."""
 
+import hashlib
 from typing import Final
 
 COMMANDS: Final = (
@@ -36,3 +37,22 @@ ENVIRONMENT_PREFIX: Final = "DOVETAIL_"
 PROTO_PACKAGE: Final = "dovetail.scoring.v1"
 
 CLAIM_FINALIZER: Final = "resource.kubernetes.io/delete-protection"  # set by every DRA scheduler (KEP-4381)
+EXTENDED_CLAIM: Final = "resource.kubernetes.io/extended-resource-claim"
+"""Annotation, "true" on a claim that a scheduler made for a pod's extended resources (KEP-5004)."""
+IMPLICIT_EXTENDED: Final = "deviceclass.resource.kubernetes.io/"
+"""The name of a DeviceClass behind this is an extended resource too."""
+
+_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # of names that Kubernetes generates
+
+
+def is_extended(resource: str) -> bool:
+    """Whether devices may serve this resource: it is nobody's built-in one."""
+    if resource.startswith(IMPLICIT_EXTENDED):
+        return True
+    return "/" in resource and "kubernetes.io/" not in resource and not resource.startswith("requests.")
+
+
+def suffix(*parts: object) -> str:
+    """Five characters as Kubernetes generates them for names, the same for the same parts."""
+    digest = int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest(), "big")
+    return "".join(_ALPHABET[digest // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(5))

@@ -1,7 +1,7 @@
 """Nodes as columns: labels, taints and resources of every node, one row a node."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -132,6 +132,14 @@ class NodeTable:
         """Whether any node has the resource."""
         found = self.allocatable.get(resource)
         return found is not None and bool(found.any())
+
+    def offers(self, resources: Sequence[str]) -> list[tuple[bool, ...]]:
+        """Which of these resources nodes have, as distinct combinations; if there are no nodes, none of them."""
+        if not any(self.offered(name) for name in resources):
+            return [(False,) * len(resources)]
+        rows = np.flatnonzero(self.live).astype(np.int32)
+        had = np.stack([self.amounts(self.allocatable, name, rows) > 0 for name in resources], axis=1)
+        return [tuple(row) for row in np.unique(had, axis=0).tolist()]
 
     def _write_labels(self, row: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         for key in before:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Uid
 
 
@@ -37,13 +38,17 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A pod goes to a node: claims to allocate (uid -> allocation) and claims that it joins as they are."""
+    """A pod goes to a node: claims to allocate (uid -> allocation) and claims that it joins as they are.
+
+    special : the claim that has to be made for it first; its allocation is among the others, under its uid.
+    """
 
     pod: Uid
     node: str
     allocations: Mapping[Uid, Allocation]
     joined: tuple[Uid, ...]
     decision: Decision
+    special: SpecialClaim | None = None
 
 
 # What a pod waits for; `core/backlog.py` holds which events can end which.

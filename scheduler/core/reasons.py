@@ -18,11 +18,16 @@ from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
 
 
-def unplaced(state: State, resolved: Resolved, candidates: Candidates) -> str:
-    """One sentence, most common obstacle first.
+def unplaced(state: State, ways: Sequence[tuple[Resolved, Candidates]], closed: Sequence[str] = ()) -> str:
+    """One sentence: for each way in which nodes might serve the pod what is in it, most common obstacle first."""
+    parts = [*(_obstacles(state, resolved, candidates) for resolved, candidates in ways), *closed]
+    told = "; ".join(part for part in parts if part)
+    text = f"0 of {len(state.nodes.rows)} nodes fit"
+    return f"{text}: {told}" if told else text
 
-    Found out once for a class as long as nothing changes; its pods differ in nothing but the names of their claims.
-    """
+
+def _obstacles(state: State, resolved: Resolved, candidates: Candidates) -> str:
+    """Found out once for a class while nothing changes; its pods differ in nothing but the names of their claims."""
     if not candidates.reason:
         candidates.reason = _reason(state, candidates)
     text = candidates.reason
@@ -39,7 +44,6 @@ def _mark(want: int) -> str:
 def _reason(state: State, candidates: Candidates) -> str:
     demand = candidates.demand
     rows = np.flatnonzero(state.nodes.live).astype(np.int32)
-    total = len(rows)
     found: list[tuple[str, int]] = []
     for rule in NODE_RULES:
         if not len(rows):
@@ -59,11 +63,9 @@ def _reason(state: State, candidates: Candidates) -> str:
         for broken in dict.fromkeys(eligible.broken(state) for eligible in asks)
         if broken
     ]
-    text = f"0 of {total} nodes fit"
     ordered = sorted(found, key=lambda reason: -reason[1])
-    if ordered:
-        text += ": " + ", ".join(f"{count} {reason}" for reason, count in ordered)
-    return "; ".join([text, *notes])
+    counted = [", ".join(f"{count} {reason}" for reason, count in ordered)] if ordered else []
+    return "; ".join([*counted, *notes])
 
 
 def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) -> str:
@@ -106,7 +108,16 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
 
 def _names(resolved: Resolved) -> list[str]:
     """Of the wants, as their owner wrote them."""
-    return [f"{request.name} of claim {claim.name}" for claim in resolved.claims for request in claim.spec.requests]
+    special = resolved.special
+    made = special.claim.uid if special is not None else ""
+    users = {each.request: each for each in reversed(special.mappings)} if special is not None else {}
+    return [
+        f"{users[request.name].resource} of container {users[request.name].container}"
+        if claim.uid == made
+        else f"{request.name} of claim {claim.name}"
+        for claim in resolved.claims
+        for request in claim.spec.requests
+    ]
 
 
 def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows: Rows) -> list[tuple[str, int]]:
@@ -163,7 +174,7 @@ def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[st
 def _best(nearest: tuple[int, str] | None) -> str:
     if nearest is None:
         return ""
-    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else " (none match and are free)"
+    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else " (none that matches is free)"
 
 
 def _able(puzzle: Puzzle, ask: Ask) -> int:

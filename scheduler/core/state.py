@@ -12,6 +12,7 @@ from scheduler.core import links
 from scheduler.core.bays import MAX_WIDTH, Bays, Sight
 from scheduler.core.columns import ABSENT, Column, DeviceTable
 from scheduler.core.config import Ownership
+from scheduler.core.extended import is_special
 from scheduler.core.gates import Gates
 from scheduler.core.match import untolerated
 from scheduler.core.model import (
@@ -63,7 +64,8 @@ class State:
         self.gates = gates or Gates()
         self.revision = 0
         self.nodes = NodeTable(seed)
-        self.devices = DeviceTable()
+        # Upstream's oldest allocator never tells selectors that a device can be shared.
+        self.devices = DeviceTable(sharing=not self.gates.settled)
         self.bays = Bays(self.nodes.size)
         self.taken: Mask = np.zeros(self.devices.size, np.bool_)
         self.device_changes = Changes()
@@ -80,6 +82,7 @@ class State:
         self.places: Versioned[Uid, str] = Versioned()
         self.claim_by_key: dict[str, Uid] = {}
         self.pod_by_key: dict[str, Uid] = {}
+        self.special: dict[Uid, set[Uid]] = defaultdict(set)  # pod -> claims made for its extended resources
         self.repellers: dict[Uid, Pod] = {}
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
@@ -176,6 +179,8 @@ class State:
             self.drop_claim(known)
         self.claims.put(claim.uid, claim)
         self.claim_by_key[claim.key] = claim.uid
+        if is_special(claim):
+            self.special[claim.owner].add(claim.uid)
         self._hold(claim.uid)
         self.revision += 1
 
@@ -186,6 +191,10 @@ class State:
             return
         if self.claim_by_key.get(claim.key) == uid:
             del self.claim_by_key[claim.key]
+        if is_special(claim):
+            self.special[claim.owner].discard(uid)
+            if not self.special[claim.owner]:
+                del self.special[claim.owner]
         self._assumed.pop(uid, None)
         self._hold(uid)
         self.revision += 1

@@ -92,6 +92,9 @@ def claims_of(pod: dict[str, Any]) -> list[tuple[str, str | None]]:
             found.append((name, None))
         elif made[name].get("resourceClaimName"):
             found.append((name, made[name]["resourceClaimName"]))
+    extended = pod.get("status", {}).get("extendedResourceClaimStatus")
+    if extended:
+        found.append(("for extended resources", extended.get("resourceClaimName")))
     return found
 
 

@@ -25,13 +25,12 @@ from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead, new_identity
 from scheduler.cluster.watch import KINDS, Reflector, Watched
 from scheduler.cluster.watch import Timing as WatchTiming
-from scheduler.cluster.write import PATIENCE, Writer
+from scheduler.cluster.write import PATIENCE, Write, Writer
 from scheduler.core import plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
 from scheduler.core.messages import (
-    BindPod,
     Drained,
     EvaluateScalar,
     Event,
@@ -42,13 +41,10 @@ from scheduler.core.messages import (
     PodRef,
     RecordDecision,
     Rejected,
-    ReleaseClaim,
     ReportScheduled,
     ReportUnschedulable,
-    ReserveClaim,
     Seen,
     Solve,
-    WriteAllocation,
 )
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, Slice, TaintRule, Uid
 from scheduler.service.aside import Aside
@@ -384,7 +380,7 @@ class Process:
             self._unreadable.pop(event.item.uid, None)
 
     def _submit(self, instruction: Instruction) -> None:
-        if isinstance(instruction, WriteAllocation | ReserveClaim | ReleaseClaim | BindPod):
+        if isinstance(instruction, Write):
             self.writer.submit(instruction)
         elif isinstance(instruction, ReportScheduled | ReportUnschedulable):
             self.writer.report(instruction)

@@ -22,8 +22,11 @@ from scheduler.core.messages import (
     BindPod,
     BindRefused,
     Cause,
+    ClaimCreated,
     ClaimRefused,
     ClaimWritten,
+    CreateClaim,
+    DeleteClaim,
     EvaluateScalar,
     Event,
     Gone,
@@ -43,7 +46,7 @@ from scheduler.core.messages import (
 )
 from scheduler.core.model import Claim, Uid
 from scheduler.core.slow import answer
-from scheduler.simulator.objects import Raw, key_of, suffix
+from scheduler.simulator.objects import Raw, key_of
 from scheduler.simulator.workloads import uid_of
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,6 +62,7 @@ _MAX_CONFIG: Final = 64
 _MAX_CONSUMERS: Final = 256
 _MAX_BASE: Final = 57  # characters of a generated claim name before its random part (resourceclaim controller)
 _MERGE_KEYS: Final = {"reservedFor": "uid", "conditions": "type"}
+_TAKE_FROM: Final = "$deleteFromPrimitiveList/"
 _PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
@@ -185,6 +189,9 @@ class Api:
             merged["metadata"] = {**merged["metadata"], "uid": found["metadata"]["uid"]}
         if kind == "ResourceClaim":
             _validate_claim(found, merged)
+        elif kind == "Pod" and status:
+            merged = _keep_special_claim(found, merged)
+            _validate_special_claim(merged)
         self._store(kind, key, merged)
         if kind == "ResourceClaim" and status:
             self._control_claim(key)
@@ -287,7 +294,7 @@ class Api:
             base = f"{owner['name'][: keep[0]]}-{entry[: keep[1]]}"
         number = 0
         while True:
-            name = f"{base}-{suffix('ResourceClaim', owner['uid'], entry, number)}"
+            name = f"{base}-{names.suffix('ResourceClaim', owner['uid'], entry, number)}"
             if f"{owner['namespace']}/{name}" not in self.objects["ResourceClaim"]:
                 break
             number += 1
@@ -364,6 +371,24 @@ class Api:
         except RefusedError as error:
             return [ClaimRefused(write.pod.uid, claim.uid, error.cause, error.message)]
 
+    def _create(self, write: CreateClaim) -> list[Event]:
+        pod = write.pod
+        key, uid = write.special.claim.key, write.special.claim.uid
+        found: list[Event] = []
+        try:
+            raw = self.create(json.loads(encode.special_claim(write.special.claim, pod)))
+            claim = decode.decode("ResourceClaim", raw)
+            assert isinstance(claim, Claim)
+            uid = claim.uid
+            found.append(ClaimCreated(pod.uid, claim))
+            body = encode.allocation_patch(uid, claim.resource_version, write.allocation, pod, self.timestamp())
+            raw = self.patch("ResourceClaim", key, body, encode.MERGE, status=True)
+            body = encode.special_claim_patch(pod, claim.name, write.special.mappings)
+            self.patch("Pod", f"{pod.namespace}/{pod.name}", body, encode.STRATEGIC, status=True)
+            return [*found, self._written(pod, raw)]
+        except RefusedError as error:
+            return [*found, ClaimRefused(pod.uid, uid, error.cause, error.message)]
+
     def _reserve(self, write: ReserveClaim) -> list[Event]:
         claim = write.claim
         body = encode.reservation_patch(claim, write.pod)
@@ -400,6 +425,19 @@ class Api:
                 raise FaultError(f"claim {key} could not be released: {error}") from error
         return []
 
+    def _delete(self, write: DeleteClaim) -> list[Event]:
+        key = f"{write.claim.namespace}/{write.claim.name}"
+        try:
+            raw = self.get("ResourceClaim", key)
+            if raw["metadata"]["uid"] == write.claim.uid:
+                body = encode.unfinalize_patch(write.claim.uid, raw["metadata"]["resourceVersion"])
+                self.patch("ResourceClaim", key, body, encode.STRATEGIC)
+                self.delete("ResourceClaim", key)
+        except RefusedError as error:
+            if error.cause != "gone":
+                raise FaultError(f"claim {key} could not be deleted: {error}") from error
+        return []
+
     def _bind(self, write: BindPod) -> list[Event]:
         try:
             self.bind(encode.binding(write.pod, write.node, write.annotations))
@@ -422,8 +460,10 @@ class Api:
 
     _executors: Mapping[type, Callable[["Api", Any], Sequence[Event]]] = {
         WriteAllocation: _allocate,
+        CreateClaim: _create,
         ReserveClaim: _reserve,
         ReleaseClaim: _release,
+        DeleteClaim: _delete,
         BindPod: _bind,
         ReportScheduled: _report,
         ReportUnschedulable: _report,
@@ -457,7 +497,10 @@ def _merge(old: Any, patch: Any, *, strategic: bool, at: str = "") -> Any:
         return patch
     found = dict(old) if isinstance(old, dict) else {}
     for key, value in patch.items():
-        if value is None:
+        if strategic and key.startswith(_TAKE_FROM):
+            name = key.removeprefix(_TAKE_FROM)
+            found[name] = [each for each in found.get(name) or () if each not in value]
+        elif value is None:
             found.pop(key, None)
         else:
             found[key] = _merge(found.get(key), value, strategic=strategic, at=key)
@@ -520,3 +563,33 @@ def _validate_claim(old: Raw, new: Raw) -> None:
                 refuse(
                     f"status.allocation.devices.results[{index}].request: must be the name of a request in the claim"
                 )
+
+
+def _keep_special_claim(old: Raw, new: Raw) -> Raw:
+    """What a pod's status once said of its special claim can be changed but not taken back (pod strategy)."""
+    before = (old.get("status") or {}).get("extendedResourceClaimStatus")
+    after = new["status"].get("extendedResourceClaimStatus")
+    kept = {**new["status"], "extendedResourceClaimStatus": before}
+    return {**new, "status": kept} if before and not after else new
+
+
+def _validate_special_claim(pod: Raw) -> None:
+    """Validation of status.extendedResourceClaimStatus. Raises RefusedError."""
+    said = pod["status"].get("extendedResourceClaimStatus")
+    if not said:
+        return
+    where = f"Pod {key_of(pod)}: status.extendedResourceClaimStatus"
+    spec = pod.get("spec") or {}
+    containers = {each["name"]: each for each in (spec.get("initContainers") or []) + (spec.get("containers") or [])}
+    mappings = said.get("requestMappings") or []
+    if not mappings:
+        raise RefusedError("invalid", f"{where}.requestMappings: at least one request mapping is required")
+    if not said.get("resourceClaimName"):
+        raise RefusedError("invalid", f"{where}.resourceClaimName: is required")
+    for index, mapping in enumerate(mappings):
+        resources = containers.get(mapping["containerName"], {}).get("resources") or {}
+        requested = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+        if mapping["resourceName"] not in requested:
+            raise RefusedError("invalid", f"{where}.requestMappings[{index}]: no container requests this")
+        if mapping in mappings[:index]:
+            raise RefusedError("invalid", f"{where}.requestMappings[{index}]: duplicate")

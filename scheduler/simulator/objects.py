@@ -4,7 +4,6 @@ What a file says is never trusted to be small, flat or well typed: anchors that 
 duplicate keys are refused with the place where they stand.
 """
 
-import hashlib
 import json
 import math
 import sys
@@ -19,6 +18,7 @@ from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from scheduler.core.errors import InputError
+from scheduler.core.names import suffix
 
 Raw = dict[str, Any]
 
@@ -40,7 +40,6 @@ _OLD: Final[Mapping[str, str]] = {
     "v1beta1": "change apiVersion to resource.k8s.io/v1, move everything of a request but its name under `exactly`, "
     "and what is under `basic` of a slice's device one level up",
 }
-_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # of names that Kubernetes generates
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,6 @@ def key_of(raw: Mapping[str, Any]) -> str:
     """Name, or namespace/name."""
     metadata = raw["metadata"]
     return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
-
-
-def suffix(*parts: object) -> str:
-    """Five characters as Kubernetes generates them for names, the same for the same parts."""
-    digest = int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest(), "big")
-    return "".join(_ALPHABET[digest // len(_ALPHABET) ** place % len(_ALPHABET)] for place in range(5))
 
 
 def read(files: Sequence[Path]) -> Objects:

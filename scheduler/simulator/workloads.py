@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from scheduler.core.errors import InputError
-from scheduler.simulator.objects import Found, Raw, refuse_metadata, suffix
+from scheduler.core.names import suffix
+from scheduler.simulator.objects import Found, Raw, refuse_metadata
 
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED: Final = 58  # characters before the five of a generated name

@@ -11,6 +11,7 @@ from aiohttp import web
 from scheduler.cluster.client import Address, Client
 
 DRA = "/apis/resource.k8s.io/v1"
+MERGE_KEYS = {"reservedFor": "uid", "conditions": "type"}
 
 
 class FakeApi:
@@ -77,15 +78,18 @@ class FakeApi:
             path = f"{path}/{body['metadata'].get('name') or body['metadata'].get('generateName')}"
             if path in self.objects:
                 return failure(409, "AlreadyExists")
+            body["metadata"].setdefault("uid", f"uid-{self.version}")
             return self.put(path, body), 201
         status = path.endswith("/status")
         found = self.objects.get(path.removesuffix("/status"))
         if found is None:
             return failure(404, "NotFound")
-        given = body.get("metadata", {})
+        given = body.get("preconditions", {}) if method == "DELETE" else body.get("metadata", {})
         for key in ("uid", "resourceVersion"):
             if given.get(key) not in {None, found["metadata"].get(key)}:
                 return failure(409, "Conflict")
+        if method == "DELETE":
+            return self.delete(path)
         if method == "PUT":
             return self.put(path, body), 200
         merged = merge(found, body, content_type)
@@ -95,6 +99,12 @@ class FakeApi:
             merged = {**merged, "status": found.get("status", {})}
         merged["metadata"] = {**merged["metadata"]}
         return self.put(path.removesuffix("/status"), merged), 200
+
+    def delete(self, path):
+        found = self.objects[path]
+        if found["metadata"].get("finalizers"):
+            return self.put(path, {**found, "metadata": {**found["metadata"], "deletionTimestamp": "now"}}), 200
+        return self.objects.pop(path), 200
 
     def bind(self, path, body):
         found = self.objects.get(path)
@@ -114,17 +124,20 @@ def failure(code, reason, **more):
 
 
 def merge(old, patch, content_type):
-    """JSON merge patch, or the parts of a strategic one that the scheduler uses (merge key uid, $patch: delete)."""
+    """JSON merge patch, or the parts of a strategic one that the scheduler uses: merge keys and what it takes out."""
     if not isinstance(patch, dict):
         return patch
     result = dict(old) if isinstance(old, dict) else {}
     for key, value in patch.items():
-        if value is None:
+        if key.startswith("$deleteFromPrimitiveList/"):
+            name = key.partition("/")[2]
+            result[name] = [each for each in result.get(name, ()) if each not in value]
+        elif value is None:
             result.pop(key, None)
         elif isinstance(value, list) and "strategic" in content_type and isinstance(value[0], str):
             result[key] = list(dict.fromkeys([*(result.get(key) or ()), *value]))
-        elif isinstance(value, list) and "strategic" in content_type:
-            by = "uid" if key == "reservedFor" else "type"
+        elif isinstance(value, list) and "strategic" in content_type and key in MERGE_KEYS:
+            by = MERGE_KEYS[key]
             kept = {entry[by]: entry for entry in result.get(key) or ()}
             for entry in value:
                 if entry.get("$patch") == "delete":

@@ -97,9 +97,17 @@ def test_roles_grant_no_wildcard_no_secret_and_only_the_one_lease_to_change():
 
     granted = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
     assert not any("*" in pair or pair[0] == "secrets" for pair in granted)
-    assert not {verb for resource, verb in granted if verb in {"delete", "deletecollection", "impersonate", "escalate"}}
+    assert not {verb for resource, verb in granted if verb in {"deletecollection", "impersonate", "escalate"}}
+    assert {resource for resource, verb in granted if verb == "delete"} == {"resourceclaims"}
     (changing,) = [rule for rule in found["Role", "dovetail"]["rules"] if "update" in rule["verbs"]]
     assert changing["resourceNames"] == [names.LEASE]
+
+
+def test_claims_for_extended_resources_can_be_made_and_deleted():
+    rules = documents()["ClusterRole", "dovetail"]["rules"]
+
+    verbs = {verb for rule in rules if "resourceclaims" in rule["resources"] for verb in rule["verbs"]}
+    assert {"create", "delete", "patch"} <= verbs
 
 
 def test_the_ownership_example_taints_with_our_own_key():

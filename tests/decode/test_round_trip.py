@@ -1,6 +1,7 @@
 """What is written comes back as what was meant."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from scheduler.cluster import decode, encode
 from scheduler.core import names
+from scheduler.core.extended import special_claim
 from scheduler.core.messages import ClaimRef, PodRef, ReportScheduled, ReportUnschedulable
 from scheduler.core.model import (
     Allocation,
@@ -15,6 +17,7 @@ from scheduler.core.model import (
     Consumer,
     NodeSelector,
     NodeSelectorTerm,
+    RequestMapping,
     Requirement,
     Result,
     Toleration,
@@ -161,6 +164,53 @@ def test_no_patch_but_the_deallocation_speaks_of_driver_status():
     ]
 
     assert all("devices" not in json.loads(patch)["status"] for patch in patches)
+
+
+def test_a_special_claim_comes_back_as_it_was_meant():
+    main = {"name": "main", "resources": {"requests": {"cpu": "1", "example.com/gpu": "2"}}}
+    metadata = {"namespace": "demo", "name": "trainer", "uid": "pod-uid", "resourceVersion": "7"}
+    pod = decode.decode("Pod", {"metadata": metadata, "spec": {"containers": [main]}})
+    special = special_claim(pod, {"example.com/gpu": "gpu"})
+
+    body = json.loads(encode.special_claim(special.claim, POD))
+
+    body["metadata"]["uid"] = special.claim.uid
+    assert decode.decode("ResourceClaim", body) == replace(special.claim, finalized=True)
+    assert body["metadata"]["generateName"] == "trainer-extended-resources-"
+    assert body["metadata"]["ownerReferences"] == [
+        {"apiVersion": "v1", "kind": "Pod", "name": "trainer", "uid": "pod-uid", "controller": True}
+    ]
+
+
+def test_the_pods_status_names_the_special_claim_and_nothing_else_is_touched():
+    mappings = (RequestMapping("main", "example.com/gpu", "container-0-request-1"),)
+
+    body = json.loads(encode.special_claim_patch(POD, "the-claim", mappings))
+
+    assert body == {
+        "metadata": {"uid": "pod-uid"},
+        "status": {
+            "extendedResourceClaimStatus": {
+                "resourceClaimName": "the-claim",
+                "requestMappings": [
+                    {
+                        "containerName": "main",
+                        "resourceName": "example.com/gpu",
+                        "requestName": "container-0-request-1",
+                    }
+                ],
+            }
+        },
+    }
+
+
+def test_a_deletion_means_one_claim_and_no_later_one_of_its_name():
+    assert json.loads(encode.deletion(CLAIM.uid))["preconditions"] == {"uid": "claim-uid"}
+    assert json.loads(encode.unfinalize_patch(CLAIM.uid, "41"))["metadata"] == {
+        "uid": "claim-uid",
+        "resourceVersion": "41",
+        "$deleteFromPrimitiveList/finalizers": [names.CLAIM_FINALIZER],
+    }
 
 
 def test_a_binding_carries_uid_and_annotations():

@@ -115,6 +115,21 @@ def test_a_claim_that_cannot_be_read_any_more_ends_the_flight_and_the_pod_is_tol
     assert "spec.devices is not a mapping" in hands.reason("p")
 
 
+def test_a_pod_that_is_deleted_in_flight_is_not_tried_again_and_its_claim_is_freed():
+    hands = Hands(*ONE)
+    (write,) = writes(hands)
+    written = answer(hands, write)
+
+    (release,) = hands.tell(Gone("Pod", "default/p", pod_uid("p")))  # unbound pods go without a grace period
+    hands.see(written)
+    for instruction in (release, *hands.decide(now=100.0)):
+        hands.obey(instruction)
+
+    assert (release.claim.uid, release.pod.name) == (claim_uid("c"), "p")
+    assert len(hands.engine.backlog) == 0
+    assert hands.devices_of("c") == []
+
+
 def test_a_pod_is_not_bound_to_a_node_that_is_gone():
     hands = Hands(*ONE)
     (write,) = writes(hands)

@@ -58,8 +58,8 @@ def test_a_claim_seen_with_other_devices_frees_those_that_it_had():
 
 def test_a_node_that_offers_a_resource_wakes_the_pod_for_which_only_a_class_did():
     backed = device_class("licence", extended_resource=SCARCE)
-    hands = Hands(node("n1"), backed, pod("p", requests={SCARCE: 1})).settle()
-    assert "is backed by DeviceClass licence" in hands.reason("p")
+    hands = Hands(node("n1"), backed, pod("p", extended={SCARCE: 1})).settle()
+    assert f"lack 1 free devices for request {SCARCE} of container main" in hands.reason("p")
 
     hands.see(node("n2", **{SCARCE: 1}))
     hands.settle()
@@ -69,12 +69,22 @@ def test_a_node_that_offers_a_resource_wakes_the_pod_for_which_only_a_class_did(
 
 def test_a_class_that_is_deleted_changes_the_reason_of_the_pod_that_it_kept_waiting():
     backed = device_class("licence", extended_resource=SCARCE)
-    hands = Hands(node("n1"), backed, pod("p", requests={SCARCE: 1})).settle()
+    hands = Hands(node("n1"), backed, pod("p", extended={SCARCE: 1})).settle()
 
     hands.tell(Gone("DeviceClass", "licence", Uid("")))
     hands.settle()
 
     assert f"lack {SCARCE}" in hands.reason("p")
+
+
+def test_a_class_that_takes_over_a_resource_wakes_the_pod_that_waits_for_a_plugin():
+    hands = Hands(node("n1"), gpus("n1", 1), pod("p", extended={SCARCE: 1})).settle()
+    assert f"lack {SCARCE}" in hands.reason("p")
+
+    hands.see(device_class("licence", extended_resource=SCARCE))
+    hands.settle()
+
+    assert hands.node_of("p") == "n1"
 
 
 def test_a_class_that_cannot_be_read_any_more_is_named_to_those_who_wait():

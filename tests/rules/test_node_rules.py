@@ -9,6 +9,7 @@ from scheduler.core.match import selects_node, untolerated
 from scheduler.core.model import NodeSelector, NodeSelectorTerm, Requirement, Taint, Toleration
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules import NODE_RULES
+from scheduler.core.rules.extended import ExtendedResources
 from scheduler.core.rules.taints import UNSCHEDULABLE
 from tests import build
 
@@ -107,3 +108,35 @@ def test_a_node_that_left_leaves_no_labels_or_resources_behind():
     assert table.labels["zone"].codes[row] == -1
     assert table.left("gpu", np.array([row]))[0] == 0
     assert table.left("cpu", np.array([row]))[0] == 64_000
+
+
+OFFERED = "example.com/gpu"
+
+
+def extended_demand(*offered):
+    return Demand((), None, (), (), (), (), (), offered)
+
+
+def test_a_way_admits_the_nodes_that_serve_extended_resources_just_so():
+    table = NodeTable(size=1)
+    for name, amount in {"some": {OFFERED: 2}, "zero": {OFFERED: 0}, "none": {}}.items():
+        table.put(build.node(name, **amount), owned=True)
+    rows = np.array([table.rows[name] for name in ("some", "zero", "none")], np.int32)
+
+    rule = ExtendedResources()
+
+    assert rule.mask(table, extended_demand((OFFERED, True)), rows).tolist() == [True, False, False]
+    assert rule.mask(table, extended_demand((OFFERED, False)), rows).tolist() == [False, True, True]
+    assert rule.mask(table, extended_demand(), rows).tolist() == [True, True, True]
+
+
+def test_what_nodes_offer_is_told_once_for_each_combination():
+    table = NodeTable(size=1)
+    assert table.offers(["a.com/x", "b.com/y"]) == [(False, False)]
+
+    for name, amounts in {"n1": {"a.com/x": 1}, "n2": {"a.com/x": 3}, "n3": {"a.com/x": 1, "b.com/y": 1}}.items():
+        table.put(build.node(name, **amounts), owned=True)
+
+    assert table.offers(["a.com/x", "b.com/y"]) == [(True, False), (True, True)]
+    table.drop("n3")
+    assert table.offers(["a.com/x", "b.com/y"]) == [(True, False)]

@@ -43,6 +43,13 @@ def test_entries_name_their_claims():
     assert claims_of(it) == [("direct", "c"), ("made", "p-made-x"), ("unmade", None)]
 
 
+def test_the_claim_for_extended_resources_is_one_of_them():
+    it = pod()
+    it["status"]["extendedResourceClaimStatus"] = {"resourceClaimName": "p-extended-resources-x"}
+
+    assert claims_of(it) == [("for extended resources", "p-extended-resources-x")]
+
+
 def test_a_claim_shows_its_devices_and_who_uses_it():
     results = [{"request": "r", "driver": "gpu.example.com", "pool": "n1", "device": "gpu-0"}]
     allocated = {"allocation": {"devices": {"results": results}}, "reservedFor": [{"name": "p"}]}

@@ -2,6 +2,7 @@
 
 from scheduler.core.rules.affinity import Affinity
 from scheduler.core.rules.base import NodeRule
+from scheduler.core.rules.extended import ExtendedResources
 from scheduler.core.rules.held import HeldClaims
 from scheduler.core.rules.labels import NodeLabels
 from scheduler.core.rules.ownership import OwnedNodes
@@ -9,6 +10,7 @@ from scheduler.core.rules.resources import NodeResources
 from scheduler.core.rules.taints import NodeTaints
 
 NODE_RULES: tuple[NodeRule, ...] = (
+    ExtendedResources(),
     OwnedNodes(),
     NodeLabels(),
     Affinity(),

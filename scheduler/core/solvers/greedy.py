@@ -1,5 +1,7 @@
 """One pod after another, each on its best node with its best devices there."""
 
+from collections.abc import Sequence
+
 from scheduler.core import plan
 from scheduler.core.allocation import Served, build
 from scheduler.core.candidates import Candidates, Choice
@@ -10,21 +12,34 @@ from scheduler.core.reasons import refused, unplaced
 from scheduler.core.state import State
 from scoring.weights import Weights
 
+Way = tuple[Resolved, Candidates]
+
 
 def place(
-    state: State, pod: Pod, resolved: Resolved, candidates: Candidates, weights: Weights, attempt: int
+    state: State, pod: Pod, ways: Sequence[Way], closed: Sequence[str], weights: Weights, attempt: int
 ) -> Placement | Unplaced:
-    """Decide one pod; the state is not changed. `candidates` are refreshed and nothing of them is pending.
+    """Decide one pod; the state is not changed. Candidates are refreshed and nothing of them is pending.
 
+    ways : as demand.resolve found them, with the class of each. closed : why there are not more, for the reason.
     attempt : how often placing the pod was tried before and failed later on.
     """
-    broken = candidates.fatal
-    if broken is not None:
-        return Unplaced(pod.uid, plan.REFUSED, f"pod {pod.key}: {refused(state, resolved, candidates, broken)}")
-    first, second = candidates.best(state)
-    if first is None:
-        token = plan.POOL_INVALID if candidates.meets_invalid_pool(state) else plan.NO_FIT
-        return Unplaced(pod.uid, token, f"pod {pod.key}: {unplaced(state, resolved, candidates)}")
+    for resolved, candidates in ways:
+        broken = candidates.fatal
+        if broken is not None:
+            return Unplaced(pod.uid, plan.REFUSED, f"pod {pod.key}: {refused(state, resolved, candidates, broken)}")
+    found = [
+        (-int(candidates.rank[choice.row]), int(state.nodes.order[choice.row]), choice.row, choice, resolved)
+        for resolved, candidates in ways
+        for choice in candidates.best(state)
+        if choice is not None
+    ]
+    if not found:
+        invalid = any(candidates.meets_invalid_pool(state) for _, candidates in ways)
+        token = plan.POOL_INVALID if invalid else plan.NO_FIT
+        return Unplaced(pod.uid, token, f"pod {pod.key}: {unplaced(state, ways, closed)}")
+    found.sort(key=lambda each: each[:3])
+    first, resolved = found[0][3:]
+    second = found[1][3] if len(found) > 1 else None
     node = _name(state, first)
     allocations = {}
     at = 0
@@ -42,11 +57,12 @@ def place(
         pod=pod.key,
         winner=_option(state, first),
         runner_up=None if second is None else _option(state, second),
-        feasible_nodes=candidates.feasible,
+        feasible_nodes=sum(candidates.feasible for _, candidates in ways),
         nodes=len(state.nodes.rows),
         weights=weights.values,
     )
-    return Placement(pod.uid, node, allocations, tuple(claim.uid for claim in resolved.joined), decision)
+    joined = tuple(claim.uid for claim in resolved.joined)
+    return Placement(pod.uid, node, allocations, joined, decision, resolved.special)
 
 
 def _name(state: State, choice: Choice) -> str:

@@ -7,6 +7,7 @@ is not repeated here. Placements are applied one after another; each is judged i
     words        what selectors, taints, attributes and amounts of the API mean, one at a time
     inventory    which devices a node can use
     allocation   new allocations of one pod, device by device
+    extended     extended resources that devices serve
     plan         pods, their nodes and their claims
 
 Sources: the allocator of k8s.io/dynamic-resource-allocation v0.37.2 (structured, experimental) and the dynamicresources
@@ -35,6 +36,7 @@ from scheduler.core.verify.rules import (
     COUNTERS,
     DEVICE,
     DEVICE_TAINT,
+    EXTENDED,
     FEATURE,
     GATES,
     IN_USE,
@@ -79,6 +81,7 @@ __all__ = [
     "COUNTERS",
     "DEVICE",
     "DEVICE_TAINT",
+    "EXTENDED",
     "FEATURE",
     "GATES",
     "IN_USE",

@@ -267,7 +267,8 @@ class Allocations:
                 self.report(rules.SELECTOR, where, f"{show(identity)}: {device.malformed}")
                 return False
             try:
-                if not self.evaluate(expression, identity[0], device.attributes, device.capacity, device.shareable):
+                shared = device.shareable and not self.gates.settled
+                if not self.evaluate(expression, identity[0], device.attributes, device.capacity, shared):
                     return False
             except InputError as error:
                 self.report(rules.SELECTOR, where, f"{show(identity)}: {error}")

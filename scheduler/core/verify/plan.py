@@ -9,6 +9,7 @@ from scheduler.core.cel import evaluate_scalar
 from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, Allocation, Claim, Node, Pod, Taint, Uid
 from scheduler.core.plan import Placement, Plan
 from scheduler.core.verify.allocation import Allocations, Given
+from scheduler.core.verify.extended import check_special, delegated
 from scheduler.core.verify.rules import (
     ANTI_AFFINITY,
     CLAIMS,
@@ -165,6 +166,8 @@ class _Check:
         used = self.used.get(node.name, {})
         asked = {resource: amount for resource, amount in pod.requests.items() if resource != "pods"}
         asked["pods"] = 1
+        for resource in delegated(self.world, pod, node):
+            asked.pop(resource, None)  # check_special sees to it
         for resource, amount in asked.items():
             if amount == 0:  # asking for nothing fits on a node that is over its limit, too
                 continue
@@ -187,6 +190,11 @@ class _Check:
 
     def check_claims(self, where: str, pod: Pod, node: Node, placement: Placement) -> None:
         meant = self.claims_of(where, pod)
+        check_special(self.report, where, pod, delegated(self.world, pod, node), placement)
+        if placement.special is not None:
+            made = placement.special.claim
+            meant[made.uid] = made
+            self.consumers[made.uid] = set()
         for claim in meant.values():
             times = (claim.uid in placement.allocations) + placement.joined.count(claim.uid)
             if times == 0:
@@ -202,9 +210,9 @@ class _Check:
             if joined is not None:
                 self.check_joined(f"claim {joined.key} for {where}", pod, node, joined)
         # As upstream: claim after claim in the order of the pod.
-        order = [uid for uid in meant if uid in placement.allocations]
-        order += [uid for uid in placement.allocations if uid in self.world.claims and uid not in meant]
-        claims = [self.world.claims[uid] for uid in order]
+        claims = [claim for claim in meant.values() if claim.uid in placement.allocations]
+        others = [uid for uid in placement.allocations if uid in self.world.claims and uid not in meant]
+        claims += [self.world.claims[uid] for uid in others]
         self.allocated.judge(
             node,
             [Given(f"claim {each.key} for {where}", each, placement.allocations[each.uid]) for each in claims],

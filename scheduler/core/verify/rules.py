@@ -46,12 +46,13 @@ BINDING: Final = "binding-conditions"  # copied into results
 SKIPPED: Final = "skip-node-operations"  # copied into results, and only where the node can skip them
 USABLE_ON: Final = "allocation-node-selector"
 CONFIG: Final = "allocation-config"
+EXTENDED: Final = "extended-resources"  # served by a device plugin, or by a claim that is made for them
 
 RULES: Final = (
     POD, GATES, UNSUPPORTED, FEATURE, NODE, OWNERSHIP, UNSCHEDULABLE, NODE_TAINT, NODE_SELECTOR, NODE_AFFINITY,
     RESOURCES, ANTI_AFFINITY, CLAIMS, JOINED, RESERVED, CLASS, LIMITS, REQUESTS, ALTERNATIVE, COUNT, ALL_DEVICES, ADMIN,
     DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE, COUNTERS, COMPATIBILITY, DEVICE_TAINT, CONSTRAINT, TOLERATIONS, BINDING,
-    SKIPPED, USABLE_ON, CONFIG,
+    SKIPPED, USABLE_ON, CONFIG, EXTENDED,
 )  # fmt: skip
 
 # Limits of resource.k8s.io/v1.
