@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from scheduler.core.cel import standard
 from scheduler.core.cel.costs import LIMIT, LIST, MAP, call_cost
-from scheduler.core.cel.kubernetes import _find_all as find_all
+from scheduler.core.cel.kubernetes import find_all
 from scheduler.core.cel.registry import FUNCTIONS, Function, Overload, applies, dispatch, no_overload, overload
 from scheduler.core.cel.tree import Call, Fold, Ident, ListOf, Literal, MapOf, Node, Select
 from scheduler.core.cel.types import BOOL
