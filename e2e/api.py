@@ -161,7 +161,9 @@ class Api:
         raise AssertionError("unreachable")
 
     def call(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Raw:
-        data = self.raw(method, path, None if body is None else json.dumps(body).encode(), content_type)
+        """Sends JSON as kubectl does: compact and sorted, since the server keeps opaque parameters to the byte."""
+        text = None if body is None else json.dumps(body, separators=(",", ":"), sort_keys=True)
+        data = self.raw(method, path, None if text is None else text.encode(), content_type)
         answer: Raw = json.loads(data)
         return answer
 

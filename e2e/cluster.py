@@ -6,7 +6,7 @@ given   the cluster of KUBECONFIG, when that is set. These tests create nodes an
         or unset it.
 kind    when `kind` and a container engine that answers are on PATH. DOVETAIL_E2E_KIND_IMAGE names the node image.
 assets  the binaries in KUBEBUILDER_ASSETS: etcd, kube-apiserver, kube-controller-manager, kube-scheduler.
-build   the same, built from e2e/controlplane by the Go tool chain on PATH, and cached.
+build   the same, built from the Go module of the profile (e2e/controlplane) by the Go tool chain on PATH, and cached.
 """
 
 import json
@@ -49,11 +49,15 @@ _CONTROLLERS = f"*,{_SILENT_NODES},{_IDLE}"
 
 @dataclass(frozen=True)
 class Profile:
-    """A choice of feature gates and served APIs."""
+    """A version of Kubernetes, a choice of feature gates and served APIs.
+
+    module : the Go module that pins the version; a cluster that is given or of KUBEBUILDER_ASSETS has its own.
+    """
 
     name: str
     gates: Mapping[str, bool] = field(default_factory=dict)
     apis: Mapping[str, str] = field(default_factory=dict)
+    module: Path = controlplane.MODULE
 
 
 # AllAlpha and AllBeta are not used: some of their members need what a cluster without kubelets lacks.
@@ -65,6 +69,7 @@ _ALPHA_GATES = (
 PROFILES = {
     "default": Profile("default"),
     "alpha": Profile("alpha", dict.fromkeys(_ALPHA_GATES, True), {"api/all": "true"}),
+    "v1.35": Profile("v1.35", module=controlplane.OLDER),
 }
 
 
@@ -415,8 +420,8 @@ def open_cluster(profile: Profile, folder: Path, environment: Mapping[str, str] 
     if provider == "given":
         return GivenCluster(Path(environment["KUBECONFIG"]), profile, folder)
     if provider == "kind":
-        image = environment.get("DOVETAIL_E2E_KIND_IMAGE") or f"kindest/node:{controlplane.kubernetes_version()}"
-        return KindCluster(profile, folder, image)
+        pinned = f"kindest/node:{controlplane.kubernetes_version(profile.module)}"
+        return KindCluster(profile, folder, environment.get("DOVETAIL_E2E_KIND_IMAGE") or pinned)
     return local_cluster(profile, folder, environment if provider == "assets" else {})
 
 
@@ -425,7 +430,7 @@ def local_cluster(profile: Profile, folder: Path, environment: Mapping[str, str]
     environment = os.environ if environment is None else environment
     assets = environment.get("KUBEBUILDER_ASSETS")
     if not assets:
-        return LocalCluster(controlplane.binaries(), profile, folder, "built")
+        return LocalCluster(controlplane.binaries(profile.module), profile, folder, "built")
     missing = [name for name in BINARIES if not os.access(Path(assets) / name, os.X_OK)]
     if missing:
         raise ControlPlaneError(

@@ -1,8 +1,10 @@
 """Fixtures: one cluster a profile for the session, and for each test a world that is taken down again."""
 
 import base64
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,10 @@ import pytest
 from e2e.api import Api, Raw, current, until
 from e2e.cluster import PROFILES, Cluster, LocalCluster, open_cluster, scratch
 from e2e.dovetail import Dovetail, install
+from e2e.judge import node_of, reserved
 from e2e.publish import clear, make_namespace, publish, withdraw
+from e2e.workload import claim, pod
+from scheduler.core.gates import Gates
 
 
 def _opened(name: str) -> Iterator[Cluster]:
@@ -24,7 +29,7 @@ def _opened(name: str) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def default_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Kubernetes with the feature gates of a fresh cluster, and Dovetail's manifests applied."""
     for opened in _opened("default"):
         request.config.stash[_CLUSTERS].append(opened)
@@ -37,6 +42,20 @@ def alpha_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     for opened in _opened("alpha"):
         request.config.stash[_CLUSTERS].append(opened)
         yield opened
+
+
+@pytest.fixture(scope="session")
+def older_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The oldest Kubernetes that is tested, with the feature gates of a fresh cluster."""
+    for opened in _opened("v1.35"):
+        request.config.stash[_CLUSTERS].append(opened)
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def cluster(default_cluster: Cluster) -> Cluster:
+    """What `world` and `start_dovetail` use; a module that wants another one has a fixture of this name."""
+    return default_cluster
 
 
 class World:
@@ -70,6 +89,38 @@ class World:
         self.api.delete("Namespace", self.namespace)
 
 
+def runs(world: World, name: str, seconds: float = 30.0) -> str:
+    """Wait until the pod is on a node; returns its name. A pod that is not tells why."""
+
+    def node() -> str:
+        return str(world.api.get("Pod", name, world.namespace)["spec"].get("nodeName", ""))
+
+    try:
+        return str(until(node, f"pod {name} on a node", seconds))
+    except AssertionError as error:
+        conditions = world.api.get("Pod", name, world.namespace)["status"].get("conditions", [])
+        raise AssertionError(f"{error}; it said: {[each.get('message') for each in conditions]}") from None
+
+
+def serve(world: World, name: str, spec: Raw) -> Raw:
+    """Create a claim and a pod that uses it, both of this name; returns the claim as stored once the pod is bound."""
+    made = pod(world.namespace, name, claims=[name])
+    [_, user] = world.create(claim(world.namespace, name, spec), made)
+    node = runs(world, name)
+    stored = world.api.get("ResourceClaim", name, world.namespace)
+    assert reserved(stored) == [user["metadata"]["uid"]]
+    assert node_of(stored) in {"", node}
+    assert "allocationTimestamp" in stored["status"]["allocation"], "kube-scheduler could not share it"
+    return stored
+
+
+def end(world: World, name: str) -> None:
+    """Delete what `serve` created, and wait until it is gone."""
+    for kind in ("Pod", "ResourceClaim"):
+        world.api.delete(kind, name, world.namespace)
+    until(lambda: world.api.find("ResourceClaim", name, world.namespace) is None, f"claim {name} gone")
+
+
 def unschedulable(world: World, name: str, *parts: str, seconds: float = 30.0) -> str:
     """Wait until the pod's condition says False with all these parts in its message; returns the message."""
     said = ""
@@ -91,7 +142,8 @@ def unschedulable(world: World, name: str, *parts: str, seconds: float = 30.0) -
 
 @pytest.fixture
 def world(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[World]:
-    name = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:50].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:50].strip("-")
+    name = f"{words}-{zlib.crc32(request.node.nodeid.encode()):08x}"
     make_namespace(cluster.api, name)
     opened = World(cluster, name)
     try:
@@ -102,11 +154,16 @@ def world(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[World]:
 
 @pytest.fixture
 def start_dovetail(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Callable[..., Dovetail]]:
-    """Starts `dovetail run` against the cluster, or against another address; all are ended after the test."""
+    """Starts `dovetail run` against the cluster, or against another address; all are ended after the test.
+
+    It is told of the gates that the profile turns on, as far as it knows them, unless the test names some itself.
+    """
     running: list[Dovetail] = []
     certificate = cluster.folder / "certs" / "apiserver.crt" if isinstance(cluster, LocalCluster) else _ca(cluster)
+    known = {name: on for name, on in cluster.profile.gates.items() if name in Gates().by_name()}
+    gates = {"DOVETAIL_FEATURE_GATES": json.dumps(known)} if known else {}
 
-    def start(server: str = "", **options: object) -> Dovetail:
+    def start(server: str = "", settings: Mapping[str, str] | None = None, **options: object) -> Dovetail:
         name = f"dovetail-{request.node.name}-{len(running)}"
         https = not server or server.startswith("https")
         started = Dovetail(
@@ -114,6 +171,7 @@ def start_dovetail(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator
             cluster.folder,
             server or cluster.api.access.server,
             certificate if https else None,
+            settings={**gates, **(settings or {})},
             name=name,
             **options,
         )
@@ -154,6 +212,11 @@ _SAID = pytest.StashKey[list[str]]()
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_CLUSTERS] = []
     config.stash[_SAID] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Older versions last: building their control plane takes long, and its failure hides nothing else."""
+    items.sort(key=lambda item: "older_cluster" in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True)

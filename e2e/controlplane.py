@@ -1,5 +1,6 @@
-"""Builds the control plane from its pinned Go module, once per content, into a cache folder."""
+"""Builds a control plane from its pinned Go module, once per content, into a cache folder."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from e2e import gobuild
 from e2e.gobuild import ROOT, GoError
 
 MODULE = ROOT / "e2e" / "controlplane"
+OLDER = MODULE / "v1.35"  # the oldest version that is tested, with the etcd that it requires itself
 PACKAGES = {
     "etcd": "go.etcd.io/etcd/server/v3",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
@@ -42,14 +44,14 @@ def key(module: Path, go_version: str) -> str:
     return gobuild.key(module, PACKAGES, flags(kubernetes_version(module)), go_version)
 
 
-def binaries(say: Callable[[str], None] = gobuild.stderr) -> Path:
-    """The folder with all binaries, built if it is not there. Raises ControlPlaneError."""
+def binaries(module: Path = MODULE, say: Callable[[str], None] = gobuild.stderr) -> Path:
+    """The folder with all binaries of a module, built if it is not there. Raises ControlPlaneError."""
     without_go = f"put go on PATH, or point KUBEBUILDER_ASSETS at a folder with {', '.join(BINARIES)}"
     try:
-        return gobuild.built("controlplane", MODULE, PACKAGES, flags(kubernetes_version()), without_go, say)
+        return gobuild.built("controlplane", module, PACKAGES, flags(kubernetes_version(module)), without_go, say)
     except GoError as error:
         raise ControlPlaneError(str(error)) from error
 
 
 if __name__ == "__main__":
-    print(binaries())
+    print(binaries(Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else MODULE))

@@ -36,6 +36,12 @@ def devices_of(claim: Raw) -> list[Device]:
     return [(each["driver"], each["pool"], each["device"]) for each in allocation.get("devices", {}).get("results", [])]
 
 
+def taken(claim: Raw) -> list[tuple[str, str]]:
+    """Which device each request of a claim got, requests as results name them."""
+    allocation = (claim.get("status") or {}).get("allocation") or {}
+    return [(each["request"], each["device"]) for each in allocation.get("devices", {}).get("results", [])]
+
+
 def reserved(claim: Raw) -> list[str]:
     """UIDs of those that a claim is reserved for."""
     return [each["uid"] for each in (claim.get("status") or {}).get("reservedFor", [])]

@@ -5,20 +5,11 @@ import copy
 import pytest
 
 from e2e.api import ApiRefusalError, Raw, until
-from e2e.conftest import World, unschedulable
+from e2e.conftest import World, runs, unschedulable
 from e2e.dovetail import Dovetail
 from e2e.judge import devices_of
 from e2e.workload import DRA, claim, claim_spec, pod, request, template
 from scheduler.simulator import fleet
-
-
-def node_of(world: World, name: str) -> str:
-    return str(world.api.get("Pod", name, world.namespace)["spec"].get("nodeName", ""))
-
-
-def runs(world: World, name: str, seconds: float = 30.0) -> str:
-    """Wait until the pod is on a node; returns its name."""
-    return str(until(lambda: node_of(world, name), f"pod {name} on a node", seconds))
 
 
 def one_box(world: World, box: str = "dgx-h100", name: str = "box") -> None:

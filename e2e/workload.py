@@ -1,25 +1,40 @@
 """Pods, claims and templates as users write them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from e2e.api import Raw
 
 DRA = "resource.k8s.io/v1"
 
 
-def request(name: str = "gpu", device_class: str = "gpu.nvidia.com", count: int = 1, cel: str = "") -> Raw:
-    """An ExactCount request."""
-    exactly: Raw = {"deviceClassName": device_class, "allocationMode": "ExactCount", "count": count}
-    if cel:
-        exactly["selectors"] = [{"cel": {"expression": cel}}]
-    return {"name": name, "exactly": exactly}
+def request(
+    name: str = "gpu", device_class: str = "gpu.nvidia.com", count: int = 1, cel: str = "", **fields: Any
+) -> Raw:
+    """A request for `count` devices, or for all of them where that is 0; `fields` are further ones of the API."""
+    return {"name": name, "exactly": _asked(device_class, count, cel, fields)}
 
 
-def claim_spec(requests: Sequence[Raw], match: str = "") -> Raw:
-    """`match` : an attribute that all devices of the claim must have in common."""
+def first_available(*alternatives: Raw, name: str = "gpu") -> Raw:
+    """A prioritized list of what `request` makes."""
+    return {"name": name, "firstAvailable": [{"name": each["name"], **each["exactly"]} for each in alternatives]}
+
+
+def _asked(device_class: str, count: int, cel: str, fields: Mapping[str, Any]) -> Raw:
+    mode = {"allocationMode": "ExactCount", "count": count} if count else {"allocationMode": "All"}
+    selectors = {"selectors": [{"cel": {"expression": cel}}]} if cel else {}
+    return {"deviceClassName": device_class, **mode, **selectors, **fields}
+
+
+def claim_spec(requests: Sequence[Raw], match: str = "", distinct: str = "", config: Sequence[Raw] = ()) -> Raw:
+    """`match`, `distinct` : an attribute that all devices of the claim must have in common, or each for itself."""
+    constraints = [{"requests": [], "matchAttribute": match}] if match else []
+    constraints += [{"requests": [], "distinctAttribute": distinct}] if distinct else []
     devices: Raw = {"requests": list(requests)}
-    if match:
-        devices["constraints"] = [{"requests": [], "matchAttribute": match}]
+    if constraints:
+        devices["constraints"] = constraints
+    if config:
+        devices["config"] = list(config)
     return {"devices": devices}
 
 

@@ -178,6 +178,13 @@ def test_kind_image_is_a_parameter(commands: Commands, tmp_path: Path) -> None:
     assert any("--image kindest/node:v1.36.0 " in call for call in commands.calls())
 
 
+def test_older_profile_is_a_kind_cluster_of_its_own_version(commands: Commands, tmp_path: Path) -> None:
+    commands.add_kind()
+    open_kind(commands, tmp_path, "v1.35").stop()
+    image = f"kindest/node:{controlplane.kubernetes_version(controlplane.OLDER)}"
+    assert any(f"--name dovetail-e2e-v1.35 --image {image} " in call for call in commands.calls())
+
+
 def test_kind_cluster_that_was_there_before_is_used_and_left(commands: Commands, tmp_path: Path) -> None:
     commands.add_kind(existing="other dovetail-e2e-default")
     open_kind(commands, tmp_path).stop()
@@ -297,11 +304,23 @@ echo "binary of $3" > "$2"
 def test_binaries_are_built_once(commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands.add("go", GO)
     monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "cache"))
-    folder = controlplane.binaries(lambda text: None)
-    assert controlplane.binaries(lambda text: None) == folder
+    folder = controlplane.binaries(say=lambda text: None)
+    assert controlplane.binaries(say=lambda text: None) == folder
     assert sorted(each.name for each in folder.iterdir()) == sorted(BINARIES)
     assert sum(call.startswith("go build") for call in commands.calls()) == len(BINARIES)
     assert "-X k8s.io/component-base/version.gitVersion=v" in commands.calls()[1]
+
+
+def test_each_profile_has_the_binaries_of_its_version(
+    commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands.add("go", GO)
+    monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "cache"))
+    folders = {name: controlplane.binaries(each.module, lambda text: None) for name, each in cluster.PROFILES.items()}
+    assert folders["default"] == folders["alpha"] != folders["v1.35"]
+    stamped = [call for call in commands.calls() if "version.gitMinor=35 " in f"{call} "]
+    assert len(stamped) == len(BINARIES)
+    assert all("gitVersion=v1.35." in call for call in stamped)
 
 
 def test_failed_build_is_not_cached(commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +329,7 @@ def test_failed_build_is_not_cached(commands: Commands, tmp_path: Path, monkeypa
     monkeypatch.setenv("DOVETAIL_CACHE", str(tmp_path / "cache"))
     # when
     with pytest.raises(ControlPlaneError, match="cannot find main module"):
-        controlplane.binaries(lambda text: None)
+        controlplane.binaries(say=lambda text: None)
     # then
     assert [each.name for each in (tmp_path / "cache" / "controlplane").iterdir()] == ["lock"]
 
