@@ -23,6 +23,7 @@ from scheduler.core.solvers.puzzle import ALL, ERROR, YES, Ask, Fatal, Puzzle
 
 _EASY: Final = 64  # steps before states are remembered: most searches are over by then
 _HARD: Final = 256  # steps before branches are bounded by matching
+_REMEMBERED: Final = 200_000  # states, some 100 MB
 _ANY_LIST: Final = 1_000  # stands for lists among values, of which there are fewer
 _MANY: Final = 6  # devices from which on that is done before the first step too
 
@@ -312,7 +313,8 @@ class Search:
         return signal if signal == TOO_LARGE else None
 
     def _close(self, frame: _Frame, signal: str) -> str:
-        if frame.key is not None and frame.found_before == len(self._found.solutions):
+        known = frame.key is not None and frame.found_before == len(self._found.solutions)
+        if known and len(self._failed) < _REMEMBERED:
             self._failed[frame.key] = signal
         return signal
 
