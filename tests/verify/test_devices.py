@@ -67,6 +67,10 @@ def only(**gates: bool) -> Gates:
     return replace(Gates(), **gates)
 
 
+OLD = only(consumable_capacity=False, fractional_capacity_range=False, binding_conditions=False)
+"""With these alone upstream uses the oldest of its allocators."""
+
+
 # ---------------------------------------------------------------- alternatives
 
 
@@ -302,6 +306,15 @@ def an_attribute_of_another_domain() -> tuple[Scene, Scene]:
 @breaks(verify.CONSTRAINT)
 def a_device_without_the_value_that_must_differ() -> tuple[Scene, Scene]:
     return with_values(0, constraint=differ("a")), with_values(None, constraint=differ("a"))
+
+
+@breaks(verify.FEATURE)
+def distinct_devices_while_nobody_can_tell_them_apart() -> tuple[Scene, Scene]:
+    part = devices(device("gpu-0", {"a": 0}))
+    return (
+        scene(part, claim=claim("c", constraints=[same("a")]), gates=OLD),
+        scene(part, claim=claim("c", constraints=[differ("a")]), gates=OLD),
+    )
 
 
 V1, V2 = Version("1.0.0"), Version("1.0.0+build")
@@ -610,6 +623,16 @@ def test_while_partitions_are_off_nobody_looks_at_what_devices_draw():
 
     assert found(scene(odd, gates=only(partitionable_devices=False))) == []
     assert [one.rule for one in found(scene(odd))] == [verify.DEVICE]
+
+
+@breaks(verify.DEVICE)
+def a_pool_that_is_whole_only_with_the_counters_of_another_node() -> tuple[Scene, Scene]:
+    around = [
+        partitions(device("gpu-0")),
+        counters(counter_set({"memory": "8Gi"}), node="n2", pool="n1"),
+        slice_of([device("x")], node="n2", pool="n1", slice_count=2, name="elsewhere"),
+    ]
+    return scene(*around, gates=OLD), scene(*around)
 
 
 # ---------------------------------------------------------------- compatibility groups
