@@ -88,7 +88,11 @@ def judge(world: World, placement: Placement) -> tuple[Violation, ...]:
 
 
 def evaluate(
-    expression: str, driver: str, attributes: Mapping[str, AttributeValue], capacity: Mapping[str, Quantity]
+    expression: str,
+    driver: str,
+    attributes: Mapping[str, AttributeValue],
+    capacity: Mapping[str, Quantity],
+    shared: bool = False,
 ) -> bool:
     """As evaluate_scalar, remembered."""
     shown = repr((sorted(attributes.items()), sorted(capacity.items())))

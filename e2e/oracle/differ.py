@@ -1,9 +1,9 @@
 """Dovetail against Kubernetes' own allocator, case by case: `python -m e2e.oracle.differ --cases N --seed S`.
 
 Cases are drawn by e2e/oracle/generator. `judge.py` says what must be equal. Every second case is decided by first fit,
-the others by score. At the end stands, for each family of rules, how many cases ended in which way upstream, and how
-often each allowed difference was seen. Exits with 1 when there was any other difference, or when a family has fewer
-cases of an outcome than --least.
+the others by score. Our checker is shown upstream's choices, and wrong ones (`mutants.py`). At the end stands, for each
+family of rules, how many cases ended in which way upstream, and how often each allowed difference was seen. Exits with
+1 when there was any other difference, or when a family has fewer cases of an outcome than --least.
 
 `--case S/N` plays one case again and prints all of it; `--minimise` makes a case of each kind of difference small.
 """
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from e2e.oracle import golden
+from e2e.oracle import golden, mutants
 from e2e.oracle.generator import FAMILIES, IMPOSSIBLE, Json, make, question
 from e2e.oracle.judge import (
     TIMEOUT_S,
@@ -28,8 +28,8 @@ from e2e.oracle.judge import (
     Difference,
     answered,
     askable,
+    checked,
     choices,
-    differences,
     narrowed,
     outcomes,
 )
@@ -39,6 +39,8 @@ from e2e.oracle.upstream import Oracle, program
 
 CHUNK: Final = 250
 """Cases asked at once."""
+MUTANTS: Final = 3
+"""One in so many placed cases also tries a wrong choice on our checker."""
 OUTCOMES: Final = ("ok", "nofit", "node-error", "fatal", "timeout")
 CHOICES: Final = ("scored", "first-fit")
 
@@ -78,6 +80,7 @@ def judged(oracle: Oracle, seed: int, numbers: range, *, keep: bool = False) -> 
     seen = Seen(cases=len(numbers))
     cases = [make(seed, number) for number in numbers]
     placed: list[tuple[int, Json, Answer]] = []
+    wrong: list[tuple[int, list[Json]]] = []
     answers = oracle.ask_all([question(case, TIMEOUT_S) for case in cases])
     for number, case, upstream in zip(numbers, cases, answers, strict=True):
         outcome = upstream["outcome"]
@@ -94,16 +97,22 @@ def judged(oracle: Oracle, seed: int, numbers: range, *, keep: bool = False) -> 
             seen.allowed[said.name] += 1
         if isinstance(mine, Answer) and mine.outcome == "ok" and not isinstance(said, Difference):
             placed.append((number, upstream, mine))
+        seen.differing += [(case["id"], each.kind, each.text) for each in checked(case, upstream)]
+        if number % MUTANTS == 0 and outcome == "ok":
+            mutant = mutants.mutant(case, upstream.get("results", []))
+            wrong += [(number, mutant)] if mutant is not None and askable(case, mutant) else []
         if keep and golden.fit(number, outcome, case):
             seen.golden.append(golden.entry(case, upstream))
-    _judge_choices(oracle, seen, dict(zip(numbers, cases, strict=True)), placed)
+    by_number = dict(zip(numbers, cases, strict=True))
+    _judge_choices(oracle, seen, by_number, placed)
+    _judge_mutants(oracle, seen, by_number, wrong)
     return seen
 
 
 def _judge_choices(
     oracle: Oracle, seen: Seen, cases: dict[int, Json], placed: Sequence[tuple[int, Json, Answer]]
 ) -> None:
-    asked = [(number, mine) for number, _, mine in placed if askable(cases[number])]
+    asked = [(number, mine) for number, _, mine in placed if askable(cases[number], mine.results)]
     questions = [question(narrowed(cases[number], mine.results), TIMEOUT_S) for number, mine in asked]
     again = dict(zip((number for number, _ in asked), oracle.ask_all(questions), strict=True))
     for number, upstream, mine in placed:
@@ -115,6 +124,33 @@ def _judge_choices(
             seen.same["placed, and not put to upstream: a device has an attribute of no known type"] += 1
         elif answer["outcome"] == "timeout":
             seen.allowed["upstream: timeout when asked to accept our choice"] += 1
+
+
+def _judge_mutants(oracle: Oracle, seen: Seen, cases: dict[int, Json], wrong: Sequence[tuple[int, list[Json]]]) -> None:
+    questions = [question(narrowed(cases[number], mutant), TIMEOUT_S) for number, mutant in wrong]
+    for (number, mutant), again in zip(wrong, oracle.ask_all(questions), strict=True):
+        found = mutants.differences(cases[number], mutant, again)
+        seen.differing += [(cases[number]["id"], each.kind, each.text) for each in found]
+        seen.same[f"mutant: upstream {again['outcome']}"] += 1
+
+
+def differences(case: Json, oracle: Oracle, choice: str) -> list[Difference]:
+    """All of one case; what `judged` does for many at a time."""
+    upstream = oracle.ask(question(case, TIMEOUT_S))
+    mine = answered(case, choice, verify=True)
+    said = outcomes(upstream, mine)
+    found = [said] if isinstance(said, Difference) else []
+    if not found and isinstance(mine, Answer) and mine.outcome == "ok":
+        mine_asked = question(narrowed(case, mine.results), TIMEOUT_S)
+        again = oracle.ask(mine_asked) if askable(case, mine.results) else None
+        found += choices(case, upstream, mine, again)
+    found += checked(case, upstream)
+    if upstream["outcome"] == "ok":
+        mutant = mutants.mutant(case, upstream.get("results", []))
+        if mutant is not None and askable(case, mutant):
+            answer = oracle.ask(question(narrowed(case, mutant), TIMEOUT_S))
+            found += mutants.differences(case, mutant, answer)
+    return found
 
 
 _oracles: dict[Path, Oracle] = {}  # of a worker process, and ending with it
@@ -143,10 +179,10 @@ def replay(identity: str, choice: str, minimise: bool) -> int:
     seed, _, number = identity.partition("/")
     case = make(int(seed), int(number))
     with Oracle(program()) as oracle:
-        found = differences(case, oracle.ask, choice)
+        found = differences(case, oracle, choice)
         if minimise and found:
             case = smaller(case, oracle, found[0].kind, choice)
-            found = differences(case, oracle.ask, choice)
+            found = differences(case, oracle, choice)
         print(json.dumps(case, indent=1))
         print("upstream:", json.dumps(oracle.ask(question(case, TIMEOUT_S))))
         print("ours:", answered(case, choice, verify=False))
@@ -157,7 +193,7 @@ def replay(identity: str, choice: str, minimise: bool) -> int:
 
 def smaller(case: Json, oracle: Oracle, kind: str, choice: str) -> Json:
     """The case without all that this kind of difference does not need."""
-    return minimised(case, lambda other: any(each.kind == kind for each in differences(other, oracle.ask, choice)))
+    return minimised(case, lambda other: any(each.kind == kind for each in differences(other, oracle, choice)))
 
 
 def report(seen: Seen, seconds: float, least: int) -> list[str]:
@@ -228,7 +264,7 @@ def _small(seen: Seen) -> Iterator[Json]:
             case = smaller(make(int(seed), int(number)), oracle, kind, choice_of(int(number)))
             upstream = oracle.ask(question(case, TIMEOUT_S))
             print(f"smallest of {kind} (from {cases[0]}):\n{json.dumps(case)}\n  upstream: {json.dumps(upstream)}")
-            for each in differences(case, oracle.ask, choice_of(int(number))):
+            for each in differences(case, oracle, choice_of(int(number))):
                 print(f"  {each.kind}: {each.text}")
             print(f"  ours: {answered(case, choice_of(int(number)), verify=False)}", flush=True)
             yield golden.entry(case, upstream)

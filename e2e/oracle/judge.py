@@ -6,12 +6,12 @@ the devices must be equal where the devices are.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from e2e.oracle import ours
-from e2e.oracle.generator import Json, question, stable
+from e2e.oracle.generator import Json, stable
 from e2e.oracle.ours import Answer
 
 TIMEOUT_S: Final = 0.5
@@ -24,8 +24,6 @@ _SUFFIXES: Final = {
     **{f"{name}i": Fraction(1024**power) for power, name in enumerate("KMGTPE", 1)},
 }  # fmt: skip
 _QUANTITY: Final = re.compile(r"([+-]?[0-9.]+)(?:[eE]([+-]?[0-9]+)|([A-Za-z]*))")
-
-Asker = Callable[[Json], Json]
 
 
 class Difference(NamedTuple):
@@ -73,34 +71,27 @@ def choices(case: Json, upstream: Json, mine: Answer, again: Json | None) -> Ite
     ordered = not stable(case.get("features"))  # upstream's stable copy walks pools in random order
     if again is not None and again["outcome"] != "timeout":
         if again["outcome"] != "ok":
-            found = f"upstream {again['outcome']} {again.get('error', '')}\n    for {_devices(mine.results)}"
+            found = f"upstream {again['outcome']} {again.get('error', '')}\n    for {devices_of(mine.results)}"
             yield Difference("upstream refuses our choice", found)
         else:
             yield from _written(again.get("results", []), mine.results, "our choice", ordered)
     if upstream["outcome"] != "ok":
         return
     theirs = upstream.get("results", [])
-    if _devices(theirs) == _devices(mine.results):
+    if devices_of(theirs) == devices_of(mine.results):
         yield from _written(theirs, mine.results, "the same choice", ordered)
     if _ranks(case, theirs) < _ranks(case, mine.results):
-        yield Difference("worse alternative", f"upstream takes {_devices(theirs)}\n    ours {_devices(mine.results)}")
-    problems = ours.refused(case, theirs)
-    if problems:
-        rules = sorted({problem.rpartition("(")[2].rstrip(")") for problem in problems})
-        yield Difference(f"our checker refuses upstream's choice: {', '.join(rules)}", "\n    ".join(problems))
+        yield Difference(
+            "worse alternative", f"upstream takes {devices_of(theirs)}\n    ours {devices_of(mine.results)}"
+        )
 
 
-def differences(case: Json, ask: Asker, choice: str = "scored") -> list[Difference]:
-    """All of one case; what `differ` does for many at a time."""
-    upstream = ask(question(case, TIMEOUT_S))
-    mine = answered(case, choice, verify=True)
-    said = outcomes(upstream, mine)
-    if isinstance(said, Difference):
-        return [said]
-    if isinstance(mine, Difference) or mine.outcome != "ok":
-        return []
-    again = ask(question(narrowed(case, mine.results), TIMEOUT_S)) if askable(case) else None
-    return list(choices(case, upstream, mine, again))
+def checked(case: Json, upstream: Json) -> Iterator[Difference]:
+    """What our checker has against upstream's choice."""
+    if upstream["outcome"] == "ok":
+        problems = ours.refused(case, upstream.get("results", []))
+        if problems:
+            yield Difference(f"our checker refuses upstream's choice: {rules_of(problems)}", "\n    ".join(problems))
 
 
 # ---------------------------------------------------------------- our choice, put to the allocator
@@ -171,21 +162,14 @@ def _listed(item: Json) -> list[tuple[str, str, str]]:
     return [(spec["driver"], spec["pool"]["name"], device["name"]) for device in spec.get("devices", [])]
 
 
-def askable(case: Json) -> bool:
+def askable(case: Json, results: Sequence[Json]) -> bool:
     """Whether `narrowed` means what the case means: a selector fails on a device with an attribute of no known type."""
-    named = {
-        constraint.get("matchAttribute") or constraint.get("distinctAttribute", "")
-        for claim in case["claims"]
-        for constraint in claim["spec"].get("devices", {}).get("constraints", [])
-    }
-    strange = {
-        name.rpartition("/")[2]
+    chosen = {(each["driver"], each["pool"], each["device"]) for one in results for each in _results(one)}
+    return not any(
+        identity in chosen and not all(device.get("attributes", {}).values())
         for item in case["slices"]
-        for device in item["spec"].get("devices", [])
-        for name, value in device.get("attributes", {}).items()
-        if not value
-    }
-    return not any(name.rpartition("/")[2] in strange for name in named)
+        for identity, device in zip(_listed(item), item["spec"].get("devices", []), strict=True)
+    )
 
 
 def _numbered(item: Json, numbers: dict[tuple[str, str, str], int], taken: set[int]) -> Json:
@@ -208,8 +192,8 @@ def _written(theirs: Sequence[Json], mine: Sequence[Json], what: str, ordered: b
     """Differences in what two allocations of the same devices say, by field."""
     if not ordered:
         theirs, mine = ([_in_order(each) for each in allocations] for allocations in (theirs, mine))
-    if _devices(theirs) != _devices(mine):
-        text = f"for {what} upstream has {_devices(theirs)}\n    ours {_devices(mine)}"
+    if devices_of(theirs) != devices_of(mine):
+        text = f"for {what} upstream has {devices_of(theirs)}\n    ours {devices_of(mine)}"
         kind = "order" if _sorted(theirs) == _sorted(mine) else "devices"
         yield Difference(f"{kind} of {what}", text)
         return
@@ -223,7 +207,9 @@ def _written(theirs: Sequence[Json], mine: Sequence[Json], what: str, ordered: b
 
 
 def _in_order(allocation: Json) -> Json:
-    results = sorted(_results(allocation), key=lambda each: (each["request"], each["pool"], each["device"]))
+    results = sorted(
+        _results(allocation), key=lambda each: (each["request"], each["driver"], each["pool"], each["device"])
+    )
     return {**allocation, "devices": {**allocation.get("devices", {}), "results": results}}
 
 
@@ -273,7 +259,12 @@ def _ranks(case: Json, results: Sequence[Json]) -> list[int]:
     return found
 
 
-def _devices(results: Sequence[Json]) -> list[list[str]]:
+def rules_of(problems: Sequence[str]) -> str:
+    """The rules that the checker names."""
+    return ", ".join(sorted({problem.rpartition("(")[2].rstrip(")") for problem in problems}))
+
+
+def devices_of(results: Sequence[Json]) -> list[list[str]]:
     """Request and device of every result, by claim."""
     return [
         [f"{each['request']}={each['driver']}/{each['pool']}/{each['device']}" for each in _results(allocation)]
@@ -282,7 +273,7 @@ def _devices(results: Sequence[Json]) -> list[list[str]]:
 
 
 def _sorted(results: Sequence[Json]) -> list[list[str]]:
-    return [sorted(group) for group in _devices(results)]
+    return [sorted(group) for group in devices_of(results)]
 
 
 def _results(allocation: Json) -> list[Any]:

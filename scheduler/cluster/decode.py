@@ -405,6 +405,7 @@ def _device(raw: wire.Device, index: int) -> Device:
         value = _attribute(attribute)
         if value is None:
             malformed = malformed or f"attributes[{name}] does not have exactly one value of a known type"
+            attributes[name] = ()  # upstream's constraints know that it is there
         else:
             attributes[name] = value
     selector = _node_selector(raw.node_selector, f"{at}.nodeSelector", unsupported)

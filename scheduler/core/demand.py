@@ -120,8 +120,8 @@ class Demand:
     wants: tuple[Want, ...]
     relations: tuple[Relation, ...]
     held: tuple[NodeSelector, ...]
-    sizing: Sizing | None = None
     offered: tuple[tuple[str, bool], ...] = ()
+    sizing: Sizing | None = None
 
     @property
     def plain(self) -> bool:

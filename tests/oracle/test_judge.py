@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from e2e.oracle import judge
+from e2e.oracle import judge, mutants
 from e2e.oracle.generator import DEFAULTS, Json
-from e2e.oracle.judge import Allowed, Difference, amount, askable, choices, narrowed, outcomes
+from e2e.oracle.judge import Allowed, Difference, amount, askable, checked, choices, narrowed, outcomes
 from e2e.oracle.ours import Answer
 
 GPU = "gpu.example.com"
@@ -72,12 +72,6 @@ def test_an_exception_of_ours_is_a_difference_also_where_upstream_gives_up():
     assert outcomes({"outcome": "timeout"}, raised) == raised
 
 
-@pytest.fixture
-def content(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our checker, which has tests of its own, has nothing against anything."""
-    monkeypatch.setattr(judge.ours, "refused", lambda case, results: [])
-
-
 def found(theirs: Json, mine: Json) -> list[str]:
     of = case(claim("c", wanted()))
     return [each.kind for each in choices(of, ok(theirs), ours(mine), ok(theirs))]
@@ -112,7 +106,6 @@ def test_share_ids_are_random_but_must_look_like_some():
         (allocation(result("d0", adminAccess=True)), allocation(result("d0")), "written adminAccess"),
     ],
 )
-@pytest.mark.usefixtures("content")
 def test_each_wrong_part_is_found(theirs: Json, mine: Json, kind: str):
     assert set(found(theirs, mine)) == {kind}
 
@@ -126,7 +119,6 @@ def test_devices_that_upstream_cannot_take_are_found():
     assert kinds == ["upstream refuses our choice"]
 
 
-@pytest.mark.usefixtures("content")
 def test_a_worse_alternative_is_found():
     part = {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1}
     of = case(claim("c", {"name": "r", "firstAvailable": [{"name": "a", **part}, {"name": "b", **part}]}))
@@ -140,10 +132,11 @@ def test_a_choice_of_upstream_that_our_checker_refuses_is_found():
     of = case(claim("c", wanted()))
     unknown = allocation(result("d9"))
 
-    found = [each.kind for each in choices(of, ok(unknown), ours(unknown), ok(unknown))]
+    found = [each.kind for each in checked(of, ok(unknown))]
 
-    assert len(found) == 1
-    assert found[0].startswith("our checker refuses upstream's choice")
+    assert found == ["our checker refuses upstream's choice: device"]
+    assert list(checked(of, ok(allocation(result("d1"))))) == []
+    assert list(checked(of, {"outcome": "nofit"})) == []
 
 
 # ---------------------------------------------------------------- narrowing
@@ -200,14 +193,12 @@ def test_narrowing_leaves_the_case_alone_and_keeps_its_features():
     assert narrow["features"] == DEFAULTS
 
 
-def test_a_constraint_on_an_attribute_of_no_known_type_cannot_be_asked_about():
-    of = case(claim("c", wanted(), constraints=[{"matchAttribute": f"{GPU}/future"}]))
-    assert askable(of)
-
+def test_a_device_with_an_attribute_of_no_known_type_cannot_be_asked_about():
+    of = case(claim("c", wanted()))
     of["slices"][0]["spec"]["devices"][0]["attributes"]["future"] = {}
 
-    assert not askable(of)
-    assert askable({**of, "claims": [claim("c", wanted())]})
+    assert not askable(of, [allocation(result("d0"))])
+    assert askable(of, [allocation(result("d1"))])
 
 
 @pytest.mark.parametrize(
@@ -217,3 +208,39 @@ def test_a_constraint_on_an_attribute_of_no_known_type_cannot_be_asked_about():
 )  # fmt: skip
 def test_quantities_are_compared_by_value(text: str, value: Fraction | int):
     assert amount(text) == value
+
+
+# ---------------------------------------------------------------- wrong choices
+
+
+def test_a_checker_that_accepts_what_upstream_refuses_is_found():
+    of = case(claim("c", wanted()))
+    fine = [allocation(result("d1"))]
+
+    assert [each.kind for each in mutants.differences(of, fine, {"outcome": "nofit"})] == [
+        "our checker accepts what upstream refuses"
+    ]
+    assert list(mutants.differences(of, fine, ok(*fine))) == []
+
+
+def test_a_checker_that_refuses_what_upstream_accepts_is_found():
+    of = case(claim("c", wanted()))
+    wrong = [allocation(result("d9"))]
+
+    assert [each.kind for each in mutants.differences(of, wrong, ok(*wrong))] == [
+        "our checker refuses what upstream accepts: device"
+    ]
+    assert list(mutants.differences(of, wrong, {"outcome": "nofit"})) == []
+    assert list(mutants.differences(of, wrong, ok(allocation(result("d0"))))) == []
+
+
+def test_a_mutant_is_another_choice_and_the_same_each_time():
+    of = case(claim("c", wanted("a"), wanted("b")), devices=9)
+    chosen = [allocation(result("d0", "a"), result("d1", "b"))]
+
+    made = [mutants.mutant({**of, "id": f"1/{number}"}, chosen) for number in range(20)]
+
+    assert made == [mutants.mutant({**of, "id": f"1/{number}"}, chosen) for number in range(20)]
+    assert chosen == [allocation(result("d0", "a"), result("d1", "b"))]
+    assert sum(each != chosen for each in made) > 10
+    assert mutants.mutant(of, [allocation()]) is None

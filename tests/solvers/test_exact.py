@@ -112,6 +112,18 @@ def test_requests_for_many_different_devices_that_cannot_be_matched_are_refused_
     assert (found.solutions, found.exhausted) == ([], False)
 
 
+@pytest.mark.parametrize("count", [8, 12, 16, 20])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_fewer_different_values_than_devices_that_must_differ_are_found_at_once(count: int, at_once: bool):
+    size = 2 * (count - 1)
+    values = tuple(position // 2 for position in range(size))
+    wants = [[ask(size, count, labels=(values,))]] if at_once else [[ask(size, labels=(values,))]] * count
+
+    found = Search(puzzle([Piece()] * size, wants, distinct=(True,)), FEW).run()
+
+    assert (found.solutions, found.exhausted) == ([], False)
+
+
 def test_more_halves_than_equal_cards_have_are_refused_at_once():
     pieces, counters = cards(8, 8)
     halves = [p for p, piece in enumerate(pieces) if len(piece.uses) == 4]
@@ -134,10 +146,12 @@ def test_equal_cards_are_not_tried_in_each_others_place():
 
 
 def test_a_spent_budget_is_not_an_answer():
-    found = Search(puzzle([Piece()] * 9, [[ask(9)]] * 10), 3).run()
+    given = puzzle([Piece()] * 9, [[ask(9)]] * 9)
 
-    assert found.exhausted
-    assert solve_puzzle(puzzle([Piece()] * 9, [[ask(9)]] * 10), 3).exhausted
+    found = Search(given, 3).run()
+
+    assert (found.solutions, found.exhausted) == ([], True)
+    assert solve_puzzle(given, 3).exhausted
 
 
 def test_more_claims_and_devices_than_python_has_frames_are_searched():

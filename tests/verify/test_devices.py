@@ -67,6 +67,10 @@ def only(**gates: bool) -> Gates:
     return replace(Gates(), **gates)
 
 
+OLD = only(consumable_capacity=False, fractional_capacity_range=False, binding_conditions=False)
+"""With these alone upstream uses the oldest of its allocators."""
+
+
 # ---------------------------------------------------------------- alternatives
 
 
@@ -188,6 +192,22 @@ def config_of_an_alternative_that_is_not_taken() -> tuple[Scene, Scene]:
     return of(*given), of(given[0], AllocationConfig("FromClaim", ("x/a",), "LOST"), *given[1:])
 
 
+def test_a_claim_that_asks_for_nothing_new_needs_no_gate():
+    off = Gates.from_features({})
+
+    assert found(scene(gates=off)) == []
+    assert found(scene(claim=claim("c", request("r", all=True)), given=BOTH, gates=off)) == []
+
+
+def test_a_result_for_a_request_that_nobody_made_is_still_held_to_constraints():
+    part = devices(device("gpu-0", {"numa": 0}), device("gpu-1", {"numa": 1}))
+    asked = claim("c", constraints=[same("numa")])
+
+    reported = found(scene(part, claim=asked, given=allocation(result("gpu-0"), result("gpu-1", "other"))))
+
+    assert {one.rule for one in reported} == {verify.REQUESTS, verify.CONSTRAINT}
+
+
 # ---------------------------------------------------------------- admin access
 
 WATCHED = claim("c", replace(request("r"), admin_access=True))
@@ -274,8 +294,27 @@ def two_devices_of_one_value_that_must_differ() -> tuple[Scene, Scene]:
 
 
 @breaks(verify.CONSTRAINT)
+def an_attribute_of_another_domain() -> tuple[Scene, Scene]:
+    part = devices(device("gpu-0", {"numa": 0}))
+
+    def over(domain: str) -> Scene:
+        return scene(part, claim=claim("c", constraints=[Constraint((), f"{domain}/numa")]))
+
+    return over(DRIVER), over("other.example.com")
+
+
+@breaks(verify.CONSTRAINT)
 def a_device_without_the_value_that_must_differ() -> tuple[Scene, Scene]:
     return with_values(0, constraint=differ("a")), with_values(None, constraint=differ("a"))
+
+
+@breaks(verify.FEATURE)
+def distinct_devices_while_nobody_can_tell_them_apart() -> tuple[Scene, Scene]:
+    part = devices(device("gpu-0", {"a": 0}))
+    return (
+        scene(part, claim=claim("c", constraints=[same("a")]), gates=OLD),
+        scene(part, claim=claim("c", constraints=[differ("a")]), gates=OLD),
+    )
 
 
 V1, V2 = Version("1.0.0"), Version("1.0.0+build")
@@ -572,6 +611,30 @@ def test_a_name_that_is_listed_twice_on_other_nodes_is_not_noticed_but_drawn_twi
     assert [one.rule for one in found(of("5Gi"))] == [verify.COUNTERS]
 
 
+def test_devices_beside_counter_sets_in_one_slice_are_not_seen():
+    both = replace(EIGHT, slice_count=1, devices=(part("gpu-0", {"memory": "1Gi"}, "unknown"),))
+
+    assert [one.rule for one in found(scene(both))] == [verify.DEVICE]
+    assert "no slice" in found(scene(both))[0].text
+
+
+def test_while_partitions_are_off_nobody_looks_at_what_devices_draw():
+    odd = partitions(device("gpu-0"), part("a", {"memory": "1Gi"}, "unknown"), slice_count=1)
+
+    assert found(scene(odd, gates=only(partitionable_devices=False))) == []
+    assert [one.rule for one in found(scene(odd))] == [verify.DEVICE]
+
+
+@breaks(verify.DEVICE)
+def a_pool_that_is_whole_only_with_the_counters_of_another_node() -> tuple[Scene, Scene]:
+    around = [
+        partitions(device("gpu-0")),
+        counters(counter_set({"memory": "8Gi"}), node="n2", pool="n1"),
+        slice_of([device("x")], node="n2", pool="n1", slice_count=2, name="elsewhere"),
+    ]
+    return scene(*around, gates=OLD), scene(*around)
+
+
 # ---------------------------------------------------------------- compatibility groups
 
 GROUPS = only(compatibility_groups=True)
@@ -605,6 +668,12 @@ def a_partition_beside_two_that_leave_no_group_for_it() -> tuple[Scene, Scene]:
         return scene(EIGHT, partitions(*parts), held, gates=GROUPS)
 
     return joined_by("y", "w"), joined_by("x", "z")
+
+
+def test_those_without_groups_that_are_there_though_they_should_not_narrow_nothing():
+    parts = [part(name, {}, groups=groups) for name, groups in [("a", ("x", "y")), ("b", ()), ("gpu-0", ("y",))]]
+
+    assert found(scene(EIGHT, partitions(*parts), allocated(claim("d"), result("a"), result("b")), gates=GROUPS)) == []
 
 
 @breaks(verify.COMPATIBILITY)
@@ -807,6 +876,15 @@ def a_share_with_the_id_of_another() -> tuple[Scene, Scene]:
 
 
 @breaks(verify.SHARE)
+def two_shares_of_one_pod_with_one_id() -> tuple[Scene, Scene]:
+    def of(second: str) -> Scene:
+        given = allocation(share(None, ONE, request="a"), share(None, second, request="b"))
+        return scene(devices(shared()), claim=claim("c", request("a"), request("b")), given=given)
+
+    return of(TWO), of(ONE)
+
+
+@breaks(verify.SHARE)
 def a_share_that_says_less_than_it_takes() -> tuple[Scene, Scene]:
     return sharing(shared(EIGHT_GI), {"memory": "2Gi"}, memory="2Gi"), sharing(
         shared(EIGHT_GI), {"memory": "1Gi"}, memory="2Gi"
@@ -910,6 +988,19 @@ def capacity_while_it_is_off() -> tuple[Scene, Scene]:
     )
 
 
+def test_while_capacity_is_off_nobody_looks_at_it():
+    asked = claim("c", wanting(memory="9Gi"))
+
+    reported = found(scene(devices(device("gpu-0", {}, EIGHT_GI)), claim=asked, gates=only(consumable_capacity=False)))
+
+    assert [one.rule for one in reported] == [verify.FEATURE]
+
+
+@pytest.mark.parametrize("said", [None, {}, {"slots": "1"}])
+def test_a_share_takes_nothing_of_what_it_does_not_name(said):
+    assert found(sharing(shared(EIGHT_GI), EIGHT_GI, allocated(claim("d"), share(said, TWO)))) == []
+
+
 def test_while_sharing_is_off_a_shareable_device_is_like_any_other_and_a_share_of_it_takes_it_whole():
     off = only(consumable_capacity=False)
     other = allocated(claim("d"), share({"memory": "1Gi"}, TWO))
@@ -996,6 +1087,7 @@ TAKEN: list[tuple[str, dict[str, RequestPolicy], str, str | None]] = [
     ("1", policy("200m", low="200m", step="100m"), "250m", "300m"),
     ("10Pi", policy("1Gi", low="1Gi", step="1Gi"), "9Pi", "!"),
     ("1E", policy("1Gi", low="1Gi", step="1Gi"), "8Pi", "8Pi"),
+    ("1E", policy("1Gi", low="1Gi", high="10Pi", step="1Gi"), "9Pi", "9Pi"),
     ("8", policy("1", low="1", step="1"), "18446744073709551616", "!"),
     ("8", policy("1", low="1", step="1"), "1u", "1"),
     ("8", policy("1", low="1", step="1"), "1000001u", "!"),
@@ -1003,6 +1095,11 @@ TAKEN: list[tuple[str, dict[str, RequestPolicy], str, str | None]] = [
     ("1e22", policy("1", low="1"), "1e21", "1e21"),
     ("8", {}, "-5", "!"),
     ("8", policy("1", low="1"), "-5", "1"),
+    ("10E", policy("1", low="1", step="1m"), "9223372036854775807m", "9223372036854775807m"),
+    ("8", policy("1", low="1", step="0"), "2", "!"),
+    ("8", policy("1", low="1", step="3"), "5", "7"),
+    ("8", policy("2", low="1", step="3"), "", "2"),
+    ("8", policy("3", low="1", high="2"), "", "3"),
     ("8", {}, "9", None),
 ]
 
@@ -1056,7 +1153,10 @@ def a_device_with_conditions_while_they_are_off() -> tuple[Scene, Scene]:
 def test_all_is_all_without_conditions_while_they_are_off():
     part = devices(replace(ATTACHED, name="gpu-1"), device("gpu-0"))
 
-    assert found(scene(part, claim=claim("c", request("r", all=True)), gates=only(binding_conditions=False))) == []
+    everything = claim("c", request("r", all=True))
+
+    assert found(scene(part, claim=everything, gates=only(binding_conditions=False))) == []
+    assert [one.rule for one in found(scene(part, claim=everything))] == [verify.ALL_DEVICES]
 
 
 CAPABLE = frozenset({"DRAOptionalNodeOperations"})

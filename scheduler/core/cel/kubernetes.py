@@ -37,7 +37,8 @@ def _find(text: str, regex: str) -> str:
     return "" if found is None else str(found[0])
 
 
-def _find_all(text: str, regex: str, limit: int = -1) -> tuple[str, ...]:
+def find_all(text: str, regex: str, limit: int = -1) -> tuple[str, ...]:
+    """Matches from left to right, at most `limit` of them if that is not negative. Raises Failure."""
     compiled = pattern(regex)
     found: list[str] = []
     position, previous = 0, -1
@@ -55,8 +56,8 @@ def _find_all(text: str, regex: str, limit: int = -1) -> tuple[str, ...]:
 
 
 declare("find", "string_find_string", (STRING, STRING), STRING, _find, member=True)
-declare("findAll", "string_find_all_string", (STRING, STRING), _TEXTS, _find_all, member=True)
-declare("findAll", "string_find_all_string_int", (STRING, STRING, INT), _TEXTS, _find_all, member=True)
+declare("findAll", "string_find_all_string", (STRING, STRING), _TEXTS, find_all, member=True)
+declare("findAll", "string_find_all_string_int", (STRING, STRING, INT), _TEXTS, find_all, member=True)
 
 # ---------------------------------------------------------------- quantities
 

@@ -152,6 +152,8 @@ def _count(node: Node) -> int:
         return len(node.elements)
     if isinstance(node, Fold) and not node.binds():
         return _count(node.items)
+    if isinstance(node, Call) and node.function == "lists.range" and isinstance(node.arguments[0], Literal):
+        return min(max(int(node.arguments[0].value), 0), _MAX_STEPS)
     if isinstance(node, Call) and node.function == "_+_":
         return sum(_count(part) for part in node.arguments)
     return UNKNOWN_SIZE

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from scheduler.core.cel import standard
 from scheduler.core.cel.costs import LIMIT, LIST, MAP, call_cost
-from scheduler.core.cel.kubernetes import _find_all as find_all
+from scheduler.core.cel.kubernetes import find_all
 from scheduler.core.cel.registry import FUNCTIONS, Function, Overload, applies, dispatch, no_overload, overload
 from scheduler.core.cel.tree import Call, Fold, Ident, ListOf, Literal, MapOf, Node, Select
 from scheduler.core.cel.types import BOOL
@@ -40,39 +40,49 @@ _KEYS: Final = frozenset({str, int, Uint, bool, float})
 
 
 class Frame:
-    """One evaluation: the variables, what it cost so far, and the stack of computed values (id, value)."""
+    """One evaluation: the variables, what it cost so far, and the stack of computed values.
 
-    __slots__ = ("cost", "device", "limit", "slots", "stack")
+    An entry of the stack is (id, value, where the entry of that id before it stands); `_latest` has the last of each.
+    """
+
+    __slots__ = ("_latest", "_stack", "cost", "device", "limit", "slots")
 
     def __init__(self, device: Any, slots: int, limit: int = LIMIT) -> None:
         self.device = device
         self.slots: list[Any] = [None] * slots
         self.cost = 0
         self.limit = limit
-        self.stack: list[tuple[int, Any]] = []
+        self._stack: list[tuple[int, Any, int]] = []
+        self._latest: dict[int, int] = {}
+
+    def push(self, number: int, value: Any) -> None:
+        """Put the value of an expression on the stack."""
+        stack, latest = self._stack, self._latest
+        stack.append((number, value, latest.get(number, -1)))
+        latest[number] = len(stack) - 1
 
     def drop(self, number: int) -> None:
         """Take the latest value of an expression off the stack, and all above it."""
-        stack = self.stack
-        for i in range(len(stack) - 1, -1, -1):
-            if stack[i][0] == number:
-                del stack[i:]
-                return
+        place = self._latest.get(number, -1)
+        if place >= 0:
+            self._cut(place)
 
     def take(self, steps: "list[Step]") -> list[Any] | None:
         """The latest values of these, taken off the stack; None if one of them is not there."""
-        stack = self.stack
         found: list[Any] = [None] * len(steps)
         for position in range(len(steps) - 1, -1, -1):
-            number = steps[position].number()
-            for i in range(len(stack) - 1, -1, -1):
-                if stack[i][0] == number:
-                    found[position] = stack[i][1]
-                    del stack[i:]
-                    break
-            else:
+            place = self._latest.get(steps[position].number(), -1)
+            if place < 0:
                 return None
+            found[position] = self._stack[place][1]
+            self._cut(place)
         return found
+
+    def _cut(self, place: int) -> None:
+        stack, latest = self._stack, self._latest
+        while len(stack) > place:
+            number, _, before = stack.pop()
+            latest[number] = before
 
     def charge(self, cost: int) -> None:
         """Add a cost. Raises Abort beyond the limit."""
@@ -94,11 +104,10 @@ class Step(Protocol):
 class Constant:
     """A value known beforehand."""
 
-    __slots__ = ("_number", "entry", "value")
+    __slots__ = ("_number", "value")
 
     def __init__(self, number: int, value: Any) -> None:
         self._number, self.value = number, value
-        self.entry = (number, value)
 
     def number(self) -> int:
         """The id of its expression."""
@@ -106,7 +115,7 @@ class Constant:
 
     def run(self, frame: Frame) -> Any:
         """The value."""
-        frame.stack.append(self.entry)
+        frame.push(self._number, self.value)
         return self.value
 
 
@@ -143,7 +152,7 @@ class Qualifier:
     def _account(self, frame: Frame, found: Any) -> None:
         if self.computes:
             frame.drop(self.number)
-        frame.stack.append((self.number, found))
+        frame.push(self.number, found)
         frame.charge(1)
 
     def _look_up(self, frame: Frame, whole: Any, *, present: bool) -> Any:
@@ -193,12 +202,24 @@ class Path(Protocol):
 
 
 class Start:
-    """A path that begins with a variable (`slot`, or the device) or with the result of a step."""
+    """A path that begins with a variable (`slot`, or the device) or with the result of a step.
 
-    __slots__ = ("_number", "fold", "operand", "qualifiers", "slot")
+    hidden : it is `.device` where a variable named device hides it. Kubernetes then loses its account of what is
+    selected.
+    """
 
-    def __init__(self, number: int, slot: int | None, fold: "FoldStep | None", operand: "Step | None") -> None:
-        self._number, self.slot, self.fold, self.operand = number, slot, fold, operand
+    __slots__ = ("_number", "fold", "hidden", "operand", "qualifiers", "slot")
+
+    def __init__(
+        self,
+        number: int,
+        slot: int | None,
+        fold: "FoldStep | None",
+        operand: "Step | None",
+        *,
+        hidden: bool = False,
+    ) -> None:
+        self._number, self.slot, self.fold, self.operand, self.hidden = number, slot, fold, operand, hidden
         self.qualifiers: list[Qualifier] = []
 
     def number(self) -> int:
@@ -221,6 +242,10 @@ class Start:
             found = frame.device
         if type(found) is Failure or not self.qualifiers:
             return found
+        if self.hidden:
+            aside = Frame(frame.device, 0)
+            aside.slots = frame.slots
+            return self._qualify(aside, found)
         return self._qualify(frame, found)
 
     def _qualify(self, frame: Frame, found: Any) -> Any:
@@ -289,11 +314,11 @@ class PathStep:
         if isinstance(path, Branch):
             for each in (path.no, path.yes, path.test):
                 frame.drop(each.number())
-            frame.stack.append((path.number(), found))
+            frame.push(path.number(), found)
             return found
         number = path.number()
         frame.drop(number)
-        frame.stack.append((number, found))
+        frame.push(number, found)
         frame.charge(1)
         return found
 
@@ -322,7 +347,7 @@ class TestStep(PathStep):
             frame.cost -= 1
         else:
             frame.drop(self.path.number())
-        frame.stack.append((self._own, found))
+        frame.push(self._own, found)
         return found
 
 
@@ -354,7 +379,7 @@ class Logic:
                 found = value if type(value) is Failure else Failure()
         for term in self._terms:
             frame.drop(term.number())
-        frame.stack.append((self._number, found))
+        frame.push(self._number, found)
         return found
 
 
@@ -388,7 +413,7 @@ class CallStep:
         found = failed if failed is not None else self.apply(values)
         taken = frame.take(self._arguments)
         cost = 0 if taken is None else call_cost(self._function, self._overload, taken, found)
-        frame.stack.append((self._number, found))
+        frame.push(self._number, found)
         frame.charge(cost)
         return found
 
@@ -422,7 +447,7 @@ class OrElse:
                 found = found.value
         elif type(found) is not Failure:
             found = Failure()
-        frame.stack.append((self._number, found))
+        frame.push(self._number, found)
         return found
 
 
@@ -443,7 +468,7 @@ class Member:
         found = self._item.run(frame)
         if type(found) is not Failure:
             found = key_of(found) in self._values
-        frame.stack.append((self._number, found))
+        frame.push(self._number, found)
         return found
 
 
@@ -463,7 +488,7 @@ class ListStep:
         """The list."""
         found = self._build(frame)
         frame.take(self._elements)
-        frame.stack.append((self._number, found))
+        frame.push(self._number, found)
         frame.charge(LIST)
         return found
 
@@ -500,7 +525,7 @@ class MapStep:
         """The map."""
         found = self._build(frame)
         frame.take(self._parts)
-        frame.stack.append((self._number, found))
+        frame.push(self._number, found)
         frame.charge(MAP)
         return found
 
@@ -561,7 +586,7 @@ class FoldStep:
         whole = self.items.run(frame)
         found = whole if type(whole) is Failure else self._loop(frame, whole)
         frame.drop(self.items.number())
-        frame.stack.append((self._number, found))
+        frame.push(self._number, found)
         return found
 
     def _loop(self, frame: Frame, whole: Any) -> Any:
@@ -632,7 +657,8 @@ class Planner:
         if node.name in self._scope:
             slot, fold = self._scope[node.name]
             return PathStep(Start(node.id, slot, fold, None))
-        return PathStep(Start(node.id, None, None, None))
+        hidden = node.name.removeprefix(".") in self._scope
+        return PathStep(Start(node.id, None, None, None, hidden=hidden))
 
     @staticmethod
     def _path(step: Step) -> Path:

@@ -356,8 +356,16 @@ _DOUBLE: Final = re2.compile(
 )
 
 
+_SEPARATED: Final = re2.compile(
+    r"[+-]?(?:(?:[0-9]+(?:_[0-9]+)*|[.eE+-])*|0[xX]_?(?:[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*|[.pP+-])*)"
+)
+"""Digits may be separated by single underscores."""
+
+
 def double_of_text(text: str) -> float:
     """A double, as Go reads it. Raises Failure."""
+    if "_" in text and _SEPARATED.fullmatch(text):
+        text = text.replace("_", "")
     if _DOUBLE.fullmatch(text):
         if text.lstrip("+-")[:2] in {"0x", "0X"}:
             return float.fromhex(text)

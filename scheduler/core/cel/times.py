@@ -188,7 +188,9 @@ def _shift(moment: Timestamp, zone: str) -> int:
         found = ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         raise Failure(f"unknown time zone {zone[:40]}") from None
-    moved = found.fromutc(np.datetime64(moment.seconds, "s").item().replace(tzinfo=found))
+    # Two days from either end of the calendar the offset is the same, and no year is out of range.
+    inside = min(max(moment.seconds, _MIN_SECONDS + 172_800), _MAX_SECONDS - 172_800)
+    moved = found.fromutc(np.datetime64(inside, "s").item().replace(tzinfo=found))
     offset = moved.utcoffset()
     return 0 if offset is None else int(offset.total_seconds())
 

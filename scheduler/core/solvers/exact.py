@@ -18,11 +18,14 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.rules.compatibility import Groups, admitted
-from scheduler.core.rules.constraints import Held, distinguished, matched
+from scheduler.core.rules.constraints import ABSENT, LIST, Held, distinguished, matched
 from scheduler.core.solvers.puzzle import ALL, ERROR, YES, Ask, Fatal, Puzzle
 
 _EASY: Final = 64  # steps before states are remembered: most searches are over by then
 _HARD: Final = 256  # steps before branches are bounded by matching
+_REMEMBERED: Final = 200_000  # states, some 100 MB
+_ANY_LIST: Final = 1_000  # stands for lists among values, of which there are fewer
+_MANY: Final = 6  # devices from which on that is done before the first step too
 
 Picks = tuple[tuple[int, ...], ...]
 
@@ -126,6 +129,7 @@ class Search:
         }
         self._kinds = _Kinds(puzzle, self._wants) if wanted == 1 and not self._order_matters() else None
         self._clean = not self._can_fail()
+        self._many = 0 if sum(self._slots(want) for want in range(len(self._wants))) >= _MANY else _HARD
         self._least = self._least_counters() if puzzle.counters and self._clean else []
 
     # ------------------------------------------------------------ the run
@@ -309,7 +313,8 @@ class Search:
         return signal if signal == TOO_LARGE else None
 
     def _close(self, frame: _Frame, signal: str) -> str:
-        if frame.key is not None and frame.found_before == len(self._found.solutions):
+        known = frame.key is not None and frame.found_before == len(self._found.solutions)
+        if known and len(self._failed) < _REMEMBERED:
             self._failed[frame.key] = signal
         return signal
 
@@ -516,33 +521,78 @@ class Search:
                 left[kind] += max(amount, 0)
             if any(have < need for have, need in zip(left, self._least[want], strict=True)):
                 return True
-        return self._found.steps >= _HARD and self._unmatched(want)
+        if self._found.steps < (_HARD if want else self._many):
+            return False
+        return self._unmatched(want) or self._undistinguished(want)
 
     def _unmatched(self, want: int) -> bool:
         """Whether the devices left cannot be matched to the requests left, constraints and counters aside."""
         pieces = self._puzzle.pieces
-        slots: list[list[int]] = []
+        slots: list[set[int]] = []
         for later in range(want, len(self._wants)):
-            asks = self._wants[later]
-            if any(ask.admin for ask in asks):
+            if any(ask.admin for ask in self._wants[later]):
                 continue
-            serving = {
-                position
-                for ask in asks
-                for position in range(self._size)
-                if ask.status[position] == YES and ask.welcome[position] and not pieces[position].refused
-            }
-            if any(pieces[position].shareable for position in serving):
-                continue
-            free = [each for each in serving if not pieces[each].dedicated and not self._tokens.get(each)]
-            least = min(self._count(later, number) for number in range(len(asks)))
-            slots += [free] * min(least, MAX_RESULTS)
-        if not slots:
-            return False
-        rows = [row for row, free in enumerate(slots) for _ in free]
-        columns = [position for free in slots for position in free]
-        graph = csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(len(slots), self._size))
-        return bool((maximum_bipartite_matching(graph, perm_type="column") < 0).any())
+            serving = self._serving(later)
+            if not any(pieces[position].shareable for position in serving):
+                slots += [serving] * self._slots(later)
+        return _too_few(slots)
+
+    def _undistinguished(self, want: int) -> bool:
+        """Whether the requests left under a distinctAttribute have fewer values to take than they need."""
+        for claim, given in enumerate(self._puzzle.claims):
+            for number, distinct in enumerate(given.distinct):
+                if not distinct:
+                    continue
+                held = self._held[claim][number]
+                used: frozenset[int] = held if isinstance(held, frozenset) else frozenset()
+                slots: list[set[int]] = []
+                for later in range(want, len(self._wants)):
+                    if self._claim[later] != claim or any(ask.labels[number] is None for ask in self._wants[later]):
+                        continue
+                    values: set[int] = set()
+                    for ask in self._wants[later]:
+                        labels = ask.labels[number] or ()
+                        for position in self._serving(later):
+                            own = labels[position]
+                            found = own if isinstance(own, frozenset) else {own} if isinstance(own, int) else set()
+                            if not used & found:
+                                values |= {value if value != LIST else _ANY_LIST for value in found} - {ABSENT}
+                    slots += [values] * self._slots(later)
+                if _too_few(slots):
+                    return True
+        return False
+
+    def _serving(self, want: int) -> set[int]:
+        """Devices that may still be taken for some alternative of a want."""
+        pieces = self._puzzle.pieces
+        return {
+            position
+            for ask in self._wants[want]
+            for position in range(self._size)
+            if ask.status[position] == YES
+            and ask.welcome[position]
+            and not pieces[position].refused
+            and (
+                ask.admin
+                or (not pieces[position].dedicated and (pieces[position].shareable or not self._tokens.get(position)))
+            )
+        }
+
+    def _slots(self, want: int) -> int:
+        """The fewest devices that a want may take."""
+        counts = [self._count(want, number) for number in range(len(self._wants[want]))]
+        return min(*counts, MAX_RESULTS)
+
+
+def _too_few(slots: Sequence[set[int]]) -> bool:
+    """Whether the slots cannot each have something of its own, of what each may have."""
+    if not slots:
+        return False
+    width = max((max(each, default=0) for each in slots), default=0) + 1
+    rows = [row for row, each in enumerate(slots) for _ in each]
+    columns = [value for each in slots for value in each]
+    graph = csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(len(slots), width))
+    return bool((maximum_bipartite_matching(graph, perm_type="column") < 0).any())
 
 
 class _Kinds:

@@ -64,8 +64,9 @@ class NodeAnswer:
 
 
 NO_FIT = NodeAnswer(None, {})
-MAX_SOLUTIONS = 2_000  # of a puzzle that are compared
-LOOKS = 40  # devices that the exact search looks at for one step of a budget
+MAX_SOLUTIONS = 500  # of a puzzle that are compared
+MAX_LOOKS = 3_000  # devices that are looked at to find more of them
+LOOKS = 4  # devices that the exact search looks at for one step of a budget
 
 
 def solve(problem: NodeProblem | Puzzle, budget: int) -> NodeAnswer:
@@ -86,7 +87,7 @@ def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
         return NodeAnswer(None, {}, fatal=awkward)
     options, truncated = [first], False
     if not puzzle.first_fit:
-        more = Search(puzzle, budget, MAX_SOLUTIONS, first.chosen).run()
+        more = Search(puzzle, MAX_LOOKS, MAX_SOLUTIONS, first.chosen).run()
         options += [each for each in more.solutions if _awkward(puzzle, each) is None]
         truncated = more.exhausted or len(more.solutions) >= MAX_SOLUTIONS
     free = np.array([not piece.dedicated and not piece.refused for piece in puzzle.pieces], np.bool_)

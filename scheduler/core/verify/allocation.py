@@ -443,6 +443,8 @@ class Allocations:
         self, where: str, node: Node, claim: Claim, allocation: Allocation, constraint: Constraint
     ) -> None:
         """The devices of the requests that it names, alternatives by their request's name or their own."""
+        if constraint.distinct and self.gates.settled:
+            self.report(rules.FEATURE, where, "devices must be distinct, but DRAConsumableCapacity is off")
         devices = self.inventory.local(node).devices
         asked = all_asked(claim.spec)
         known: list[tuple[Identity, AttributeValue]] = []

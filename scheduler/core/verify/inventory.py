@@ -67,7 +67,12 @@ class Inventory:
 
     def seen(self, key: PoolKey, slices: Sequence[Slice], node: Node) -> tuple[Pool, list[Slice]] | str | None:
         """A pool on a node, with the slices whose devices it may use; what is wrong with it; None if there is none."""
-        usable = [item for item in slices if self.readable(item) and targets(item, node)]
+        # Upstream's oldest allocator counts counter sets in on every node.
+        usable = [
+            item
+            for item in slices
+            if self.readable(item) and (targets(item, node) or (item.counter_sets and self.gates.settled))
+        ]
         if not usable:
             return None
         newest = max(item.generation for item in usable)
@@ -83,8 +88,7 @@ class Inventory:
             every = usable + [item for item in others if self.gates.compatibility_groups or not _grouped(item)]
             if len(every) != expected:
                 return f"incomplete: {len(every)} of {expected} slices of generation {newest}"
-        if self.gates.partitionable_devices:
-            usable = [item for item in usable if not item.counter_sets]
+        usable = [item for item in usable if not item.counter_sets]
         twice = _twice([device.name for item in usable for device in item.devices])
         if twice:
             return f"invalid: it lists {', '.join(twice)} twice"

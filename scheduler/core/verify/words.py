@@ -230,7 +230,7 @@ def _taken(asked: Quantity | None, value: Quantity, policy: RequestPolicy | None
         return policy.default if policy is not None and policy.default is not None else value
     if policy is None:
         return asked
-    if policy.ranged and policy.minimum is not None:
+    if policy.minimum is not None:
         if asked < policy.minimum:
             return policy.minimum
         if policy.step is None:
@@ -247,14 +247,10 @@ def _stepped(asked: Quantity, minimum: Quantity, step: Quantity, policy: Request
     unit = _unit(policy, fractional)
     if unit == MILLI and not _in_milli(asked):
         raise UnrepresentableError(f"{asked.text} has no 64-bit number of thousandths")
-    if unit == NANO and asked.nanos > INT64[-1] * NANO:
-        raise UnrepresentableError(f"{asked.text} is more than 2^63 - 1")
     want, least, width = _units(asked, unit), _units(minimum, unit), _units(step, unit)
     if width <= 0:
         raise UnrepresentableError(f"step {step.text} is no step")
-    enough = least
-    if want > least:
-        enough += (want - least + width - 1) // width * width
+    enough = least + (want - least + width - 1) // width * width
     if enough > INT64[-1]:
         raise UnrepresentableError(f"{asked.text} rounded up to a step is more than 64 bits hold")
     return Quantity(enough * unit, f"{enough}{'m' if unit == MILLI else ''}")
@@ -282,11 +278,7 @@ def _allowed(amount: Quantity, policy: RequestPolicy, fractional: bool) -> bool:
 def _unit(policy: RequestPolicy, fractional: bool) -> int:
     """In which unit a range with a step counts, in nano-units: thousandths if all of its numbers are such."""
     numbers = [number for number in (policy.minimum, policy.maximum, policy.step) if number is not None]
-    if not fractional or not all(_in_milli(number) for number in numbers):
-        return NANO
-    if policy.step is not None and policy.step.nanos < MILLI:
-        return NANO
-    return MILLI
+    return MILLI if fractional and all(_in_milli(number) for number in numbers) else NANO
 
 
 def _in_milli(amount: Quantity) -> bool:
