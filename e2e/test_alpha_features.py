@@ -55,6 +55,18 @@ def test_selector_looks_into_a_list(world: World, dovetail: Dovetail) -> None:
     ]
 
 
+def test_devices_match_in_what_is_derived_from_their_attributes(world: World, dovetail: Dovetail) -> None:
+    # given devices that are numbered, two to a board
+    listed = [device(f"d{number}", {"number": number}) for number in (0, 3, 5, 2)]
+    world.publish([device_class(), node("n1"), slice_on("n1", listed)])
+    board = {"name": f"{DRIVER}/board", "expression": f'device.attributes["{DRIVER}"].number / 2'}
+    pair = claim_spec([request(device_class=CLASS, count=2, derivedAttributes=[board])], match=f"{DRIVER}/board")
+    # when two of one board are asked for, then no others will do
+    assert taken(serve(world, "p", pair)) == [("gpu", "d3"), ("gpu", "d2")]
+    asks(world, "q", pair)
+    unschedulable(world, "q", "0 of 1 nodes fit", f"{DRIVER}/board")
+
+
 def test_partitions_of_groups_that_do_not_agree_are_kept_apart(world: World, dovetail: Dovetail) -> None:
     # given a device with room for two partitions, of kinds that cannot be mixed
     def partition(name: str, kind: str) -> Raw:

@@ -4,12 +4,13 @@ Once with the feature gates of a fresh cluster, and once with all alpha gates, w
 another one too. Features that are alpha have tests of their own.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from e2e.api import ApiRefusalError, Raw
+from e2e.api import ApiRefusalError, Raw, collection
 from e2e.cluster import Cluster
 from e2e.conftest import World, end, runs, serve, unschedulable
 from e2e.dovetail import Dovetail
@@ -324,6 +325,35 @@ def test_config_of_class_and_claim_goes_into_the_allocation(world: World, doveta
         {"source": "FromClaim", "requests": ["b"], **opaque("of b")},
         {"source": "FromClaim", **opaque("of all")},
     ]
+
+
+@pytest.mark.parametrize("text", ['{"b":1,"a":2}', '{"a": 1, "b": 2}'], ids=["unsorted", "spaced"])
+def test_opaque_parameters_may_be_written_in_any_way(
+    world: World, kube_scheduler: None, dovetail: Dovetail, text: str
+) -> None:
+    # given claims whose parameters were written otherwise than a patch of the server would write them
+    world.publish([device_class(), node("n1"), slice_on("n1", devices(3))])
+    config = [{"opaque": {"driver": DRIVER, "parameters": "<here>"}}]
+    odd = claim_spec([request(device_class=CLASS)], config=config)
+    for name in ("ours", "theirs"):
+        body = json.dumps(claim(world.namespace, name, odd)).replace('"<here>"', text)
+        world.api.raw("POST", collection("ResourceClaim", world.namespace), body.encode())
+    # when we allocate one of them, and kube-scheduler the other
+    world.create(
+        pod(world.namespace, "ours", claims=["ours"]),
+        pod(world.namespace, "theirs", claims=["theirs"], scheduler="default-scheduler"),
+    )
+    runs(world, "theirs")
+    runs(world, "ours")
+    # then a pod of ours may join either
+    for name in ("ours", "theirs"):
+        before = world.api.get("ResourceClaim", name, world.namespace)
+        world.create(pod(world.namespace, f"joins-{name}", claims=[name]))
+        runs(world, f"joins-{name}")
+        after = world.api.get("ResourceClaim", name, world.namespace)
+        assert after["status"]["allocation"] == before["status"]["allocation"]
+        assert after["status"]["allocation"]["devices"]["config"][0]["opaque"]["parameters"] == json.loads(text)
+        assert reserved_for(world, name) == sorted([name, f"joins-{name}"])
 
 
 # ---------------------------------------------------------------- beside kube-scheduler

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 
 NOT_SENT: Final = -1  # in place of an HTTP status
 
@@ -40,6 +41,7 @@ _CREDENTIAL_AGE_S: Final = 30.0  # how long an Authorization header is used befo
 _TLS_RELOAD_S: Final = 10.0
 _THROTTLED_TRIES: Final = 6
 _THROTTLED_WAIT_S: Final = 30.0  # the longest single wait that a Retry-After may ask for
+_TYPES: Final = (JSON, MERGE_PATCH, STRATEGIC_PATCH, PROTOBUF)
 _CAUSES: Final[dict[int, Cause]] = {
     400: "invalid", 401: "forbidden", 403: "forbidden", 404: "gone", 405: "invalid", 406: "invalid", 409: "conflict",
     410: "gone", 413: "invalid", 415: "invalid", 422: "invalid",
@@ -205,8 +207,9 @@ class Client:
         content_type: str = JSON,
         timeout: float = 30.0,
         permitted: Callable[[], bool] | None = None,
+        accept: str = JSON,
     ) -> bytes:
-        """The body of a successful answer.
+        """The body of a successful answer, of the type `accept`.
 
         A 429 is waited out and repeated, a bounded number of times: the server has not begun such a request. A 401
         is repeated once with fresh credentials. `permitted` is asked before each send, and ends it with status
@@ -222,6 +225,8 @@ class Client:
             headers = self._headers.get(content_type)
             if headers is None or time.monotonic() >= self._headers_until:
                 headers = await self._authorize(content_type)
+            if accept != JSON:
+                headers = {**headers, "Accept": accept}
             if permitted is not None and not permitted():
                 raise ApiError("unknown", NOT_SENT, "lease lost")
             try:
@@ -307,7 +312,7 @@ class Client:
                         value = await asyncio.to_thread(configuration.get_api_key_with_prefix, "BearerToken")
                     except Exception as error:  # a plugin or a file that fails is an outage of the credentials
                         raise ApiError("forbidden", 0, f"credentials cannot be refreshed: {error}") from error
-                self._headers = {kind: {"Content-Type": kind} for kind in (JSON, MERGE_PATCH, STRATEGIC_PATCH)}
+                self._headers = {kind: {"Content-Type": kind} for kind in _TYPES}
                 if value:
                     for headers in self._headers.values():
                         headers["Authorization"] = value

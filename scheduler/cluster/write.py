@@ -19,8 +19,8 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
-from scheduler.cluster import decode, encode
-from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, STRATEGIC_PATCH, ApiError, Client
+from scheduler.cluster import decode, encode, protobuf
+from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRATEGIC_PATCH, ApiError, Client
 from scheduler.cluster.lease import Fence
 from scheduler.core.engine import RELEASE_S
 from scheduler.core.errors import InputError
@@ -57,6 +57,7 @@ _REPORTS_WAITING: Final = 4096
 _PODS_REMEMBERED: Final = 20_000
 PATIENCE: Final = 1.4  # times the server's limit: lets its own refusal for time arrive
 SAME_REPORT_S: Final = 30.0
+_UNPROCESSABLE: Final = 422  # HTTP status: the server took the write as one of what may not change, or as nonsense
 QUOTA: Final = "exceeded quota"
 """Words of a 403 that is about a quota and not about permissions (admission plugin ResourceQuota)."""
 
@@ -232,14 +233,14 @@ class Writer:
 
         try:
             if not claim.finalized:
-                begun = self._clock()
-                try:
-                    raw = await self._send(
-                        "PATCH", f"{path}?{self._query}", encode.finalizer_patch(claim), STRATEGIC_PATCH
-                    )
-                    version = decode.identity(raw).resource_version
-                except ApiError as error:
-                    version = await self._settle_claim(error, begun, claim, version, finalized)
+                version = await self._add(
+                    claim,
+                    "",
+                    encode.finalizer_patch(claim),
+                    protobuf.finalizer(claim),
+                    lambda raw: decode.identity(raw).resource_version,
+                    finalized,
+                )
             begun = self._clock()
             body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, _now())
             try:
@@ -307,27 +308,63 @@ class Writer:
 
     async def _reserve(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
         claim, pod = write.claim, write.pod
+
+        def reserved(found: Claim) -> Claim | None:
+            return found if found.reserved_by(write.consumer.uid) else None
+
+        try:
+            found = await self._add(
+                claim,
+                "/status",
+                encode.reservation_patch(claim, write.consumer),
+                protobuf.reservation(claim, write.consumer),
+                _claim,
+                reserved,
+            )
+            return ClaimWritten(pod.uid, found)
+        except ApiError as error:
+            return ClaimRefused(pod.uid, claim.uid, error.cause, error.message)
+
+    async def _add(
+        self,
+        claim: ClaimRef,
+        part: str,
+        patch: bytes,
+        addition: bytes,
+        read: Callable[[bytes], T],
+        judge: Callable[[Claim], T | None],
+    ) -> T:
+        """Add to a claim, or to `part` of it, and settle that; returns what `read` makes of the answer.
+
+        By a patch; where the server says that this rewrites what may not change, by the same `addition` to the claim's
+        own bytes. What is wrong for another reason is refused once more, for that reason.
+        """
+        path = _claim_path(claim)
+        where = f"{path}{part}?{self._query}"
         begun = self._clock()
         try:
             try:
-                raw = await self._send(
-                    "PATCH",
-                    f"{_claim_path(claim)}/status?{self._query}",
-                    encode.reservation_patch(claim, write.consumer),
-                    STRATEGIC_PATCH,
-                )
-                return ClaimWritten(pod.uid, _claim(raw))
+                return read(await self._send("PATCH", where, patch, STRATEGIC_PATCH))
             except ApiError as error:
-                found = await self._settle_claim(
-                    error,
-                    begun,
-                    claim,
-                    claim.resource_version,
-                    lambda found: found if found.reserved_by(write.consumer.uid) else None,
-                )
-                return ClaimWritten(pod.uid, found)
+                if error.status != _UNPROCESSABLE:
+                    raise
+                refusal = error
+            whole = await self._client.request("GET", path, timeout=self.patience_s, accept=PROTOBUF)
+            begun = self._clock()
+            return read(await self._put(where, whole, addition, refusal))
         except ApiError as error:
-            return ClaimRefused(pod.uid, claim.uid, error.cause, error.message)
+            return await self._settle_claim(error, begun, claim, claim.resource_version, judge)
+
+    async def _put(self, where: str, whole: bytes, addition: bytes, refusal: ApiError) -> bytes:
+        try:
+            return await self._send("PUT", where, protobuf.added(whole, addition), PROTOBUF)
+        except InputError as error:
+            raise refusal from error
+        except ApiError as error:
+            if error.cause != "conflict":
+                raise
+            # A PUT is repeated by the HTTP library where a kept connection broke: its own first copy may be in the way.
+            raise ApiError("unknown", error.status, error.message) from error
 
     async def _settle_claim(
         self, error: ApiError, begun: float, claim: ClaimRef, sent: str, judge: Callable[[Claim], T | None]

@@ -51,7 +51,9 @@ class FakeApi:
     async def handle(self, request):
         body = await request.read()
         entry = {"method": request.method, "path": request.path, "query": dict(request.query)}
-        entry |= {"body": json.loads(body) if body else None, "type": request.content_type, "headers": request.headers}
+        text = body and request.content_type.endswith("json")
+        entry |= {"body": json.loads(body) if text else body or None}
+        entry |= {"type": request.content_type, "headers": request.headers}
         self.requests.append(entry)
         self.changed.set()
         steps = self.scripts[request.method, request.path]
@@ -165,6 +167,25 @@ class Steps:
     def answer(body):
         async def step(api, request):
             return web.json_response(body)
+
+        return step
+
+    @staticmethod
+    def send(data):
+        async def step(api, request):
+            return web.Response(body=data, content_type="application/vnd.kubernetes.protobuf")
+
+        return step
+
+    @staticmethod
+    def become(path, change, drop=False):
+        """What the server makes of a body that is not read here; `drop` loses the answer."""
+
+        async def step(api, request):
+            found = api.put(path, merge(api.objects[path], change, "strategic"))
+            if drop:
+                request.transport.abort()
+            return web.json_response(found)
 
         return step
 

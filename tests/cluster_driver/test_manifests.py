@@ -110,6 +110,14 @@ def test_claims_for_extended_resources_can_be_made_and_deleted():
     assert {"create", "delete", "patch"} <= verbs
 
 
+@pytest.mark.parametrize("resource", ["resourceclaims", "resourceclaims/status", "resourceclaims/binding"])
+def test_claims_can_be_written_whole_where_the_server_takes_no_patch(resource):
+    rules = documents()["ClusterRole", "dovetail"]["rules"]
+
+    verbs = {verb for rule in rules if resource in rule["resources"] for verb in rule["verbs"]}
+    assert {"patch", "update"} <= verbs
+
+
 def test_the_ownership_example_taints_with_our_own_key():
     (rule,) = documents(ROOT / "ownership").values()
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from scheduler.cluster.lease import OpenFence
+from scheduler.cluster.protobuf import added, finalizer, reservation
 from scheduler.cluster.write import Writer
 from scheduler.core.engine import RELEASE_S
 from scheduler.core.messages import (
@@ -29,6 +30,7 @@ STATUS = f"{CLAIM}/status"
 POD = "/api/v1/namespaces/ns/pods/p"
 BINDING = f"{POD}/binding"
 EVENTS = "/api/v1/namespaces/ns/events"
+WHOLE = b"k8s\x00\x12\x02\x1a\x00"  # the protobuf of some claim
 POD_REF = PodRef("ns", "p", Uid("pod-uid"), "7")
 
 
@@ -128,6 +130,55 @@ async def test_every_write_tells_the_server_how_long_it_may_work(api, writer):
     await answer(writer, WriteAllocation(POD_REF, put_claim(api), allocation(), POD_REF.consumer))
 
     assert {request["query"]["timeout"] for request in api.sent("PATCH")} == {"0.1s"}
+
+
+@pytest.mark.parametrize("drop", [False, True], ids=["answered", "answer lost"])
+async def test_where_no_patch_is_taken_the_finalizer_is_added_to_the_bytes_of_the_claim(api, writer, steps, drop):
+    claim = put_claim(api)
+    api.script("PATCH", CLAIM, steps.refuse(422, "Invalid"))
+    api.script("GET", CLAIM, steps.send(WHOLE))
+    api.script(
+        "PUT", CLAIM, steps.become(CLAIM, {"metadata": {"finalizers": [CLAIM_FINALIZER]}}, drop), steps.refuse(409)
+    )
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
+
+    put = api.sent("PUT")[0]
+    assert put["body"] == added(WHOLE, finalizer(claim))
+    assert put["type"] == api.sent("GET")[0]["headers"]["Accept"] == "application/vnd.kubernetes.protobuf"
+    assert put["headers"]["Accept"] == "application/json"
+    assert isinstance(event, ClaimWritten)
+    assert event.claim.finalized
+    assert api.sent("PATCH")[-1]["body"]["metadata"]["resourceVersion"] == str(int(claim.resource_version) + 1)
+
+
+@pytest.mark.parametrize("drop", [False, True], ids=["answered", "answer lost"])
+async def test_where_no_patch_is_taken_a_reservation_is_added_to_the_bytes_of_the_claim(api, writer, steps, drop):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    api.script("PATCH", STATUS, steps.refuse(422, "Invalid"))
+    api.script("GET", CLAIM, steps.send(WHOLE))
+    entry = {"resource": "pods", "name": "p", "uid": "pod-uid"}
+    api.script("PUT", STATUS, steps.become(CLAIM, {"status": {"reservedFor": [entry]}}, drop), steps.refuse(409))
+
+    event = await answer(writer, ReserveClaim(POD_REF, claim, POD_REF.consumer))
+
+    put = api.sent("PUT")[0]
+    assert put["body"] == added(WHOLE, reservation(claim, POD_REF.consumer))
+    assert isinstance(event, ClaimWritten)
+    assert [consumer.uid for consumer in event.claim.reserved_for] == ["other", "pod-uid"]
+
+
+async def test_what_is_refused_in_both_forms_is_refused_with_the_last_word(api, writer, steps):
+    claim = put_claim(api)
+    api.script("PATCH", CLAIM, steps.refuse(422, "Invalid"))
+    api.script("GET", CLAIM, steps.send(WHOLE))
+    api.script("PUT", CLAIM, steps.refuse(422, "TrulyInvalid"))
+
+    event = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
+
+    assert isinstance(event, ClaimRefused)
+    assert event.cause == "invalid"
+    assert "TrulyInvalid" in event.message
 
 
 @pytest.mark.parametrize(
