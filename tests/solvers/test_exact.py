@@ -145,6 +145,30 @@ def test_equal_cards_are_not_tried_in_each_others_place():
     assert (found.solutions, found.exhausted) == ([], False)
 
 
+def test_a_later_request_that_nothing_can_serve_ends_the_search_before_it_begins():
+    # given many different devices, so that an earlier request can be served in ten thousands of ways
+    size = 32
+    mixed = [Ask(15, False, bytes([YES] * size), bytes([1] * size), tuple((p,) for p in range(size)), ())]
+    pieces = [Piece(room=(size,), used=(0,))] * size
+
+    few = Search(puzzle(pieces, [mixed, [ask(size, 16, serves=range(10), charge=(1,))]], capacity=True), FEW).run()
+    none = Search(puzzle(pieces, [mixed, [ask(size, ALL, serves=[], charge=(1,))]], capacity=True), FEW).run()
+
+    assert (few.solutions, few.exhausted, few.steps) == ([], False, 0)
+    assert (none.solutions, none.exhausted, none.steps) == ([], False, 0)
+
+
+def test_a_request_for_more_than_there_are_is_not_searched_though_an_error_waits_behind_it():
+    size = 30
+    pieces = [Piece(room=(size,), used=(0,))] * size
+    mixed = Ask(31, False, bytes([YES] * size), bytes([1] * size), tuple((p,) for p in range(size)), ())
+    broken = Ask(1, False, bytes([ERROR] * size), bytes([1] * size), ((1,),) * size, ())
+
+    found = Search(puzzle(pieces, [[mixed], [broken]], capacity=True), FEW).run()
+
+    assert (found.solutions, found.fatal, found.exhausted) == ([], None, False)
+
+
 def test_a_spent_budget_is_not_an_answer():
     given = puzzle([Piece()] * 9, [[ask(9)]] * 9)
 
@@ -221,7 +245,8 @@ def exhaustive(given: Puzzle, monkeypatch: pytest.MonkeyPatch) -> Found:
         patch.setattr(exact, "_HARD", 10**9)
         search = Search(given, 10**7)
         search._kinds = None
-        search._least = []
+        search._rest = {}
+        search._horizon = list(range(len(search._horizon)))
         return search.run()
 
 

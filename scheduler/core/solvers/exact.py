@@ -128,9 +128,15 @@ class Search:
             if ask.count == ALL
         }
         self._kinds = _Kinds(puzzle, self._wants) if wanted == 1 and not self._order_matters() else None
-        self._clean = not self._can_fail()
-        self._many = 0 if sum(self._slots(want) for want in range(len(self._wants))) >= _MANY else _HARD
-        self._least = self._least_counters() if puzzle.counters and self._clean else []
+        self._horizon = self._horizons()
+        self._many = 0 if sum(self._slots(want) or 0 for want in range(len(self._wants))) >= _MANY else _HARD
+        self._least = self._least_counters() if puzzle.counters else []
+        self._rest = {
+            (want, number): self._counted_from(ask)
+            for want, asks in enumerate(self._wants)
+            for number, ask in enumerate(asks)
+            if ask.count != ALL and not self._can_fail(want, ask)
+        }
 
     # ------------------------------------------------------------ the run
 
@@ -196,18 +202,42 @@ class Search:
             for ask in asks
         )
 
-    def _can_fail(self) -> bool:
-        """Whether any error could be met."""
-        for want, asks in enumerate(self._wants):
-            claim = self._puzzle.claims[self._claim[want]]
-            for ask in asks:
-                if ask.count == ALL and (claim.distinct or self._puzzle.incomplete):
-                    return True
-                if ERROR in ask.status or any(isinstance(charge, str) for charge in ask.charges):
-                    return True
-                if any(isinstance(label, str) for labels in ask.labels if labels is not None for label in labels):
-                    return True
-        return False
+    def _can_fail(self, want: int, ask: Ask) -> bool:
+        """Whether an error could be met while this is served."""
+        if ask.count == ALL and (self._puzzle.claims[self._claim[want]].distinct or self._puzzle.incomplete):
+            return True
+        if self._puzzle.capacity and any(isinstance(charge, str) for charge in ask.charges):
+            return True
+        return ERROR in ask.status or any(
+            isinstance(label, str) for labels in ask.labels if labels is not None for label in labels
+        )
+
+    def _horizons(self) -> list[int]:
+        """Per want the first one from it on that could meet an error.
+
+        Where what comes before that cannot be served, nothing is met, and nobody needs to look.
+        """
+        found = [len(self._wants)]
+        for want in reversed(range(len(self._wants))):
+            unsafe = any(self._can_fail(want, ask) for ask in self._wants[want])
+            found.append(want if unsafe else found[-1])
+        return found[::-1]
+
+    def _counted_from(self, ask: Ask) -> list[int]:
+        """Per position how many devices from it on could serve a request if nobody else wanted any."""
+        after = [0]
+        for position in reversed(range(self._size)):
+            piece = self._puzzle.pieces[position]
+            able = self._could(ask, position) and (ask.admin or not piece.dedicated)
+            after.append(after[-1] + able)
+        return after[::-1]
+
+    def _could(self, ask: Ask, position: int) -> bool:
+        """Whether a device could be taken for a request as far as its own state goes."""
+        if ask.status[position] != YES or not ask.welcome[position] or self._puzzle.pieces[position].refused:
+            return False
+        charge = ask.charges[position]
+        return not self._puzzle.capacity or (isinstance(charge, tuple) and self._has_room(position, charge))
 
     # ------------------------------------------------------------ walking
 
@@ -270,6 +300,9 @@ class Search:
             return opened
         if count - slot > MAX_RESULTS - self._results[self._claim[want]]:
             return TOO_LARGE
+        rest = self._rest.get((want, ask))
+        if rest is not None and rest[start] < count - slot:
+            return FAILED
         key = self._key(want, ask, slot, start)
         known = self._failed.get(key) if key is not None else None
         if known is not None:
@@ -490,55 +523,59 @@ class Search:
         return want, ask, slot, start, self._results[claim], tuple(self._held[claim]), taken
 
     def _least_counters(self) -> list[list[int]]:
-        """From each want on, the least that all wants to come take of each kind of counter."""
+        """Per want, and behind it the sum of all before it: the least that it takes of each kind of counter."""
         kinds = self._puzzle.kinds
         width = max(kinds) + 1
-        pieces = self._puzzle.pieces
         taken: list[list[int]] = []
-        for piece in pieces:
+        for piece in self._puzzle.pieces:
             each = [0] * width
             for counter, amount in piece.uses:
                 each[kinds[counter]] += amount
             taken.append([0] * width if piece.shareable else each)
-        after = [[0] * width]
-        for want in reversed(range(len(self._wants))):
+        before = [[0] * width]
+        for want, asks in enumerate(self._wants):
             sums = []
-            for number, ask in enumerate(self._wants[want]):
+            for number, ask in enumerate(asks):
                 serving = [taken[p] for p in range(self._size) if ask.status[p] == YES and ask.welcome[p]]
                 count = min(self._count(want, number), MAX_RESULTS)
                 least = [min((each[kind] for each in serving), default=0) for kind in range(width)]
                 sums.append([amount * count for amount in least])
-            after.append([min(each) + behind for each, behind in zip(zip(*sums, strict=True), after[-1], strict=True)])
-        return after[::-1]
+            before.append([min(each) + sofar for each, sofar in zip(zip(*sums, strict=True), before[-1], strict=True)])
+        return before
 
     def _hopeless(self, want: int) -> bool:
-        """Whether counting shows that what is left cannot serve what is still wanted."""
-        if not self._clean or self._fixed is not None:
+        """Whether counting shows that what is left cannot serve what comes before the first possible error."""
+        horizon = self._horizon[want]
+        if horizon == want or self._fixed is not None:
             return False
         if self._least:
-            left = [0] * len(self._least[want])
+            left = [0] * len(self._least[0])
             for kind, amount in zip(self._puzzle.kinds, self._left, strict=True):
                 left[kind] += max(amount, 0)
-            if any(have < need for have, need in zip(left, self._least[want], strict=True)):
+            needs = [later - now for later, now in zip(self._least[horizon], self._least[want], strict=True)]
+            if any(have < need for have, need in zip(left, needs, strict=True)):
                 return True
         if self._found.steps < (_HARD if want else self._many):
             return False
-        return self._unmatched(want) or self._undistinguished(want)
+        window = range(want, horizon)
+        return self._unmatched(window) or self._undistinguished(window)
 
-    def _unmatched(self, want: int) -> bool:
-        """Whether the devices left cannot be matched to the requests left, constraints and counters aside."""
+    def _unmatched(self, window: range) -> bool:
+        """Whether the devices left cannot be matched to these requests, constraints and counters aside."""
         pieces = self._puzzle.pieces
         slots: list[set[int]] = []
-        for later in range(want, len(self._wants)):
-            if any(ask.admin for ask in self._wants[later]):
-                continue
-            serving = self._serving(later)
-            if not any(pieces[position].shareable for position in serving):
-                slots += [serving] * self._slots(later)
+        for want in window:
+            serving = self._serving(want)
+            count = self._slots(want)
+            if count is None or len(serving) < count:
+                return True
+            shared = any(pieces[position].shareable for position in serving)
+            if not shared and not any(ask.admin for ask in self._wants[want]):
+                slots += [serving] * count
         return _too_few(slots)
 
-    def _undistinguished(self, want: int) -> bool:
-        """Whether the requests left under a distinctAttribute have fewer values to take than they need."""
+    def _undistinguished(self, window: range) -> bool:
+        """Whether these requests have fewer values to take under a distinctAttribute than they need."""
         for claim, given in enumerate(self._puzzle.claims):
             for number, distinct in enumerate(given.distinct):
                 if not distinct:
@@ -546,7 +583,7 @@ class Search:
                 held = self._held[claim][number]
                 used: frozenset[int] = held if isinstance(held, frozenset) else frozenset()
                 slots: list[set[int]] = []
-                for later in range(want, len(self._wants)):
+                for later in window:
                     if self._claim[later] != claim or any(ask.labels[number] is None for ask in self._wants[later]):
                         continue
                     values: set[int] = set()
@@ -557,7 +594,7 @@ class Search:
                             found = own if isinstance(own, frozenset) else {own} if isinstance(own, int) else set()
                             if not used & found:
                                 values |= {value if value != LIST else _ANY_LIST for value in found} - {ABSENT}
-                    slots += [values] * self._slots(later)
+                    slots += [values] * (self._slots(later) or 0)
                 if _too_few(slots):
                     return True
         return False
@@ -569,19 +606,21 @@ class Search:
             position
             for ask in self._wants[want]
             for position in range(self._size)
-            if ask.status[position] == YES
-            and ask.welcome[position]
-            and not pieces[position].refused
+            if self._could(ask, position)
             and (
                 ask.admin
                 or (not pieces[position].dedicated and (pieces[position].shareable or not self._tokens.get(position)))
             )
         }
 
-    def _slots(self, want: int) -> int:
-        """The fewest devices that a want may take."""
-        counts = [self._count(want, number) for number in range(len(self._wants[want]))]
-        return min(*counts, MAX_RESULTS)
+    def _slots(self, want: int) -> int | None:
+        """The fewest devices that a want may take; None if it is for all devices and there are none."""
+        counts = [
+            self._count(want, number)
+            for number, ask in enumerate(self._wants[want])
+            if ask.count != ALL or self._whole[want, number]
+        ]
+        return min(*counts, MAX_RESULTS) if counts else None
 
 
 def _too_few(slots: Sequence[set[int]]) -> bool:
