@@ -110,6 +110,8 @@ class Candidates:
         self._catalogue = catalogue
         self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
         self._matches = [relation for relation in demand.relations if not relation.distinct]
+        self._plain = demand.plain
+        self._whole = any(not want.count for want in demand.wants)
         self._listed = sum(want.listed for want in demand.wants)
         self._first_fit = catalogue.config.device_choice == "first-fit"
         self._problems: list[NodeProblem | Puzzle] = []
@@ -278,13 +280,12 @@ class Candidates:
 
     def _needs_search(self, state: State, rows: Rows) -> Mask:
         """bool (len(rows),): where counting and matching are not enough, or where an error may be met."""
-        if not self.demand.plain:
+        if not self._plain:
             return np.ones(len(rows), np.bool_)
         found: Mask = state.bays.intricate[rows].copy()
-        whole = [want for want in self.demand.wants if not want.count]
-        if whole and state.bays.problems:
+        if self._whole and state.bays.problems:
             found |= np.isin(rows, np.fromiter(state.bays.problems, np.int64, len(state.bays.problems)))
-        if whole:
+        if self._whole:
             found |= self._asks_too_much(state, rows)
         for [eligible] in self.eligible:
             if eligible.failed.any():

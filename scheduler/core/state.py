@@ -253,7 +253,7 @@ class State:
     def assume_place(self, uid: Uid, node: str, taken: Resources | None = None) -> None:
         """Charge a pod to a node that it is not bound to yet, with what its devices take of the node's resources."""
         pod = self.pods.current[uid]
-        self._place(uid, node, replace(pod, published=taken).charge)
+        self._place(uid, node, replace(pod, published=taken).charge if taken else pod.requests)
         if pod.repels:
             self.repellers[uid] = pod
 

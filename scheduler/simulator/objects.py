@@ -7,6 +7,7 @@ duplicate keys are refused with the place where they stand.
 import json
 import math
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
 from scheduler.core.errors import InputError
 from scheduler.core.names import suffix
@@ -181,7 +182,10 @@ def _yaml_documents(name: str, text: str) -> Iterator[tuple[str, Any]]:
     yaml.Constructor = _Constructor
     number = 0
     try:
-        for node in yaml.compose_all(text):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML 1.2 allows it: the latest one counts
+            nodes = list(yaml.compose_all(text))
+        for node in nodes:
             number += 1
             if node is None:
                 continue

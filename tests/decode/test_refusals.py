@@ -543,7 +543,7 @@ def test_a_device_with_an_attribute_of_no_known_value_cannot_be_selected_and_say
     (device,) = decode.decode("ResourceSlice", changed(SLICE, (*DEVICE, "attributes", "model"), value)).devices
 
     assert device.malformed == "attributes[model] does not have exactly one value of a known type"
-    assert (device.unsupported, device.attributes) == ((), {})
+    assert (device.unsupported, device.attributes) == ((), {"model": ()})
 
 
 @pytest.mark.parametrize("value", [None, {}])
