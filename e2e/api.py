@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 Raw = dict[str, Any]
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+_IDLE_S = 60.0  # the server closes connections that were idle for 90
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _DRA = "/apis/resource.k8s.io/v1"
@@ -134,6 +135,9 @@ class Api:
         headers = self.access.headers(content_type)
         for attempt in (0, 1):
             connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+            if connection is not None and time.monotonic() - self._local.used > _IDLE_S:
+                connection.close()
+                connection = None
             fresh = connection is None
             try:
                 if connection is None:
@@ -142,6 +146,7 @@ class Api:
                 connection.request(method, path, body, headers)
                 response = connection.getresponse()
                 data = response.read()
+                self._local.used = time.monotonic()
             except (http.client.HTTPException, OSError):
                 if connection is not None:
                     connection.close()
