@@ -127,7 +127,7 @@ class Search:
             for number, ask in enumerate(asks)
             if ask.count == ALL
         }
-        self._kinds = _Kinds(puzzle, self._wants) if wanted == 1 and not self._order_matters() else None
+        self._kinds = _Kinds(puzzle, self._wants, self._ordered()) if wanted == 1 else None
         self._horizon = self._horizons()
         self._many = 0 if sum(self._slots(want) or 0 for want in range(len(self._wants))) >= _MANY else _HARD
         self._least = self._least_counters() if puzzle.counters else []
@@ -190,22 +190,25 @@ class Search:
         count = self._wants[want][ask].count
         return len(self._whole[want, ask]) if count == ALL else count
 
-    def _order_matters(self) -> bool:
-        """Whether which of several equal devices are taken decides between a failure and an error.
+    def _ordered(self) -> set[int]:
+        """Devices that no equal one may stand for: which of them is in use decides between a failure and an error.
 
         A request for all devices takes them in order, and ends the attempt at the first that a constraint refuses, but
         just fails at the first that is in use.
         """
-        return any(
-            ask.count == ALL and any(labels is not None for labels in ask.labels)
-            for asks in self._wants
-            for ask in asks
-        )
+        return {
+            position
+            for (want, number), whole in self._whole.items()
+            if any(labels is not None for labels in self._wants[want][number].labels)
+            for position in whole
+        }
 
     def _can_fail(self, want: int, ask: Ask) -> bool:
         """Whether an error could be met while this is served."""
-        if ask.count == ALL and (self._puzzle.claims[self._claim[want]].distinct or self._puzzle.incomplete):
-            return True
+        if ask.count == ALL:
+            constrained = any(labels is not None for labels in ask.labels)
+            if self._puzzle.incomplete or (constrained and any(self._belongs(ask, p) for p in range(self._size))):
+                return True
         if self._puzzle.capacity and any(isinstance(charge, str) for charge in ask.charges):
             return True
         return ERROR in ask.status or any(
@@ -637,7 +640,7 @@ def _too_few(slots: Sequence[set[int]]) -> bool:
 class _Kinds:
     """Which devices are equal, and which groups of devices that share counters are."""
 
-    def __init__(self, puzzle: Puzzle, wants: Sequence[tuple[Ask, ...]]) -> None:
+    def __init__(self, puzzle: Puzzle, wants: Sequence[tuple[Ask, ...]], ordered: set[int]) -> None:
         size = len(puzzle.pieces)
         asks = [ask for alternatives in wants for ask in alternatives]
         group = _components(puzzle)
@@ -655,7 +658,8 @@ class _Kinds:
             uses = tuple(sorted((puzzle.counters[counter], amount) for counter, amount in piece.uses))
             blocked = piece.pool in puzzle.overdrawn
             shape = (piece.dedicated, piece.shared, piece.used, piece.room, piece.shareable, piece.refused, blocked)
-            member.append((shape, uses, tuple(groups for _, groups in piece.sets), served))
+            alone = position if position in ordered else -1
+            member.append((shape, uses, tuple(groups for _, groups in piece.sets), served, alone))
         numbers: dict[Hashable, int] = {}
         kind = [numbers.setdefault(each, len(numbers)) for each in member]
         # A device is known by its kind, its group, and how it is tied to the group's counters and sets.
