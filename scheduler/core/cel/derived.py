@@ -1,13 +1,11 @@
 """Derived attributes (KEP-6080): expressions that give an attribute of a device instead of a verdict."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from scheduler.core.cel.grammar import refusal
-from scheduler.core.cel.program import Program, device_of
+from scheduler.core.cel.program import device_of, program_of
 from scheduler.core.cel.semver import Semver
-from scheduler.core.errors import SelectorError
 from scheduler.core.model import AttributeScalar, AttributeValue, Version
 from scheduler.core.quantity import Quantity
 
@@ -23,27 +21,12 @@ def derive(
 
     Raises SelectorError: the expression does not compile, fails on this device, or gives what no attribute can hold.
     """
-    value, problem = _program(expression).value(device_of(driver, attributes, capacity, shareable))
+    value, problem = program_of(expression, derived=True).value(device_of(driver, attributes, capacity, shareable))
     if problem:
         raise refusal(expression, problem, "guard it, for example with has() or .?name")
     found = _attribute(value)
     if found is None:
         raise refusal(expression, "gives what no attribute can hold", "give a bool, int, string, semver or a list")
-    return found
-
-
-@lru_cache(maxsize=1024)
-def _compiled(expression: str) -> Program | SelectorError:
-    try:
-        return Program(expression, derived=True)
-    except SelectorError as error:
-        return error
-
-
-def _program(expression: str) -> Program:
-    found = _compiled(expression)
-    if isinstance(found, SelectorError):
-        raise SelectorError(found.where, found.problem, found.remedy)
     return found
 
 

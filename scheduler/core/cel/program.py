@@ -156,16 +156,16 @@ def domains_of(driver: str, values: Mapping[str, Any]) -> Domains:
 
 
 @lru_cache(maxsize=4096)
-def _program(expression: str) -> Program | SelectorError:
+def _program(expression: str, derived: bool) -> Program | SelectorError:
     try:
-        return Program(expression)
+        return Program(expression, derived=derived)
     except SelectorError as error:
         return error
 
 
-def program_of(expression: str) -> Program:
-    """The program of an expression, compiled once. Raises SelectorError."""
-    found = _program(expression)
+def program_of(expression: str, *, derived: bool = False) -> Program:
+    """The program of a selector or of a derived attribute, compiled once. Raises SelectorError."""
+    found = _program(expression, derived)
     if isinstance(found, SelectorError):
         # A new exception each time: one that is kept would collect the traceback of everyone who met it.
         raise SelectorError(found.where, found.problem, found.remedy)

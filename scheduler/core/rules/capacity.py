@@ -40,11 +40,6 @@ def resolve(asked: Mapping[str, Quantity] | None, device: Device, *, fractional:
     return found
 
 
-def fits(resolved: Mapping[str, Quantity], device: Device, used: Mapping[str, int]) -> bool:
-    """Whether the device has that much left; `used` in nano-units by capacity name."""
-    return all(amount.nanos + used.get(name, 0) <= device.capacity[name].nanos for name, amount in resolved.items())
-
-
 def _taken(
     asked: Quantity | None, value: Quantity, policy: RequestPolicy | None, name: str, fractional: bool
 ) -> Quantity:
