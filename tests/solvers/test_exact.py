@@ -215,6 +215,13 @@ def test_an_error_behind_the_first_solution_is_not_met():
     assert Search(puzzle([Piece(dedicated=True), Piece()], [[met]]), FEW).run().fatal is None
 
 
+def test_no_set_is_compared_for_which_an_error_must_be_passed():
+    behind = Ask(1, False, bytes([YES, ERROR, YES]), b"\1\1\1", ((), (), ()), ())
+    given = puzzle([Piece()] * 3, [[behind]])
+
+    assert [each.picks for each in Search(given, FEW, 10, (0,)).run().solutions] == [((0,),)]
+
+
 def test_shares_of_a_device_are_taken_until_it_is_full_and_counters_are_charged_once():
     pieces = [Piece(shareable=True, room=(8,), used=(0,), uses=((0, 1),), pool=0)]
     wants = [[ask(1, charge=(4,))], [ask(1, charge=(4,))]]

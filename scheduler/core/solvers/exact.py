@@ -311,8 +311,25 @@ class Search:
         if known is not None:
             return known
         whole = self._wants[want][ask].count == ALL
-        options = iter((self._whole[want, ask][slot],)) if whole else iter(range(start, self._size))
+        options = iter((self._whole[want, ask][slot],)) if whole else iter(range(start, self._end(want, ask)))
         return _Frame(want, ask, slot, options, key, len(self._found.solutions))
+
+    def _end(self, want: int, ask: int) -> int:
+        """Behind the last device that an alternative may look at: beyond upstream's own solution no error is passed."""
+        if self._strict:
+            return self._size
+        asked = self._wants[want][ask]
+        for position, piece in enumerate(self._puzzle.pieces):
+            broken = asked.status[position] == ERROR or (
+                asked.status[position] == YES
+                and (
+                    isinstance(asked.charges[position], str)
+                    or any(labels is not None and isinstance(labels[position], str) for labels in asked.labels)
+                )
+            )
+            if broken and (asked.admin or not piece.dedicated):
+                return position
+        return self._size
 
     def _advance(self, frame: _Frame) -> _Frame | str:
         """Take the next option of a frame; returns the frame that it opens, or how this one ends."""
