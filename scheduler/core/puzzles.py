@@ -35,6 +35,7 @@ class Board:
 
     sight: Sight
     devices: list[tuple[Slice, Device]]
+    identities: list[tuple[str, str, str]]
     fixed: list[Piece]
     capacity: list[int]
     totals: list[tuple[int, int]]  # per counter its pool, and nano-units
@@ -42,6 +43,7 @@ class Board:
     sets: list[tuple[int, str]]  # counter set -> pool number, name
     numbers: dict[tuple[int, str, str], int] = field(default_factory=dict)
     derived: dict[str, list[AttributeValue | SelectorError]] = field(default_factory=dict)
+    charges: dict[tuple[tuple[str, Quantity], ...], tuple[Charge, ...]] = field(default_factory=dict)
 
 
 class Puzzles:
@@ -108,7 +110,8 @@ class Puzzles:
     def _new_board(self, state: State, row: int, sight: Sight, node: Node | None) -> Board:
         gates = state.gates
         devices = [state.row_device[int(each)] for each in state.bays.rows[row] if each >= 0]
-        board = Board(sight, devices, [], [], [], [], [])
+        identities = [(item.driver, item.pool, device.name) for item, device in devices]
+        board = Board(sight, devices, identities, [], [], [], [], [])
         kinds: dict[str, int] = {}
         sets: dict[tuple[int, str], int] = {}
         start = 0
@@ -157,9 +160,9 @@ class Puzzles:
     @staticmethod
     def _pieces(state: State, board: Board) -> list[Piece]:
         pieces = []
-        for (item, device), fixed in zip(board.devices, board.fixed, strict=True):
-            identity = (item.driver, item.pool, device.name)
-            dedicated, shared = identity in state.holders, identity in state.shares
+        holders, shares = state.holders, state.shares
+        for identity, (_, device), fixed in zip(board.identities, board.devices, board.fixed, strict=True):
+            dedicated, shared = identity in holders, identity in shares
             if not dedicated and not shared:
                 pieces.append(fixed)
                 continue
@@ -193,12 +196,19 @@ class Puzzles:
             admin=asked.admin,
             status=status.tobytes(),
             welcome=eligible.welcome[rows].astype(np.uint8).tobytes(),
-            charges=tuple(
-                self._charge(state, board, position, asked) if state.gates.consumable_capacity else ()
-                for position in range(len(board.devices))
-            ),
+            charges=self._charged(state, board, asked),
             labels=tuple(each.of(asked) if member in each.relation.members else None for each in labels),
         )
+
+    def _charged(self, state: State, board: Board, asked: Asked) -> tuple[Charge, ...]:
+        """What a request takes of each device of a board."""
+        known = board.charges.get(asked.capacity)
+        if known is None:
+            counted = state.gates.consumable_capacity
+            positions = range(len(board.devices))
+            known = tuple(self._charge(state, board, each, asked) if counted else () for each in positions)
+            board.charges[asked.capacity] = known
+        return known
 
     def _charge(self, state: State, board: Board, position: int, asked: Asked) -> Charge:
         wanted = tuple((name, amount.nanos) for name, amount in asked.capacity)
