@@ -59,7 +59,7 @@ def outcomes(upstream: Json, mine: Answer | Difference) -> Difference | Allowed 
     if isinstance(mine, Difference):
         return mine
     if theirs == "timeout":
-        return None if mine.outcome == "timeout" else Allowed(f"upstream: timeout, ours: {mine.outcome}")
+        return Allowed(f"upstream: timeout, ours: {mine.outcome}")
     if theirs != mine.outcome:
         text = f"upstream {theirs} {upstream.get('error', '')}\n    ours {mine.outcome} {mine.error}"
         return Difference(f"upstream {theirs}, ours {mine.outcome}", text)

@@ -1,9 +1,7 @@
 """What Dovetail answers to a case, in the words of the oracle."""
 
-import importlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from e2e.oracle.generator import DEFAULTS, Json, pod
@@ -13,6 +11,7 @@ from scheduler.core import plan
 from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.engine import Engine
 from scheduler.core.errors import DecodeError
+from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     Drained,
     EvaluateScalar,
@@ -24,11 +23,13 @@ from scheduler.core.messages import (
     ReportUnschedulable,
     Seen,
     Solve,
+    Solved,
     WriteAllocation,
 )
 from scheduler.core.model import Allocation, Claim, Uid
 from scheduler.core.plan import Decision, Option, Placement, Plan
 from scheduler.core.slow import answer as slow_answer
+from scheduler.core.solvers.search import NodeAnswer
 from scheduler.core.verify import World, violations
 
 OUTCOMES: Final = {
@@ -57,18 +58,14 @@ class Answer(NamedTuple):
     milliseconds: float
 
 
-def gates(case: Json) -> Mapping[str, Any]:
-    """The arguments that tell EngineConfig and World which features are on."""
-    try:
-        known = importlib.import_module("scheduler.core.gates").Gates
-    except ModuleNotFoundError:
-        return {}
-    return {"gates": known.from_features(case.get("features", DEFAULTS))}
+def gates(case: Json) -> Gates:
+    """Which features are on."""
+    return Gates.from_features(case.get("features", DEFAULTS))
 
 
 def answer(case: Json, device_choice: str = "scored", *, verify: bool = False) -> Answer:
     """Decide the pod of a case with a new engine that has seen all its objects; slow work is answered in place."""
-    config = EngineConfig(ownership=EVERYWHERE, device_choice=device_choice, verify_plans=verify, **gates(case))
+    config = EngineConfig(ownership=EVERYWHERE, device_choice=device_choice, verify_plans=verify, gates=gates(case))
     events = _events(case)
     start = time.perf_counter()
     engine = Engine(config)
@@ -82,12 +79,12 @@ def answer(case: Json, device_choice: str = "scored", *, verify: bool = False) -
         return Answer("ok", [_plain(encode.allocation(each, TIMESTAMP)) for each in allocations], "", spent)
     reports = [each for each in asked if isinstance(each, ReportUnschedulable)]
     if not reports:
-        return Answer("timeout", [], "neither placed nor refused", spent)
+        return Answer("timeout", [], "a search spent its budget", spent)
     return Answer(OUTCOMES[reports[-1].token], [], reports[-1].message, spent)
 
 
 def _decided(engine: Engine) -> list[Instruction]:
-    """What the engine asks for once it needs nothing slow any more; it is given all the time that it wants."""
+    """What the engine asks for once it needs nothing slow any more; nothing at all when a search spent its budget."""
     now = 0.0
     for _ in range(_ROUNDS):
         asked = engine.handle(Drained(), now)
@@ -97,7 +94,10 @@ def _decided(engine: Engine) -> list[Instruction]:
                 return asked
             now += 100.0
         for each in slow:
-            engine.handle(slow_answer(each), now)
+            answer = slow_answer(each)
+            if isinstance(answer, Solved) and isinstance(answer.answer, NodeAnswer) and answer.answer.exhausted:
+                return []
+            engine.handle(answer, now)
     return []
 
 
@@ -142,7 +142,6 @@ def _world(case: Json) -> World:
     for kind, key in _KINDS:
         objects.setdefault(kind, []).extend(decode(kind, item) for item in case.get(key, []))
     mine = decode("Pod", pod(case))
-    known = {field.name for field in fields(World)}
     return World(
         nodes={each.name: each for each in objects["Node"]},
         slices={each.name: each for each in objects["ResourceSlice"]},
@@ -151,5 +150,5 @@ def _world(case: Json) -> World:
         claims={each.uid: each for each in objects["ResourceClaim"]},
         pods={Uid("pod-p"): mine},  # type: ignore[dict-item]
         ownership=EVERYWHERE,
-        **{key: value for key, value in gates(case).items() if key in known},
+        gates=gates(case),
     )

@@ -63,7 +63,9 @@ def test_outcomes_must_be_equal(theirs: str, mine: str):
 
 def test_ours_may_answer_where_upstream_gives_up():
     assert outcomes({"outcome": "timeout"}, ours()) == Allowed("upstream: timeout, ours: ok")
-    assert outcomes({"outcome": "timeout"}, Answer("timeout", [], "", 0.0)) is None
+    assert outcomes({"outcome": "timeout"}, Answer("timeout", [], "", 0.0)) == Allowed(
+        "upstream: timeout, ours: timeout"
+    )
 
 
 def test_an_exception_of_ours_is_a_difference_also_where_upstream_gives_up():
