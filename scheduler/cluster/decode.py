@@ -301,7 +301,7 @@ def _selectors(selectors: Sequence[wire.Selector] | None, path: str, unsupported
     found = []
     for index, selector in enumerate(selectors or _NOTHING):
         if selector.cel is None:
-            unsupported.append(f"{path}[{index}] without cel")
+            unsupported.append(f"{path}[{index}] without cel, the only kind of selector that is known")
         else:
             found.append(selector.cel.expression)
     return tuple(found)

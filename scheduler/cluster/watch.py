@@ -21,7 +21,7 @@ import msgspec
 
 from scheduler.cluster import decode
 from scheduler.cluster.client import ApiError, Client
-from scheduler.core.errors import FaultError, InputError
+from scheduler.core.errors import FaultError, InputError, printable
 from scheduler.core.messages import Event, Gone, Kind, Rejected, Seen
 from scheduler.core.model import Uid
 
@@ -385,8 +385,9 @@ class Reflector:
         try:
             self._post(Seen(decode.decode(self.watched.kind, raw)))
         except InputError as error:
-            log.warning("%s %s cannot be read: %s", self.watched.kind, key, error)
-            self._reject(raw, str(error))
+            problem = printable(str(error))
+            log.warning("%s %s cannot be read: %s", self.watched.kind, printable(key), problem)
+            self._reject(raw, problem)
         except Exception as error:  # one object must not stop all the others
             log.exception("%s %s cannot be read", self.watched.kind, key)
             self._reject(raw, f"cannot be read ({type(error).__name__}: {error})")

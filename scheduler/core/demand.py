@@ -321,7 +321,8 @@ def _claims(pod: Pod, state: State) -> list[Claim] | Refusal:
             return Refusal(plan.MISCONFIGURED, f"pod {pod.key}, entry {entry.name}: {problem}")
         uid = state.claim_by_key.get(key)
         if uid is None:
-            return Refusal(plan.MISCONFIGURED, f"pod {pod.key}, entry {entry.name}: ResourceClaim {key} does not exist")
+            text = f"pod {pod.key}, entry {entry.name}: ResourceClaim {key} does not exist; create it"
+            return Refusal(plan.MISCONFIGURED, text)
         claim = state.claims.current[uid]
         refusal = _refuse_claim(pod, entry, claim, state)
         if refusal is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.core.cel import Selector, compile_selector, device_in, evaluate_device
+from scheduler.core.cel import Selector, compile_selector, device_in, evaluate_device, excerpt
 from scheduler.core.columns import ABSENT
 from scheduler.core.demand import DeviceRequest
 from scheduler.core.errors import FaultError, SelectorError
@@ -108,7 +108,7 @@ class Eligibility:
             expression = self.request.selectors[number]
             found = evaluate_device(expression, *device_in(state.devices, row))
             if found.problem:
-                return f"{self._place(state, number)} {expression!r}: {found.problem}"
+                return f"{self._place(state, number)} {excerpt(expression)}: {found.problem}"
             if not found.match:
                 break
         return "a selector failed"

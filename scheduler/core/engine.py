@@ -24,7 +24,7 @@ from scheduler.core.cel import compile_selector
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
-from scheduler.core.errors import FaultError
+from scheduler.core.errors import FaultError, printable
 from scheduler.core.explain import to_json
 from scheduler.core.extended import is_special
 from scheduler.core.messages import (
@@ -591,10 +591,11 @@ class Engine:
         attempts = self.backlog.attempts(pod.uid)
         early = outcome.token in {plan.CLAIM_PENDING, plan.RETRY} and attempts == 0
         self.backlog.park(pod.uid, outcome.token, self._now, delay=PENDING_S if early else None)
-        if early or self._reported.get(pod.uid) == (outcome.token, outcome.message):
+        message = printable(outcome.message)
+        if early or self._reported.get(pod.uid) == (outcome.token, message):
             return []
-        self._reported[pod.uid] = (outcome.token, outcome.message)
-        return [ReportUnschedulable(_pod_ref(pod), outcome.token, outcome.message)]
+        self._reported[pod.uid] = (outcome.token, message)
+        return [ReportUnschedulable(_pod_ref(pod), outcome.token, message)]
 
     def _untie(self, pod: Pod, joined: Iterable[Claim]) -> list[Instruction]:
         """Claims that nobody else reserves must not tie a pod to nodes where it cannot run: free them."""
@@ -884,7 +885,7 @@ class Engine:
         self._await(pod)
         pause = self._pause(pod)
         self.backlog.park(pod.uid, token, self._now, delay=pause, pause=pause)
-        sentence = f"pod {pod.key}: {message}; trying again"
+        sentence = printable(f"pod {pod.key}: {message}; trying again")
         self._reported[pod.uid] = (token, sentence)
         out.append(ReportUnschedulable(_pod_ref(pod), token, sentence))
         return out

@@ -14,6 +14,16 @@ Inside the core, "does not fit" is a value, never an exception.
 """
 
 
+def printable(text: str) -> str:
+    """With what no terminal, log or page should be given escaped: control, line and direction characters.
+
+    Others wrote parts of what people are told.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
 class DovetailError(Exception):
     """Root of the tree."""
 

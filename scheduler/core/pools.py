@@ -186,16 +186,21 @@ class Pool:
         for item in usable:
             for device in item.slice.devices:
                 if device.name in listed:
-                    twice = f"slices {listed[device.name]} and {item.slice.name}"
+                    other = listed[device.name]
+                    same = other == item.slice.name
+                    twice = f"both times in slice {other}" if same else f"slices {other} and {item.slice.name}"
                     return self._invalid(f"device {device.name} is listed twice ({twice})")
                 listed[device.name] = item.slice.name
         if not counting:
             return PoolView(tuple(usable))
         counters: dict[str, CounterSet] = {}
+        defined: dict[str, str] = {}
         for item in (*relevant, *others):
             for counter_set in item.slice.counter_sets:
                 if counter_set.name in counters:
-                    return self._invalid(f"counter set {counter_set.name} is defined twice, in {item.slice.name} again")
+                    twice = f"slices {defined[counter_set.name]} and {item.slice.name}"
+                    return self._invalid(f"counter set {counter_set.name} is defined twice ({twice})")
+                defined[counter_set.name] = item.slice.name
                 counters[counter_set.name] = counter_set
         uses: dict[str, tuple[CounterUse, ...]] = {}
         for item in (*usable, *(other for other in others if not other.slice.counter_sets)):

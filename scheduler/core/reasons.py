@@ -7,6 +7,7 @@ import numpy as np
 
 from scheduler.core.bays import pack
 from scheduler.core.candidates import Candidates
+from scheduler.core.cel.costs import LIMIT
 from scheduler.core.columns import ABSENT
 from scheduler.core.demand import Demand, DeviceRequest, Resolved
 from scheduler.core.eligibility import Eligibility
@@ -16,6 +17,13 @@ from scheduler.core.rules import NODE_RULES
 from scheduler.core.solvers.puzzle import YES, Ask, Puzzle
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
+
+_REMEDIES = (
+    ("no such key", "guard it with has()"),
+    ("no such overload", "compare it with a value of the type that its driver publishes"),
+    ("cost limit exceeded", f"make it cheaper than {LIMIT} units, say with shorter lists and texts"),
+    ("does not have exactly one value", "its driver must correct it"),
+)
 
 
 def unplaced(state: State, ways: Sequence[tuple[Resolved, Candidates]], closed: Sequence[str] = ()) -> str:
@@ -97,7 +105,7 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
         if serving.broken(state):
             return f"request {want} cannot be served: {problem}; correct the selector"
         return (
-            f"request {want} failed on device {device} {where}: {problem}; guard it with has(), "
+            f"request {want} failed on device {device} {where}: {problem}; {_remedy(problem)}, "
             "since one such device ends the attempt on every node"
         )
     if fatal.kind == "incomplete":
@@ -114,6 +122,11 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
     if fatal.kind == "terms":
         return f"device {device} {where} has a nodeSelector with several terms, which an allocation cannot hold"
     return f"request {want} {where} would give one claim more than {MAX_RESULTS} devices; split the claim"
+
+
+def _remedy(problem: str) -> str:
+    """What helps against the failure of a selector on a device."""
+    return next((remedy for words, remedy in _REMEDIES if words in problem), "correct the selector")
 
 
 def _names(resolved: Resolved) -> list[str]:

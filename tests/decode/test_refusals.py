@@ -34,6 +34,7 @@ SLICE = {
 NODE = {"metadata": {"name": "n1"}, "status": {"allocatable": {"cpu": "1"}}}
 CLASS = {"metadata": {"name": "gpu"}, "spec": {"selectors": [{"cel": {"expression": "true"}}]}}
 RULE = {"metadata": {"name": "r"}, "spec": {"taint": {"key": "k", "effect": "NoSchedule"}}}
+WITHOUT_CEL = "without cel, the only kind of selector that is known"
 
 
 def changed(item, path, value):
@@ -415,7 +416,7 @@ EXACTLY = ("spec", "devices", "requests", 0, "exactly")
     ("path", "value", "words"),
     [
         ((*EXACTLY, "allocationMode"), "Some", "requests[gpu].allocationMode Some"),
-        ((*EXACTLY, "selectors"), [{"rego": {}}], "requests[gpu].selectors[0] without cel"),
+        ((*EXACTLY, "selectors"), [{"rego": {}}], f"requests[gpu].selectors[0] {WITHOUT_CEL}"),
         ((*EXACTLY, "tolerations"), [{"key": "k", "operator": "Lt"}], "requests[gpu].tolerations[0].operator Lt"),
         (EXACTLY, None, "requests[gpu] with neither exactly nor firstAvailable"),
         (("spec", "devices", "requests", 0), {"name": "gpu", "firstAvailable": []},
@@ -433,7 +434,7 @@ def test_what_a_request_asks_and_we_cannot_do_is_named(path, value, words):
     ("change", "words"),
     [
         ({"allocationMode": "Some"}, "requests[small].allocationMode Some"),
-        ({"selectors": [{"cel": {"expression": "true"}}, {"rego": {}}]}, "requests[small].selectors[1] without cel"),
+        ({"selectors": [*CLASS["spec"]["selectors"], {"rego": {}}]}, f"requests[small].selectors[1] {WITHOUT_CEL}"),
         ({"tolerations": [{"key": "k", "operator": "Gt"}]}, "requests[small].tolerations[0].operator Gt"),
     ],
     ids=str,
@@ -582,4 +583,4 @@ def test_devices_of_the_same_name_are_all_kept():
 def test_a_class_whose_selector_is_not_cel_says_so():
     found = decode.decode("DeviceClass", changed(CLASS, ("spec", "selectors"), [{"rego": {}}]))
 
-    assert found.unsupported == ("selectors[0] without cel",)
+    assert found.unsupported == (f"selectors[0] {WITHOUT_CEL}",)

@@ -85,8 +85,12 @@ _SIMPLE_ESCAPES: Final = {
 def refusal(expression: str, problem: str, remedy: str, at: tuple[int, int] | None = None) -> SelectorError:
     """A SelectorError for an expression, with the place where it is known."""
     place = f"line {at[0]}, column {at[1]}: " if at is not None else ""
-    shown = expression if len(expression) <= 120 else expression[:120] + "…"
-    return SelectorError(f"selector {shown!r}", place + problem, remedy)
+    return SelectorError(f"selector {excerpt(expression)}", place + problem, remedy)
+
+
+def excerpt(expression: str) -> str:
+    """An expression as messages show it: quoted, escaped, and not longer than a line or two."""
+    return repr(expression if len(expression) <= 120 else expression[:120] + "…")
 
 
 @lru_cache(maxsize=1)
