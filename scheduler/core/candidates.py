@@ -127,6 +127,7 @@ class Candidates:
         self._size = 0
         self._position = -1
         self._versions: tuple[int, ...] = ()
+        self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
         self.rank: Counts = np.zeros(0, np.int64)  # total in steps of 1/TIE; -1 where the pod does not fit
         self.shape: Rows = np.zeros(0, np.int32)
@@ -189,8 +190,10 @@ class Candidates:
             self._reached[:] = False
         self._versions = versions
         self._position = state.nodes.changes.position
+        if changed or self._devices_at != state.device_changes.position:
+            self.reason = ""  # which may tell of devices that no node sees
+            self._devices_at = state.device_changes.position
         if changed:
-            self.reason = ""
             self._compute(state, np.array(changed, np.int32))
 
     def _forget_shapes(self) -> None:

@@ -12,12 +12,15 @@ from scheduler.core.columns import ABSENT
 from scheduler.core.demand import Demand, DeviceRequest, Resolved
 from scheduler.core.eligibility import Eligibility
 from scheduler.core.errors import FaultError
-from scheduler.core.model import MAX_RESULTS
+from scheduler.core.model import MAX_RESULTS, Device, Slice
+from scheduler.core.pools import reaches, targets
 from scheduler.core.rules import NODE_RULES
+from scheduler.core.rules.capacity import hindrance
 from scheduler.core.solvers.puzzle import YES, Ask, Puzzle
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
 
+NONE_MATCHES = "no device matches its selectors"
 _REMEDIES = (
     ("no such key", "guard it with has()"),
     ("no such overload", "compare it with a value of the type that its driver publishes"),
@@ -28,10 +31,21 @@ _REMEDIES = (
 
 def unplaced(state: State, ways: Sequence[tuple[Resolved, Candidates]], closed: Sequence[str] = ()) -> str:
     """One sentence: for each way in which nodes might serve the pod what is in it, most common obstacle first."""
-    parts = [*(_obstacles(state, resolved, candidates) for resolved, candidates in ways), *closed]
+    parts = [*(_obstacles(state, resolved, candidates) for resolved, candidates in ways), *closed, *_unread(state)]
     told = "; ".join(part for part in parts if part)
     text = f"0 of {len(state.nodes.rows)} nodes fit"
     return f"{text}: {told}" if told else text
+
+
+def _unread(state: State) -> list[str]:
+    """What might have helped and cannot be read: the first such object of each kind, and how many more there are."""
+    found = []
+    for kind in ("Node", "ResourceSlice"):
+        broken = sorted(name for each, name in state.problems if each == kind)
+        if broken:
+            more = f" (and {len(broken) - 1} more of its kind)" if len(broken) > 1 else ""
+            found.append(f"left out, since it cannot be read: {state.problems[kind, broken[0]]}{more}")
+    return found
 
 
 def _obstacles(state: State, resolved: Resolved, candidates: Candidates) -> str:
@@ -76,7 +90,38 @@ def _reason(state: State, candidates: Candidates) -> str:
     ]
     ordered = sorted(found, key=lambda reason: -reason[1])
     counted = [", ".join(f"{count} {reason}" for reason, count in ordered)] if ordered else []
-    return "; ".join([*counted, *notes, *_left_alone(state, candidates)])
+    return "; ".join([*counted, *notes, *_nowhere(state, candidates), *_left_alone(state, candidates)])
+
+
+def _nowhere(state: State, candidates: Candidates) -> list[str]:
+    """Where no node sees a device that a request selects: the first slice with such devices, and why nobody sees it."""
+    found = []
+    for index, asks in enumerate(candidates.eligible):
+        selected = np.flatnonzero(np.any([each.selected for each in asks], axis=0))
+        if not len(selected) or np.isin(selected, state.bays.rows).any():
+            continue
+        item, device = state.row_device[int(selected[0])]
+        why = _unseen(state, item, device)
+        if why:
+            found.append(f"request {_mark(index)}: {why}")
+    return found
+
+
+def _unseen(state: State, item: Slice, device: Device) -> str:
+    """What is wrong with where the device of a slice says that it is; empty if that is not the point."""
+    where = f"ResourceSlice {item.name}"
+    if item.unsupported:
+        return f"{where} is not supported: {'; '.join(item.unsupported)}"
+    if item.node_name is not None:
+        return (
+            "" if item.node_name in state.nodes.rows else f"{where} is for node {item.node_name}, which does not exist"
+        )
+    nodes = state.node_by_name.current.values()
+    if item.per_device and not any(reaches(device, node) for node in nodes):
+        return f"{where}: device {device.name} has no nodeName, nodeSelector or allNodes that fits any node"
+    if not item.per_device and not any(targets(item, node) for node in nodes):
+        return f"{where} has a nodeSelector that selects no node"
+    return ""
 
 
 def _left_alone(state: State, candidates: Candidates) -> list[str]:
@@ -120,7 +165,10 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
             "loosen the constraint or select fewer devices"
         )
     if fatal.kind == "terms":
-        return f"device {device} {where} has a nodeSelector with several terms, which an allocation cannot hold"
+        return (
+            f"device {device} {where} has a nodeSelector with several terms, which an allocation cannot hold; "
+            "it waits for the driver"
+        )
     return f"request {want} {where} would give one claim more than {MAX_RESULTS} devices; split the claim"
 
 
@@ -164,17 +212,34 @@ def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows
             whole = selected.sum(axis=1)
             short = (whole == 0) | (free < whole)
             if short.any():
-                found.append((f"cannot give all devices to request {_mark(index)}", int(short.sum())))
+                near = "" if selected[short].any() else f" ({NONE_MATCHES})"
+                found.append((f"cannot give all devices to request {_mark(index)}{near}", int(short.sum())))
         rows = rows[~short]
     if len(rows):
-        found.append((_joint(demand), len(rows)))
+        found.append((_joint(demand) + _absent(state, demand, eligible, rows), len(rows)))
     return found
+
+
+def _absent(state: State, demand: Demand, eligible: Sequence[Eligibility], rows: Rows) -> str:
+    """A device that could serve if it had the attribute that it is to share with others."""
+    for relation in demand.relations:
+        column = state.devices.attributes.get(relation.attribute)
+        for want in relation.wants:
+            seen = state.bays.rows[rows]
+            lacking = (seen >= 0) & eligible[want].usable[seen]
+            if column is not None:
+                lacking &= column.codes[seen] == ABSENT
+            if lacking.any():
+                item, device = state.row_device[int(seen[lacking][0])]
+                return f" (device {item.driver}/{item.pool}/{device.name} has no {relation.attribute})"
+    return ""
 
 
 def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[str, int]]:
     """Of nodes that took the exact search: which request is short of devices, counting each by itself."""
     counted: Counter[str] = Counter()
     nearest: dict[str, tuple[int, str]] = {}
+    hindered: dict[str, str] = {}
     for row in rows.tolist():
         puzzle = candidates.problem(row)
         if not isinstance(puzzle, Puzzle):
@@ -189,15 +254,60 @@ def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[st
                 reason = f"lack {count} free devices for request {_mark(index)}"
                 node = state.nodes.nodes[row]
                 nearest[reason] = max(nearest.get(reason, (0, "")), (able, node.name if node else "?"))
+                if not able and hindered.get(reason, NONE_MATCHES):
+                    found = _hindrance(state, candidates, row, best, index, asks.index(best))
+                    if hindered.get(reason, NONE_MATCHES) == NONE_MATCHES or not found:
+                        hindered[reason] = found  # the node that comes nearest to serving
                 break
         counted[reason] += 1
-    return [(reason + _best(nearest.get(reason)), count) for reason, count in counted.items()]
+    return [(reason + _best(nearest.get(reason), hindered.get(reason, "")), count) for reason, count in counted.items()]
 
 
-def _best(nearest: tuple[int, str] | None) -> str:
+def _best(nearest: tuple[int, str] | None, hindered: str) -> str:
     if nearest is None:
         return ""
-    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else " (none that matches is free)"
+    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else f" ({hindered or 'none that matches is free'})"
+
+
+def _hindrance(state: State, candidates: Candidates, row: int, ask: Ask, want: int, alternative: int) -> str:
+    """What would keep the devices of a node from a request though all of them were free; empty if nothing would."""
+    seen = state.bays.rows[row]
+    serving = candidates.eligible[want][alternative]
+    selected = [position for position, status in enumerate(ask.status) if status == YES]
+    if not selected:
+        return NONE_MATCHES
+    if not any(ask.welcome[position] for position in selected):
+        chosen = (seen >= 0) & serving.selected[seen]
+        return _why_unusable(state, serving.request, np.array([row], np.int32), chosen[None, :])
+    asked = dict(candidates.demand.wants[want].asks[alternative].capacity)
+    found = ""
+    for position in selected:
+        if not ask.welcome[position]:
+            continue
+        item, device = state.row_device[int(seen[position])]
+        why = ""
+        if state.gates.consumable_capacity:
+            why = hindrance(asked, device, fractional=state.gates.fractional_capacity_range)
+            why = why and f"{why}; ask for another amount"
+        why = why or _overdraws(state, row, position, device)
+        if not why:
+            return ""
+        found = found or f"device {item.driver}/{item.pool}/{device.name}: {why}"
+    return found
+
+
+def _overdraws(state: State, row: int, position: int, device: Device) -> str:
+    """The counter of which a device takes more than there is when all of it is left."""
+    view = next(view for stop, _, view in state.bays.sights[row].pools if position < stop)
+    for use in device.consumes if state.gates.partitionable_devices else ():
+        for counter, amount in use.counters.items():
+            whole = view.counters[use.counter_set].counters[counter]
+            if amount > whole:
+                return (
+                    f"it consumes {amount.text} of counter {counter}, and counter set {use.counter_set} has "
+                    f"{whole.text}, so that it can never be allocated; its driver must correct it"
+                )
+    return ""
 
 
 def _able(puzzle: Puzzle, ask: Ask) -> int:
@@ -231,7 +341,7 @@ def _nearest(state: State, request: DeviceRequest, rows: Rows, selected: Mask, u
         return f" ({_why_unusable(state, request, rows, selected)})"
     if usable.any():
         return " (all that match are in use)"
-    return " (no device matches its selectors)"
+    return f" ({NONE_MATCHES})"
 
 
 def _why_unusable(state: State, request: DeviceRequest, rows: Rows, selected: Mask) -> str:

@@ -40,6 +40,37 @@ def resolve(asked: Mapping[str, Quantity] | None, device: Device, *, fractional:
     return found
 
 
+def hindrance(asked: Mapping[str, Quantity], device: Device, *, fractional: bool) -> str:
+    """Why the device can never serve the request, however little of it is in use; empty if it can, or did once.
+
+    The text names the capacity, what is asked, and what the device has or allows.
+    """
+    for name in asked:
+        if name not in device.capacity:
+            return f"it has no capacity {name}"
+    try:
+        for name, value in device.capacity.items():
+            policy = device.policies.get(name)
+            taken = _taken(asked.get(name), value, policy, name, fractional)
+            if _violates(taken, policy, fractional):
+                return f"its request policy of capacity {name} does not allow {taken.text}{_allowed(policy)}"
+            if taken.nanos > value.nanos:
+                return f"it has {value.text} of capacity {name}, and {taken.text} would be taken"
+    except UnrepresentableError as error:
+        return str(error)
+    return ""
+
+
+def _allowed(policy: RequestPolicy | None) -> str:
+    """What a policy allows, in brackets."""
+    if policy is None:
+        return ""
+    if not policy.ranged:
+        return f" (it allows {', '.join(each.text for each in policy.values)})"
+    parts = (("at least", policy.minimum), ("at most", policy.maximum), ("in steps of", policy.step))
+    return f" ({', '.join(f'{words} {amount.text}' for words, amount in parts if amount is not None)})"
+
+
 def _taken(
     asked: Quantity | None, value: Quantity, policy: RequestPolicy | None, name: str, fractional: bool
 ) -> Quantity:
@@ -67,11 +98,13 @@ def _rounded(asked: Quantity, policy: RequestPolicy, name: str, fractional: bool
     elif asked.nanos > _LARGEST * NANO:
         raise UnrepresentableError(f"capacity {name}: {asked.text} is more than 2^63 - 1")
     least, each = _up(minimum.nanos, unit), _up(step.nanos, unit)
+    wrong = f"capacity {name}: the step {step.text} of its range is not positive, and its driver must correct that"
     if each == 0:
-        raise UnrepresentableError(f"capacity {name}: the step {step.text} of its range is zero")
+        raise UnrepresentableError(wrong)
     steps = -(-(_up(asked.nanos, unit) - least) // each)
     if (unit == _MILLI or least >= 0) and steps > (_LARGEST - least) // each:
-        raise UnrepresentableError(f"capacity {name}: {asked.text} rounded up to the next step is more than 2^63 - 1")
+        above = f"capacity {name}: {asked.text} rounded up to the next step is more than 2^63 - 1"
+        raise UnrepresentableError(above if each > 0 else wrong)
     nanos = (least + each * steps) * unit
     return Quantity(nanos, canonical(nanos, step.format))
 
