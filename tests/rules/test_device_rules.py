@@ -85,11 +85,15 @@ def test_devices_of_one_counter_set_share_a_group_or_have_none(devices: tuple[st
     assert go_together(*devices) == allowed
 
 
-def test_what_is_allocated_already_counts_whether_or_not_it_goes_together():
+def test_nothing_joins_what_is_allocated_already_and_does_not_go_together():
     held = together(together(None, frozenset("m")), frozenset("v"))
 
-    assert held == frozenset()
-    assert admitted(held, frozenset("m")) is None
+    assert [admitted(held, frozenset(groups)) for groups in ("m", "v", "mv", "")] == [None] * 4
+
+
+def test_what_has_no_groups_changes_nothing_beside_what_has():
+    assert together(frozenset("m"), frozenset()) == frozenset("m")
+    assert together(frozenset(), frozenset("m")) == frozenset()
 
 
 # ---------------------------------------------------------------- consumable capacity
