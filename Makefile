@@ -21,6 +21,7 @@ e2e-kind: $(READY)
 bench: $(READY)
 	$(BIN)/python -m e2e.bench.engine
 	$(BIN)/python -m e2e.bench.cel
+	$(BIN)/python -m e2e.bench.fairness
 	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape template
 	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape match
 
