@@ -22,6 +22,7 @@ bench: $(READY)
 	$(BIN)/python -m e2e.bench.engine
 	$(BIN)/python -m e2e.bench.cel
 	$(BIN)/python -m e2e.bench.search --timeout 2
+	$(BIN)/python -m e2e.bench.fairness
 	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape template
 	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape match
 

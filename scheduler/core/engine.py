@@ -80,6 +80,7 @@ from scheduler.core.verify import World, violations
 
 SLOW_S = 30.0  # a slow answer that takes longer is asked for again
 MAX_SLOW = 10_000  # questions remembered before those that nobody answered are dropped
+MAX_PARTS = 64  # instructions that one selector's missing verdicts leave in at once
 RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 LAST_PAUSE_S = 60.0
 CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a device class wakes
@@ -964,7 +965,10 @@ class Engine:
         return self._generation
 
     def _ask_scalar(self, pending: Pending) -> list[Instruction]:
-        """One instruction for as many tuples as its budget covers, and so on; nothing while an answer is under way."""
+        """One instruction for as many tuples as its budget covers, and so on; nothing while an answer is under way.
+
+        What is beyond MAX_PARTS instructions is asked for when an answer has come.
+        """
         if self._asked.get(pending, self._now) > self._now:  # every pod of a class asks for the same
             return []
         self._asked[pending] = self._now + SLOW_S
@@ -972,7 +976,7 @@ class Engine:
         budget = self.config.scalar_steps
         at_once = max(1, budget // compile_selector(expression).steps)
         out: list[Instruction] = []
-        for start in range(0, len(tuples), at_once):
+        for start in range(0, min(len(tuples), at_once * MAX_PARTS), at_once):
             part = tuples[start : start + at_once]
             generation = self._ask((expression, part))
             if generation is not None:

@@ -1,15 +1,18 @@
 """What is shipped, and how it is locked."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+OURS = ("scheduler", "scoring")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -56,3 +59,17 @@ def test_every_direct_dependency_is_locked():
 def test_the_command_and_the_distribution_have_their_names():
     assert PROJECT["project"]["name"] == "dovetail-scheduler"
     assert PROJECT["project"]["scripts"] == {"dovetail": "scheduler.cli:main"}
+
+
+def test_every_package_that_is_imported_is_a_direct_dependency():
+    named = {re.split(r"[=<>\[ ]", each)[0].lower() for each in PROJECT["project"]["dependencies"]}
+    owners = packages_distributions()
+    trees = [ast.parse(path.read_text()) for package in OURS for path in (ROOT / package).rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    foreign = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - set(OURS)
+
+    assert {"re2", "numpy"} <= foreign
+    unnamed = {name for name in foreign if not named & {owner.lower() for owner in owners.get(name, [])}}
+    assert unnamed == set()

@@ -65,7 +65,7 @@ class NodeAnswer:
 
 NO_FIT = NodeAnswer(None, {})
 MAX_SOLUTIONS = 500  # of a puzzle that are compared
-MAX_LOOKS = 3_000  # devices that are looked at to find more of them
+MAX_LOOKS = 2_000  # devices that are looked at to find more of them
 LOOKS = 4  # devices that the exact search looks at for one step of a budget
 
 
