@@ -77,7 +77,8 @@ class Faulty:
 
     def create(self, write: CreateClaim) -> None:
         asked = write.special.claim
-        if self.random.random() < self.fails:
+        taken = any(each.key == asked.key for each in self.claims.values())  # by a claim whose deletion was lost
+        if self.random.random() < self.fails or taken:
             self.answers.append(ClaimRefused(write.pod.uid, asked.uid, self.random.choice(CAUSES), "no"))
             return
         self.made += 1
