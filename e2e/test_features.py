@@ -338,13 +338,11 @@ def test_opaque_parameters_may_be_written_in_any_way(
     for name in ("ours", "theirs"):
         body = json.dumps(claim(world.namespace, name, odd)).replace('"<here>"', text)
         world.api.raw("POST", collection("ResourceClaim", world.namespace), body.encode())
-    # when we allocate one of them, and kube-scheduler the other
-    world.create(
-        pod(world.namespace, "ours", claims=["ours"]),
-        pod(world.namespace, "theirs", claims=["theirs"], scheduler="default-scheduler"),
-    )
-    runs(world, "theirs")
+    # when we allocate one of them, and then kube-scheduler the other: at once, both might take one device
+    world.create(pod(world.namespace, "ours", claims=["ours"]))
     runs(world, "ours")
+    world.create(pod(world.namespace, "theirs", claims=["theirs"], scheduler="default-scheduler"))
+    runs(world, "theirs")
     # then a pod of ours may join either
     for name in ("ours", "theirs"):
         before = world.api.get("ResourceClaim", name, world.namespace)
