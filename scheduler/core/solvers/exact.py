@@ -3,8 +3,8 @@
 The search goes depth first in upstream's order (k8s.io/dynamic-resource-allocation v0.37.2, structured allocator), so
 it meets the same errors at the same point and its first solution is upstream's. What keeps it from exploding changes
 neither: states that failed are remembered, states that differ only in which of several equal devices are taken are one
-state, and so are those in which equal groups of devices (the partitions of equal cards) have changed places. Where no
-error can be met, a branch also ends as soon as the devices left cannot be matched to the requests left.
+state, and so are those in which equal groups of devices (the partitions of equal cards) have changed places. A branch
+also ends as soon as what is left cannot serve the requests that come before the first that could meet an error.
 """
 
 from collections import Counter
@@ -79,7 +79,6 @@ class _Frame:
     all_too_large: bool = True
     undo: "_Undo | None" = None
     tried: set[Hashable] = field(default_factory=set)
-    current: Hashable = None
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ class _Undo:
     """What taking a device changed."""
 
     position: int
-    token: Hashable
+    takes: tuple[Hashable, ...]
     held: list[Held]
     groups: list[tuple[int, Groups | None]]
     charged: bool
@@ -511,8 +510,8 @@ class Search:
         used = self._used[undo.position]
         for number, amount in enumerate(undo.amounts or ()):
             used[number] -= amount
-        if undo.token:
-            self._tokens[undo.position] = undo.token  # type: ignore[assignment]
+        if undo.takes:
+            self._tokens[undo.position] = undo.takes
         else:
             del self._tokens[undo.position]
         self._restore(frame, undo)
