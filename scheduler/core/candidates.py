@@ -13,14 +13,15 @@ import numpy as np
 from scheduler.core.allocatable import UnmeasuredError, Used, footprint, units
 from scheduler.core.allocation import consumed_of
 from scheduler.core.bays import Bytes, pack
+from scheduler.core.budget import Budget
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, DeviceRequest
-from scheduler.core.eligibility import Eligibility, Pending, ScalarVerdicts
+from scheduler.core.eligibility import Eligibility, Pending, Verdicts
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.solvers.puzzle import Puzzle
-from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
+from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem, solve
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.scorecard import Scorecard, score_nodes
@@ -34,6 +35,11 @@ _SET_NAMES = tuple(scorer.name for scorer in SET_SCORERS)
 _NODE_NAMES = tuple(scorer.name for scorer in NODE_SCORERS)
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
 _LABEL_CELLS = 4_000_000  # comparisons held in memory at once
+# What work takes, in the steps of core/budget.py.
+_STEPS_A_REFRESH = 80
+_STEPS_A_NODE = 2
+_STEPS_A_PUZZLE = 100
+_STEPS_A_CELL = 3  # of a puzzle: a request for a device
 
 
 class Catalogue:
@@ -43,6 +49,7 @@ class Catalogue:
     """
 
     MAX_ANSWERS = 50_000
+    MAX_LEARNED = 1_000
     MAX_REQUESTS = 1_024
 
     def __init__(self, config: EngineConfig) -> None:
@@ -52,10 +59,11 @@ class Catalogue:
         self.set_weights = self.shares.vector(SET_SCORERS)
         self.node_weights = self.shares.vector(NODE_SCORERS)
         self.whole = float(self.set_weights.sum() + self.node_weights.sum()) or 1.0
-        self.scalars = ScalarVerdicts()
+        self.verdicts = Verdicts(config.scalar_steps)
         self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
         self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
-        self.answers_version = 0
+        self.learned: list[NodeProblem | Puzzle] = []  # what longer searches solved, in the order of their answers
+        self.learned_before = 0  # how many stood in front of those
         self._eligible: OrderedDict[DeviceRequest, Eligibility] = OrderedDict()
 
     def eligibility(self, request: DeviceRequest) -> Eligibility:
@@ -79,7 +87,10 @@ class Catalogue:
     def learn(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
         """Keep the answer of a longer search."""
         self._keep(problem, answer)
-        self.answers_version += 1
+        if len(self.learned) >= self.MAX_LEARNED:
+            self.learned_before += len(self.learned)
+            self.learned.clear()
+        self.learned.append(problem)
 
     def _keep(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
         if len(self.answers) >= self.MAX_ANSWERS:
@@ -101,7 +112,11 @@ class Choice:
 
 
 class Candidates:
-    """The class of pods with one demand. `refresh` before reading; nothing else is up to date while some is pending."""
+    """The class of pods with one demand.
+
+    settled : whether everything is up to date; it takes as many calls of `refresh` as their budgets demand, and nothing
+        else may be read before.
+    """
 
     MAX_SHAPES = 20_000  # node states that a class remembers beyond those that its nodes are in
 
@@ -122,6 +137,11 @@ class Candidates:
         self._shape_preference: list[int] = []
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._fatal: set[int] = set()  # shapes that end every attempt
+        self._unsolved: dict[NodeProblem | Puzzle, int] = {}  # shapes that the core's budget did not settle
+        self._learned_at = -1
+        self._open: Mask = np.zeros(0, np.bool_)  # rows that are not up to date
+        self._puzzle_steps = 2_000  # what a node takes that has to be searched, as seen so far
+        self.settled = False
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
         self._size = 0
@@ -138,7 +158,7 @@ class Candidates:
 
     @property
     def pending(self) -> tuple[Pending, ...]:
-        """Scalar verdicts that must come first."""
+        """What others have to find out first."""
         return tuple(pending for asks in self.eligible for eligible in asks for pending in eligible.pending)
 
     @property
@@ -166,35 +186,73 @@ class Candidates:
     @property
     def unsolved(self) -> tuple[NodeProblem | Puzzle, ...]:
         """Node problems that the core's budget did not settle, of nodes as they are now."""
-        open_shapes = [index for index, answer in enumerate(self._answers) if answer.exhausted]
-        present = set(np.unique(self.shape).tolist()) if open_shapes else set()
-        return tuple(self._problems[index] for index in open_shapes if index in present)
+        present = set(np.unique(self.shape).tolist()) if self._unsolved else set()
+        return tuple(problem for problem, index in self._unsolved.items() if index in present)
 
-    def refresh(self, state: State) -> None:
-        """Bring every column up to the state; costs the rows that changed."""
+    @property
+    def verdicts(self) -> Verdicts:
+        """What others found out about selectors."""
+        return self._catalogue.verdicts
+
+    def owed(self, state: State) -> int:
+        """Steps that it takes to bring this up to date: an estimate, without a bound where it never was."""
+        if self._position < 0 or self._size != state.nodes.size:
+            return 10**9
+        rows = state.nodes.changes.position - self._position + int(np.count_nonzero(self._open))
+        behind = sum(eligible.behind(state) for asks in self.eligible for eligible in asks)
+        each = self._puzzle_steps if self._puzzle_shapes else _STEPS_A_NODE
+        return behind + rows * each + (0 if self.settled else self._puzzle_steps)
+
+    def refresh(self, state: State, budget: Budget) -> None:
+        """Bring every column up to the state, as far as the budget goes; costs the rows that changed."""
+        self.settled = False
         every = [eligible for asks in self.eligible for eligible in asks]
         for eligible in every:
-            eligible.refresh(state, self._catalogue.scalars)
-        if self.pending:
+            eligible.refresh(state, self.verdicts, budget)
+            if budget.spent and not eligible.settled:
+                return
+        if not all(eligible.settled for eligible in every):
             return
-        versions = (*(eligible.version for eligible in every), self._catalogue.answers_version)
+        budget.spend(_STEPS_A_REFRESH)
+        versions = tuple(eligible.version for eligible in every)
         changed = state.nodes.changes.since(self._position) if self._position >= 0 else None
         full = len(self._answers) > self.MAX_SHAPES + 2 * len(state.nodes.rows)
         if versions != self._versions or self._size != state.nodes.size or changed is None or full:
-            if versions[-1:] != self._versions[-1:] or full:
+            if full:
                 self._forget_shapes()
             self._resize(state.nodes.size)
             changed = np.flatnonzero(state.nodes.live).tolist()
             self.rank[:] = -1
             self.shape[:] = NO_SHAPE
             self._reached[:] = False
+            self._open[:] = False
         self._versions = versions
         self._position = state.nodes.changes.position
+        changed += self._relearn()
         if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
-        if changed:
-            self._compute(state, np.array(changed, np.int32))
+        self._open[changed] = True
+        if changed or self._open.any():
+            self._compute(state, np.flatnonzero(self._open).astype(np.int32), budget)
+        self.settled = not self._open.any()
+
+    def _relearn(self) -> list[int]:
+        """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
+        catalogue = self._catalogue
+        start = self._learned_at - catalogue.learned_before
+        self._learned_at = catalogue.learned_before + len(catalogue.learned)
+        if not self._unsolved or start == len(catalogue.learned):
+            return []
+        news = catalogue.learned[start:] if start >= 0 else list(self._unsolved)
+        shapes = []
+        for problem in news:
+            index = self._unsolved.get(problem)
+            answer = catalogue.answers.get(problem)
+            if index is not None and answer is not None and not answer.exhausted:
+                self._set_answer(index, answer)
+                shapes.append(index)
+        return np.flatnonzero(np.isin(self.shape, shapes)).tolist() if shapes else []
 
     def _forget_shapes(self) -> None:
         self._shape_index.clear()
@@ -205,6 +263,7 @@ class Candidates:
         self._shape_preference.clear()
         self._puzzle_shapes.clear()
         self._fatal.clear()
+        self._unsolved.clear()
         self._first_shapes.clear()
 
     def _resize(self, size: int) -> None:
@@ -213,9 +272,12 @@ class Candidates:
             self.rank = np.full(size, -1, np.int64)
             self.shape = np.full(size, NO_SHAPE, np.int32)
             self._reached = np.zeros(size, np.bool_)
+            self._open = np.zeros(size, np.bool_)
             self.node_scores = np.zeros((len(NODE_SCORERS), size), np.float32)
 
-    def _compute(self, state: State, rows: Rows) -> None:
+    def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
+        budget.spend(_STEPS_A_NODE * len(rows))
+        self._open[rows] = False
         self.rank[rows] = -1
         self.shape[rows] = NO_SHAPE
         self._reached[rows] = False
@@ -228,7 +290,7 @@ class Candidates:
             rows = rows[rule.mask(state.nodes, self.demand, rows)]
         self._reached[rows] = True
         if self.demand.wants:
-            rows, shapes = self._shapes(state, rows)
+            rows, shapes = self._shapes(state, rows, budget)
             if not len(rows):
                 return
             self.shape[rows] = shapes
@@ -271,15 +333,21 @@ class Candidates:
 
     # ------------------------------------------------------------ device sets
 
-    def _shapes(self, state: State, rows: Rows) -> tuple[Rows, Rows]:
-        """Nodes whose devices may do, and the shape (solved device problem) of each."""
+    def _shapes(self, state: State, rows: Rows, budget: Budget) -> tuple[Rows, Rows]:
+        """Nodes whose devices may do, and the shape (solved device problem) of each; the others stay open."""
         exact = self._needs_search(state, rows)
         plain_rows, plain_shapes = self._plain_shapes(state, rows[~exact])
         if not exact.any():
             return plain_rows, plain_shapes
         hard = rows[exact]
-        shapes = np.array([self._puzzle_shape(state, row) for row in hard.tolist()], np.int32)
-        return np.concatenate([plain_rows, hard]), np.concatenate([plain_shapes, shapes])
+        shapes: list[int] = []
+        for row in hard.tolist():
+            if budget.spent and shapes:
+                break
+            shapes.append(self._puzzle_shape(state, row, budget))
+        self._open[hard[len(shapes) :]] = True
+        hard = hard[: len(shapes)]
+        return np.concatenate([plain_rows, hard]), np.concatenate([plain_shapes, np.array(shapes, np.int32)])
 
     def _needs_search(self, state: State, rows: Rows) -> Mask:
         """bool (len(rows),): where counting and matching are not enough, or where an error may be met."""
@@ -306,11 +374,15 @@ class Candidates:
         found: Mask = np.any([counts > MAX_RESULTS for counts in asked.values()], axis=0)
         return found
 
-    def _puzzle_shape(self, state: State, row: int) -> int:
+    def _puzzle_shape(self, state: State, row: int, budget: Budget) -> int:
         puzzle = self._catalogue.puzzles.make(state, row, self.demand, self.eligible)
+        cost = _STEPS_A_PUZZLE + _STEPS_A_CELL * sum(map(len, self.eligible)) * len(puzzle.pieces)
         known = self._puzzle_shapes.get(puzzle)
         if known is None:
             known = self._puzzle_shapes[puzzle] = self._add_shape(puzzle)
+            cost += STEPS_A_LOOK * self._answers[known].looks
+        budget.spend(cost)
+        self._puzzle_steps += (cost - self._puzzle_steps) // 16
         return known
 
     def _plain_shapes(self, state: State, rows: Rows) -> tuple[Rows, Rows]:
@@ -432,18 +504,28 @@ class Candidates:
         )
 
     def _add_shape(self, problem: NodeProblem | Puzzle) -> int:
-        answer = self._catalogue.answer(problem)
-        if answer.fatal is not None:
-            self._fatal.add(len(self._answers))
-        weights = self._catalogue.set_weights
-        scores = [answer.scores.get(name, 0.0) for name in _SET_NAMES]
+        index = len(self._answers)
         self._problems.append(problem)
+        for column in (self._shape_count, self._shape_preference):
+            column.append(0)
+        self._shape_sum.append(0.0)
+        answer = self._catalogue.answer(problem)
         self._answers.append(answer)
-        self._shape_sum.append(float(weights @ np.array(scores)))
-        self._shape_count.append(sum(map(len, answer.chosen or ())))
+        self._set_answer(index, answer)
+        return index
+
+    def _set_answer(self, index: int, answer: NodeAnswer) -> None:
+        self._answers[index] = answer
+        self._unsolved.pop(self._problems[index], None)
+        if answer.exhausted:
+            self._unsolved[self._problems[index]] = index
+        if answer.fatal is not None:
+            self._fatal.add(index)
+        scores = [answer.scores.get(name, 0.0) for name in _SET_NAMES]
+        self._shape_sum[index] = float(self._catalogue.set_weights @ np.array(scores))
+        self._shape_count[index] = sum(map(len, answer.chosen or ()))
         lists = zip(self.demand.wants, answer.alternatives, strict=False)
-        self._shape_preference.append(8 * self._listed - sum(chosen for want, chosen in lists if want.listed))
-        return len(self._answers) - 1
+        self._shape_preference[index] = 8 * self._listed - sum(chosen for want, chosen in lists if want.listed)
 
     # ------------------------------------------------------------ reading
 

@@ -158,7 +158,7 @@ def test_late_and_stale_answers_are_dropped():
     lies = tuple(True for _ in asked.tuples)
     hands.tell(ScalarEvaluated(asked.expression, asked.generation + 1, asked.tuples, lies))
 
-    assert not hands.engine._catalogue.scalars._known
+    assert not hands.engine._catalogue.verdicts._known
 
 
 def test_a_search_beyond_the_budget_leaves_as_solve_and_its_answer_places_the_pod():

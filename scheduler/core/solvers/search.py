@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, product
 from math import comb
+from typing import Final
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -53,6 +54,7 @@ class NodeAnswer:
     exhausted : the step budget ended before it was clear whether anything fits.
     truncated : something fits, and not every possible set was compared.
     alternatives : which of each want's alternatives is served. fatal : why the pod may be placed nowhere at all.
+    looks : devices that the exact search looked at.
     """
 
     chosen: tuple[tuple[int, ...], ...] | None
@@ -61,12 +63,15 @@ class NodeAnswer:
     truncated: bool = False
     alternatives: tuple[int, ...] = ()
     fatal: Fatal | None = None
+    looks: int = 0
 
 
 NO_FIT = NodeAnswer(None, {})
 MAX_SOLUTIONS = 500  # of a puzzle that are compared
 MAX_LOOKS = 2_000  # devices that are looked at to find more of them
 LOOKS = 4  # devices that the exact search looks at for one step of a budget
+LOOKS_A_SCORE: Final = 20  # what comparing solutions takes
+STEPS_A_LOOK: Final = 20  # what one takes, in the steps of core/budget.py
 
 
 def solve(problem: NodeProblem | Puzzle, budget: int) -> NodeAnswer:
@@ -78,16 +83,17 @@ def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
     """Upstream's verdict and alternatives, and among the sets that these allow the best."""
     found = Search(puzzle, budget).run()
     if found.fatal is not None:
-        return NodeAnswer(None, {}, fatal=found.fatal)
+        return NodeAnswer(None, {}, fatal=found.fatal, looks=found.steps)
     if not found.solutions:
-        return NodeAnswer(None, {}, exhausted=True) if found.exhausted else NO_FIT
+        return NodeAnswer(None, {}, exhausted=found.exhausted, looks=found.steps)
     [first] = found.solutions
     awkward = _awkward(puzzle, first)
     if awkward is not None:
-        return NodeAnswer(None, {}, fatal=awkward)
-    options, truncated = [first], False
+        return NodeAnswer(None, {}, fatal=awkward, looks=found.steps)
+    options, truncated, looks = [first], False, found.steps
     if not puzzle.first_fit:
-        more = Search(puzzle, MAX_LOOKS, MAX_SOLUTIONS, first.chosen).run()
+        more = Search(puzzle, min(MAX_LOOKS, budget), MAX_SOLUTIONS, first.chosen).run()
+        looks += more.steps
         options += [each for each in more.solutions if _awkward(puzzle, each) is None]
         truncated = more.exhausted or len(more.solutions) >= MAX_SOLUTIONS
     free = np.array([not piece.dedicated and not piece.refused for piece in puzzle.pieces], np.bool_)
@@ -96,7 +102,9 @@ def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
         row[[position for picks in option.picks for position in picks]] = True
     card = score_sets(SET_SCORERS, np.array(puzzle.weights), Sets(puzzle.layout, free, members & free))
     best = 0 if puzzle.first_fit else card.best
-    return NodeAnswer(options[best].picks, card.breakdown(best), False, truncated, options[best].chosen)
+    return NodeAnswer(
+        options[best].picks, card.breakdown(best), False, truncated, options[best].chosen, looks=looks + LOOKS_A_SCORE
+    )
 
 
 def _awkward(puzzle: Puzzle, solution: Solution) -> Fatal | None:
