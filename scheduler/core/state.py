@@ -283,7 +283,7 @@ class State:
         for row in self._row_by_identity.get(identity, ()):
             self._describe(row, *self.row_device[row])
             for node in self.bays.nodes_of(row):
-                self.nodes.changes.mark(node)
+                self.nodes.remake(node)
         self.revision += 1
 
     def listed(self, identity: Identity) -> Device | None:
@@ -581,7 +581,7 @@ class State:
                 self.device_taints.write(row, taints)
                 self.device_changes.mark(row)
                 for node in self.bays.nodes_of(row):
-                    self.nodes.changes.mark(node)
+                    self.nodes.remake(node)
         self.revision += 1
 
     def _covered(self, rule: TaintRule) -> list[int]:
@@ -633,7 +633,7 @@ class State:
             self.link_warnings.pop(name, None)
         sight = Sight(tuple(pools), foreign, tuple(problems), invalid, intricate)
         self.bays.put(row, devices, learned.layout, sight, self.taken)
-        self.nodes.changes.mark(row)
+        self.nodes.remake(row)
 
     def _intricate(self, item: Slice, device: Device) -> bool:
         """Whether devices like this one need more than counting: they are left to the exact search."""

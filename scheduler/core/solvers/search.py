@@ -13,6 +13,7 @@ from math import comb
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
@@ -247,7 +248,7 @@ def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: in
         rows = [first] if problem.first_fit else _sample(problem.layout, groups, first, limit)
         return _member_rows(rows, base), not problem.first_fit
     if len(groups) == 1:
-        picked = np.asarray(groups[0].positions)[_combinations(len(groups[0].positions), groups[0].count)]
+        picked = np.asarray(groups[0].positions)[subsets(len(groups[0].positions), groups[0].count)]
         members = np.tile(base, (len(picked), 1))
         np.put_along_axis(members, picked, values=True, axis=1)
         return members, False
@@ -266,7 +267,8 @@ def _member_rows(picks: Sequence[Sequence[Sequence[int]]], base: Mask) -> Mask:
 
 
 @lru_cache(maxsize=512)
-def _combinations(size: int, count: int) -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
+def subsets(size: int, count: int) -> NDArray[np.int64]:
+    """Every set of `count` of the numbers below `size`, in lexicographic order, int64 (C, count)."""
     flat = np.fromiter(
         (index for chosen in combinations(range(size), count) for index in chosen), np.int64, comb(size, count) * count
     )
