@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from scheduler.core import links
 from scheduler.core.bays import MAX_WIDTH, Bays, Sight
 from scheduler.core.columns import ABSENT, Column, DeviceTable
 from scheduler.core.config import Ownership
@@ -37,6 +36,7 @@ from scheduler.core.names import OWNED
 from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.snapshot import Snapshot, Versioned
+from scheduler.core.topology import learn
 from scoring.arrays import Mask
 
 Identity = tuple[str, str, str]
@@ -626,7 +626,7 @@ class State:
             if item.per_device and not reaches(device, node)
         )
         intricate = any(self._intricate(item, device) for item, device in described)
-        learned = links.learn(node, [(item.driver, device) for item, device in described])
+        learned = learn(node, [(item.driver, device) for item, device in described])
         if learned.warnings:
             self.link_warnings[name] = learned.warnings
         else:

@@ -10,9 +10,9 @@ from typing import Final
 import numpy as np
 
 from scheduler.cluster import decode
-from scheduler.core.links import learn, natural
 from scheduler.core.match import selects_node
 from scheduler.core.model import Claim, Device, Node, Slice
+from scheduler.core.topology import learn, natural
 from scheduler.simulator.objects import Raw
 from scoring.topology.base import Layout
 

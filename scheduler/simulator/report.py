@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from scheduler.core.links import natural
 from scheduler.core.plan import Decision, Option
+from scheduler.core.topology import natural
 from scheduler.simulator.maps import NodeMap, plain
 from scheduler.simulator.run import Outcome
 

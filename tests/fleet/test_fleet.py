@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from scheduler.core import names
-from scheduler.core.links import learn
 from scheduler.core.model import Device, Version
 from scheduler.core.quantity import parse_quantity
+from scheduler.core.topology import learn
 from scheduler.simulator.fleet import BOXES, box_of, device_classes, fleet, node, slices
 from tests import build
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core import names
-from scheduler.core.links import learn
 from scheduler.core.model import Version
+from scheduler.core.topology import learn
 from tests.build import device, node
 
 NVIDIA = "gpu.nvidia.com"
@@ -48,7 +48,8 @@ def linked(layout):
 
 def test_an_annotation_is_believed_before_the_catalogue():
     learned = learn(
-        annotated({"pairs": [[bus(2), "GPU-0", 300], ["gpu-1", f"{NVIDIA}/gpu-3", 56.5]], "default": 0}), gpus(4)
+        annotated({"pairs": [[bus(2), "GPU-0", 300], ["gpu-1", f"{NVIDIA}/gpu-3", 56.5]], "default": 0}),
+        gpus(4, A100_PCIE),
     )
 
     assert linked(learned.layout) == {(0, 2): 300, (1, 3): 56.5}
