@@ -13,6 +13,7 @@ first counts. An entry that cannot be used is put aside with a problem, and the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from scheduler.core import names
@@ -38,19 +39,6 @@ class Match:
     product: str = ""
     count: int = 0
 
-    @property
-    def rank(self) -> int:
-        """The lower, the sooner it counts."""
-        return 0 if self.node else 1 if self.labels else 2
-
-    def holds(self, node: Node, products: Counts) -> bool:
-        """Whether the entry is about this node."""
-        if self.node:
-            return self.node == node.name
-        if self.labels:
-            return all(node.labels.get(key) == value for key, value in self.labels)
-        return products.get(self.product, 0) == self.count
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -60,7 +48,7 @@ class Entry:
     told: Told
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LinkMap:
     """The ConfigMap as read. problems : what is wrong with entries that were put aside."""
 
@@ -76,15 +64,33 @@ class LinkMap:
 
     def of(self, node: Node, products: Counts) -> tuple[Entry, ...]:
         """Entries about a node that rank alike, the one that counts first; empty if there is none."""
-        found = sorted((each for each in self.entries if each.match.holds(node, products)), key=lambda e: e.match.rank)
-        return tuple(each for each in found if each.match.rank == found[0].match.rank)
+        named = self._by_node.get(node.name)
+        if named is not None:
+            return (named,)
+        selecting = tuple(
+            each for each in self._selecting if all(node.labels.get(key) == value for key, value in each.match.labels)
+        )
+        counted = (self._by_product.get(item) for item in products.items())
+        return selecting or tuple(each for each in counted if each is not None)
+
+    @cached_property
+    def _by_node(self) -> Mapping[str, Entry]:
+        return {each.match.node: each for each in self.entries if each.match.node}
+
+    @cached_property
+    def _selecting(self) -> tuple[Entry, ...]:
+        return tuple(each for each in self.entries if each.match.labels)
+
+    @cached_property
+    def _by_product(self) -> Mapping[tuple[str, int], Entry]:
+        return {(each.match.product, each.match.count): each for each in self.entries if each.match.product}
 
     def strangers(self, nodes: Mapping[str, Node]) -> tuple[str, ...]:
         """Problems of entries that name a node which does not exist."""
         return tuple(
             f"{each.told.where}: node {each.match.node} does not exist; correct the name, or remove the entry"
-            for each in self.entries
-            if each.match.node and each.match.node not in nodes
+            for name, each in self._by_node.items()
+            if name not in nodes
         )
 
 
@@ -108,12 +114,13 @@ def link_map(name: str, uid: Uid, content: object) -> LinkMap:
     if not isinstance(boxes, list) or len(boxes) > MAX_BOXES:
         raise TopologyError(where, f"boxes is not a list of at most {MAX_BOXES} machines", "write - match: ...")
     entries: list[Entry] = []
+    matches: dict[Match, Entry] = {}
     problems: list[str] = []
     for number, box in enumerate(boxes):
         try:
             entry = _entry(f"{MAP}, boxes[{number}]", f"ConfigMap {names.TOPOLOGY_MAP} boxes[{number}]", box)
-            same = next((each for each in entries if each.match == entry.match), None)
-            if same is not None:
+            same = matches.setdefault(entry.match, entry)
+            if same is not entry:
                 raise TopologyError(entry.told.where, f"is about the same nodes as {same.told.where}", "keep one")
             entries.append(entry)
         except TopologyError as error:
