@@ -148,7 +148,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.state = State(config.ownership, config.seed, config.gates)
+        self.state = State(config.ownership, config.seed, config.gates, fabric_partitions=config.fabric_partitions)
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._classes: OrderedDict[Demand, Candidates] = OrderedDict()
@@ -595,6 +595,7 @@ class Engine:
             scheduler_name=self.config.scheduler_name,
             gates=self.config.gates,
             groups=now.groups,
+            fabric_partitions=self.config.fabric_partitions,
         )
 
     @staticmethod

@@ -245,7 +245,7 @@ def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[st
         if not isinstance(puzzle, Puzzle):
             continue
         wants = [asks for claim in puzzle.claims for asks in claim.wants]
-        reason = _joint(candidates.demand)
+        reason = _unpartitioned(puzzle) or _joint(candidates.demand)
         for index, asks in enumerate(wants):
             best = max(asks, key=lambda ask: _able(puzzle, ask) - ask.count)
             able = _able(puzzle, best)
@@ -261,6 +261,33 @@ def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[st
                 break
         counted[reason] += 1
     return [(reason + _best(nearest.get(reason), hindered.get(reason, "")), count) for reason, count in counted.items()]
+
+
+def _unpartitioned(puzzle: Puzzle) -> str:
+    """Which Fabric Manager partition is wanted and is not to be had; empty if that is not the point."""
+    if not puzzle.fabric:
+        return ""
+    *partitions, fabric = puzzle.fabric
+    for claim in puzzle.claims:
+        served = [[{p for p, status in enumerate(ask.status) if status == YES} for ask in asks] for asks in claim.wants]
+        if not all(each and each <= fabric for alternatives in served for each in alternatives):
+            continue  # what else it may take decides how many of these it does
+        counts = [
+            {ask.count or len(each) for ask, each in zip(asks, alternatives, strict=True) if not ask.admin}
+            for asks, alternatives in zip(claim.wants, served, strict=True)
+        ]
+        totals = {0}
+        for each in counts:
+            totals = {total + count for total in totals for count in each or {0}}
+        totals -= {0}
+        wanted = " or ".join(str(total) for total in sorted(totals))
+        if totals and not any(len(each) in totals for each in partitions):
+            sizes = ", ".join(str(size) for size in sorted({len(each) for each in partitions})) or "nothing"
+            return f"have no Fabric Manager partition of {wanted} GPUs, which one claim must equal (only of {sizes})"
+        free = {p for p, piece in enumerate(puzzle.pieces) if not piece.dedicated}
+        if totals and not any(len(each) in totals and each <= free for each in partitions):
+            return f"have no free Fabric Manager partition of {wanted} GPUs, which one claim must equal"
+    return ""
 
 
 def _best(nearest: tuple[int, str] | None, hindered: str) -> str:

@@ -34,6 +34,7 @@ from scheduler.core.model import (
 )
 from scheduler.core.names import OWNED
 from scheduler.core.nodes import Changes, NodeTable
+from scheduler.core.partitions import is_partitioned
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.snapshot import Snapshot, Versioned
 from scheduler.core.topology import LinkMap, learn
@@ -61,9 +62,12 @@ class State:
     `settle` must be called after events and before decisions: it rebuilds the bays that the events touched.
     """
 
-    def __init__(self, ownership: Ownership, seed: int = 0, gates: Gates | None = None) -> None:
+    def __init__(
+        self, ownership: Ownership, seed: int = 0, gates: Gates | None = None, *, fabric_partitions: bool = True
+    ) -> None:
         self.ownership = ownership
         self.gates = gates or Gates()
+        self.fabric_partitions = fabric_partitions
         self.revision = 0
         self.nodes = NodeTable(seed)
         # Upstream's oldest allocator never tells selectors that a device can be shared.
@@ -681,6 +685,7 @@ class State:
             or item.skip_operations
             or (item.node_selector is not None and len(item.node_selector.terms) > 1)
             or device.malformed
+            or (self.fabric_partitions and is_partitioned(item.driver, device))
             or (item.driver, item.pool, device.name) in self.shares
             or any(isinstance(value, tuple) for value in device.attributes.values())
             or any(amount.nanos < 0 for amount in device.capacity.values())
