@@ -486,8 +486,7 @@ class Candidates:
         scores.update(zip(_NODE_NAMES, (round(float(score), 6) for score in self.node_scores[:, row]), strict=True))
         shares = self._catalogue.shares.values
         total = sum(shares[name] * score for name, score in scores.items()) / self._catalogue.whole
-        layout = state.bays.layouts[int(state.bays.layout[row])] if state.bays.layouts else None
-        return Choice(row, devices, alternatives, scores, round(total, 6), layout.source if layout else "", truncated)
+        return Choice(row, devices, alternatives, scores, round(total, 6), state.links_told(row), truncated)
 
 
 def _positions(bits: Bytes) -> tuple[int, ...]:

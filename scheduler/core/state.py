@@ -38,6 +38,7 @@ from scheduler.core.partitions import is_partitioned
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.snapshot import Snapshot, Versioned
 from scheduler.core.topology import LinkMap, learn
+from scheduler.core.topology.labels import levels
 from scoring.arrays import Mask
 
 Identity = tuple[str, str, str]
@@ -346,6 +347,16 @@ class State:
         if warnings:
             self.link_warnings[node] = warnings
         self._unsaid += [each for each in warnings if each not in before]
+
+    def links_told(self, row: int) -> str:
+        """Where the links of a node were learned from, and its levels among other nodes with the labels that tell them.
+
+        Empty for a node that nothing is known of.
+        """
+        source = self.bays.layouts[int(self.bays.layout[row])].source if self.bays.layouts else ""
+        node = self.nodes.nodes[row]
+        told = levels(node.labels).words if node is not None else ""
+        return "; ".join(part for part in (source, told and f"in {told}") if part)
 
     def new_warnings(self) -> tuple[str, ...]:
         """What is wrong with sources of links and was not returned before."""

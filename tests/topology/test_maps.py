@@ -381,6 +381,20 @@ def test_the_source_is_in_the_decision():
     assert hands.devices_of("c") == ["gpu-0", "gpu-2"]
 
 
+def test_levels_are_in_the_decision_with_the_labels_that_tell_them():
+    labels = {"nvidia.com/gpu.clique": "u.1", "oci.oraclecloud.com/host.rack_id": "r7"}
+    box = slice_of([each for _, each in gpus(4, "NVIDIA GB200")], node="n1", driver=NVIDIA)
+
+    hands = Hands(node("n1", labels=labels), box, claim("c", request("r", count=2)), pod("p", claims=["c"]),
+                  device_class(driver=NVIDIA)).settle()  # fmt: skip
+
+    (record,) = hands.of(RecordDecision)
+    assert record.decision.winner.links == (
+        "label nvidia.com/gpu.clique; speed of NVIDIA GB200; in clique u.1 (label nvidia.com/gpu.clique), "
+        "rack r7 (label oci.oraclecloud.com/host.rack_id)"
+    )
+
+
 def warnings(hands):
     return [warning for each in hands.of(WarnOfTopology) for warning in each.warnings]
 

@@ -154,8 +154,8 @@ def device_classes() -> list[Raw]:
         NVIDIA: nvidia + "'gpu'",
         "mig.nvidia.com": nvidia + "'mig'",
         AMD: f"device.driver == '{AMD}'",
-        EXAMPLE: f"device.driver == '{EXAMPLE}'",
         NIC: f"device.driver == '{NIC}'",
+        EXAMPLE: f"device.driver == '{EXAMPLE}'",
     }
     extended = {NVIDIA: "nvidia.com/gpu"}
     return [
