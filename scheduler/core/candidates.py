@@ -286,6 +286,8 @@ class Candidates:
         if not self._plain:
             return np.ones(len(rows), np.bool_)
         found: Mask = state.bays.intricate[rows].copy()
+        if self._whole or len(self.demand.wants) > 1:
+            found |= state.bays.partitioned[rows]  # requests of one claim share a partition
         if self._whole and state.bays.problems:
             found |= np.isin(rows, np.fromiter(state.bays.problems, np.int64, len(state.bays.problems)))
         if self._whole:

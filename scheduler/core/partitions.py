@@ -15,14 +15,6 @@ from scheduler.core.model import AttributeValue, Device
 DRIVER: Final = "gpu.nvidia.com"
 SIZES: Final = (1, 2, 4, 8)
 
-Fabric = tuple[frozenset[int], ...]
-"""The sets that may be taken together, after them the set of all devices that the rule is about; empty without one."""
-
-
-def is_partitioned(driver: str, device: Device) -> bool:
-    """Whether a device is a whole GPU that publishes a partition."""
-    return is_whole(driver, device) and any(partition(device, size) is not None for size in SIZES)
-
 
 def is_whole(driver: str, device: Device) -> bool:
     """Whether a device is a whole GPU of the driver that publishes partitions."""
@@ -34,10 +26,11 @@ def partition(device: Device, size: int) -> AttributeValue | None:
     return _attribute(device, f"partition{size}")
 
 
-def fabric(devices: Sequence[tuple[str, Device]]) -> Fabric:
-    """The partitions of one node's devices, given with their drivers, by position.
+def fabric(devices: Sequence[tuple[str, Device]]) -> tuple[frozenset[int], ...]:
+    """The partitions of one node's devices, given with their drivers, by position, as in `Layout.fabric`.
 
-    A partition of which the node does not list every GPU cannot be set up, so it is not there.
+    The last set is all whole GPUs, if any of them publishes a partition; else there are no sets. A partition of which
+    the node does not list every GPU cannot be set up, so it is not there.
     """
     whole = [position for position, (driver, device) in enumerate(devices) if is_whole(driver, device)]
     members: dict[tuple[int, AttributeValue], set[int]] = defaultdict(set)

@@ -14,7 +14,6 @@ from scheduler.core.eligibility import Eligibility
 from scheduler.core.errors import SelectorError
 from scheduler.core.gates import Gates
 from scheduler.core.model import AttributeValue, Device, Node, Slice
-from scheduler.core.partitions import Fabric, fabric
 from scheduler.core.quantity import Quantity
 from scheduler.core.rules.capacity import UnrepresentableError, resolve
 from scheduler.core.rules.compatibility import Groups, together
@@ -39,7 +38,6 @@ class Board:
     identities: list[tuple[str, str, str]]
     fixed: list[Piece]
     capacity: list[int]
-    fabric: Fabric
     totals: list[tuple[int, int]]  # per counter its pool, and nano-units
     kinds: list[int]  # per counter a number for its name
     sets: list[tuple[int, str]]  # counter set -> pool number, name
@@ -97,7 +95,6 @@ class Puzzles:
             incomplete=board.sight.problems[0] if board.sight.problems else "",
             weights=self._weights,
             first_fit=self._first_fit,
-            fabric=board.fabric,
         )
 
     # ------------------------------------------------------------ the node
@@ -114,8 +111,7 @@ class Puzzles:
         gates = state.gates
         devices = [state.row_device[int(each)] for each in state.bays.rows[row] if each >= 0]
         identities = [(item.driver, item.pool, device.name) for item, device in devices]
-        partitions = fabric([(item.driver, device) for item, device in devices]) if state.fabric_partitions else ()
-        board = Board(sight, devices, identities, [], [], partitions, [], [], [])
+        board = Board(sight, devices, identities, [], [], [], [], [])
         kinds: dict[str, int] = {}
         sets: dict[tuple[int, str], int] = {}
         start = 0

@@ -34,7 +34,6 @@ from scheduler.core.model import (
 )
 from scheduler.core.names import OWNED
 from scheduler.core.nodes import Changes, NodeTable
-from scheduler.core.partitions import is_partitioned
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.snapshot import Snapshot, Versioned
 from scheduler.core.topology import LinkMap, learn
@@ -679,7 +678,8 @@ class State:
             if item.per_device and not reaches(device, node)
         )
         intricate = any(self._intricate(item, device) for item, device in described)
-        learned = learn(node, [(item.driver, device) for item, device in described], self.links)
+        known = [(item.driver, device) for item, device in described]
+        learned = learn(node, known, self.links, partitions=self.fabric_partitions)
         self._warn(name, learned.warnings)
         self._products[name] = learned.products
         sight = Sight(tuple(pools), foreign, tuple(problems), invalid, intricate)
@@ -696,7 +696,6 @@ class State:
             or item.skip_operations
             or (item.node_selector is not None and len(item.node_selector.terms) > 1)
             or device.malformed
-            or (self.fabric_partitions and is_partitioned(item.driver, device))
             or (item.driver, item.pool, device.name) in self.shares
             or any(isinstance(value, tuple) for value in device.attributes.values())
             or any(amount.nanos < 0 for amount in device.capacity.values())

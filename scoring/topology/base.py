@@ -83,6 +83,8 @@ class Layout:
     source : where the links were learned from, in words for explanations, such as `catalogue: NVIDIA H100 80GB HBM3`.
     near_numa, near_pcie : bool (n, n)
         Pairs that share a domain which is not the own one of both, where devices are near several. None unless given.
+    fabric : sets of positions, the last of them all that a rule is about: whoever takes some of these takes exactly one
+        of the other sets. Empty without such a rule.
 
     Two layouts are equal when all of their numbers and the source are, and may then stand for each other.
     """
@@ -96,6 +98,7 @@ class Layout:
     rail: Rows = field(default_factory=lambda: np.zeros(0, np.int32))
     near_numa: Mask = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
     near_pcie: Mask = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
+    fabric: tuple[frozenset[int], ...] = ()
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -157,7 +160,8 @@ class Layout:
     @cached_property
     def signature(self) -> bytes:
         """All that tells this layout from another."""
-        return b"|".join([*(column.tobytes() for column in self._columns), self.source.encode()])
+        fabric = repr([sorted(each) for each in self.fabric]).encode()
+        return b"|".join([*(column.tobytes() for column in self._columns), fabric, self.source.encode()])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Layout) and self.signature == other.signature

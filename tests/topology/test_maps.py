@@ -16,6 +16,7 @@ from scheduler.core.model import Uid
 from scheduler.core.topology import learn
 from scheduler.core.topology.maps import link_map
 from scheduler.simulator.fleet import device_classes, fleet
+from scheduler.simulator.maps import node_maps
 from scheduler.simulator.objects import parse
 from scheduler.simulator.run import simulate
 from tests.build import claim, device, device_class, node, pod, request, slice_of
@@ -452,3 +453,24 @@ def test_a_simulation_reads_it_from_a_file_and_no_other_config_map():
     assert outcome.warnings == {
         "": (f"{WHERE}, boxes[0]: node nowhere does not exist; correct the name, or remove the entry",)
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        (
+            HEAD + "boxes:\n- match: {productName: NVIDIA A40, count: 8}\n  box: a40-bridged\n",
+            "ConfigMap dovetail-topology",
+        ),
+        ("{", "unknown: NVIDIA A40"),
+    ],
+)
+def test_the_device_map_of_a_simulation_knows_what_the_engine_knew(text, source):
+    ours = {"apiVersion": "v1", "kind": "ConfigMap", **config_map(text)}
+    box = [raw for raw in fleet({"a40-bridged": 1}) if raw["metadata"].pop("annotations", None) or True]
+    outcome = simulate(parse("x.json", "\n".join(map(json.dumps, [ours, *box]))))
+
+    (found,) = node_maps(outcome.objects)
+
+    assert found.layout.source.startswith(source)
+    assert bool(outcome.warnings) == (text == "{")

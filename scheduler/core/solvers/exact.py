@@ -120,7 +120,8 @@ class Search:
         self._held: list[list[Held]] = [[None] * len(claim.distinct) for claim in puzzle.claims]
         self._results = [0] * len(puzzle.claims)
         self._failed: dict[Hashable, str] = {}
-        self._partitions, self._fabric = set(puzzle.fabric[:-1]), frozenset[int]().union(*puzzle.fabric[-1:])
+        self._partitions = set(puzzle.layout.fabric[:-1])
+        self._fabric = frozenset[int]().union(*puzzle.layout.fabric[-1:])
         self._whole = {
             (want, number): [position for position in range(self._size) if self._belongs(ask, position)]
             for want, asks in enumerate(self._wants)

@@ -7,7 +7,6 @@ drivers and quantities are gone, so that nodes in the same state are equal puzzl
 from dataclasses import dataclass
 from typing import Final
 
-from scheduler.core.partitions import Fabric
 from scheduler.core.rules.compatibility import Groups
 from scheduler.core.rules.constraints import Label
 from scoring.topology.base import Layout
@@ -76,8 +75,6 @@ class Puzzle:
     groups : per counter set what allocated devices left of compatibility groups.
     capacity : whether consumable capacity is checked at all. incomplete : why a request for all devices is refused for
     the whole pod. weights, first_fit : as in `search.NodeProblem`.
-    fabric : sets of which a claim must take exactly one, or nothing, of the devices in the last of them; empty without
-    such a rule.
     """
 
     layout: Layout
@@ -92,7 +89,6 @@ class Puzzle:
     incomplete: str
     weights: tuple[float, ...]
     first_fit: bool = False
-    fabric: Fabric = ()
 
 
 @dataclass(frozen=True, slots=True)

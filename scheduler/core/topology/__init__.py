@@ -16,6 +16,7 @@ import numpy as np
 
 from scheduler.core.errors import TopologyError
 from scheduler.core.model import Device, Node
+from scheduler.core.partitions import fabric
 from scheduler.core.topology import sources
 from scheduler.core.topology.maps import LinkMap
 from scheduler.core.topology.reading import Reading, natural
@@ -42,8 +43,12 @@ class Learned:
     products: Mapping[str, int] = field(default_factory=dict)
 
 
-def learn(node: Node, devices: Sequence[tuple[str, Device]], links: LinkMap | None = None) -> Learned:
+def learn(
+    node: Node, devices: Sequence[tuple[str, Device]], links: LinkMap | None = None, *, partitions: bool = True
+) -> Learned:
     """The layout of a node's devices, given with their drivers in the node's order.
+
+    partitions : whether Fabric Manager partitions bind; links are learned from them in any case.
 
     Never fails: a source that contradicts itself or the devices is ignored, and named in `warnings`.
     """
@@ -77,6 +82,7 @@ def learn(node: Node, devices: Sequence[tuple[str, Device]], links: LinkMap | No
         rail=column["rail"],
         near_numa=shared.get("numa", none),
         near_pcie=shared.get("pcie", none),
+        fabric=fabric(devices) if partitions else (),
     )
     return Learned(layout, tuple(warnings), box.products)
 
