@@ -45,7 +45,8 @@ class Bays:
     free : uint8 (N, W/8), bit set where the device exists and nobody holds it. bits : the same, one number a node.
     count : int64 (N,), how many devices the node sees.
     layout : int32 (N,), index into `layouts`. problems : node row -> why parts of its pools are out of reach.
-    intricate : bool (N,), some device there needs the exact search. sights : node row -> what of its pools that reads.
+    intricate : bool (N,), some device there needs the exact search. partitioned : bool (N,), its layout has a fabric.
+    sights : node row -> what of its pools that reads.
     """
 
     def __init__(self, nodes: int, width: int = 8) -> None:
@@ -58,6 +59,7 @@ class Bays:
         self.layouts: list[Layout] = []
         self.problems: dict[int, tuple[str, ...]] = {}
         self.intricate: Mask = np.zeros(nodes, np.bool_)
+        self.partitioned: Mask = np.zeros(nodes, np.bool_)
         self.sights: dict[int, Sight] = {}
         self._layout_index: dict[Layout, int] = {}
         self._places: dict[int, list[tuple[int, int]]] = {}
@@ -91,6 +93,7 @@ class Bays:
         self.layout[node] = index
         self.sights[node] = sight
         self.intricate[node] = sight.intricate
+        self.partitioned[node] = bool(layout.fabric)
         if sight.problems:
             self.problems[node] = sight.problems
 
@@ -107,6 +110,7 @@ class Bays:
         self.count[node] = 0
         self.problems.pop(node, None)
         self.intricate[node] = False
+        self.partitioned[node] = False
         self.sights.pop(node, None)
 
     def mark(self, device: int, *, free: bool) -> list[int]:
@@ -131,6 +135,7 @@ class Bays:
         self.count = np.concatenate([self.count, np.zeros(extra, np.int64)])
         self.layout = np.concatenate([self.layout, np.zeros(extra, np.int32)])
         self.intricate = np.concatenate([self.intricate, np.zeros(extra, np.bool_)])
+        self.partitioned = np.concatenate([self.partitioned, np.zeros(extra, np.bool_)])
 
     def _grow_width(self, width: int) -> None:
         nodes = len(self.rows)

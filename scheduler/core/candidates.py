@@ -456,6 +456,8 @@ class Candidates:
         if not self._plain:
             return np.ones(len(rows), np.bool_)
         found: Mask = state.bays.intricate[rows].copy()
+        if self._whole or len(self.demand.wants) > 1:
+            found |= state.bays.partitioned[rows]  # requests of one claim share a partition
         if self._whole and state.bays.problems:
             found |= np.isin(rows, np.fromiter(state.bays.problems, np.int64, len(state.bays.problems)))
         if self._whole:
@@ -657,7 +659,7 @@ class Candidates:
             scores[name] = round(score, 6)
         shares = self._catalogue.shares.values
         total = round(sum([shares[name] * score for name, score in scores.items()]) / self._catalogue.whole, 6)
-        links = bays.layouts[bays.layout[row]].source if bays.layouts else ""
+        links = state.links_told(row)
         return Choice(row, self._ranking.rank(row), devices, alternatives, scores, total, links, truncated)
 
 

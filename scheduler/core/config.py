@@ -39,6 +39,7 @@ class EngineConfig:
     seed : fixes the order in which equal nodes are preferred.
     gates : which rules of Dynamic Resource Allocation are in force.
     binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
+    fabric_partitions : a claim takes whole GPUs that publish Fabric Manager partitions one partition at a time.
     """
 
     scheduler_name: str = names.SCHEDULER_NAME
@@ -54,3 +55,4 @@ class EngineConfig:
     seed: int = 0
     gates: Gates = field(default_factory=Gates)
     binding_timeout_s: float = 600.0
+    fabric_partitions: bool = True

@@ -57,6 +57,7 @@ from scheduler.core.messages import (
     Seen,
     Solve,
     Solved,
+    WarnOfTopology,
     WriteAllocation,
 )
 from scheduler.core.model import (
@@ -78,6 +79,7 @@ from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
+from scheduler.core.topology import LinkMap
 from scheduler.core.verify import World, violations
 
 SLOW_S = 30.0  # a slow answer that takes longer is asked for again
@@ -154,7 +156,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.state = State(config.ownership, config.seed, config.gates)
+        self.state = State(config.ownership, config.seed, config.gates, fabric_partitions=config.fabric_partitions)
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._classes: OrderedDict[Demand, Candidates] = OrderedDict()
@@ -200,6 +202,7 @@ class Engine:
             Claim: self._claim_seen,
             PodGroup: self._group_seen,
             Pod: self._pod_seen,
+            LinkMap: self._links_seen,
         }
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
@@ -259,6 +262,11 @@ class Engine:
     def _taint_rule_seen(self, rule: TaintRule) -> list[Instruction]:
         if self.config.gates.device_taint_rules and self.state.put_taint_rule(rule):
             self.backlog.wake((plan.NO_FIT,))
+        return []
+
+    def _links_seen(self, links: LinkMap) -> list[Instruction]:
+        self.state.problems.pop(("ConfigMap", links.key), None)
+        self.state.put_links(links)
         return []
 
     def _claim_seen(self, claim: Claim) -> Iterable[Instruction]:
@@ -359,6 +367,8 @@ class Engine:
         elif event.kind == "PodGroup":
             state.drop_group(event.key)
             self._group_changed(event.key)
+        elif event.kind == "ConfigMap":
+            state.put_links(None)
         else:
             uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
             return self._pod_left(uid)
@@ -414,6 +424,8 @@ class Engine:
         elif event.kind == "PodGroup":
             self.state.drop_group(event.key)
             self._group_changed(event.key)
+        elif event.kind == "ConfigMap":
+            self.state.put_links(None, event.problem)
         elif event.kind == "Pod":
             self._forget_pending(event.uid)
         elif event.kind == "ResourceSlice":
@@ -450,6 +462,9 @@ class Engine:
             return []
         out = self._stop_waiting()
         self.state.settle()
+        warnings = self.state.new_warnings()
+        if warnings:
+            out.append(WarnOfTopology(warnings))
         before: World | None = None
         placements: list[Placement] = []
         unplaced: list[Unplaced] = []
@@ -622,6 +637,7 @@ class Engine:
             scheduler_name=self.config.scheduler_name,
             gates=self.config.gates,
             groups=now.groups,
+            fabric_partitions=self.config.fabric_partitions,
         )
 
     @staticmethod

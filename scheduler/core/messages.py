@@ -7,8 +7,11 @@ from typing import Literal
 from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.plan import Decision
+from scheduler.core.topology.maps import LinkMap
 
-Kind = Literal["Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod"]
+Kind = Literal[
+    "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod", "ConfigMap"
+]  # fmt: skip
 
 Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 """Why a write was refused. unknown: it was not applied as far as a later read can tell (time-out, 5xx, lost lease)."""
@@ -20,7 +23,7 @@ Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 class Seen:
     """An object was listed, added or changed. Repeats change nothing."""
 
-    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod
+    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +274,13 @@ class RecordDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class WarnOfTopology:
+    """Tell the operator what is wrong with sources of links that were put aside; each is told once."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Solve:
     """Search one node's devices for longer than the core may: answered by Solved with the same problem and generation.
 
@@ -310,5 +320,5 @@ class Inspect:
 Slow = Solve | EvaluateScalar | Inspect
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | ReportScheduled
-    | ReportUnschedulable | RecordDecision | Slow
+    | ReportUnschedulable | RecordDecision | WarnOfTopology | Slow
 )  # fmt: skip

@@ -47,8 +47,10 @@ from scheduler.core.messages import (
     ReportUnschedulable,
     Seen,
     Slow,
+    WarnOfTopology,
 )
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.topology import LinkMap
 from scheduler.service.aside import Aside
 from scheduler.service.settings import SchedulerConfig, load
 
@@ -61,9 +63,10 @@ _FENCED_S: Final = 0.2
 _STALE_S: Final = 120.0
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
+_WARNINGS_AT_ONCE: Final = 50
 _KIND_OF: Final[dict[type, Kind]] = {
     Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
-    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod",
+    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod", LinkMap: "ConfigMap",
 }  # fmt: skip
 
 
@@ -395,6 +398,11 @@ class Process:
             self.aside.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             log.debug("decision %s", instruction.decision)
+        elif isinstance(instruction, WarnOfTopology):
+            for warning in instruction.warnings[:_WARNINGS_AT_ONCE]:
+                log.warning("topology: %s", warning)
+            if (more := len(instruction.warnings) - _WARNINGS_AT_ONCE) > 0:
+                log.warning("topology: %d more warnings like these", more)
 
     async def _finish(self, grace_s: float) -> None:
         """Let writes in flight end, give the lease back, end the rest."""

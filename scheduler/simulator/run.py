@@ -41,7 +41,7 @@ class Outcome:
 
     objects : all, as the API would show them. decisions : pod -> why it was placed where it is. pending : pods of ours
     that stayed unbound -> why. settled : false when the limits of a run ended it. seconds : of the virtual clock.
-    warnings : node -> what was wrong with what it says of its links.
+    warnings : node -> what was wrong with sources of its links; under "" what is wrong with the ConfigMap.
     """
 
     objects: tuple[Raw, ...]

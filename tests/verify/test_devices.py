@@ -311,6 +311,32 @@ def a_device_without_the_value_that_must_differ() -> tuple[Scene, Scene]:
     return with_values(0, constraint=differ("a")), with_values(None, constraint=differ("a"))
 
 
+def of_four_in_pairs(*chosen: int, driver: str = "gpu.nvidia.com") -> Scene:
+    """A claim for some of four GPUs, of which 0 and 2, and 1 and 3, are partitions."""
+    part = slice_of(
+        [device(f"gpu-{i}", {"type": "gpu", "partition2": i % 2}) for i in range(4)], node="n1", driver=driver
+    )
+    results = [result(f"gpu-{i}", driver=driver) for i in chosen]
+    return scene(
+        node("n1"), part, device_class(driver=driver), claim=claim("c", count=len(chosen)), given=allocation(*results)
+    )
+
+
+@breaks(verify.PARTITION)
+def gpus_of_two_fabric_partitions() -> tuple[Scene, Scene]:
+    return of_four_in_pairs(0, 2), of_four_in_pairs(0, 1)
+
+
+@breaks(verify.PARTITION)
+def a_part_of_a_fabric_partition() -> tuple[Scene, Scene]:
+    return of_four_in_pairs(1, 3), of_four_in_pairs(1)
+
+
+@breaks(verify.PARTITION)
+def fabric_partitions_of_a_driver_that_has_some() -> tuple[Scene, Scene]:
+    return of_four_in_pairs(0, 1, driver="gpu.example.com"), of_four_in_pairs(0, 1, 2, 3)
+
+
 @breaks(verify.FEATURE)
 def distinct_devices_while_nobody_can_tell_them_apart() -> tuple[Scene, Scene]:
     part = devices(device("gpu-0", {"a": 0}))

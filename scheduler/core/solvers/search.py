@@ -8,7 +8,7 @@ bipartite matching. Feasibility costs one matching per combination of values, ne
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from math import comb
 from typing import Final
 
@@ -236,6 +236,10 @@ def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: in
     base[list(taken)] = True
     if not groups:
         return base[None, :], False
+    if problem.layout.fabric:
+        [group] = groups  # nodes like this come here for one request only
+        ways, cut = _by_partition(problem.layout.fabric, group, 1 if problem.first_fit else limit)
+        return _member_rows([[way] for way in ways], base), cut and not problem.first_fit
     first = _matching(groups, size)
     if first is None:
         return np.zeros((0, size), np.bool_), False
@@ -256,6 +260,21 @@ def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: in
     disjoint = [pick for pick in picks if len({p for part in pick for p in part}) == sum(map(len, pick))]
     distinct = {frozenset(p for part in pick for p in part): pick for pick in reversed(disjoint)}
     return _member_rows(list(distinct.values())[::-1], base), False
+
+
+def _by_partition(fabric: Sequence[frozenset[int]], group: _Group, limit: int) -> tuple[list[tuple[int, ...]], bool]:
+    """Ways to serve a group with one whole partition or with none, at most `limit`; and whether there are more."""
+    *partitions, members = fabric
+    able = set(group.positions)
+    loose = [position for position in group.positions if position not in members]
+    ways = (
+        (*sorted(each), *rest)
+        for each in sorted((*partitions, frozenset[int]()), key=sorted)
+        if each <= able and len(each) <= group.count
+        for rest in combinations(loose, group.count - len(each))
+    )
+    found = list(islice(ways, limit + 1))
+    return found[:limit], len(found) > limit
 
 
 def _member_rows(picks: Sequence[Sequence[Sequence[int]]], base: Mask) -> Mask:

@@ -48,6 +48,8 @@ class SetTable:
 
         budget : combinations of constraint values, as for `search.solve_node`.
         """
+        if problem.layout.fabric:  # partitions of it are listed by `search`
+            return None
         members = _members(problem, budget)
         return None if members is None else cls(problem, members)
 
