@@ -1,5 +1,6 @@
 """What a reference policy is, and the loop that they all run in."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,25 +13,24 @@ from e2e.bench.trace import Machine, Shape
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a pod is: which machine, and which of its GPUs."""
+    """Where a pod is: on which machine, and with how many thousandths of which of its GPUs."""
 
     machine: str
-    gpus: tuple[int, ...]
+    gpus: tuple[tuple[int, int], ...]
 
 
 class Scheduler(ABC):
-    """Places pods one by one; a pod that does not fit is not kept."""
+    """Places pods; one that does not fit is lost. `seconds` : spent on deciding so far."""
 
     seconds: float = 0.0
-    """Spent on deciding, where the scheduler tells it apart from the benchmark's own time."""
 
     @abstractmethod
-    def place(self, shape: Shape) -> Placed | None:
-        """A machine and GPUs for a pod, which it holds from now on."""
+    def place(self, shapes: Sequence[Shape]) -> list[Placed | None]:
+        """Machines and GPUs for pods that come in this order; they hold them from now on."""
 
     @abstractmethod
     def free(self, shape: Shape, placed: Placed) -> None:
-        """The pod is gone."""
+        """The pod is gone; equal pods at one place are one like the other."""
 
 
 class Policy(ABC):
@@ -76,8 +76,14 @@ class Reference(Scheduler):
         self._changed: list[int] = []
         self._row = {machine.name: row for row, machine in enumerate(self.fleet.machines)}
 
-    def place(self, shape: Shape) -> Placed | None:
-        """The best machine, the first in order among equals."""
+    def place(self, shapes: Sequence[Shape]) -> list[Placed | None]:
+        """Each on the best machine, the first in order among equals."""
+        begun = time.perf_counter()
+        found = [self._place(shape) for shape in shapes]
+        self.seconds += time.perf_counter() - begun
+        return found
+
+    def _place(self, shape: Shape) -> Placed | None:
         cached = self._refreshed(shape)
         row = int(cached.scores.argmax())
         if cached.scores[row] < 0:
@@ -90,11 +96,11 @@ class Reference(Scheduler):
         elif shape.gpus:
             gpus = tuple(np.flatnonzero(self.fleet.gpus[row] >= shape.milli)[: shape.gpus].tolist())
         self._take(row, shape, gpus, 1)
-        return Placed(self.fleet.machines[row].name, gpus)
+        return Placed(self.fleet.machines[row].name, tuple((gpu, shape.milli) for gpu in gpus))
 
     def free(self, shape: Shape, placed: Placed) -> None:
         """Give back what it holds."""
-        self._take(self._row[placed.machine], shape, placed.gpus, -1)
+        self._take(self._row[placed.machine], shape, tuple(gpu for gpu, _ in placed.gpus), -1)
 
     def _take(self, row: int, shape: Shape, gpus: tuple[int, ...], sign: int) -> None:
         self.fleet.take(row, shape, gpus, sign)
