@@ -61,7 +61,6 @@ class Dovetail(Scheduler):
         self._world.seconds = 0.0
         self._batch = batch
         self._number = 0
-        self._now = 0.0
         self._held: dict[tuple[Shape, Placed], list[Arrival]] = {}
 
     def place(self, shapes: Sequence[Shape]) -> list[Placed | None]:
@@ -69,6 +68,7 @@ class Dovetail(Scheduler):
         found: list[Placed | None] = []
         for start in range(0, len(shapes), self._batch):
             found += self._place(shapes[start : start + self._batch])
+            self.now += self._batch  # as if one came a second, until somebody says what time it is
         self.seconds = self._world.seconds
         return found
 
@@ -79,7 +79,7 @@ class Dovetail(Scheduler):
             made.append(arrival(self._number, claims(shape), requests))
             self._number += 1
             self._world.add(made[-1])
-        self._world.decide(self._now)
+        self._world.decide(self.now)
         return [self._outcome(shape, each) for shape, each in zip(shapes, made, strict=True)]
 
     def _outcome(self, shape: Shape, each: Arrival) -> Placed | None:

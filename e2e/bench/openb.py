@@ -71,10 +71,12 @@ def churn(trace: Trace, policy: str, seed: int, load: float, arrivals: int = pro
     for number, (shape, arrives) in enumerate(zip(drawn.shapes, drawn.arrives, strict=True)):
         while running and running[0][0] <= arrives:
             leaves, gone = heapq.heappop(running)
+            placing.now = leaves
             placing.free(drawn.shapes[gone], placed.pop(gone))
             taken -= drawn.shapes[gone].demand
             times.append(leaves)
             used.append(taken)
+        placing.now = arrives
         [found] = placing.place([shape])
         if found is not None:
             placed[number] = found

@@ -20,8 +20,9 @@ class Placed:
 
 
 class Scheduler(ABC):
-    """Places pods; one that does not fit is lost. `seconds` : spent on deciding so far."""
+    """Places pods; one that does not fit is lost. now : the time. seconds : spent on deciding so far."""
 
+    now: float = 0.0
     seconds: float = 0.0
 
     @abstractmethod
