@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from e2e.bench.trace import Machine, Shape
 
 
+class WrongStateError(RuntimeError):
+    """A policy ended in a state that cannot be, or gave a job what it did not ask for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A pod that is said to run: on this machine, with so many thousandths of each of these of its GPUs."""

@@ -13,6 +13,7 @@ from itertools import combinations, pairwise, permutations
 
 import numpy as np
 
+from e2e.bench.check import WrongStateError
 from e2e.bench.claims import Asked, Engine, Given, events
 from e2e.bench.queue import Placer, first_come, stream
 from scheduler.core.messages import Event
@@ -137,13 +138,13 @@ def verify(ran: list[tuple[int, float, float, Got]]) -> None:
     held: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
     for size, begun, ended, (node, gpus) in ran:
         if len(set(gpus)) != size or not 0 <= node < NODES or not set(gpus) <= set(range(GPUS)):
-            raise RuntimeError(f"a job for {size} GPUs got {gpus} of node {node}")
+            raise WrongStateError(f"a job for {size} GPUs got {gpus} of node {node}")
         for gpu in gpus:
             held[node, gpu].append((begun, ended))
     for (node, gpu), spans in held.items():
         spans.sort()
         if any(later[0] < earlier[1] for earlier, later in pairwise(spans)):
-            raise RuntimeError(f"GPU {gpu} of node {node} was held twice")
+            raise WrongStateError(f"GPU {gpu} of node {node} was held twice")
 
 
 def _objects(box: str) -> list[Event]:

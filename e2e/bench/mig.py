@@ -9,7 +9,9 @@ from functools import cache
 from itertools import accumulate
 
 import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
 
+from e2e.bench.check import WrongStateError
 from e2e.bench.claims import Asked, Engine, Given
 from e2e.bench.queue import Job, Placer, lossy, stream
 from scheduler.core.messages import Event, Listed, Seen
@@ -149,14 +151,14 @@ def verify(jobs: list[Job[str]], got: list[Got | None]) -> None:
         gpu, profile, start = each
         size, starts, _ = PROFILES[profile]
         if profile != job.kind or start not in starts or not 0 <= gpu < GPUS:
-            raise RuntimeError(f"a job for {job.kind} got {profile} at {start} of GPU {gpu}")
+            raise WrongStateError(f"a job for {job.kind} got {profile} at {start} of GPU {gpu}")
         for at in range(start, start + size):
             held.setdefault((gpu, at), []).append((job.arrives, job.arrives + job.service))
     for (gpu, at), spans in held.items():
         spans.sort()
         latest = list(accumulate((end for _, end in spans), max))
         if any(begun < before for (begun, _), before in zip(spans[1:], latest, strict=False)):
-            raise RuntimeError(f"memory slice {at} of GPU {gpu} was held twice")
+            raise WrongStateError(f"memory slice {at} of GPU {gpu} was held twice")
 
 
 def objects() -> list[Event]:
@@ -208,3 +210,90 @@ def read(given: Given) -> Got:
     _, gpu, _, short, start = result.device.split("-")
     profile = next(name for name in PROFILES if name.replace(".", "") == short)
     return PER_NODE * int(given.bound.node.rpartition("-")[2]) + int(gpu), profile, int(start)
+
+
+# ---------------------------------------------------------------- what repacking could do
+
+
+def repacked(seed: int, count: int = JOBS) -> float:
+    """Share accepted, mean over the mixes, if all parts may be moved whenever a job comes. No policy repacks so freely.
+
+    A job is accepted if everything then fits; turning one away for the sake of later ones might do better still, so
+    this is no proof, but nothing that keeps parts where they are has come near.
+    """
+    shares = []
+    for mix in MIXES:
+        jobs = arrivals(mix, seed, count)
+        got = lossy(jobs, _Repacked())
+        shares.append(sum(each is not None for each in got[count // 4 :]) / (count - count // 4))
+    return float(np.mean(shares))
+
+
+class _Repacked(Placer[str, str]):
+    """Counts parts, wherever they are."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(PROFILES, 0)
+
+    def place(self, kind: str) -> str | None:
+        then = {**self._counts, kind: self._counts[kind] + 1}
+        if not packs(tuple(then.values())):
+            return None
+        self._counts = then
+        return kind
+
+    def free(self, got: str) -> None:
+        self._counts[got] -= 1
+
+
+@cache
+def packs(counts: tuple[int, ...]) -> bool:
+    """Whether so many parts of each profile fit on the GPUs: large ones first, and if that fails, exactly."""
+    return _large_first(counts) or _exactly(counts)
+
+
+def _large_first(counts: tuple[int, ...]) -> bool:
+    used = [0] * GPUS
+    for profile, count in reversed(list(zip(PROFILES, counts, strict=True))):
+        gpu = 0
+        for _ in range(count):
+            while gpu < GPUS and not places(profile, used[gpu]):
+                gpu += 1
+            if gpu == GPUS:
+                return False
+            used[gpu] |= mask(profile, places(profile, used[gpu])[-1])
+    return True
+
+
+@cache
+def _fullest() -> list[tuple[int, ...]]:
+    """Ways to cut one GPU to which nothing can be added, as counts of each profile."""
+    found = set()
+    seen = {(0, (0,) * len(PROFILES))}
+    todo = list(seen)
+    while todo:
+        used, counts = todo.pop()
+        grown = [
+            (used | mask(profile, start), tuple(n + (at == i) for i, n in enumerate(counts)))
+            for at, profile in enumerate(PROFILES)
+            for start in places(profile, used)
+        ]
+        if not grown:
+            found.add(counts)
+        todo += [each for each in grown if each not in seen]
+        seen.update(grown)
+    return sorted(found)
+
+
+def _exactly(counts: tuple[int, ...]) -> bool:
+    """Whole numbers of GPUs cut in each way, no more than there are, with parts enough."""
+    ways = np.array(_fullest())
+    answer = milp(
+        np.ones(len(ways)),
+        constraints=LinearConstraint(ways.T, lb=counts),
+        integrality=np.ones(len(ways)),
+        bounds=Bounds(lb=0),
+    )
+    if not answer.success:
+        raise RuntimeError(f"the program for {counts} was not solved: {answer.message}")
+    return bool(round(answer.fun) <= GPUS)

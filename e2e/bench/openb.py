@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from e2e.bench import protocol
-from e2e.bench.check import Held, wrongs
+from e2e.bench.check import Held, WrongStateError, wrongs
 from e2e.bench.dovetail import Dovetail
 from e2e.bench.policies import POLICIES, reference
 from e2e.bench.policies.base import Placed, Scheduler
@@ -24,10 +24,6 @@ from scheduler.core.config import EngineConfig
 DOVETAIL = "dovetail"
 NAMES = (DOVETAIL, *POLICIES)
 Figures = dict[str, float | None]
-
-
-class WrongStateError(RuntimeError):
-    """A policy ended in a state that cannot be."""
 
 
 def scheduler(policy: str, trace: Trace, order: Sequence[int], seed: int, batch: int) -> Scheduler:
@@ -52,8 +48,9 @@ def fill(trace: Trace, policy: str, seed: int, batch: int = EngineConfig().batch
         arrived.append(asked)
         used.append(taken)
     _verify(trace, held)
+    alloc = protocol.alloc_at(100, arrived, used, trace.capacity)
     return {
-        "alloc_at_100": round(protocol.alloc_at(100, arrived, used, trace.capacity), 3),
+        "alloc_at_100": None if alloc is None else round(alloc, 3),
         "utilisation": round(100 * taken / trace.capacity, 3),
         "pods_per_second": round(len(found) / placing.seconds, 1),
     }

@@ -83,15 +83,15 @@ def churn(trace: Trace, seed: int, load: float, arrivals: int = ARRIVALS) -> Chu
     return Churn(tuple(trace.jobs[i].shape for i in drawn), order, tuple(arrives.tolist()), tuple(leaves.tolist()))
 
 
-def alloc_at(percent: int, arrived: Sequence[int], used: Sequence[int], capacity: int) -> float:
+def alloc_at(percent: int, arrived: Sequence[int], used: Sequence[int], capacity: int) -> float | None:
     """Percent of the GPUs in use, averaged over the arrivals after which `percent` had been asked for, rounded.
 
-    arrived, used : thousandths after every arrival; arrived counts what did not fit too. NaN where it never came to it.
+    arrived, used : thousandths after every arrival; arrived counts what did not fit too. None where no arrival is near.
     """
     # Halves go up, as in the artifact's analysis: numpy's rint would send them to the even number.
     bins = np.floor(100 * np.asarray(arrived) / capacity + 0.5).astype(np.int64)
     inside = np.asarray(used)[bins == percent]
-    return float(100 * inside.mean() / capacity) if len(inside) else float("nan")
+    return float(100 * inside.mean() / capacity) if len(inside) else None
 
 
 def utilisation(times: Sequence[float], used: Sequence[int], start: float, end: float, capacity: int) -> float:

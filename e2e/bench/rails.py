@@ -14,6 +14,7 @@ from itertools import pairwise, product
 
 import numpy as np
 
+from e2e.bench.check import WrongStateError
 from e2e.bench.claims import Asked, Engine, Given
 from e2e.bench.queue import Placer, first_come, stream
 from scheduler.core.messages import Event, Listed, Seen
@@ -149,14 +150,14 @@ def verify(ran: list[tuple[Kind, float, float, Got]]) -> None:
     held: dict[tuple[str, int, int], list[tuple[float, float]]] = {}
     for kind, begun, ended, (node, gpus, nics) in ran:
         if (len(set(gpus)), len(set(nics))) != kind or not 0 <= node < NODES:
-            raise RuntimeError(f"a job for {kind} got GPUs {gpus} and NICs {nics} of node {node}")
+            raise WrongStateError(f"a job for {kind} got GPUs {gpus} and NICs {nics} of node {node}")
         for what, members in (("GPU", gpus), ("NIC", nics)):
             for each in members:
                 held.setdefault((what, node, each), []).append((begun, ended))
     for (what, node, each), spans in held.items():
         spans.sort()
         if any(later[0] < earlier[1] for earlier, later in pairwise(spans)):
-            raise RuntimeError(f"{what} {each} of node {node} was held twice")
+            raise WrongStateError(f"{what} {each} of node {node} was held twice")
 
 
 def objects() -> list[Event]:

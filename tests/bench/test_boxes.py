@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 
 from e2e.bench import cliques, mig, rails
+from e2e.bench.check import WrongStateError
 
 # ---------------------------------------------------------------- S7
 
@@ -69,7 +70,7 @@ def test_the_engine_takes_linked_sets():
     ],
 )
 def test_sets_that_cannot_be_are_found(ran, says):
-    with pytest.raises(RuntimeError, match=says):
+    with pytest.raises(WrongStateError, match=says):
         cliques.verify(ran)
 
 
@@ -112,7 +113,7 @@ def test_every_policy_gives_parts(policy):
 def test_parts_that_cannot_be_are_found(got, says):
     jobs = [mig.Job(0.0, 2.0, "1g.10gb"), mig.Job(1.0, 2.0, "1g.10gb")]
 
-    with pytest.raises(RuntimeError, match=says):
+    with pytest.raises(WrongStateError, match=says):
         mig.verify(jobs, got)
 
 
@@ -153,5 +154,39 @@ def test_every_policy_serves_gpus_and_nics(policy):
     ],
 )
 def test_devices_that_cannot_be_held_are_found(ran, says):
-    with pytest.raises(RuntimeError, match=says):
+    with pytest.raises(WrongStateError, match=says):
         rails.verify(ran)
+
+
+# ---------------------------------------------------------------- what repacking could do in S6
+
+
+def test_parts_are_packed_exactly_where_large_first_fails():
+    """Ways to fill a GPU that are easy to get wrong: 4g beside 3g, and seven 1g beside nothing."""
+    none = dict.fromkeys(mig.PROFILES, 0)
+
+    def fits(**parts: int) -> bool:
+        names = {name.replace(".", "_"): name for name in mig.PROFILES}
+        return mig.packs(tuple({**none, **{names[f"{key[1:]}"]: n for key, n in parts.items()}}.values()))
+
+    assert fits(_7g_80gb=50)
+    assert not fits(_7g_80gb=51)
+    assert fits(_4g_40gb=50, _3g_40gb=50)
+    assert not fits(_4g_40gb=50, _3g_40gb=51)
+    assert fits(_1g_10gb=350)
+    assert not fits(_1g_10gb=351)
+    assert fits(_2g_20gb=150, _1g_20gb=50)
+    assert not fits(_2g_20gb=151, _1g_20gb=50)
+
+
+def test_exact_packing_agrees_with_large_first_where_that_succeeds():
+    counts = (60, 30, 30, 10, 10, 10)
+
+    assert mig._large_first(counts)
+    assert mig._exactly(counts)
+
+
+def test_repacking_accepts_no_less_than_anybody():
+    best = max(mig.run(policy, 1, 1000)["accepted"] for policy in ("firstfit", "bestfit", "gradient"))
+
+    assert best <= mig.repacked(1, 1000) <= 1

@@ -1,13 +1,12 @@
 """The benchmark on traces small enough to know the answer."""
 
 import json
-import math
 from dataclasses import replace
 
 import pytest
 
 from e2e.bench import openb
-from e2e.bench.check import Held, wrongs
+from e2e.bench.check import Held, WrongStateError, wrongs
 from e2e.bench.dovetail import Dovetail
 from e2e.bench.policies.base import Placed
 from e2e.bench.trace import Job, Machine, Shape, Trace
@@ -104,7 +103,7 @@ def test_churn_rejects_what_is_too_much():
 def test_a_state_that_cannot_be_is_an_error(monkeypatch):
     monkeypatch.setattr(openb, "wrongs", lambda machines, held: ["a: GPU 0 is used to 1200 of 1000"])
 
-    with pytest.raises(openb.WrongStateError, match="used to 1200"):
+    with pytest.raises(WrongStateError, match="used to 1200"):
         openb.fill(trace(), "firstfit", 42)
 
 
@@ -121,7 +120,7 @@ def test_one_line_a_seed(tmp_path, capsys):
         ("bestfit", 1, 100.0),
         ("bestfit", 2, 100.0),
     ]
-    assert all(line["alloc_at_100"] == 100 and not math.isnan(line["pods_per_second"]) for line in lines)
+    assert all(line["alloc_at_100"] == 100 and line["pods_per_second"] > 0 for line in lines)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path, capsys):
