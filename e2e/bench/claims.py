@@ -1,6 +1,6 @@
 """Dovetail's engine as one policy among others: a job is a pod with claims, and what it gets is read off them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -34,8 +34,10 @@ class Given:
 class Engine(Placer[Kind, Given], Generic[Kind]):
     """asked : what a kind of job is as a pod. seconds : spent on deciding so far."""
 
-    def __init__(self, objects: Iterable[Event], asked: Callable[[Kind], Asked], seed: int) -> None:
-        self._world = World(objects, seed)
+    def __init__(
+        self, objects: Iterable[Event], asked: Callable[[Kind], Asked], seed: int, weights: Mapping[str, float]
+    ) -> None:
+        self._world = World(objects, seed, weights)
         self._world.decide(0.0)
         self._world.seconds = 0.0
         self._asked = asked

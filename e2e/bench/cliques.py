@@ -8,6 +8,7 @@ wait        : mean, in mean run times. alloc : percent of the GPUs in use, over 
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import cache
 from itertools import combinations, pairwise, permutations
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from e2e.bench.check import WrongStateError
 from e2e.bench.claims import Asked, Engine, Given, events
+from e2e.bench.drive import SHIPPED
 from e2e.bench.queue import Placer, first_come, stream
 from scheduler.core.messages import Event
 from scheduler.core.model import ClaimSpec, Request
@@ -107,13 +109,15 @@ def _linked(free: Set, size: int) -> Set:
     return max(combinations(free, size), key=inside)
 
 
-def run(box: str, policy: str, seed: int, count: int = JOBS) -> dict[str, float]:
+def run(
+    box: str, policy: str, seed: int, count: int = JOBS, weights: Mapping[str, float] = SHIPPED
+) -> dict[str, float]:
     """One queue of `count` jobs on boxes of one kind, MESH or SWITCHED; the first tenth does not count."""
     mean = sum(size * share for size, share in zip(SIZES, SHARES, strict=True))
     jobs = stream(SIZES, SHARES, LOAD * NODES * GPUS / mean, count, seed)
     seconds = 0.0
     if policy == "dovetail":
-        engine = Engine(_objects(box), _asked, seed)
+        engine = Engine(_objects(box), _asked, seed, weights)
         ran = [(each.job, each.begun, _read(each.got)) for each in first_come(jobs, engine)]
         seconds = engine.seconds
     else:

@@ -4,12 +4,11 @@ Every GPU is a device that several claims may share, with 1000 `gpuMilli` (KEP-5
 claim for so many devices and so much of each; models that it may use are named by a CEL selector.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from e2e.bench.drive import Arrival, World, arrival
+from e2e.bench.drive import SHIPPED, Arrival, World, arrival
 from e2e.bench.policies.base import Placed, Scheduler
 from e2e.bench.trace import WHOLE, Machine, Shape
-from scheduler.core.config import EngineConfig
 from scheduler.core.messages import Event, Listed, Seen
 from scheduler.core.model import ClaimSpec, Device, DeviceClass, Node, Request, Slice, Uid
 from scheduler.core.quantity import parse_quantity
@@ -55,8 +54,10 @@ def claims(shape: Shape) -> tuple[ClaimSpec, ...]:
 class Dovetail(Scheduler):
     """The engine, `batch` pods at a time."""
 
-    def __init__(self, machines: Sequence[Machine], seed: int, batch: int, config: EngineConfig | None = None) -> None:
-        self._world = World(objects(machines), seed, config)
+    def __init__(
+        self, machines: Sequence[Machine], seed: int, batch: int, weights: Mapping[str, float] = SHIPPED
+    ) -> None:
+        self._world = World(objects(machines), seed, weights)
         self._world.decide(0.0)
         self._world.seconds = 0.0
         self._batch = batch

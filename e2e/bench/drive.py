@@ -5,8 +5,9 @@ Only the engine's own time is counted; making objects and answering for the API 
 
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from e2e.bench.engine import answer
 from scheduler.core.config import EngineConfig, Ownership
@@ -29,6 +30,7 @@ from scheduler.core.model import Claim, ClaimSpec, Pod, PodClaim, Resources, Res
 from scheduler.core.slow import answer as answer_slow
 
 NAMESPACE = "bench"
+SHIPPED: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,10 @@ def arrival(number: int, specs: Sequence[ClaimSpec], requests: Resources) -> Arr
 
 
 class World:
-    """seconds : that the engine took so far. bound : pods that run."""
+    """seconds : that the engine took so far. bound : pods that run. weights : those that are not as shipped."""
 
-    def __init__(self, objects: Iterable[Event], seed: int, config: EngineConfig | None = None) -> None:
-        self.engine = Engine(config or EngineConfig(ownership=Ownership(all_nodes=True), seed=seed))
+    def __init__(self, objects: Iterable[Event], seed: int, weights: Mapping[str, float]) -> None:
+        self.engine = Engine(EngineConfig(ownership=Ownership(all_nodes=True), seed=seed, weights=weights))
         self.seconds = 0.0
         self.bound: dict[Uid, Bound] = {}
         self._inbox: deque[Event] = deque(objects)

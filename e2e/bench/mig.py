@@ -5,6 +5,7 @@ after a warm-up. Parts are partitionable devices (KEP-4815): a device for each p
 counters of their GPU; there is no repacking.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import accumulate
 
@@ -13,6 +14,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from e2e.bench.check import WrongStateError
 from e2e.bench.claims import Asked, Engine, Given
+from e2e.bench.drive import SHIPPED
 from e2e.bench.queue import Job, Placer, lossy, stream
 from scheduler.core.messages import Event, Listed, Seen
 from scheduler.core.model import (
@@ -117,14 +119,14 @@ class Cut(Placer[str, Got]):
         return found
 
 
-def run(policy: str, seed: int, count: int = JOBS) -> dict[str, float]:
+def run(policy: str, seed: int, count: int = JOBS, weights: Mapping[str, float] = SHIPPED) -> dict[str, float]:
     """All four mixes, `count` jobs each, of which the first quarter does not count."""
     found: dict[str, float] = {}
     seconds = 0.0
     for mix, shares in MIXES.items():
         jobs = arrivals(mix, seed, count)
         if policy == "dovetail":
-            engine = Engine(objects(), asked, seed)
+            engine = Engine(objects(), asked, seed, weights)
             given = lossy(jobs, engine)
             got = [None if each is None else read(each) for each in given]
             seconds += engine.seconds

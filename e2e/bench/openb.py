@@ -10,12 +10,13 @@ import argparse
 import heapq
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from e2e.bench import protocol
 from e2e.bench.check import Held, WrongStateError, wrongs
 from e2e.bench.dovetail import Dovetail
+from e2e.bench.drive import SHIPPED
 from e2e.bench.policies import POLICIES, reference
 from e2e.bench.policies.base import Placed, Scheduler
 from e2e.bench.trace import Shape, Trace, TraceError, read
@@ -26,17 +27,21 @@ NAMES = (DOVETAIL, *POLICIES)
 Figures = dict[str, float | None]
 
 
-def scheduler(policy: str, trace: Trace, order: Sequence[int], seed: int, batch: int) -> Scheduler:
-    """A policy on the trace's empty machines."""
+def scheduler(
+    policy: str, trace: Trace, order: Sequence[int], seed: int, batch: int, weights: Mapping[str, float]
+) -> Scheduler:
+    """A policy on the trace's empty machines; weights are Dovetail's, where they are not as shipped."""
     if policy == DOVETAIL:
-        return Dovetail(trace.machines, seed, batch)
+        return Dovetail(trace.machines, seed, batch, weights)
     return reference(policy, trace, order, seed)
 
 
-def fill(trace: Trace, policy: str, seed: int, batch: int = EngineConfig().batch) -> Figures:
+def fill(
+    trace: Trace, policy: str, seed: int, batch: int = EngineConfig().batch, weights: Mapping[str, float] = SHIPPED
+) -> Figures:
     """Percentages after the pods of one seed have arrived."""
     drawn = protocol.fill(trace, seed)
-    placing = scheduler(policy, trace, drawn.order, seed, batch)
+    placing = scheduler(policy, trace, drawn.order, seed, batch, weights)
     found = placing.place(drawn.shapes)
     arrived, used, held = [], [], []
     asked = taken = 0
@@ -56,10 +61,17 @@ def fill(trace: Trace, policy: str, seed: int, batch: int = EngineConfig().batch
     }
 
 
-def churn(trace: Trace, policy: str, seed: int, load: float, arrivals: int = protocol.ARRIVALS) -> Figures:
+def churn(
+    trace: Trace,
+    policy: str,
+    seed: int,
+    load: float,
+    arrivals: int = protocol.ARRIVALS,
+    weights: Mapping[str, float] = SHIPPED,
+) -> Figures:
     """Percentages while the pods of one stream come and go."""
     drawn = protocol.churn(trace, seed, load, arrivals)
-    placing = scheduler(policy, trace, drawn.order, seed, 1)
+    placing = scheduler(policy, trace, drawn.order, seed, 1, weights)
     running: list[tuple[float, int]] = []
     placed: dict[int, Placed] = {}
     times, used, taken = [0.0], [0], 0

@@ -28,8 +28,10 @@ from pathlib import Path
 from e2e.bench import cliques, mig, openb, plot, protocol, rails
 from e2e.bench.bounds import Bounds
 from e2e.bench.check import WrongStateError
+from e2e.bench.drive import SHIPPED
 from e2e.bench.openb import DOVETAIL, Figures, numbers
 from e2e.bench.trace import Trace, TraceError, read
+from scoring.weights import Weights
 
 NODES = "openb_node_list_gpu_node.csv"
 TRACES = {"S1": "default", "S2": "gpushare60", "S3": "multigpu50", "S4": "gpuspec33", "S5": "cpu250"}
@@ -47,13 +49,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """figure : the one that is plotted. run : of policy and seed. bound : of seed; what has none is left out."""
+    """figure : the one that is plotted. run : of policy, seed, weights. bound : of seed; what has none is left out."""
 
     name: str
     figure: str
     baseline: str
     policies: Sequence[str]
-    run: Callable[[str, int], Figures]
+    run: Callable[[str, int, Mapping[str, float]], Figures]
     bound: Callable[[int], Figures]
 
 
@@ -86,7 +88,7 @@ def _fill(name: str, trace: Trace, options: Options, bounds: Bounds) -> Scenario
         "alloc_at_100",
         "kube",
         openb.NAMES,
-        lambda policy, seed: openb.fill(trace, policy, seed),
+        lambda policy, seed, weights: openb.fill(trace, policy, seed, weights=weights),
         lambda seed: {"alloc_at_100": bounds.fill(trace, seed)},
     )
 
@@ -98,7 +100,7 @@ def _churn(name: str, trace: Trace, options: Options, bounds: Bounds) -> Scenari
         "utilisation",
         "fgd",
         openb.NAMES,
-        lambda policy, seed: openb.churn(trace, policy, seed, CHURN_LOAD, arrivals),
+        lambda policy, seed, weights: openb.churn(trace, policy, seed, CHURN_LOAD, arrivals, weights),
         lambda seed: {"utilisation": bounds.churn(trace, CHURN_LOAD)},
     )
 
@@ -110,7 +112,7 @@ def _parts(options: Options, bounds: Bounds) -> Scenario:
         "accepted",
         "firstfit",
         mig.POLICIES,
-        lambda policy, seed: {**mig.run(policy, seed, count)},
+        lambda policy, seed, weights: {**mig.run(policy, seed, count, weights)},
         lambda seed: {"accepted": bounds.parts(seed, count)},
     )
 
@@ -118,11 +120,11 @@ def _parts(options: Options, bounds: Bounds) -> Scenario:
 def _cliques(options: Options, bounds: Bounds) -> Scenario:
     count = round(cliques.JOBS * options.share)
 
-    def run(policy: str, seed: int) -> Figures:
+    def run(policy: str, seed: int, weights: Mapping[str, float]) -> Figures:
         # Where links do not differ, the measure is how well plain packing does.
         plain = "packing" if policy == "firstfit" else policy
-        mesh = cliques.run(cliques.MESH, policy, seed, count)
-        switched = cliques.run(cliques.SWITCHED, plain, seed, count)
+        mesh = cliques.run(cliques.MESH, policy, seed, count, weights)
+        switched = cliques.run(cliques.SWITCHED, plain, seed, count, weights)
         return {**mesh, "h100_alloc": switched["alloc"], "h100_wait": switched["wait"]}
 
     return Scenario(
@@ -137,7 +139,7 @@ def _rails(options: Options, bounds: Bounds) -> Scenario:
         "aligned_nics",
         "firstfit",
         rails.POLICIES,
-        lambda policy, seed: {**rails.run(policy, seed, count)},
+        lambda policy, seed, weights: {**rails.run(policy, seed, count, weights)},
         lambda seed: {"aligned_nics": 1.0, "single_socket": 1.0},
     )
 
@@ -152,7 +154,7 @@ def rounded(figures: Mapping[str, float | None]) -> Figures:
 
 
 def summary(runs: Sequence[Figures], baselines: Sequence[Figures], bounds: Sequence[Figures]) -> dict[str, Figures]:
-    """Means and worst over seeds, and the mean way from baseline to bound, where both are known and differ."""
+    """Means and worst over runs, and the mean way from baseline to bound, where both are known and differ."""
     mean, worst, score = {}, {}, {}
     for name in runs[0]:
         values = [value for run in runs if (value := run[name]) is not None]
@@ -165,6 +167,21 @@ def summary(runs: Sequence[Figures], baselines: Sequence[Figures], bounds: Seque
         if len(base) == len(best) == len(values) and abs(statistics.fmean(best) - statistics.fmean(base)) > 1e-9:
             score[name] = (mean[name] - statistics.fmean(base)) / (statistics.fmean(best) - statistics.fmean(base))
     return {"mean": rounded(mean), "worst": rounded(worst), "score": rounded(score)}
+
+
+def perturbed(weights: Mapping[str, float], fraction: float) -> list[dict[str, float]]:
+    """The weights with one of them larger or smaller by a fraction, for each that counts at all."""
+    whole = Weights(weights).values
+    factors = (1 - fraction, 1 + fraction)
+    return [{**whole, name: whole[name] * factor} for name in whole if whole[name] for factor in factors]
+
+
+def _weights(text: str) -> dict[str, float]:
+    try:
+        found = {name: float(value) for name, _, value in (part.partition("=") for part in text.split(","))}
+        return dict(Weights(found).values)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _names(text: str) -> list[str]:
@@ -187,23 +204,31 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m e2e.bench.quality", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scenario", type=_names, default=list(NAMES), help="such as S1,S4c; all if not given")
+    parser.add_argument("--scenario", type=_names, help="such as S1,S4c; all that know the policy if not given")
     parser.add_argument("--seeds", type=numbers, default=[42, 43, 44], help="such as 42,43")
     parser.add_argument("--policy", default=DOVETAIL, help="dovetail, or a reference policy of the scenario")
     folder = os.environ.get("DOVETAIL_TRACES")
     parser.add_argument("--traces", type=Path, default=Path(folder) if folder else None, metavar="DIR")
     parser.add_argument("--bounds", action="store_true", help="compute the bounds anew and keep them in bounds.json")
     parser.add_argument("--plot", type=Path, metavar="SVG", help="draw baseline, policy and bound of each scenario")
+    parser.add_argument("--weights", type=_weights, default={}, metavar="NAME=VALUE,...", help="of Dovetail, to try")
+    parser.add_argument(
+        "--perturb", type=float, metavar="FRACTION", help="such as 0.1: also with each weight 10 %% off"
+    )
     parser.add_argument("--share", type=_share, default=1.0, help="of machines and jobs, for a quick look")
     chosen = parser.parse_args(arguments)
     bars = []
     try:
-        for scenario in scenarios(chosen.scenario, Options(chosen.traces, chosen.share), Bounds(compute=chosen.bounds)):
-            if chosen.policy not in scenario.policies:
-                known = ", ".join(scenario.policies)
-                print(f"{scenario.name}: no policy {chosen.policy}; there are: {known}", file=sys.stderr)
-                return 2
-            bars.append(_measure(scenario, chosen.policy, chosen.seeds))
+        options = Options(chosen.traces, chosen.share)
+        asked = scenarios(chosen.scenario or NAMES, options, Bounds(compute=chosen.bounds))
+        able = [scenario for scenario in asked if chosen.policy in scenario.policies]
+        if not able or (chosen.scenario and able != asked):
+            unable = next(scenario for scenario in asked if scenario not in able)
+            known = ", ".join(unable.policies)
+            print(f"{unable.name}: no policy {chosen.policy}; there are: {known}", file=sys.stderr)
+            return 2
+        for scenario in able:
+            bars.append(_measure(scenario, chosen))
     except TraceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -215,17 +240,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(scenario: Scenario, policy: str, seeds: Sequence[int]) -> plot.Bars:
+def _measure(scenario: Scenario, chosen: argparse.Namespace) -> plot.Bars:
+    policy, seeds = chosen.policy, chosen.seeds
     runs, baselines, limits = [], [], []
     for seed in seeds:
         limits.append(scenario.bound(seed))
-        baselines.append(rounded(scenario.run(scenario.baseline, seed)))
-        runs.append(baselines[-1] if policy == scenario.baseline else rounded(scenario.run(policy, seed)))
+        baselines.append(rounded(scenario.run(scenario.baseline, seed, SHIPPED)))
+        same = policy == scenario.baseline
+        runs.append(baselines[-1] if same else rounded(scenario.run(policy, seed, chosen.weights)))
         line = {"bench": "quality", "scenario": scenario.name, "policy": policy, "seed": seed, **runs[-1]}
         beside = {"baseline": {"policy": scenario.baseline, **baselines[-1]}, "bound": limits[-1]}
         print(json.dumps({**line, **beside}), flush=True)
     whole = {"bench": "quality", "scenario": scenario.name, "policy": policy, "seeds": list(seeds)}
     print(json.dumps({**whole, **summary(runs, baselines, limits)}), flush=True)
+    if chosen.perturb:
+        near = [
+            scenario.run(policy, seed, weights)
+            for weights in perturbed(chosen.weights, chosen.perturb)
+            for seed in seeds
+        ]
+        print(json.dumps({**whole, "perturb": chosen.perturb, **summary(near, (), ())}), flush=True)
     scale = 1.0 if scenario.figure in {"alloc_at_100", "utilisation"} else 100.0
     values = [
         [scale * value for run in side if (value := run.get(scenario.figure)) is not None]

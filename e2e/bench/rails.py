@@ -8,7 +8,7 @@ single_socket : of the jobs with 2 to 4 GPUs, the share whose GPUs are in one so
 wait          : mean, in mean run times.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise, product
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from e2e.bench.check import WrongStateError
 from e2e.bench.claims import Asked, Engine, Given
+from e2e.bench.drive import SHIPPED
 from e2e.bench.queue import Placer, first_come, stream
 from scheduler.core.messages import Event, Listed, Seen
 from scheduler.core.model import ClaimSpec, Device, DeviceClass, Node, Request, Slice, Uid
@@ -121,13 +122,13 @@ def _spreads(count: int, free: Set) -> Iterator[Set]:
             yield tuple(each for part, taken in zip(on, counts, strict=True) for each in part[:taken])
 
 
-def run(policy: str, seed: int, count: int = JOBS) -> dict[str, float]:
+def run(policy: str, seed: int, count: int = JOBS, weights: Mapping[str, float] = SHIPPED) -> dict[str, float]:
     """One queue of `count` jobs, of which the first tenth does not count."""
     mean = sum(gpus * share for (gpus, _), share in zip(KINDS, SHARES, strict=True))
     jobs = stream(KINDS, SHARES, LOAD * NODES * SWITCHES * EACH / mean, count, seed)
     seconds = 0.0
     if policy == "dovetail":
-        engine = Engine(objects(), asked, seed)
+        engine = Engine(objects(), asked, seed, weights)
         ran = [(each.job, each.begun, read(each.got)) for each in first_come(jobs, engine)]
         seconds = engine.seconds
     else:

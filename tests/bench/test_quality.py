@@ -19,6 +19,12 @@ def traces(tmp_path):
     return tmp_path
 
 
+def test_a_policy_runs_where_it_is_known(traces, capsys):
+    assert quality.main(["--traces", str(traces), "--policy", "bestfit", "--seeds", "1", "--share", "0.02"]) == 0
+
+    assert {line["scenario"] for line in lines(capsys)} == {*quality.NAMES} - {"S7", "S8"}
+
+
 def lines(capsys) -> list[dict]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
@@ -84,7 +90,21 @@ def test_bad_input_is_told(monkeypatch, capsys, arguments, says):
     assert says in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--scenario", "S99"], ["--seeds", "x"], ["--share", "0"]])
+def test_each_weight_is_tried_a_little_off(capsys):
+    near = quality.perturbed({"packing": 2.0, "balance": 0.0}, 0.1)
+
+    assert sorted({weights["packing"] for weights in near}) == pytest.approx([1.8, 2.0, 2.2])
+    assert all(weights["balance"] == 0 for weights in near)
+    shares = ["--share", "0.02", "--seeds", "1"]
+    assert quality.main(["--scenario", "S8", *shares, "--weights", "packing=2", "--perturb", "0.1"]) == 0
+    *_, mean, off = lines(capsys)
+    assert off["perturb"] == 0.1
+    assert off["mean"].keys() == mean["mean"].keys()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--scenario", "S99"], ["--seeds", "x"], ["--share", "0"], ["--weights", "pakcing=1"]]
+)
 def test_bad_arguments_are_refused(capsys, arguments):
     with pytest.raises(SystemExit):
         quality.main(arguments)
