@@ -280,12 +280,12 @@ class Candidates:
         for row in rows.tolist() if self.short else ():
             self.short.pop(row, None)
         if not self.demand.wants:
-            at = np.flatnonzero(fit)
+            [at] = fit.nonzero()
             sums = np.full(len(at), float(self._catalogue.set_weights.sum()))
             counts = preferences = np.zeros(len(at), np.int64)
         else:
             shapes = np.full(len(rows), NO_SHAPE, np.int32)
-            at = np.flatnonzero(fit)
+            [at] = fit.nonzero()
             shapes[at] = self._shapes_of(state, rows[at])
             self.shape[rows] = shapes
             at = at[self._shapes.fits[shapes[at]]]  # the last is that of NO_SHAPE, and never fits
@@ -302,10 +302,9 @@ class Candidates:
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
         nodes, bays = state.nodes, state.bays
-        free = np.bitwise_count(bays.free[rows]).sum(axis=1, dtype=np.int64)
         loads = Loads(
             devices=bays.count[rows],
-            devices_left=free - counts,
+            devices_left=bays.vacant[rows] - counts,
             cpu=nodes.amounts(nodes.allocatable, "cpu", rows),
             cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
             memory=nodes.amounts(nodes.allocatable, "memory", rows),

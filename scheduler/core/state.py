@@ -288,7 +288,10 @@ class State:
 
     def listed(self, identity: Identity) -> Device | None:
         """A device as its newest slice lists it."""
-        rows = [self.row_device[row] for row in self._row_by_identity.get(identity, ())]
+        known = self._row_by_identity.get(identity, ())
+        if len(known) == 1:
+            return self.row_device[known[0]][1]
+        rows = [self.row_device[row] for row in known]
         return max(rows, key=lambda each: each[0].generation)[1] if rows else None
 
     def avoided_rows(self) -> list[tuple[int, str]]:
@@ -333,9 +336,10 @@ class State:
         for result in allocation.results:
             if result.admin_access:
                 continue
-            found |= self.holders.get(result.identity, set())
-            if not self._shared(result) or self._overdrawn(result.identity):
-                found |= set(self.shares.get(result.identity, ()))
+            identity = result.identity
+            found.update(self.holders.get(identity, ()))
+            if identity in self.shares and (not self._shared(result) or self._overdrawn(identity)):
+                found.update(self.shares[identity])
         found.discard(uid)
         return found
 
@@ -357,6 +361,8 @@ class State:
         device = self.listed(result.identity)
         taints = device.taints if device is not None else ()
         taints += self._added_taints(*result.identity)
+        if not taints:
+            return None
         return untolerated((each for each in taints if each.effect == NO_EXECUTE), result.tolerations, ours)
 
     def device_taints_of(self, driver: str, pool: str, device: Device) -> tuple[Taint, ...]:
@@ -364,6 +370,8 @@ class State:
         return device.taints + self._added_taints(driver, pool, device.name)
 
     def _added_taints(self, driver: str, pool: str, device: str) -> tuple[Taint, ...]:
+        if not self._rules_for:
+            return ()
         rules = [*self._rules_for.get(None, ()), *self._rules_for.get(device, ())]
         added = [rule for rule in rules if _covers(rule, driver, pool, device)]
         return tuple(rule.taint for rule in sorted(added, key=lambda rule: rule.name))
@@ -398,7 +406,7 @@ class State:
         claim = self.claims.current.get(uid)
         now = (claim.allocation if claim else None) or self._assumed.get(uid)
         before = self.holding.current.get(uid)
-        if before == now:
+        if before is now or before == now:
             return
         if before is not None:
             self.holding.pop(uid)
