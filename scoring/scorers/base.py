@@ -8,6 +8,7 @@ as the waste it saves.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Final
 
 import numpy as np
@@ -34,7 +35,7 @@ class Sets:
     members: Mask
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loads:
     """Possible nodes, one row each; int64 (C,), amounts as in core/model (cpu in thousandths).
 
@@ -47,6 +48,17 @@ class Loads:
     cpu_left: Counts
     memory: Counts
     memory_left: Counts
+
+    @cached_property
+    def shares_left(self) -> NDArray[np.float64]:
+        """What is left of devices, cpu and memory, float64 (3, C) in [0, 1].
+
+        0 of nothing. Overcommitted nodes have nothing left.
+        """
+        total = np.maximum(np.array([self.devices, self.cpu, self.memory]), 0)
+        left = np.minimum(np.maximum(np.array([self.devices_left, self.cpu_left, self.memory_left]), 0), total)
+        shares: NDArray[np.float64] = left / np.maximum(total, 1)
+        return shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +140,9 @@ def check(scorer: Scorer, values: Floats, count: int | None = None) -> Floats:
         raise ValueError(f"scorer {scorer.name}: returned {shown} instead of a float32 vector")
     if count is not None and len(values) != count:
         raise ValueError(f"scorer {scorer.name}: returned {len(values)} scores for {count} candidates")
-    if len(values) and not (values.min() >= 0 and values.max() <= 1):  # nor are they where one is NaN
-        at = int((~((values >= 0) & (values <= 1))).argmax())
+    bad = ~((values >= 0) & (values <= 1))  # true for NaN too
+    if bad.any():
+        at = int(bad.argmax())
         raise ValueError(f"scorer {scorer.name}: score {values[at]} of candidate {at} is not within 0 and 1")
     return values
 

@@ -6,7 +6,6 @@ nodes are solved by one pass over arrays. The answers are those of `search.solve
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import product
 from math import comb
 
@@ -163,8 +162,3 @@ def _groups(positions: tuple[int, ...], labels: Sequence[tuple[int, ...]], budge
             for position in positions
             if all(label[position] == value for label, value in zip(labels, chosen, strict=True))
         )
-
-
-def at_rest(problem: NodeProblem) -> NodeProblem:
-    """The problem without what is free: equal problems have equal tables."""
-    return replace(problem, free=())
