@@ -14,7 +14,6 @@ from scheduler.core.errors import DecodeError
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     Drained,
-    EvaluateScalar,
     Event,
     Instruction,
     Kind,
@@ -22,7 +21,7 @@ from scheduler.core.messages import (
     Rejected,
     ReportUnschedulable,
     Seen,
-    Solve,
+    Slow,
     Solved,
     WriteAllocation,
 )
@@ -88,7 +87,7 @@ def _decided(engine: Engine) -> list[Instruction]:
     now = 0.0
     for _ in range(_ROUNDS):
         asked = engine.handle(Drained(), now)
-        slow = [each for each in asked if isinstance(each, Solve | EvaluateScalar)]
+        slow = [each for each in asked if isinstance(each, Slow)]
         if not slow:
             if any(isinstance(each, WriteAllocation | ReportUnschedulable) for each in asked):
                 return asked

@@ -42,7 +42,7 @@ class Bays:
     """Bays of all nodes, one row a node as in the node table.
 
     rows : int32 (N, W), device rows in the order of dra-semantics (pool, slice, listing), -1 pads.
-    free : uint8 (N, W/8), bit set where the device exists and nobody holds it.
+    free : uint8 (N, W/8), bit set where the device exists and nobody holds it. bits : the same, one number a node.
     count : int64 (N,), how many devices the node sees.
     layout : int32 (N,), index into `layouts`. problems : node row -> why parts of its pools are out of reach.
     intricate : bool (N,), some device there needs the exact search. partitioned : bool (N,), its layout has a fabric.
@@ -53,6 +53,7 @@ class Bays:
         self.width = width
         self.rows: Rows = np.full((nodes, width), -1, np.int32)
         self.free: Bytes = np.zeros((nodes, width // 8), np.uint8)
+        self.bits: list[int] = [0] * nodes
         self.count: Counts = np.zeros(nodes, np.int64)
         self.layout: Rows = np.zeros(nodes, np.int32)
         self.layouts: list[Layout] = []
@@ -81,6 +82,7 @@ class Bays:
         free[:count] = ~taken[row]
         free[list(sight.foreign)] = False
         self.free[node] = pack(free)
+        self.bits[node] = int.from_bytes(self.free[node].tobytes(), "little")
         for position, device in enumerate(devices):
             if position not in sight.foreign:
                 self._places.setdefault(device, []).append((node, position))
@@ -104,6 +106,7 @@ class Bays:
                     self._places[int(device)] = places
         self.rows[node] = -1
         self.free[node] = 0
+        self.bits[node] = 0
         self.count[node] = 0
         self.problems.pop(node, None)
         self.intricate[node] = False
@@ -114,11 +117,9 @@ class Bays:
         """Set one device free or taken in every bay that shows it; returns those nodes."""
         touched = []
         for node, position in self._places.get(device, ()):
-            bit = np.uint8(1 << (position % 8))
-            if free:
-                self.free[node, position // 8] |= bit
-            else:
-                self.free[node, position // 8] &= ~bit
+            bits = self.bits[node]
+            bits = self.bits[node] = bits | 1 << position if free else bits & ~(1 << position)
+            self.free[node, position // 8] = bits >> (position & ~7) & 255
             touched.append(node)
         return touched
 
@@ -130,6 +131,7 @@ class Bays:
         extra = nodes - len(self.rows)
         self.rows = np.concatenate([self.rows, np.full((extra, self.width), -1, np.int32)])
         self.free = np.concatenate([self.free, np.zeros((extra, self.width // 8), np.uint8)])
+        self.bits.extend([0] * extra)
         self.count = np.concatenate([self.count, np.zeros(extra, np.int64)])
         self.layout = np.concatenate([self.layout, np.zeros(extra, np.int32)])
         self.intricate = np.concatenate([self.intricate, np.zeros(extra, np.bool_)])

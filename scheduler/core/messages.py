@@ -131,10 +131,19 @@ class ScalarEvaluated:
     verdicts: tuple[bool | str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """Answer to Inspect: a `cel.Outline`."""
+
+    expression: str
+    generation: int
+    outline: object
+
+
 Event = (
     Seen | Gone | Rejected | Listed | ClockRead | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound
     | BindRefused
-    | Solved | ScalarEvaluated
+    | Solved | ScalarEvaluated | Inspected
 )  # fmt: skip
 
 # ---------------------------------------------------------------- instructions
@@ -275,12 +284,14 @@ class WarnOfTopology:
 class Solve:
     """Search one node's devices for longer than the core may: answered by Solved with the same problem and generation.
 
-    `problem` is a `solvers.search.NodeProblem`, `budget` counts search steps.
+    `problem` is a `solvers.search.NodeProblem` or a `Puzzle`, `budget` counts search steps. `tenant` : the namespace of
+    the pod, here and below: whoever does slow work gives every tenant its turn.
     """
 
     problem: object
     budget: int
     generation: int
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +305,20 @@ class EvaluateScalar:
     tuples: tuple[object, ...]
     budget: int
     generation: int
+    tenant: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Compile a selector that is too long for the core to do so, and tell what it reads. Answered by Inspected."""
+
+    expression: str
+    generation: int
+    tenant: str = ""
+
+
+Slow = Solve | EvaluateScalar | Inspect
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | ReportScheduled
-    | ReportUnschedulable | RecordDecision | WarnOfTopology | Solve | EvaluateScalar
+    | ReportUnschedulable | RecordDecision | WarnOfTopology | Slow
 )  # fmt: skip

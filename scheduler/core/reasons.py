@@ -147,7 +147,7 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
         device = f"{item.driver}/{item.pool}/{listed.name}"
     if fatal.kind == "selector":
         serving = candidates.eligible[fatal.want][fatal.ask]
-        problem = serving.problem(state, int(state.bays.rows[row][fatal.position]))
+        problem = serving.problem(state, candidates.verdicts, int(state.bays.rows[row][fatal.position]))
         if serving.broken(state):
             return f"request {want} cannot be served: {problem}; correct the selector"
         return (

@@ -110,6 +110,7 @@ class State:
         self._row_by_identity: dict[Identity, list[int]] = {}
         self._dirty: set[str] = set()
         self._products: dict[str, Mapping[str, int]] = {}  # GPUs of each node by product
+        self._levels: dict[str, str] = {}  # of each node that has some, in words
         self._unsaid: list[str] = []
         self._strangers_known = True
         self._rules_for: dict[str | None, list[TaintRule]] = {}  # by the device name that they give, if any
@@ -129,6 +130,12 @@ class State:
                 self.nodes.use(row, self._charges[pod][1], 1)
         if new:
             self._strangers_known = self.links is None
+        if before is None or before.labels != node.labels:
+            told = levels(node.labels).words
+            if told:
+                self._levels[node.name] = told
+            else:
+                self._levels.pop(node.name, None)
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
             self._dirty.add(node.name)
         self.revision += 1
@@ -143,6 +150,7 @@ class State:
             self.bays.clear(row)
         self.link_warnings.pop(name, None)
         self._products.pop(name, None)
+        self._levels.pop(name, None)
         self._dirty.discard(name)
         self._strangers_known = self.links is None
         self.revision += 1
@@ -310,7 +318,7 @@ class State:
         for row in self._row_by_identity.get(identity, ()):
             self._describe(row, *self.row_device[row])
             for node in self.bays.nodes_of(row):
-                self.nodes.changes.mark(node)
+                self.nodes.remake(node)
         self.revision += 1
 
     def listed(self, identity: Identity) -> Device | None:
@@ -354,7 +362,7 @@ class State:
         """
         source = self.bays.layouts[int(self.bays.layout[row])].source if self.bays.layouts else ""
         node = self.nodes.nodes[row]
-        told = levels(node.labels).words if node is not None else ""
+        told = self._levels.get(node.name, "") if node is not None else ""
         return "; ".join(part for part in (source, told and f"in {told}") if part)
 
     def new_warnings(self) -> tuple[str, ...]:
@@ -633,7 +641,7 @@ class State:
                 self.device_taints.write(row, taints)
                 self.device_changes.mark(row)
                 for node in self.bays.nodes_of(row):
-                    self.nodes.changes.mark(node)
+                    self.nodes.remake(node)
         self.revision += 1
 
     def _covered(self, rule: TaintRule) -> list[int]:
@@ -684,7 +692,7 @@ class State:
         self._products[name] = learned.products
         sight = Sight(tuple(pools), foreign, tuple(problems), invalid, intricate)
         self.bays.put(row, devices, learned.layout, sight, self.taken)
-        self.nodes.changes.mark(row)
+        self.nodes.remake(row)
 
     def _intricate(self, item: Slice, device: Device) -> bool:
         """Whether devices like this one need more than counting: they are left to the exact search."""

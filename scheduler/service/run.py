@@ -35,7 +35,6 @@ from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     ClockRead,
     Drained,
-    EvaluateScalar,
     Event,
     Gone,
     Instruction,
@@ -47,7 +46,7 @@ from scheduler.core.messages import (
     ReportScheduled,
     ReportUnschedulable,
     Seen,
-    Solve,
+    Slow,
     WarnOfTopology,
 )
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
@@ -395,7 +394,7 @@ class Process:
             self.writer.submit(instruction)
         elif isinstance(instruction, ReportScheduled | ReportUnschedulable):
             self.writer.report(instruction)
-        elif isinstance(instruction, Solve | EvaluateScalar):
+        elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             log.debug("decision %s", instruction.decision)

@@ -31,6 +31,7 @@ from scheduler.core.messages import (
     EvaluateScalar,
     Event,
     Gone,
+    Inspect,
     Instruction,
     Kind,
     PodBound,
@@ -496,6 +497,7 @@ class Api:
         WarnOfTopology: lambda self, instruction: [],
         Solve: lambda self, instruction: [answer(instruction)],
         EvaluateScalar: lambda self, instruction: [answer(instruction)],
+        Inspect: lambda self, instruction: [answer(instruction)],
     }
 
 

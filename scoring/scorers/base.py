@@ -19,9 +19,10 @@ HALF_VALUE: Final = 100.0  # GB/s
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """Possible device sets on one node.
+    """Possible device sets on nodes of one layout.
 
-    free : bool (n,), devices that are free before the choice; members : bool (C, n), each row within `free`.
+    free : bool (n,), devices that are free before the choice, or (C, n) where each set has its own node.
+    members : bool (C, n), each row within `free`.
     """
 
     layout: Layout
@@ -45,10 +46,14 @@ class Loads:
 
 
 class SetScorer(ABC):
-    """Judges sets of devices inside a node."""
+    """Judges sets of devices inside a node.
+
+    sees_free : whether the score depends on what else is free; if not, each set is judged just once for all nodes.
+    """
 
     name: ClassVar[str]
     says: ClassVar[str]
+    sees_free: ClassVar[bool] = True
 
     @abstractmethod
     def score(self, sets: Sets) -> Floats:
@@ -79,9 +84,8 @@ def check(scorer: Scorer, values: Floats, count: int | None = None) -> Floats:
         raise ValueError(f"scorer {scorer.name}: returned {shown} instead of a float32 vector")
     if count is not None and len(values) != count:
         raise ValueError(f"scorer {scorer.name}: returned {len(values)} scores for {count} candidates")
-    bad = ~((values >= 0) & (values <= 1))  # true for NaN too
-    if bad.any():
-        at = int(bad.argmax())
+    if len(values) and not (values.min() >= 0 and values.max() <= 1):  # nor are they where one is NaN
+        at = int((~((values >= 0) & (values <= 1))).argmax())
         raise ValueError(f"scorer {scorer.name}: score {values[at]} of candidate {at} is not within 0 and 1")
     return values
 

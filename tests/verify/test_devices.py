@@ -280,11 +280,14 @@ def same(attribute: str, *requests: str) -> Constraint:
     return Constraint(requests, f"{DRIVER}/{attribute}")
 
 
-def with_values(*values: AttributeValue | None, constraint: Constraint, lists: bool = False) -> Scene:
+def with_values(
+    *values: AttributeValue | None, constraint: Constraint, lists: bool = False, backwards: bool = False
+) -> Scene:
     """A claim for all of these devices, which have these values of attribute `a`."""
     part = devices(*(device(f"d{i}", {} if value is None else {"a": value}) for i, value in enumerate(values)))
     asked = claim("c", count=len(values), constraints=[constraint])
-    given = allocation(*(result(f"d{i}") for i in range(len(values))))
+    results = [result(f"d{i}") for i in range(len(values))]
+    given = allocation(*(reversed(results) if backwards else results))
     return scene(part, claim=asked, given=given, gates=only(list_attributes=lists))
 
 
@@ -395,6 +398,14 @@ def test_constraints_compare_values_as_upstream_does(constraint, lists, values, 
     reported = found(with_values(*values, constraint=constraint, lists=lists))
 
     assert [one.rule for one in reported] == ([] if holds else [verify.CONSTRAINT])
+
+
+def test_devices_of_a_request_are_met_in_the_order_of_their_listing_however_they_stand_in_the_allocation():
+    list_last: list[AttributeValue] = [3, (0,)]
+    list_first: list[AttributeValue] = [(0,), 3]
+
+    assert found(with_values(*list_last, constraint=differ("a"), backwards=True))
+    assert not found(with_values(*list_first, constraint=differ("a"), backwards=True))
 
 
 @pytest.mark.parametrize("constraint", [same("a"), differ("a")], ids=["match", "distinct"])

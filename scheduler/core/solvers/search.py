@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations, islice, product
 from math import comb
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
@@ -53,6 +55,7 @@ class NodeAnswer:
     exhausted : the step budget ended before it was clear whether anything fits.
     truncated : something fits, and not every possible set was compared.
     alternatives : which of each want's alternatives is served. fatal : why the pod may be placed nowhere at all.
+    looks : devices that the exact search looked at.
     """
 
     chosen: tuple[tuple[int, ...], ...] | None
@@ -61,12 +64,15 @@ class NodeAnswer:
     truncated: bool = False
     alternatives: tuple[int, ...] = ()
     fatal: Fatal | None = None
+    looks: int = 0
 
 
 NO_FIT = NodeAnswer(None, {})
 MAX_SOLUTIONS = 500  # of a puzzle that are compared
 MAX_LOOKS = 2_000  # devices that are looked at to find more of them
 LOOKS = 4  # devices that the exact search looks at for one step of a budget
+LOOKS_A_SCORE: Final = 20  # what comparing solutions takes
+STEPS_A_LOOK: Final = 20  # what one takes, in the steps of core/budget.py
 
 
 def solve(problem: NodeProblem | Puzzle, budget: int) -> NodeAnswer:
@@ -78,16 +84,17 @@ def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
     """Upstream's verdict and alternatives, and among the sets that these allow the best."""
     found = Search(puzzle, budget).run()
     if found.fatal is not None:
-        return NodeAnswer(None, {}, fatal=found.fatal)
+        return NodeAnswer(None, {}, fatal=found.fatal, looks=found.steps)
     if not found.solutions:
-        return NodeAnswer(None, {}, exhausted=True) if found.exhausted else NO_FIT
+        return NodeAnswer(None, {}, exhausted=found.exhausted, looks=found.steps)
     [first] = found.solutions
     awkward = _awkward(puzzle, first)
     if awkward is not None:
-        return NodeAnswer(None, {}, fatal=awkward)
-    options, truncated = [first], False
+        return NodeAnswer(None, {}, fatal=awkward, looks=found.steps)
+    options, truncated, looks = [first], False, found.steps
     if not puzzle.first_fit:
-        more = Search(puzzle, MAX_LOOKS, MAX_SOLUTIONS, first.chosen).run()
+        more = Search(puzzle, min(MAX_LOOKS, budget), MAX_SOLUTIONS, first.chosen).run()
+        looks += more.steps
         options += [each for each in more.solutions if _awkward(puzzle, each) is None]
         truncated = more.exhausted or len(more.solutions) >= MAX_SOLUTIONS
     free = np.array([not piece.dedicated and not piece.refused for piece in puzzle.pieces], np.bool_)
@@ -96,7 +103,9 @@ def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
         row[[position for picks in option.picks for position in picks]] = True
     card = score_sets(SET_SCORERS, np.array(puzzle.weights), Sets(puzzle.layout, free, members & free))
     best = 0 if puzzle.first_fit else card.best
-    return NodeAnswer(options[best].picks, card.breakdown(best), False, truncated, options[best].chosen)
+    return NodeAnswer(
+        options[best].picks, card.breakdown(best), False, truncated, options[best].chosen, looks=looks + LOOKS_A_SCORE
+    )
 
 
 def _awkward(puzzle: Puzzle, solution: Solution) -> Fatal | None:
@@ -243,7 +252,7 @@ def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: in
         rows = [first] if problem.first_fit else _sample(problem.layout, groups, first, limit)
         return _member_rows(rows, base), not problem.first_fit
     if len(groups) == 1:
-        picked = np.asarray(groups[0].positions)[_combinations(len(groups[0].positions), groups[0].count)]
+        picked = np.asarray(groups[0].positions)[subsets(len(groups[0].positions), groups[0].count)]
         members = np.tile(base, (len(picked), 1))
         np.put_along_axis(members, picked, values=True, axis=1)
         return members, False
@@ -277,7 +286,8 @@ def _member_rows(picks: Sequence[Sequence[Sequence[int]]], base: Mask) -> Mask:
 
 
 @lru_cache(maxsize=512)
-def _combinations(size: int, count: int) -> "np.ndarray[tuple[int, int], np.dtype[np.int64]]":
+def subsets(size: int, count: int) -> NDArray[np.int64]:
+    """Every set of `count` of the numbers below `size`, in lexicographic order, int64 (C, count)."""
     flat = np.fromiter(
         (index for chosen in combinations(range(size), count) for index in chosen), np.int64, comb(size, count) * count
     )

@@ -473,7 +473,13 @@ class Allocations:
         devices = self.inventory.local(node).devices
         asked = all_asked(claim.spec)
         known: list[tuple[Identity, AttributeValue]] = []
-        for result in allocation.results:
+        # Whether a list may stand beside other values can depend on which comes first, and kube-scheduler takes the
+        # devices of a request in the order of their listing.
+        requests = list(dict.fromkeys(result.request for result in allocation.results))
+        listing = {identity: position for position, identity in enumerate(devices)}
+        for result in sorted(
+            allocation.results, key=lambda each: (requests.index(each.request), listing.get(each.identity, -1))
+        ):
             parent = result.request.partition("/")[0]
             if constraint.requests and result.request not in constraint.requests and parent not in constraint.requests:
                 continue
