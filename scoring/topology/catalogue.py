@@ -11,6 +11,7 @@ topologies in go-gpuallocator's tests (DGX-1), NCCL and RCCL topology files (HGX
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,9 @@ class Template:
 
     bandwidth: Floats
     wiring: str
+
+    def __post_init__(self) -> None:
+        self.bandwidth.setflags(write=False)
 
     @property
     def uniform(self) -> bool:
@@ -107,6 +111,7 @@ _CATALOGUE: Final = (
 )
 
 
+@lru_cache(maxsize=1024)
 def lookup(product: str, count: int) -> Template | None:
     """Links between `count` devices of a product in one box; None where the product is not in the catalogue."""
     entry = _find(product)
@@ -118,6 +123,7 @@ def lookup(product: str, count: int) -> Template | None:
     return Template(unknown(count), f"not told by {count} of them")
 
 
+@lru_cache(maxsize=1024)
 def port_rate(product: str) -> float | None:
     """GB/s from one device to its switches, None where the product is not switched or not known."""
     entry = _find(product)

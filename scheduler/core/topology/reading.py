@@ -1,8 +1,9 @@
 """What of a device's attributes tells where it sits, in every spelling that drivers use."""
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from scheduler.core.model import AttributeValue, Device
@@ -72,36 +73,50 @@ class Reading:
         return tuple(name for name in found if name is not None)
 
 
+@lru_cache(maxsize=256)
+def _spelled(driver: str) -> Mapping[str, tuple[str, ...]]:
+    """Full names of the attributes that tell something, the one that counts first."""
+    spellings = {
+        "numa": _NUMA,
+        "pcie": _PCIE,
+        "bus": _BUS,
+        "module": _MODULE,
+        **{name: (f"{{driver}}/{name}",) for name in ("type", "uuid", "productName")},
+        **{f"partition{size}": (f"{{driver}}/partition{size}",) for size in PARTITION_SIZES},
+    }
+    return {name: tuple(each.replace("{driver}", driver) for each in keys) for name, keys in spellings.items()}
+
+
 def read(driver: str, device: Device) -> Reading:
     """A device, given with its driver."""
     attributes = {key if "/" in key else f"{driver}/{key}": value for key, value in device.attributes.items()}
+    spelled = _spelled(driver)
 
-    def all_of(spellings: Sequence[str]) -> dict[str, AttributeValue]:
-        keys = (spelling.replace("{driver}", driver) for spelling in spellings)
-        return {key: attributes[key] for key in keys if key in attributes}
+    def first(name: str) -> AttributeValue | None:
+        for key in spelled[name]:
+            if key in attributes:
+                return attributes[key]
+        return None
 
-    def first(spellings: Sequence[str]) -> AttributeValue | None:
-        return next(iter(all_of(spellings).values()), None)
-
-    def text(*spellings: str) -> str | None:
-        value = first(spellings)
+    def text(name: str) -> str | None:
+        value = first(name)
         return value if isinstance(value, str) else None
 
-    numa = {key: _whole_numbers(value) for key, value in all_of(_NUMA).items()}
-    told = next(((key, value) for key, value in numa.items() if value), ("", ()))
-    others = [f"{key} {value[0]}" for key, value in numa.items() if value and value[0] != told[1][0]]
-    partitions = {size: first([f"{{driver}}/partition{size}"]) for size in PARTITION_SIZES}
+    numa = [(key, found) for key in spelled["numa"] if key in attributes and (found := _whole_numbers(attributes[key]))]
+    told, own = numa[0] if numa else ("", ())
+    others = [f"{key} {found[0]}" for key, found in numa[1:] if found[0] != own[0]]
+    partitions = {size: first(f"partition{size}") for size in PARTITION_SIZES}
     return Reading(
         driver=driver,
         name=device.name,
-        kind=text("{driver}/type") or "",
-        uuid=text("{driver}/uuid"),
-        bus=bus_id(text(*_BUS) or ""),
-        product=text("{driver}/productName"),
-        place=Place(numa=told[1], roots=_texts(first(_PCIE))),
-        module=next(iter(_whole_numbers(first(_MODULE))), None),
+        kind=text("type") or "",
+        uuid=text("uuid"),
+        bus=bus_id(text("bus") or ""),
+        product=text("productName"),
+        place=Place(numa=own, roots=_texts(first("pcie"))),
+        module=next(iter(_whole_numbers(first("module"))), None),
         partitions={size: value for size, value in partitions.items() if value is not None},
-        contradictions=(f"{told[0]} {told[1][0]} and {', '.join(others)}",) if others else (),
+        contradictions=(f"{told} {own[0]} and {', '.join(others)}",) if others else (),
     )
 
 
