@@ -58,10 +58,22 @@ class Scorecard:
         )
 
 
-def score_sets(scorers: Sequence[SetScorer], weights: NDArray[np.float64], sets: Sets) -> Scorecard:
-    """The device sets of one node; raises ValueError where a scorer breaks its contract."""
+def score_sets(
+    scorers: Sequence[SetScorer],
+    weights: NDArray[np.float64],
+    sets: Sets,
+    known: Sequence[Floats | None] | None = None,
+) -> Scorecard:
+    """Device sets of nodes of one layout; raises ValueError where a scorer breaks its contract.
+
+    known : per scorer what it said of these sets before, None where it has to be asked.
+    """
     count = len(sets.members)
-    rows = [check(scorer, scorer.score(sets), count) for scorer in scorers]
+    said = known or [None] * len(scorers)
+    rows = [
+        check(scorer, scorer.score(sets) if scores is None else scores, count)
+        for scorer, scores in zip(scorers, said, strict=True)
+    ]
     return _card(tuple(scorer.name for scorer in scorers), rows, weights, count)
 
 

@@ -42,21 +42,24 @@ class Bays:
     """Bays of all nodes, one row a node as in the node table.
 
     rows : int32 (N, W), device rows in the order of dra-semantics (pool, slice, listing), -1 pads.
-    free : uint8 (N, W/8), bit set where the device exists and nobody holds it.
+    free : uint8 (N, W/8), bit set where the device exists and nobody holds it. bits : the same, one number a node.
     count : int64 (N,), how many devices the node sees.
     layout : int32 (N,), index into `layouts`. problems : node row -> why parts of its pools are out of reach.
-    intricate : bool (N,), some device there needs the exact search. sights : node row -> what of its pools that reads.
+    intricate : bool (N,), some device there needs the exact search. partitioned : bool (N,), its layout has a fabric.
+    sights : node row -> what of its pools that reads.
     """
 
     def __init__(self, nodes: int, width: int = 8) -> None:
         self.width = width
         self.rows: Rows = np.full((nodes, width), -1, np.int32)
         self.free: Bytes = np.zeros((nodes, width // 8), np.uint8)
+        self.bits: list[int] = [0] * nodes
         self.count: Counts = np.zeros(nodes, np.int64)
         self.layout: Rows = np.zeros(nodes, np.int32)
         self.layouts: list[Layout] = []
         self.problems: dict[int, tuple[str, ...]] = {}
         self.intricate: Mask = np.zeros(nodes, np.bool_)
+        self.partitioned: Mask = np.zeros(nodes, np.bool_)
         self.sights: dict[int, Sight] = {}
         self._layout_index: dict[Layout, int] = {}
         self._places: dict[int, list[tuple[int, int]]] = {}
@@ -79,6 +82,7 @@ class Bays:
         free[:count] = ~taken[row]
         free[list(sight.foreign)] = False
         self.free[node] = pack(free)
+        self.bits[node] = int.from_bytes(self.free[node].tobytes(), "little")
         for position, device in enumerate(devices):
             if position not in sight.foreign:
                 self._places.setdefault(device, []).append((node, position))
@@ -89,6 +93,7 @@ class Bays:
         self.layout[node] = index
         self.sights[node] = sight
         self.intricate[node] = sight.intricate
+        self.partitioned[node] = bool(layout.fabric)
         if sight.problems:
             self.problems[node] = sight.problems
 
@@ -101,20 +106,20 @@ class Bays:
                     self._places[int(device)] = places
         self.rows[node] = -1
         self.free[node] = 0
+        self.bits[node] = 0
         self.count[node] = 0
         self.problems.pop(node, None)
         self.intricate[node] = False
+        self.partitioned[node] = False
         self.sights.pop(node, None)
 
     def mark(self, device: int, *, free: bool) -> list[int]:
         """Set one device free or taken in every bay that shows it; returns those nodes."""
         touched = []
         for node, position in self._places.get(device, ()):
-            bit = np.uint8(1 << (position % 8))
-            if free:
-                self.free[node, position // 8] |= bit
-            else:
-                self.free[node, position // 8] &= ~bit
+            bits = self.bits[node]
+            bits = self.bits[node] = bits | 1 << position if free else bits & ~(1 << position)
+            self.free[node, position // 8] = bits >> (position & ~7) & 255
             touched.append(node)
         return touched
 
@@ -126,9 +131,11 @@ class Bays:
         extra = nodes - len(self.rows)
         self.rows = np.concatenate([self.rows, np.full((extra, self.width), -1, np.int32)])
         self.free = np.concatenate([self.free, np.zeros((extra, self.width // 8), np.uint8)])
+        self.bits.extend([0] * extra)
         self.count = np.concatenate([self.count, np.zeros(extra, np.int64)])
         self.layout = np.concatenate([self.layout, np.zeros(extra, np.int32)])
         self.intricate = np.concatenate([self.intricate, np.zeros(extra, np.bool_)])
+        self.partitioned = np.concatenate([self.partitioned, np.zeros(extra, np.bool_)])
 
     def _grow_width(self, width: int) -> None:
         nodes = len(self.rows)

@@ -1,26 +1,31 @@
 """For one equivalence class of pods: on which nodes they fit, with which devices, and how good that is.
 
-Everything is one column over nodes. A change of one node costs that node's row; nodes in the same state (layout, free
-devices, devices that serve the requests) share one device search.
+Everything is one column over nodes. A change of one node costs that node's row. What does not change with use (rules on
+nodes, layout, devices that serve the requests) makes nodes of one kind; nodes of one kind with the same free devices
+share one device search.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.core.allocatable import UnmeasuredError, Used, footprint, units
 from scheduler.core.allocation import consumed_of
 from scheduler.core.bays import Bytes, pack
+from scheduler.core.budget import Budget
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, DeviceRequest
-from scheduler.core.eligibility import Eligibility, Pending, ScalarVerdicts
+from scheduler.core.eligibility import Eligibility, Pending, Verdicts
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.puzzles import Puzzles
+from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.solvers.puzzle import Puzzle
-from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
+from scheduler.core.solvers.search import NO_FIT, STEPS_A_LOOK, NodeAnswer, NodeProblem, solve
+from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.scorecard import Scorecard, score_nodes
@@ -28,12 +33,25 @@ from scoring.scorers import NODE_SCORERS, SET_SCORERS
 from scoring.scorers.base import Loads
 from scoring.weights import Weights
 
+Doubles = NDArray[np.float64]
 NO_SHAPE = -1
+_NOWHERE, _SEARCHED = -1, -2  # kinds of nodes where no device can serve, and where only the exact search can tell
 TIE = 8192  # totals are compared in steps of 1/8192: closer ones are equal, and the fixed order of nodes decides
 _SET_NAMES = tuple(scorer.name for scorer in SET_SCORERS)
 _NODE_NAMES = tuple(scorer.name for scorer in NODE_SCORERS)
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
+_FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
+_USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
 _LABEL_CELLS = 4_000_000  # comparisons held in memory at once
+_FIRST_ROWS, _LAST_ROWS = 64, 4_096  # nodes sorted in one piece
+_PIECE_STEPS = 1_500
+# What work takes, in the steps of core/budget.py.
+_STEPS_A_REFRESH = 80
+_STEPS_A_NODE = 2
+_STEPS_A_KIND = 300
+_STEPS_A_STATE = 20
+_STEPS_A_PUZZLE = 100
+_STEPS_A_CELL = 3  # of a puzzle: a request for a device
 
 
 class Catalogue:
@@ -43,7 +61,9 @@ class Catalogue:
     """
 
     MAX_ANSWERS = 50_000
+    MAX_LEARNED = 1_000
     MAX_REQUESTS = 1_024
+    MAX_TABLES = 512
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
@@ -52,11 +72,23 @@ class Catalogue:
         self.set_weights = self.shares.vector(SET_SCORERS)
         self.node_weights = self.shares.vector(NODE_SCORERS)
         self.whole = float(self.set_weights.sum() + self.node_weights.sum()) or 1.0
-        self.scalars = ScalarVerdicts()
+        self.verdicts = Verdicts(config.scalar_steps)
         self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
         self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
-        self.answers_version = 0
+        self.learned: list[NodeProblem | Puzzle] = []  # what longer searches solved, in the order of their answers
+        self.learned_before = 0  # how many stood in front of those
         self._eligible: OrderedDict[DeviceRequest, Eligibility] = OrderedDict()
+        self._tables: OrderedDict[NodeProblem, SetTable | None] = OrderedDict()
+
+    def table(self, problem: NodeProblem) -> SetTable | None:
+        """All answers to a problem whatever is free, None where each has to be searched; nothing is free in it."""
+        if problem in self._tables:
+            self._tables.move_to_end(problem)
+            return self._tables[problem]
+        if len(self._tables) >= self.MAX_TABLES:
+            self._tables.popitem(last=False)
+        found = self._tables[problem] = SetTable.of(problem, self.config.search_steps)
+        return found
 
     def eligibility(self, request: DeviceRequest) -> Eligibility:
         """Verdicts for a request, shared by every class that makes it."""
@@ -79,7 +111,10 @@ class Catalogue:
     def learn(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
         """Keep the answer of a longer search."""
         self._keep(problem, answer)
-        self.answers_version += 1
+        if len(self.learned) >= self.MAX_LEARNED:
+            self.learned_before += len(self.learned)
+            self.learned.clear()
+        self.learned.append(problem)
 
     def _keep(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
         if len(self.answers) >= self.MAX_ANSWERS:
@@ -89,9 +124,13 @@ class Catalogue:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A node for the class: its row, per want the device rows and the alternative, all scores and their mean."""
+    """A node for the class: its row, per want the device rows and the alternative, all scores and their mean.
+
+    rank : higher is better; comparable between classes.
+    """
 
     row: int
+    rank: int
     devices: tuple[tuple[int, ...], ...]
     alternatives: tuple[int, ...]
     scores: dict[str, float]
@@ -100,8 +139,21 @@ class Choice:
     truncated: bool
 
 
+@dataclass(slots=True)
+class _Kind:
+    """Nodes that differ in nothing but what is in use. problem : theirs, with nothing free. shapes : by free bits."""
+
+    problem: NodeProblem
+    table: SetTable | None
+    shapes: dict[int, int]
+
+
 class Candidates:
-    """The class of pods with one demand. `refresh` before reading; nothing else is up to date while some is pending."""
+    """The class of pods with one demand.
+
+    settled : whether everything is up to date; it takes as many calls of `refresh` as their budgets demand, and nothing
+        else may be read before.
+    """
 
     MAX_SHAPES = 20_000  # node states that a class remembers beyond those that its nodes are in
 
@@ -109,28 +161,36 @@ class Candidates:
         self.demand = demand
         self._catalogue = catalogue
         self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
+        self._every = [eligible for asks in self.eligible for eligible in asks]
         self._matches = [relation for relation in demand.relations if not relation.distinct]
         self._plain = demand.plain
         self._whole = any(not want.count for want in demand.wants)
         self._listed = sum(want.listed for want in demand.wants)
+        self._amounts = dict(demand.resources)
         self._first_fit = catalogue.config.device_choice == "first-fit"
-        self._problems: list[NodeProblem | Puzzle] = []
-        self._answers: list[NodeAnswer] = []
-        self._shape_index: dict[bytes, int] = {}
-        self._shape_sum: list[float] = []
-        self._shape_count: list[int] = []
-        self._shape_preference: list[int] = []
+        self._kinds: list[_Kind] = []
+        self._kind_index: dict[bytes, int] = {}
+        self._shapes = _Shapes()
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._fatal: set[int] = set()  # shapes that end every attempt
+        self._unsolved: dict[NodeProblem | Puzzle, int] = {}  # shapes that the core's budget did not settle
+        self._learned_at = -1
+        self._unsorted: Mask = np.zeros(0, np.bool_)  # rows to be sorted
+        self._open: Mask = np.zeros(0, np.bool_)  # rows that are not up to date
+        self._at_once = _FIRST_ROWS
+        self._puzzle_steps = 2_000  # what a node takes that has to be searched, as seen so far
+        self.settled = False
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
         self._size = 0
-        self._position = -1
+        self._position = self._remade = -1
         self._versions: tuple[int, ...] = ()
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
-        self.rank: Counts = np.zeros(0, np.int64)  # total in steps of 1/TIE; -1 where the pod does not fit
+        self._ranking = Ranking(0)  # by total in steps of 1/TIE
         self.shape: Rows = np.zeros(0, np.int32)
+        self._allowed: Mask = np.zeros(0, np.bool_)  # nodes that no rule rules out, use aside
+        self._kind: Rows = np.zeros(0, np.int32)
         self._reached: Mask = np.zeros(0, np.bool_)
         self.node_scores: Floats = np.zeros((len(NODE_SCORERS), 0), np.float32)
 
@@ -138,8 +198,8 @@ class Candidates:
 
     @property
     def pending(self) -> tuple[Pending, ...]:
-        """Scalar verdicts that must come first."""
-        return tuple(pending for asks in self.eligible for eligible in asks for pending in eligible.pending)
+        """What others have to find out first."""
+        return tuple(pending for eligible in self._every for pending in eligible.pending)
 
     @property
     def fatal(self) -> int | None:
@@ -152,12 +212,12 @@ class Candidates:
     def answer(self, row: int) -> NodeAnswer | None:
         """What was found for a node's devices, None where the search did not get that far."""
         shape = int(self.shape[row])
-        return self._answers[shape] if shape != NO_SHAPE else None
+        return self._shapes.answer(shape) if shape != NO_SHAPE else None
 
     def problem(self, row: int) -> NodeProblem | Puzzle | None:
         """What was solved for a node's devices, None where the search did not get that far."""
         shape = int(self.shape[row])
-        return self._problems[shape] if shape != NO_SHAPE else None
+        return self._shapes.problem(shape) if shape != NO_SHAPE else None
 
     def meets_invalid_pool(self, state: State) -> bool:
         """Whether a node that all but devices allows sees a pool that contradicts itself."""
@@ -166,126 +226,238 @@ class Candidates:
     @property
     def unsolved(self) -> tuple[NodeProblem | Puzzle, ...]:
         """Node problems that the core's budget did not settle, of nodes as they are now."""
-        open_shapes = [index for index, answer in enumerate(self._answers) if answer.exhausted]
-        present = set(np.unique(self.shape).tolist()) if open_shapes else set()
-        return tuple(self._problems[index] for index in open_shapes if index in present)
+        present = set(np.unique(self.shape).tolist()) if self._unsolved else set()
+        return tuple(problem for problem, number in self._unsolved.items() if number in present)
 
-    def refresh(self, state: State) -> None:
-        """Bring every column up to the state; costs the rows that changed."""
-        every = [eligible for asks in self.eligible for eligible in asks]
-        for eligible in every:
-            eligible.refresh(state, self._catalogue.scalars)
-        if self.pending:
+    @property
+    def verdicts(self) -> Verdicts:
+        """What others found out about selectors."""
+        return self._catalogue.verdicts
+
+    def owed(self, state: State) -> int:
+        """Steps that it takes to bring this up to date: an estimate, without a bound where it never was."""
+        if self._position < 0 or self._size != state.nodes.size:
+            return 10**9
+        rows = state.nodes.changes.position - self._position
+        behind = sum([eligible.behind(state) for eligible in self._every])
+        each = self._puzzle_steps if self._puzzle_shapes else _STEPS_A_NODE
+        return behind + rows * each + (0 if self.settled else 10**9)
+
+    def refresh(self, state: State, budget: Budget) -> None:
+        """Bring every column up to the state, as far as the budget goes; costs the rows that changed."""
+        waiting = False
+        for eligible in self._every:
+            eligible.refresh(state, self.verdicts, budget)
+            waiting |= not eligible.settled
+            if waiting and budget.spent:
+                break
+        self.settled = False
+        if waiting:
             return
-        versions = (*(eligible.version for eligible in every), self._catalogue.answers_version)
-        changed = state.nodes.changes.since(self._position) if self._position >= 0 else None
-        full = len(self._answers) > self.MAX_SHAPES + 2 * len(state.nodes.rows)
-        if versions != self._versions or self._size != state.nodes.size or changed is None or full:
-            if versions[-1:] != self._versions[-1:] or full:
+        budget.spend(_STEPS_A_REFRESH)
+        nodes = state.nodes
+        versions = tuple([eligible.version for eligible in self._every])
+        known = self._position >= 0 and self._size == nodes.size
+        changed = nodes.changes.since(self._position) if known else None
+        remade = nodes.remade.since(self._remade) if known else None
+        full = len(self._shapes) > self.MAX_SHAPES + 2 * len(nodes.rows)
+        if versions != self._versions or changed is None or remade is None or full:
+            if full:
                 self._forget_shapes()
-            self._resize(state.nodes.size)
-            changed = np.flatnonzero(state.nodes.live).tolist()
-            self.rank[:] = -1
-            self.shape[:] = NO_SHAPE
-            self._reached[:] = False
+            self._resize(nodes.size)
+            changed = remade = np.flatnonzero(nodes.live).tolist()
         self._versions = versions
-        self._position = state.nodes.changes.position
+        self._position, self._remade = nodes.changes.position, nodes.remade.position
+        changed += self._relearn()
         if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
-        if changed:
-            self._compute(state, np.array(changed, np.int32))
+        self._unsorted[remade] = True
+        self._open[changed] = True
+        if remade or self._unsorted.any():
+            self._sort_all(state, budget)
+            if self._unsorted.any():
+                return
+        rows = np.flatnonzero(self._open)
+        if len(rows):
+            self._compute(state, rows.astype(np.int32), budget)
+        self.settled = not self._open.any()
+
+    def _relearn(self) -> list[int]:
+        """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
+        catalogue = self._catalogue
+        start = self._learned_at - catalogue.learned_before
+        self._learned_at = catalogue.learned_before + len(catalogue.learned)
+        if not self._unsolved or start == len(catalogue.learned):
+            return []
+        numbers = []
+        for problem in catalogue.learned[start:] if start >= 0 else list(self._unsolved):
+            number = self._unsolved.get(problem)
+            answer = catalogue.answers.get(problem)
+            if number is not None and answer is not None and not answer.exhausted:
+                self._set_answer(number, problem, answer)
+                numbers.append(number)
+        return np.flatnonzero(np.isin(self.shape, numbers)).tolist() if numbers else []
+
+    def _sort_all(self, state: State, budget: Budget) -> None:
+        """Sort nodes in pieces that take neither too long nor mostly their fixed costs, one of them at least."""
+        first = True
+        while first or not budget.spent:
+            first = False
+            rows = np.flatnonzero(self._unsorted)[: self._at_once].astype(np.int32)
+            if not len(rows):
+                return
+            kinds = len(self._kinds)
+            self._unsorted[rows] = False
+            self._sort(state, rows)
+            steps = _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds) - kinds)
+            budget.spend(steps)
+            if steps < _PIECE_STEPS:
+                self._at_once = min(2 * self._at_once, _LAST_ROWS)
+            else:
+                self._at_once = max(self._at_once // 2, _FIRST_ROWS)
 
     def _forget_shapes(self) -> None:
-        self._shape_index.clear()
-        self._problems.clear()
-        self._answers.clear()
-        self._shape_sum.clear()
-        self._shape_count.clear()
-        self._shape_preference.clear()
+        self._kinds.clear()
+        self._kind_index.clear()
+        self._shapes = _Shapes()
         self._puzzle_shapes.clear()
         self._fatal.clear()
+        self._unsolved.clear()
         self._first_shapes.clear()
 
     def _resize(self, size: int) -> None:
         if size != self._size:
             self._size = size
-            self.rank = np.full(size, -1, np.int64)
-            self.shape = np.full(size, NO_SHAPE, np.int32)
+            self._ranking = Ranking(size)
+            self.shape = np.zeros(size, np.int32)
+            self._allowed = np.zeros(size, np.bool_)
+            self._kind = np.zeros(size, np.int32)
             self._reached = np.zeros(size, np.bool_)
+            self._unsorted = np.zeros(size, np.bool_)
+            self._open = np.zeros(size, np.bool_)
             self.node_scores = np.zeros((len(NODE_SCORERS), size), np.float32)
+        self._ranking.clear()
+        self.shape[:] = NO_SHAPE
+        self._kind[:] = _NOWHERE
+        self._allowed[:] = self._reached[:] = self._unsorted[:] = self._open[:] = False
 
-    def _compute(self, state: State, rows: Rows) -> None:
-        self.rank[rows] = -1
-        self.shape[rows] = NO_SHAPE
-        self._reached[rows] = False
-        for row in rows.tolist() if self.short else ():
-            self.short.pop(row, None)
+    def _sort(self, state: State, rows: Rows) -> None:
+        """Note of these nodes what does not change with use: whether the pod may go there, and what kind they are."""
+        self._allowed[rows] = False
+        self._kind[rows] = _NOWHERE
         rows = rows[state.nodes.live[rows]]
-        for rule in NODE_RULES:
+        for rule in _FIXED_RULES:
             if not len(rows):
                 return
             rows = rows[rule.mask(state.nodes, self.demand, rows)]
-        self._reached[rows] = True
-        if self.demand.wants:
-            rows, shapes = self._shapes(state, rows)
-            if not len(rows):
-                return
-            self.shape[rows] = shapes
-            solved = np.array([self._answers[shape].chosen is not None for shape in shapes.tolist()], np.bool_)
-            rows, shapes = rows[solved], shapes[solved]
-            if self.demand.sizing is not None:
-                rows, shapes = self._affordable(state, rows)
-            if not len(rows):
-                return
-            numbers = shapes.tolist()
-            sums = np.array([self._shape_sum[number] for number in numbers])
-            counts = np.array([self._shape_count[number] for number in numbers], np.int64)
-            preferences = np.array([self._shape_preference[number] for number in numbers], np.int64)
+        self._allowed[rows] = True
+        if self.demand.wants and len(rows):
+            exact = self._needs_search(state, rows)
+            self._kind[rows[exact]] = _SEARCHED
+            self._sort_plain(state, rows[~exact])
+
+    def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
+        budget.spend(_STEPS_A_NODE * len(rows))
+        self._open[rows] = False
+        ranks = np.full(len(rows), -1, np.int64)
+        fit: Mask = self._allowed[rows]
+        for rule in _USE_RULES:
+            fit &= rule.mask(state.nodes, self.demand, rows)
+        self._reached[rows] = fit
+        for row in rows.tolist() if self.short else ():
+            self.short.pop(row, None)
+        if not self.demand.wants:
+            at = np.flatnonzero(fit)
+            sums = np.full(len(at), float(self._catalogue.set_weights.sum()))
+            counts = preferences = np.zeros(len(at), np.int64)
         else:
-            sums = np.full(len(rows), float(self._catalogue.set_weights.sum()))
-            counts = preferences = np.zeros(len(rows), np.int64)
-        card = self._score(state, rows, counts)
-        self.node_scores[:, rows] = card.scores
-        # What a prioritized list names earlier is preferred to anything that scores can say.
-        self.rank[rows] = self._ranks(sums, card) + preferences * (2 * TIE)
+            shapes = np.full(len(rows), NO_SHAPE, np.int32)
+            at = np.flatnonzero(fit)
+            shapes[at] = self._shapes_of(state, rows[at], budget)
+            self.shape[rows] = shapes
+            at = at[self._shapes.fits[shapes[at]]]  # the last is that of NO_SHAPE, and never fits
+            if self.demand.sizing is not None:
+                at = at[self._affordable(state, rows[at])]
+                shapes = self.shape[rows]
+            sums, counts, preferences = self._shapes.worth(shapes[at])
+        if len(at):
+            card = self._score(state, rows[at], counts)
+            self.node_scores[:, rows[at]] = card.scores
+            # What a prioritized list names earlier is preferred to anything that scores can say.
+            ranks[at] = self._ranks(sums, card) + preferences * (2 * TIE)
+        self._ranking.put(rows, ranks, state.nodes.order)
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
-        amounts = dict(self.demand.resources)
-        nodes = state.nodes
-        free = np.bitwise_count(state.bays.free[rows]).sum(axis=1, dtype=np.int64)
+        nodes, bays = state.nodes, state.bays
+        free = np.bitwise_count(bays.free[rows]).sum(axis=1, dtype=np.int64)
         loads = Loads(
-            devices=state.bays.count[rows],
+            devices=bays.count[rows],
             devices_left=free - counts,
             cpu=nodes.amounts(nodes.allocatable, "cpu", rows),
-            cpu_left=nodes.left("cpu", rows) - amounts.get("cpu", 0),
+            cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
-            memory_left=nodes.left("memory", rows) - amounts.get("memory", 0),
+            memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
         )
         return score_nodes(NODE_SCORERS, self._catalogue.node_weights, loads)
 
-    def _ranks(self, sums: "np.ndarray[tuple[int], np.dtype[np.float64]]", card: Scorecard) -> Counts:
+    def _ranks(self, sums: Doubles, card: Scorecard) -> Counts:
         total = (sums + self._catalogue.node_weights @ card.scores.astype(np.float64)) / self._catalogue.whole
         ranks: Counts = np.round(total * TIE).astype(np.int64)
         return ranks
 
     # ------------------------------------------------------------ device sets
 
-    def _shapes(self, state: State, rows: Rows) -> tuple[Rows, Rows]:
-        """Nodes whose devices may do, and the shape (solved device problem) of each."""
-        exact = self._needs_search(state, rows)
-        plain_rows, plain_shapes = self._plain_shapes(state, rows[~exact])
-        if not exact.any():
-            return plain_rows, plain_shapes
-        hard = rows[exact]
-        shapes = np.array([self._puzzle_shape(state, row) for row in hard.tolist()], np.int32)
-        return np.concatenate([plain_rows, hard]), np.concatenate([plain_shapes, shapes])
+    def _shapes_of(self, state: State, rows: Rows, budget: Budget) -> list[int]:
+        """The shape (solved device problem) of each of these nodes, NO_SHAPE where no device can serve.
+
+        Nodes whose search the budget does not cover stay open.
+        """
+        kinds, bits = self._kinds, state.bays.bits
+        found: list[int] = []
+        searched = False
+        missing: dict[int, dict[int, None]] = {}
+        for row, kind in zip(rows.tolist(), self._kind[rows].tolist(), strict=True):
+            if kind >= 0:
+                shape = kinds[kind].shapes.get(bits[row], NO_SHAPE)
+                if shape == NO_SHAPE:
+                    missing.setdefault(kind, {})[bits[row]] = None
+            elif kind == _SEARCHED and searched and budget.spent:
+                self._open[row] = True
+                shape = NO_SHAPE
+            elif kind == _SEARCHED:
+                shape, searched = self._puzzle_shape(state, row, budget), True
+            else:
+                shape = NO_SHAPE
+            found.append(shape)
+        if not missing:
+            return found
+        for kind, states in missing.items():
+            budget.spend(_STEPS_A_STATE * len(states))
+            self._solve(kinds[kind], list(states))
+        return [
+            kinds[kind].shapes[bits[row]] if kind >= 0 else shape
+            for row, kind, shape in zip(rows.tolist(), self._kind[rows].tolist(), found, strict=True)
+        ]
+
+    def _solve(self, kind: _Kind, states: Sequence[int]) -> None:
+        """Find the shapes of nodes of a kind in states that were not met before."""
+        if kind.table is None:
+            for bits in states:
+                kind.shapes[bits] = self._add_shape(replace(kind.problem, free=_positions(bits)))
+            return
+        at = kind.table.find(states)
+        count = sum(want.count for want in self.demand.wants)
+        first = self._shapes.add_from_table(kind.problem, kind.table, at, states, self._catalogue.set_weights, count)
+        kind.shapes.update(zip(states, range(first, first + len(states)), strict=True))
 
     def _needs_search(self, state: State, rows: Rows) -> Mask:
         """bool (len(rows),): where counting and matching are not enough, or where an error may be met."""
         if not self._plain:
             return np.ones(len(rows), np.bool_)
         found: Mask = state.bays.intricate[rows].copy()
+        if self._whole or len(self.demand.wants) > 1:
+            found |= state.bays.partitioned[rows]  # requests of one claim share a partition
         if self._whole and state.bays.problems:
             found |= np.isin(rows, np.fromiter(state.bays.problems, np.int64, len(state.bays.problems)))
         if self._whole:
@@ -306,20 +478,23 @@ class Candidates:
         found: Mask = np.any([counts > MAX_RESULTS for counts in asked.values()], axis=0)
         return found
 
-    def _puzzle_shape(self, state: State, row: int) -> int:
+    def _puzzle_shape(self, state: State, row: int, budget: Budget) -> int:
         puzzle = self._catalogue.puzzles.make(state, row, self.demand, self.eligible)
+        cost = _STEPS_A_PUZZLE + _STEPS_A_CELL * len(self._every) * len(puzzle.pieces)
         known = self._puzzle_shapes.get(puzzle)
         if known is None:
             known = self._puzzle_shapes[puzzle] = self._add_shape(puzzle)
+            cost += STEPS_A_LOOK * self._shapes.answer(known).looks
+        budget.spend(cost)
+        self._puzzle_steps += (cost - self._puzzle_steps) // 16
         return known
 
-    def _plain_shapes(self, state: State, rows: Rows) -> tuple[Rows, Rows]:
-        """Nodes that pass the counting bounds."""
+    def _sort_plain(self, state: State, rows: Rows) -> None:
+        """Note the kind of nodes where counting and matching decide."""
         if not len(rows):
-            return rows, rows
+            return
         seen = state.bays.rows[rows]
         exists = seen >= 0
-        free = state.bays.free[rows]
         possible: Mask = np.ones(len(rows), np.bool_)
         serves: dict[tuple[DeviceRequest, bool], Bytes] = {}  # by request and whether it asks for all
         for want, [eligible] in zip(self.demand.wants, self.eligible, strict=True):
@@ -331,29 +506,32 @@ class Candidates:
                     possible &= ~(exists & (eligible.selected & ~eligible.usable)[seen]).any(axis=1)
             bits = serves[want.kind]
             if want.count:
-                possible &= np.bitwise_count(bits & free).sum(axis=1, dtype=np.int64) >= want.count
+                possible &= np.bitwise_count(bits).sum(axis=1, dtype=np.int64) >= want.count
             else:
-                possible &= ~(bits & ~free).any(axis=1) & bits.any(axis=1)
+                possible &= bits.any(axis=1)
         if not possible.any():
-            return rows[:0], rows[:0]
+            return
         labels = [_value_numbers(state, match.attribute, seen[possible]) for match in self._matches]
         rows = rows[possible]
         kept = {kind: bits[possible] for kind, bits in serves.items()}
-        parts = [state.bays.layout[rows].astype(np.int32)[:, None].view(np.uint8), free[possible]]
+        parts = [state.bays.layout[rows].astype(np.int32)[:, None].view(np.uint8)]
         parts += kept.values()
         parts += [np.ascontiguousarray(label).view(np.uint8).reshape(len(rows), -1) for label in labels]
         keys = np.ascontiguousarray(np.concatenate(parts, axis=1))
 
-        def shape(at: int) -> int:
+        def kind(at: int) -> int:
             served = [kept[want.kind][at] for want in self.demand.wants]
-            return self._add_shape(self._problem(state, int(rows[at]), served, [each[at] for each in labels]))
+            problem = self._problem(state, int(rows[at]), served, [each[at] for each in labels])
+            self._kinds.append(_Kind(problem, self._catalogue.table(problem), {}))
+            return len(self._kinds) - 1
 
-        return rows, self._lookup(keys, shape)
+        self._kind[rows] = self._lookup(keys, kind)
 
-    def _affordable(self, state: State, rows: Rows) -> tuple[Rows, Rows]:
-        """Nodes that have what the chosen devices take of their node's resources, and the shapes that they then are in.
+    def _affordable(self, state: State, rows: Rows) -> list[bool]:
+        """Which of these nodes have what the chosen devices take of their node's resources.
 
-        Where the best devices take too much, the first that fit are tried: kube-scheduler tries no others.
+        Where the best devices take too much, the first that fit are tried: kube-scheduler tries no others. The nodes'
+        shapes are then those of the first.
         """
         kept = []
         for row in rows.tolist():
@@ -361,21 +539,21 @@ class Candidates:
             if self.short[row]:
                 best = int(self.shape[row])
                 if best not in self._first_shapes:
-                    self._first_shapes[best] = self._add_shape(replace(self._problems[best], first_fit=True))
+                    problem = replace(self._shapes.problem(best), first_fit=True)
+                    self._first_shapes[best] = self._add_shape(problem)
                 self.shape[row] = self._first_shapes[best]
-                if self._answers[self.shape[row]].chosen is not None:
+                if self._shapes.fits[self.shape[row]]:
                     self.short[row] = self._lacks(state, row)
-            if not self.short[row]:
+            kept.append(not self.short[row])
+            if kept[-1]:
                 del self.short[row]
-                kept.append(row)
-        found = np.array(kept, np.int32)
-        return found, self.shape[found]
+        return kept
 
     def _lacks(self, state: State, row: int) -> str:
         """The node resource that the devices chosen on a node take too much of; empty if there is none."""
         sizing = self.demand.sizing
         assert sizing is not None
-        answer = self._answers[int(self.shape[row])]
+        answer = self._shapes.answer(int(self.shape[row]))
         used: list[list[Used]] = [[] for _ in sizing.containers]
         seen = state.bays.rows[row]
         for index, positions in enumerate(answer.chosen or ()):
@@ -399,13 +577,13 @@ class Candidates:
                 return name
         return ""
 
-    def _lookup(self, keys: Bytes, shape: Callable[[int], int]) -> Rows:
-        index = self._shape_index
+    def _lookup(self, keys: Bytes, kind: Callable[[int], int]) -> Rows:
+        index = self._kind_index
 
         def number(key: bytes, at: int) -> int:
             known = index.get(key)
             if known is None:
-                known = index[key] = shape(at)
+                known = index[key] = kind(at)
             return known
 
         if len(keys) < _VECTOR_ROWS:
@@ -420,8 +598,11 @@ class Candidates:
         layout = state.bays.layouts[int(state.bays.layout[row])]
         return NodeProblem(
             layout=layout,
-            free=_positions(state.bays.free[row]),
-            wants=tuple((want.count, _positions(bits)) for want, bits in zip(self.demand.wants, serves, strict=True)),
+            free=(),
+            wants=tuple(
+                (want.count, _positions(int.from_bytes(bits.tobytes(), "little")))
+                for want, bits in zip(self.demand.wants, serves, strict=True)
+            ),
             matches=tuple(
                 (match.wants, tuple(label[: layout.size].tolist()))
                 for match, label in zip(self._matches, labels, strict=True)
@@ -432,66 +613,149 @@ class Candidates:
         )
 
     def _add_shape(self, problem: NodeProblem | Puzzle) -> int:
-        answer = self._catalogue.answer(problem)
+        number = self._shapes.add(problem)
+        self._set_answer(number, problem, self._catalogue.answer(problem))
+        return number
+
+    def _set_answer(self, number: int, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
+        self._unsolved.pop(problem, None)
+        if answer.exhausted:
+            self._unsolved[problem] = number
         if answer.fatal is not None:
-            self._fatal.add(len(self._answers))
-        weights = self._catalogue.set_weights
-        scores = [answer.scores.get(name, 0.0) for name in _SET_NAMES]
-        self._problems.append(problem)
-        self._answers.append(answer)
-        self._shape_sum.append(float(weights @ np.array(scores)))
-        self._shape_count.append(sum(map(len, answer.chosen or ())))
+            self._fatal.add(number)
         lists = zip(self.demand.wants, answer.alternatives, strict=False)
-        self._shape_preference.append(8 * self._listed - sum(chosen for want, chosen in lists if want.listed))
-        return len(self._answers) - 1
+        preference = 8 * self._listed - sum(chosen for want, chosen in lists if want.listed)
+        self._shapes.put(number, answer, self._catalogue.set_weights, preference)
 
     # ------------------------------------------------------------ reading
 
     @property
     def feasible(self) -> int:
         """How many nodes fit."""
-        return int(np.count_nonzero(self.rank >= 0))
+        return self._ranking.fitting
 
     def best(self, state: State) -> tuple[Choice | None, Choice | None]:
         """The best node and the next best."""
-        first = self._top(state, self.rank)
-        if first is None:
-            return None, None
-        kept = self.rank[first]
-        self.rank[first] = -1
-        second = self._top(state, self.rank)
-        self.rank[first] = kept
-        return self._choice(state, first), None if second is None else self._choice(state, second)
-
-    @staticmethod
-    def _top(state: State, rank: Counts) -> int | None:
-        highest = rank.max(initial=-1)
-        if highest < 0:
-            return None
-        tied = np.flatnonzero(rank == highest)
-        return int(tied[np.argmin(state.nodes.order[tied])])
+        first, second = self._ranking.best(state.nodes.order)
+        return (
+            None if first is None else self._choice(state, first),
+            None if second is None else self._choice(state, second),
+        )
 
     def _choice(self, state: State, row: int) -> Choice:
         scores = dict.fromkeys(_SET_NAMES, 1.0)
         devices: tuple[tuple[int, ...], ...] = ()
         truncated = False
         alternatives = (0,) * len(self.demand.wants)
+        bays = state.bays
         if self.demand.wants:
-            answer = self._answers[int(self.shape[row])]
+            answer = self._shapes.answer(int(self.shape[row]))
             scores.update(answer.scores)
             truncated = answer.truncated
-            seen = state.bays.rows[row]
-            devices = tuple(tuple(int(seen[position]) for position in part) for part in answer.chosen or ())
+            seen = bays.rows[row].tolist()
+            devices = tuple([tuple([seen[position] for position in part]) for part in answer.chosen or ()])
             alternatives = answer.alternatives or alternatives
-        scores.update(zip(_NODE_NAMES, (round(float(score), 6) for score in self.node_scores[:, row]), strict=True))
+        for name, score in zip(_NODE_NAMES, self.node_scores[:, row].tolist(), strict=True):
+            scores[name] = round(score, 6)
         shares = self._catalogue.shares.values
-        total = sum(shares[name] * score for name, score in scores.items()) / self._catalogue.whole
-        layout = state.bays.layouts[int(state.bays.layout[row])] if state.bays.layouts else None
-        return Choice(row, devices, alternatives, scores, round(total, 6), layout.source if layout else "", truncated)
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._catalogue.whole, 6)
+        links = state.links_told(row)
+        return Choice(row, self._ranking.rank(row), devices, alternatives, scores, total, links, truncated)
 
 
-def _positions(bits: Bytes) -> tuple[int, ...]:
-    return tuple(np.flatnonzero(np.unpackbits(bits, bitorder="little")).tolist())
+class _Shapes:
+    """Solved device problems, by number.
+
+    fits : bool, whether anything fits. It is longer than the numbers in use, and its last entry, which NO_SHAPE reads,
+    is always false.
+    """
+
+    def __init__(self) -> None:
+        self._origins: list[tuple[NodeProblem | Puzzle, int]] = []  # a problem, and the free bits where it has none
+        self._answers: list[NodeAnswer | tuple[SetTable, int]] = []
+        self.fits: Mask = np.zeros(64, np.bool_)
+        self._sums = np.zeros(64)  # of weighted set scores
+        self._counts: Counts = np.zeros(64, np.int64)
+        self._preferences: Counts = np.zeros(64, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def problem(self, number: int) -> NodeProblem | Puzzle:
+        """What was solved."""
+        problem, bits = self._origins[number]
+        return replace(problem, free=_positions(bits)) if isinstance(problem, NodeProblem) and bits else problem
+
+    def answer(self, number: int) -> NodeAnswer:
+        """What was found."""
+        found = self._answers[number]
+        if isinstance(found, tuple):
+            table, at = found
+            found = self._answers[number] = table.answer(at)
+        return found
+
+    def worth(self, numbers: Rows) -> tuple[Doubles, Counts, Counts]:
+        """Of these shapes the weighted sum of set scores, how many devices they take, and how preferred they are."""
+        return self._sums[numbers], self._counts[numbers], self._preferences[numbers]
+
+    def add(self, problem: NodeProblem | Puzzle) -> int:
+        """One more, without an answer yet; returns its number."""
+        number = len(self)
+        self._reserve(number + 1)
+        self._origins.append((problem, 0))
+        self._answers.append(NO_FIT)
+        return number
+
+    def put(self, number: int, answer: NodeAnswer, weights: Doubles, preference: int) -> None:
+        """The answer to one, or a better one."""
+        self._answers[number] = answer
+        self.fits[number] = answer.chosen is not None
+        scores = np.array([answer.scores.get(name, 0.0) for name in _SET_NAMES])
+        self._sums[number] = _weighted(weights, scores[:, None])[0]
+        self._counts[number] = sum(map(len, answer.chosen or ()))
+        self._preferences[number] = preference
+
+    def add_from_table(
+        self,
+        problem: NodeProblem,
+        table: SetTable,
+        at: Rows,
+        states: Sequence[int],
+        weights: Doubles,
+        count: int,
+    ) -> int:
+        """These answers of a table; returns the number of the first."""
+        start = len(self)
+        self._reserve(start + len(at))
+        span = slice(start, start + len(at))
+        self._origins += [(problem, bits) for bits in states]
+        self._answers += [(table, each) for each in at.tolist()]
+        self.fits[span] = table.picks[at] >= 0
+        scores: Doubles = np.round(table.scores[:, at].astype(np.float64), 6).astype(np.float64)
+        self._sums[span] = _weighted(weights, scores)
+        self._counts[span] = np.where(self.fits[span], count, 0)
+        return start
+
+    def _reserve(self, size: int) -> None:
+        extra = max(0, size + 1 - len(self.fits))
+        if extra:
+            extra += size
+            self.fits = np.concatenate([self.fits, np.zeros(extra, np.bool_)])
+            self._sums = np.concatenate([self._sums, np.zeros(extra)])
+            self._counts = np.concatenate([self._counts, np.zeros(extra, np.int64)])
+            self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])
+
+
+def _weighted(weights: Doubles, scores: NDArray[np.float64]) -> Doubles:
+    """Sum over scorers, always in the same order: equal scores have equal sums, whatever stands beside them."""
+    total = np.zeros(scores.shape[1])
+    for weight, row in zip(weights.tolist(), scores, strict=True):
+        total += weight * row
+    return total
+
+
+def _positions(bits: int) -> tuple[int, ...]:
+    return tuple([position for position in range(bits.bit_length()) if bits >> position & 1])
 
 
 def _value_numbers(state: State, attribute: str, seen: Rows) -> Rows:

@@ -57,7 +57,8 @@ class NodeTable:
     live, unschedulable, owned : bool (rows,).
     labels : label key -> column of values. taints : column of whole taint lists.
     allocatable, used : resource name -> int64 (rows,), units as in core/model. `pods` counts pods.
-    order : int64 (rows,), rank among equal nodes, smaller first.
+    order : int64 (rows,), rank among equal nodes, smaller first, 56 bits. size : of all columns, a multiple of 64.
+    changes : rows of which anything changed. remade : those of which more changed than what is in use.
     """
 
     def __init__(self, seed: int = 0, size: int = 64) -> None:
@@ -73,6 +74,8 @@ class NodeTable:
         self.allocatable: dict[str, Counts] = {}
         self.used: dict[str, Counts] = {}
         self.changes = Changes()
+        self.remade = Changes()
+        self._left: dict[str, Counts] = {}  # allocatable minus used
         self._seed = seed
         self._free = list(range(size - 1, -1, -1))
 
@@ -92,7 +95,7 @@ class NodeTable:
         self.taints.write(row, self.taints.code(node.taints))
         self._write_labels(row, before.labels if before else {}, node.labels)
         self._write_resources(self.allocatable, row, node.allocatable)
-        self.changes.mark(row)
+        self.remake(row)
         return row
 
     def drop(self, name: str) -> int | None:
@@ -106,9 +109,14 @@ class NodeTable:
         self._write_resources(self.used, row, {})
         self.nodes[row] = None
         self.live[row] = False
-        self.changes.mark(row)
+        self.remake(row)
         self._free.append(row)
         return row
+
+    def remake(self, row: int) -> None:
+        """Note that more of a node changed than what is in use."""
+        self.changes.mark(row)
+        self.remade.mark(row)
 
     def use(self, row: int, requests: Resources, sign: int) -> None:
         """Charge (sign 1) or give back (sign -1) what one pod requests, the pod itself included."""
@@ -116,12 +124,14 @@ class NodeTable:
             column = self.used.get(name)
             if column is None:
                 column = self.used[name] = np.zeros(self.size, np.int64)
+                self._left.setdefault(name, np.zeros(self.size, np.int64))
             column[row] += sign * amount
+            self._left[name][row] -= sign * amount
         self.changes.mark(row)
 
     def left(self, resource: str, rows: Rows) -> Counts:
         """What is allocatable and not used on these nodes, int64 (len(rows),)."""
-        return self.amounts(self.allocatable, resource, rows) - self.amounts(self.used, resource, rows)
+        return self.amounts(self._left, resource, rows)
 
     def amounts(self, table: Mapping[str, Counts], resource: str, rows: Rows) -> Counts:
         """A resource column at these rows; zeros for a resource that no node has."""
@@ -157,8 +167,12 @@ class NodeTable:
         for name in amounts:
             if name not in table:
                 table[name] = np.zeros(self.size, np.int64)
+                self._left.setdefault(name, np.zeros(self.size, np.int64))
+        sign = 1 if table is self.allocatable else -1
         for name, column in table.items():
-            column[row] = amounts.get(name, 0)
+            amount = amounts.get(name, 0)
+            self._left[name][row] += sign * (amount - column[row])
+            column[row] = amount
 
     def _grow(self, size: int) -> None:
         extra = size - self.size
@@ -172,6 +186,7 @@ class NodeTable:
         self.order = longer(self.order)
         self.allocatable = {name: longer(column) for name, column in self.allocatable.items()}
         self.used = {name: longer(column) for name, column in self.used.items()}
+        self._left = {name: longer(column) for name, column in self._left.items()}
         for column in self.labels.values():
             column.grow(size)
         self.taints.grow(size)

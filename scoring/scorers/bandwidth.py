@@ -16,6 +16,7 @@ class Bandwidth(SetScorer):
 
     name = "bandwidth"
     says = "direct links inside the set"
+    sees_free = False
 
     def score(self, sets: Sets) -> Floats:
         """Mean of the slowest pair and the mean pair, saturated."""

@@ -14,6 +14,7 @@ class Locality(SetScorer):
 
     name = "locality"
     says = "pairs in one NUMA node and behind one PCIe root"
+    sees_free = False
 
     def score(self, sets: Sets) -> Floats:
         """Mean share of pairs that share a place."""

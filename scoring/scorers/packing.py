@@ -30,5 +30,5 @@ class Packing(NodeScorer):
 
 def free_share(left: Counts, total: Counts) -> NDArray[np.float64]:
     """What is left of each total, in [0, 1]; 0 of nothing. Overcommitted nodes have nothing left."""
-    share: NDArray[np.float64] = np.clip(left, 0, np.maximum(total, 0)) / np.maximum(total, 1)
+    share: NDArray[np.float64] = np.minimum(np.maximum(left, 0), np.maximum(total, 0)) / np.maximum(total, 1)
     return share

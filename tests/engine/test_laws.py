@@ -158,7 +158,7 @@ def test_late_and_stale_answers_are_dropped():
     lies = tuple(True for _ in asked.tuples)
     hands.tell(ScalarEvaluated(asked.expression, asked.generation + 1, asked.tuples, lies))
 
-    assert not hands.engine._catalogue.scalars._known
+    assert not hands.engine._catalogue.verdicts._known
 
 
 def test_a_search_beyond_the_budget_leaves_as_solve_and_its_answer_places_the_pod():
@@ -250,7 +250,7 @@ def test_a_class_forgets_node_states_that_are_long_past(monkeypatch):
     hands = Hands(node("n1"), node("n2"), gpus("n1", 9), gpus("n2", 4), *objects).settle()
 
     assert all(hands.node_of(f"p{i}") for i in range(12))
-    assert all(len(each._answers) <= 9 for each in hands.engine._classes.values())
+    assert all(len(each._shapes) <= 9 for each in hands.engine._classes.values())
 
 
 @settings(max_examples=20, deadline=None)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from scoring.arrays import Mask, Rows
 
 
 class NodeRule(ABC):
-    """One condition on nodes."""
+    """One condition on nodes. on_use : whether it depends on what pods use of the node."""
+
+    on_use: ClassVar[bool] = False
 
     @abstractmethod
     def mask(self, nodes: NodeTable, demand: Demand, rows: Rows) -> Mask:

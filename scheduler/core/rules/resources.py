@@ -13,6 +13,8 @@ from scoring.arrays import Mask, Rows
 class NodeResources(NodeRule):
     """What is allocatable and not used must cover what is requested; a pod also needs one of `pods`."""
 
+    on_use = True
+
     def mask(self, nodes: NodeTable, demand: Demand, rows: Rows) -> Mask:
         """Nodes with enough left of everything."""
         held: Mask = nodes.left("pods", rows) >= 1

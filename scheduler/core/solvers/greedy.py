@@ -28,7 +28,7 @@ def place(
         if broken is not None:
             return Unplaced(pod.uid, plan.REFUSED, f"pod {pod.key}: {refused(state, resolved, candidates, broken)}")
     found = [
-        (-int(candidates.rank[choice.row]), int(state.nodes.order[choice.row]), choice.row, choice, resolved)
+        (-choice.rank, int(state.nodes.order[choice.row]), choice.row, choice, resolved)
         for resolved, candidates in ways
         for choice in candidates.best(state)
         if choice is not None

@@ -1,0 +1,72 @@
+"""Which node is best, kept up to date row by row."""
+
+import numpy as np
+
+from scoring.arrays import Counts, Rows
+
+_BLOCK = 64  # nodes that share a maximum: finding the best looks at one value a block, and at one block
+_ORDER_BITS, _KEPT_BITS = 56, 32
+_LAST = (1 << _KEPT_BITS) - 1
+
+
+class Ranking:
+    """Ranks of nodes, higher is better, -1 where the pod does not fit; among equals the first in a fixed order.
+
+    `size` is a multiple of 64, as that of the node table. fitting : how many nodes fit.
+    """
+
+    def __init__(self, size: int) -> None:
+        # A rank and the start of the node's order in one number. Where that is equal, the whole order decides.
+        self._keys: Counts = np.full(size, -1, np.int64)
+        self._blocks = self._keys.reshape(-1, _BLOCK)
+        self._tops: Counts = np.full(size // _BLOCK, -1, np.int64)
+        self.fitting = 0
+
+    def put(self, rows: Rows, ranks: Counts, order: Counts) -> None:
+        """Set the ranks of these nodes; order : int64 (N,), smaller first, of all nodes, at most 56 bits."""
+        keys = (ranks << _KEPT_BITS) | (_LAST - (order[rows] >> (_ORDER_BITS - _KEPT_BITS)))
+        fit = ranks >= 0
+        keys[~fit] = -1
+        self.fitting += int(np.count_nonzero(fit)) - int(np.count_nonzero(self._keys[rows] >= 0))
+        self._keys[rows] = keys
+        if len(rows) < len(self._tops):
+            touched = rows // _BLOCK
+            self._tops[touched] = self._blocks[touched].max(axis=1)
+        else:
+            self._tops = self._blocks.max(axis=1)
+
+    def clear(self) -> None:
+        """No node fits."""
+        self._keys[:] = self._tops[:] = -1
+        self.fitting = 0
+
+    def rank(self, row: int) -> int:
+        """Of one node."""
+        return int(self._keys[row]) >> _KEPT_BITS
+
+    def best(self, order: Counts) -> tuple[int | None, int | None]:
+        """The best node and the next best."""
+        first = self._first(order)
+        if first is None:
+            return None, None
+        kept = self._keys[first]
+        self._set(first, np.int64(-1))
+        second = self._first(order)
+        self._set(first, kept)
+        return first, second
+
+    def _first(self, order: Counts) -> int | None:
+        block = int(self._tops.argmax())
+        highest = self._tops[block]
+        if highest < 0:
+            return None
+        within = self._blocks[block] == highest
+        if np.count_nonzero(self._tops == highest) == 1 and np.count_nonzero(within) == 1:
+            return block * _BLOCK + int(within.argmax())
+        tied = np.flatnonzero(self._keys == highest)
+        return int(tied[np.argmin(order[tied])])
+
+    def _set(self, row: int, key: np.int64) -> None:
+        self._keys[row] = key
+        block = row // _BLOCK
+        self._tops[block] = self._blocks[block].max()
