@@ -1,11 +1,13 @@
-"""Bounds that are kept, since computing them takes longer than the benchmark: `bounds.json` beside this module.
+"""Bounds and baselines that are kept, since computing them takes as long as the benchmark: `bounds.json` beside this.
 
 {digest of a trace: {"trace": name, "fill": {seed: percent}, "churn": {load: percent}},
- "S6": {jobs: {seed: share}}}
+ "S6": {jobs: {seed: share}},
+ "baselines": {what was run, on what: {seed: figures}}}
 """
 
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,16 @@ class Bounds:
             kept[str(seed)] = round(mig.repacked(seed, count), 4)
             self._keep()
         return kept.get(str(seed))
+
+    def baseline(
+        self, what: str, seed: int, run: Callable[[], Mapping[str, float | None]]
+    ) -> Mapping[str, float | None]:
+        """Figures of a baseline: as kept, and where none are, as they are now."""
+        kept = self._kept.setdefault("baselines", {}).setdefault(what, {})
+        if self._compute:
+            kept[str(seed)] = {name: value for name, value in run().items() if name != "pods_per_second"}
+            self._keep()
+        return kept.get(str(seed)) or run()
 
     def _of(self, trace: Trace, what: str) -> dict[str, float]:
         found: dict[str, float] = self._kept.setdefault(trace.digest, {"trace": trace.name}).setdefault(what, {})

@@ -95,7 +95,8 @@ class World:
             out += self._handle(Drained(), now)
             for instruction in out:
                 self._answer(instruction)
-            if not self._inbox:
+            due = self.engine.next_wakeup()
+            if not self._inbox and (due is None or due > now):
                 return
 
     def _handle(self, event: Event, now: float) -> list[Instruction]:

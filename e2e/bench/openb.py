@@ -20,7 +20,6 @@ from e2e.bench.drive import SHIPPED
 from e2e.bench.policies import POLICIES, reference
 from e2e.bench.policies.base import Placed, Scheduler
 from e2e.bench.trace import Shape, Trace, TraceError, read
-from scheduler.core.config import EngineConfig
 
 DOVETAIL = "dovetail"
 NAMES = (DOVETAIL, *POLICIES)
@@ -36,9 +35,7 @@ def scheduler(
     return reference(policy, trace, order, seed)
 
 
-def fill(
-    trace: Trace, policy: str, seed: int, batch: int = EngineConfig().batch, weights: Mapping[str, float] = SHIPPED
-) -> Figures:
+def fill(trace: Trace, policy: str, seed: int, batch: int = 1, weights: Mapping[str, float] = SHIPPED) -> Figures:
     """Percentages after the pods of one seed have arrived."""
     drawn = protocol.fill(trace, seed)
     placing = scheduler(policy, trace, drawn.order, seed, batch, weights)
@@ -134,7 +131,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--policy", choices=NAMES, default=DOVETAIL)
     parser.add_argument("--churn", type=float, metavar="LOAD", help="such as 1.0: pods leave, too")
     parser.add_argument("--arrivals", type=int, default=protocol.ARRIVALS, help="of a stream with churn")
-    parser.add_argument("--batch", type=int, default=EngineConfig().batch, help="pods that Dovetail sees at once")
+    parser.add_argument(
+        "--batch", type=int, default=1, help="pods that Dovetail sees at once: it decides easy ones first"
+    )
     chosen = parser.parse_args(arguments)
     try:
         trace = read(chosen.nodes, chosen.pods)

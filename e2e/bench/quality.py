@@ -4,7 +4,7 @@
 |-----------------|-----------------------------------------------------------|------------------------------------|
 | S1 to S5        | openb filled: default, gpushare60, multigpu50, gpuspec33, | alloc_at_100                       |
 |                 | cpu250 (e2e/bench/openb.py; needs --traces)               |                                    |
-| S1c S3c S4c     | the same with departures, load 1.0                        | utilisation, rejected              |
+| S1c S3c S4c     | the same with departures, load 1.0; first two seeds only  | utilisation, rejected              |
 | S6              | MIG parts under churn (e2e/bench/mig.py)                  | accepted                           |
 | S7              | DGX-1V and DGX H100 (e2e/bench/cliques.py)                | set_quality, p5_ring, wait;        |
 |                 |                                                           | h100_alloc, h100_wait              |
@@ -23,6 +23,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from e2e.bench import cliques, mig, openb, plot, protocol, rails
@@ -36,6 +37,7 @@ from scoring.weights import Weights
 NODES = "openb_node_list_gpu_node.csv"
 TRACES = {"S1": "default", "S2": "gpushare60", "S3": "multigpu50", "S4": "gpuspec33", "S5": "cpu250"}
 CHURN_LOAD = 1.0
+STREAMS = 2
 LESS_IS_BETTER = ("wait", "h100_wait", "rejected")
 
 
@@ -49,9 +51,13 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """figure : the one that is plotted. run : of policy, seed, weights. bound : of seed; what has none is left out."""
+    """on : what it runs on, to tell kept baselines apart. figure : the one that is plotted.
+
+    run : of policy, seed, weights. bound : of seed; what has none is left out.
+    """
 
     name: str
+    on: str
     figure: str
     baseline: str
     policies: Sequence[str]
@@ -85,6 +91,7 @@ def _trace(name: str, options: Options) -> Trace:
 def _fill(name: str, trace: Trace, options: Options, bounds: Bounds) -> Scenario:
     return Scenario(
         name,
+        trace.digest,
         "alloc_at_100",
         "kube",
         openb.NAMES,
@@ -97,6 +104,7 @@ def _churn(name: str, trace: Trace, options: Options, bounds: Bounds) -> Scenari
     arrivals = round(protocol.ARRIVALS * options.share)
     return Scenario(
         name,
+        f"{trace.digest} {arrivals}",
         "utilisation",
         "fgd",
         openb.NAMES,
@@ -109,6 +117,7 @@ def _parts(options: Options, bounds: Bounds) -> Scenario:
     count = round(mig.JOBS * options.share)
     return Scenario(
         "S6",
+        str(count),
         "accepted",
         "firstfit",
         mig.POLICIES,
@@ -128,7 +137,13 @@ def _cliques(options: Options, bounds: Bounds) -> Scenario:
         return {**mesh, "h100_alloc": switched["alloc"], "h100_wait": switched["wait"]}
 
     return Scenario(
-        "S7", "set_quality", "firstfit", cliques.POLICIES, run, lambda seed: {"set_quality": 1.0, "p5_ring": 1.0}
+        "S7",
+        str(count),
+        "set_quality",
+        "firstfit",
+        cliques.POLICIES,
+        run,
+        lambda seed: {"set_quality": 1.0, "p5_ring": 1.0},
     )
 
 
@@ -136,6 +151,7 @@ def _rails(options: Options, bounds: Bounds) -> Scenario:
     count = round(rails.JOBS * options.share)
     return Scenario(
         "S8",
+        str(count),
         "aligned_nics",
         "firstfit",
         rails.POLICIES,
@@ -209,7 +225,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--policy", default=DOVETAIL, help="dovetail, or a reference policy of the scenario")
     folder = os.environ.get("DOVETAIL_TRACES")
     parser.add_argument("--traces", type=Path, default=Path(folder) if folder else None, metavar="DIR")
-    parser.add_argument("--bounds", action="store_true", help="compute the bounds anew and keep them in bounds.json")
+    parser.add_argument(
+        "--bounds", action="store_true", help="compute bounds and baselines anew, and keep them in bounds.json"
+    )
     parser.add_argument("--plot", type=Path, metavar="SVG", help="draw baseline, policy and bound of each scenario")
     parser.add_argument("--weights", type=_weights, default={}, metavar="NAME=VALUE,...", help="of Dovetail, to try")
     parser.add_argument(
@@ -220,7 +238,8 @@ def main(arguments: list[str] | None = None) -> int:
     bars = []
     try:
         options = Options(chosen.traces, chosen.share)
-        asked = scenarios(chosen.scenario or NAMES, options, Bounds(compute=chosen.bounds))
+        bounds = Bounds(compute=chosen.bounds)
+        asked = scenarios(chosen.scenario or NAMES, options, bounds)
         able = [scenario for scenario in asked if chosen.policy in scenario.policies]
         if not able or (chosen.scenario and able != asked):
             unable = next(scenario for scenario in asked if scenario not in able)
@@ -228,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{unable.name}: no policy {chosen.policy}; there are: {known}", file=sys.stderr)
             return 2
         for scenario in able:
-            bars.append(_measure(scenario, chosen))
+            bars.append(_measure(scenario, chosen, bounds))
     except TraceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -240,14 +259,15 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(scenario: Scenario, chosen: argparse.Namespace) -> plot.Bars:
-    policy, seeds = chosen.policy, chosen.seeds
+def _measure(scenario: Scenario, chosen: argparse.Namespace, bounds: Bounds) -> plot.Bars:
+    policy = chosen.policy
+    seeds = chosen.seeds[:STREAMS] if scenario.name.endswith("c") else chosen.seeds
+    what = f"{scenario.name} {scenario.baseline} {scenario.on}"
     runs, baselines, limits = [], [], []
     for seed in seeds:
         limits.append(scenario.bound(seed))
-        baselines.append(rounded(scenario.run(scenario.baseline, seed, SHIPPED)))
-        same = policy == scenario.baseline
-        runs.append(baselines[-1] if same else rounded(scenario.run(policy, seed, chosen.weights)))
+        baselines.append(rounded(bounds.baseline(what, seed, partial(scenario.run, scenario.baseline, seed, SHIPPED))))
+        runs.append(rounded(scenario.run(policy, seed, chosen.weights)))
         line = {"bench": "quality", "scenario": scenario.name, "policy": policy, "seed": seed, **runs[-1]}
         beside = {"baseline": {"policy": scenario.baseline, **baselines[-1]}, "bound": limits[-1]}
         print(json.dumps({**line, **beside}), flush=True)

@@ -96,7 +96,7 @@ def test_best_fit_takes_the_fullest_gpu_and_gradient_keeps_large_places():
 
 @pytest.mark.parametrize("policy", mig.POLICIES)
 def test_every_policy_gives_parts(policy):
-    found = mig.run(policy, 1, 40)
+    found = mig.run(policy, 1, 16)
 
     assert 0.8 < found["accepted"] <= 1
 
