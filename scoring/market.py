@@ -74,7 +74,7 @@ def unknown_market(classes: int) -> Market:
         prices=np.zeros(classes),
         stranded=np.zeros(WHOLE + 1),
         cpu_share=0.0,
-        growth=1.0,
+        growth=0.0,
     )
 
 

@@ -1,7 +1,5 @@
-"""The gain of a placement: how much waste it saves, all state scorers together, in steps that tell it from noise."""
+"""What a placement comes to, all scorers together, in steps that tell it from noise."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -10,16 +8,14 @@ from numpy.typing import NDArray
 from scoring.arrays import Counts
 from scoring.market import Market
 from scoring.scorers import STATE_SCORERS
-from scoring.scorers.base import Remainders
+from scoring.scorers.base import SPAN, Remainders
 
-# Fitted on seeds from 100 on and flat around: each may be a tenth larger or smaller.
-PLACEMENT_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
-    {"fragmentation": 1.0, "holes": 0.8, "untouched": 0.2, "scarcity": 1.5, "stranding": 1.0, "depth": 0.8}
-)
 # Gains within one step are equal, and the fixed order of nodes decides. That concentrates load: with ties broken by
 # the last decimal, or at random, a cluster strands five percent more of its devices.
 STEP: Final = 60.0  # milli
 _NOISE: Final = 0.05  # milli; so that a gain of nothing is never below zero
+HIGHEST: Final = 1 << 21  # steps; whatever is better counts as that
+A_SCORE: Final = 1_000.0  # milli that one unit of score comes to at weight 1
 
 
 def measures(states: Remainders, market: Market) -> NDArray[np.float64]:
@@ -27,22 +23,17 @@ def measures(states: Remainders, market: Market) -> NDArray[np.float64]:
     return np.stack([scorer.measure(states, market) for scorer in STATE_SCORERS])
 
 
-def gains(before: NDArray[np.float64], after: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Milli saved by each of C placements, float64 (C,).
+def total(scores: NDArray[np.float64], saved: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """Milli that placements are worth, float64 (C,).
 
-    before, after : float64 (S, C), of `measures`; weights : float64 (S,), in the order of STATE_SCORERS
+    scores : weighted sums of set and node scores. saved : weighted sums of milli saved, by state scorers. unit : milli
+    that a score of 1 comes to at a weight of 1, see Weights.unit. A state scorer's score falls by 1 with 2 SPAN milli.
     """
-    # Row by row, always in the same order: a gain does not depend on which other placements stand beside it.
-    total = np.zeros(before.shape[1])
-    for weight, saved in zip(weights, before - after, strict=True):
-        total += weight * saved
-    return total
+    milli: NDArray[np.float64] = unit * (scores + saved / (2 * SPAN))
+    return milli
 
 
-def steps(gain: NDArray[np.float64]) -> Counts:
-    """Gains in whole steps, int64 (C,): the highest wins, equal ones are told apart by the fixed order of nodes.
-
-    A step is 60 of the milli that weight 1 gives; weights that are all doubled need gains halved first.
-    """
-    whole: Counts = np.floor((gain + _NOISE) / STEP).astype(np.int64)
-    return whole
+def steps(milli: NDArray[np.float64]) -> Counts:
+    """Milli in whole steps, int64 (C,) in [0, 2 HIGHEST): the highest wins, the fixed order of nodes tells equals."""
+    whole: Counts = np.floor((milli + _NOISE) / STEP).clip(-HIGHEST, HIGHEST - 1).astype(np.int64)
+    return whole + HIGHEST

@@ -28,9 +28,13 @@ from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NO_FIT, STEPS_A_LOOK, NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
+from scheduler.core.stock import Stock
 from scoring.arrays import Counts, Floats, Mask, Rows
+from scoring.mix import Kind
+from scoring.placement import HIGHEST, measures, steps, total
+from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
-from scoring.scorers import NODE_SCORERS, SET_SCORERS
+from scoring.scorers import NODE_SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.scorers.base import Loads
 from scoring.weights import Weights
 
@@ -38,9 +42,9 @@ Doubles = NDArray[np.float64]
 NO_SHAPE = -1
 # Kinds of nodes: where no device can serve, where only the exact search can tell, and where shares are picked.
 _NOWHERE, _SEARCHED, _SHARED = -1, -2, -3
-TIE = 8192  # totals are compared in steps of 1/8192: closer ones are equal, and the fixed order of nodes decides
 _SET_NAMES = tuple(scorer.name for scorer in SET_SCORERS)
-_NODE_NAMES = tuple(scorer.name for scorer in NODE_SCORERS)
+_ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece
+_EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
 _FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
@@ -49,7 +53,7 @@ _FIRST_ROWS, _LAST_ROWS = 64, 4_096  # nodes sorted in one piece
 _PIECE_STEPS = 1_500
 # What work takes, in the steps of core/budget.py.
 _STEPS_A_REFRESH = 80
-_STEPS_A_NODE = 2
+_STEPS_A_NODE = 3
 _STEPS_A_KIND = 300
 _STEPS_A_STATE = 20
 _STEPS_A_PUZZLE = 100
@@ -72,8 +76,12 @@ class Catalogue:
         self.weights = Weights(config.weights)
         self.shares = self.weights.scaled()
         self.set_weights = self.shares.vector(SET_SCORERS)
-        self.node_weights = self.shares.vector(NODE_SCORERS)
-        self.whole = float(self.set_weights.sum() + self.node_weights.sum()) or 1.0
+        self.node_scorers = tuple(scorer for scorer in NODE_SCORERS if self.shares.values[scorer.name])
+        self.node_weights = self.shares.vector(self.node_scorers)
+        self.state_weights = self.shares.vector(STATE_SCORERS)
+        self.whole = sum(self.shares.values.values()) or 1.0
+        self.unit = self.weights.unit
+        self.stock = Stock()
         self.verdicts = Verdicts(config.scalar_steps)
         self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
         self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
@@ -192,13 +200,17 @@ class Candidates:
         self._versions: tuple[int, ...] = ()
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
-        self._ranking = Ranking(0)  # by total in steps of 1/TIE
+        self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
+        self._market_at = -1
         self.shape: Rows = np.zeros(0, np.int32)
         self._allowed: Mask = np.zeros(0, np.bool_)  # nodes that no rule rules out, use aside
         self._kind: Rows = np.zeros(0, np.int32)
         self._sharing: Mask = np.zeros(0, np.bool_)  # nodes where devices are shared, and counting decides
         self._reached: Mask = np.zeros(0, np.bool_)
-        self.node_scores: Floats = np.zeros((len(NODE_SCORERS), 0), np.float32)
+        self.node_scores: Floats = np.zeros((0, 0), np.float32)
+        self.saved: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))  # milli of waste, by state scorer
+        self._after: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))  # what they measure after the placement
+        self._measured: Mask = np.zeros(0, np.bool_)  # where `_after` is known already
 
     # ------------------------------------------------------------ keeping up
 
@@ -261,6 +273,8 @@ class Candidates:
             return 10**9
         rows = state.nodes.changes.position - self._position
         behind = sum([eligible.behind(state) for eligible in self._every])
+        if self._market_at != self._catalogue.stock.version:
+            rows += len(state.nodes.rows)
         each = self._puzzle_steps if self._puzzle_shapes else _STEPS_A_NODE
         return behind + rows * each + (0 if self.settled else 10**9)
 
@@ -290,6 +304,11 @@ class Candidates:
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()
+        stock = self._catalogue.stock
+        stock.refresh(state)
+        if self._market_at != stock.version:
+            self._market_at = stock.version
+            changed = np.flatnonzero(nodes.live).tolist()
         if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
@@ -299,9 +318,11 @@ class Candidates:
             self._sort_all(state, budget)
             if self._unsorted.any():
                 return
-        rows = np.flatnonzero(self._open)
-        if len(rows):
-            self._compute(state, rows.astype(np.int32), budget)
+        rows = np.flatnonzero(self._open).astype(np.int32)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            if start and budget.spent:
+                break
+            self._compute(state, rows[start : start + _ROWS_AT_ONCE], budget)
         self.settled = not self._open.any()
 
     def _relearn(self) -> list[int]:
@@ -359,7 +380,10 @@ class Candidates:
             self._reached = np.zeros(size, np.bool_)
             self._unsorted = np.zeros(size, np.bool_)
             self._open = np.zeros(size, np.bool_)
-            self.node_scores = np.zeros((len(NODE_SCORERS), size), np.float32)
+            self.node_scores = np.zeros((len(self._catalogue.node_scorers), size), np.float32)
+            self.saved = np.zeros((len(STATE_SCORERS), size))
+            self._after = np.zeros((len(STATE_SCORERS), size))
+            self._measured = np.zeros(size, np.bool_)
         self._ranking.clear()
         self.shape[:] = NO_SHAPE
         self._kind[:] = _NOWHERE
@@ -408,10 +432,14 @@ class Candidates:
                 shapes = self.shape[rows]
             sums, counts, preferences = self._shapes.worth(shapes[at])
         if len(at):
-            card = self._score(state, rows[at], counts)
-            self.node_scores[:, rows[at]] = card.scores
+            if self._catalogue.node_scorers:
+                card = self._score(state, rows[at], counts)
+                self.node_scores[:, rows[at]] = card.scores
+                sums = sums + _weighted(self._catalogue.node_weights, card.scores.astype(np.float64))
+            saved = self._save(state, rows[at])
             # What a prioritized list names earlier is preferred to anything that scores can say.
-            ranks[at] = self._ranks(sums, card) + preferences * (2 * TIE)
+            ranks[at] = self._ranks(sums, saved) + preferences * (2 * HIGHEST)
+        self._measured[rows] = False
         self._ranking.put(rows, ranks, state.nodes.order)
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
@@ -424,12 +452,46 @@ class Candidates:
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
             memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
         )
-        return score_nodes(NODE_SCORERS, self._catalogue.node_weights, loads)
+        return score_nodes(self._catalogue.node_scorers, self._catalogue.node_weights, loads)
 
-    def _ranks(self, sums: Doubles, card: Scorecard) -> Counts:
-        total = (sums + self._catalogue.node_weights @ card.scores.astype(np.float64)) / self._catalogue.whole
-        ranks: Counts = np.round(total * TIE).astype(np.int64)
-        return ranks
+    def _ranks(self, sums: Doubles, saved: NDArray[np.float64]) -> Counts:
+        catalogue = self._catalogue
+        return steps(total(sums, _weighted(catalogue.state_weights, saved), catalogue.unit))
+
+    def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
+        """How much waste the placement saves on these nodes, float64 (S, len(rows)) in milli."""
+        stock = self._catalogue.stock
+        fresh = rows[~self._measured[rows]]
+        if len(fresh):
+            positions = self._shapes.positions(self.shape[fresh]) if self.demand.wants else None
+            self._after[:, fresh] = self._measure(state, fresh, positions)
+        saved: NDArray[np.float64] = stock.wasted(state, rows) - self._after[:, rows]
+        self.saved[:, rows] = saved
+        return saved
+
+    def _measure(self, state: State, rows: Rows, positions: Rows | None) -> NDArray[np.float64]:
+        """What state scorers measure of nodes whose devices in these positions (R, K), -1 pads, went to the pod."""
+        stock = self._catalogue.stock
+        states = stock.remainders(state, rows)
+        left = states.left
+        if positions is not None:
+            at = np.arange(len(rows))
+            taken = self._taken(state, rows, left)
+            for slot in range(positions.shape[1]):
+                position = positions[:, slot]
+                there = position >= 0
+                left[at[there], position[there]] -= taken[min(slot, len(taken) - 1)][at[there], position[there]]
+            np.maximum(left, 0, out=left)
+        return measures(replace(states, cpu=states.cpu - self._amounts.get("cpu", 0), used=_in_use(rows)), stock.market)
+
+    def _taken(self, state: State, rows: Rows, left: Counts) -> list[Counts]:
+        """By slot how much of each device of these nodes it takes, in thousandths; the last stands for all further."""
+        if self._shares is None:
+            return [left.copy()]
+        by_want = self._shares.thousandths(state, rows)
+        return [
+            taken for want, taken in zip(self.demand.wants, by_want, strict=True) for _ in range(max(want.count, 1))
+        ]
 
     # ------------------------------------------------------------ device sets
 
@@ -480,6 +542,9 @@ class Candidates:
             [fits], sure = shares.fits(state, rows[at])
             packed = pack(fits)
             found = [int.from_bytes(packed[number].tobytes(), "little") for number in range(len(at))]
+        elif len(self.demand.wants) == 1 and not self._first_fit:
+            chosen, sure = self._choose_share(state, shares, rows[at])
+            found = [self._pick_shape((position,)) if position >= 0 else NO_SHAPE for position in chosen.tolist()]
         else:
             picks = shares.choose(state, rows[at], first=self._first_fit)
             sure = picks.sure
@@ -491,6 +556,42 @@ class Candidates:
             states[index] = each
             if not known:
                 kinds[index] = _SEARCHED
+
+    def _choose_share(self, state: State, shares: Shares, rows: Rows) -> tuple[Rows, Mask]:
+        """The device of each of these nodes whose share wastes least, -1 where none fits; and whether that is sure."""
+        stock = self._catalogue.stock
+        [able], sure = shares.fits(state, rows)
+        [taken] = shares.thousandths(state, rows)
+        left, classes = stock.left[rows], stock.classes[rows]
+        kept = able.copy()
+        for place in range(1, able.shape[1]):  # devices that are alike make no difference
+            alike = able[:, :place] & (left[:, :place] == left[:, place, None])
+            alike &= (classes[:, :place] == classes[:, place, None]) & (taken[:, :place] == taken[:, place, None])
+            kept[:, place] &= ~alike.any(axis=1)
+        chosen: Rows = np.full(len(rows), -1, np.int32)
+        at, position = kept.nonzero()
+        if not len(at):
+            return chosen, sure
+        after = self._measure_shares(state, rows[at], position, taken[at, position])
+        cost = _weighted(self._catalogue.state_weights, after)
+        starts = np.flatnonzero(np.diff(at, prepend=-1))
+        least = np.repeat(np.minimum.reduceat(cost, starts), np.diff(starts, append=len(at)))
+        order = np.where(cost <= least + _EQUAL, np.arange(len(at)), len(at))
+        best = np.minimum.reduceat(order, starts)
+        chosen[at[best]] = position[best]
+        self._after[:, rows[at[best]]] = after[:, best]
+        self._measured[rows[at[best]]] = True
+        return chosen, sure
+
+    def _measure_shares(
+        self, state: State, rows: Rows, positions: NDArray[np.intp], taken: Counts
+    ) -> NDArray[np.float64]:
+        """What state scorers measure of nodes of which one device each gives a share, float64 (S, len(rows))."""
+        stock = self._catalogue.stock
+        states = stock.remainders(state, rows)
+        at = np.arange(len(rows))
+        states.left[at, positions] = np.maximum(states.left[at, positions] - taken, 0)
+        return measures(replace(states, cpu=states.cpu - self._amounts.get("cpu", 0), used=_in_use(rows)), stock.market)
 
     def _pick_shape(self, positions: tuple[int, ...]) -> int:
         """The shape of a node that gives shares of the devices in these positions. A share ties nothing up."""
@@ -716,6 +817,17 @@ class Candidates:
 
     # ------------------------------------------------------------ reading
 
+    def asks(self, state: State) -> Kind:
+        """What the pods of this class add to the mix of demand; once settled."""
+        cpu = self._amounts.get("cpu", 0)
+        stock = self._catalogue.stock
+        for index, (want, asks) in enumerate(zip(self.demand.wants, self.eligible, strict=True)):
+            classes = stock.classes_of(asks[0].selected)
+            if classes:
+                milli = WHOLE if self._shares is None else self._shares.share(state, index)
+                return Kind(max(want.count, 1), milli, cpu, classes)
+        return Kind(0, 0, cpu, 0)
+
     @property
     def feasible(self) -> int:
         """How many nodes fit."""
@@ -742,8 +854,10 @@ class Candidates:
             seen = bays.rows[row].tolist()
             devices = tuple([tuple([seen[position] for position in part]) for part in answer.chosen or ()])
             alternatives = answer.alternatives or alternatives
-        for name, score in zip(_NODE_NAMES, self.node_scores[:, row].tolist(), strict=True):
-            scores[name] = round(score, 6)
+        for node_scorer, score in zip(self._catalogue.node_scorers, self.node_scores[:, row].tolist(), strict=True):
+            scores[node_scorer.name] = round(score, 6)
+        for scorer, saved in zip(STATE_SCORERS, self.saved[:, row].tolist(), strict=True):
+            scores[scorer.name] = scorer.worth(saved)
         shares = self._catalogue.shares.values
         total = round(sum([shares[name] * score for name, score in scores.items()]) / self._catalogue.whole, 6)
         links = state.links_told(row)
@@ -766,6 +880,7 @@ class _Shapes:
         self._sums = np.zeros(64)  # of weighted set scores
         self._counts: Counts = np.zeros(64, np.int64)
         self._preferences: Counts = np.zeros(64, np.int64)
+        self._positions: Rows = np.full((64, 1), -1, np.int32)  # of all devices taken, want by want, -1 pads
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -801,7 +916,11 @@ class _Shapes:
         self.fits[number] = answer.chosen is not None
         scores = np.array([answer.scores.get(name, 0.0) for name in _SET_NAMES])
         self._sums[number] = _weighted(weights, scores[:, None])[0]
-        self._counts[number] = sum(map(len, answer.chosen or ()))
+        taken = [position for part in answer.chosen or () for position in part]
+        self._counts[number] = len(taken)
+        self._widen(len(taken))
+        self._positions[number] = -1
+        self._positions[number, : len(taken)] = taken
         self._preferences[number] = preference
 
     def add_from_table(
@@ -823,7 +942,21 @@ class _Shapes:
         scores: Doubles = np.round(table.scores[:, at].astype(np.float64), 6).astype(np.float64)
         self._sums[span] = _weighted(weights, scores)
         self._counts[span] = np.where(self.fits[span], count, 0)
+        self._widen(count)
+        self._positions[span] = -1
+        self._positions[span, :count] = table.positions(at)
         return start
+
+    def positions(self, numbers: Rows) -> Rows:
+        """Of the devices that these shapes take, int32 (len(numbers), K), -1 pads."""
+        found: Rows = self._positions[numbers]
+        return found
+
+    def _widen(self, width: int) -> None:
+        extra = width - self._positions.shape[1]
+        if extra > 0:
+            more = np.full((len(self._positions), extra), -1, np.int32)
+            self._positions = np.concatenate([self._positions, more], axis=1)
 
     def _reserve(self, size: int) -> None:
         extra = max(0, size + 1 - len(self.fits))
@@ -833,6 +966,13 @@ class _Shapes:
             self._sums = np.concatenate([self._sums, np.zeros(extra)])
             self._counts = np.concatenate([self._counts, np.zeros(extra, np.int64)])
             self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])
+            more = np.full((extra, self._positions.shape[1]), -1, np.int32)
+            self._positions = np.concatenate([self._positions, more])
+
+
+def _in_use(rows: Rows) -> Mask:
+    """A pod is on each of these nodes, once it is placed."""
+    return np.ones(len(rows), np.bool_)
 
 
 def _weighted(weights: Doubles, scores: NDArray[np.float64]) -> Doubles:

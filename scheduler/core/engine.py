@@ -28,6 +28,8 @@ from scheduler.core.errors import FaultError, printable
 from scheduler.core.explain import to_json
 from scheduler.core.extended import is_special
 from scheduler.core.messages import (
+    Appraise,
+    Appraised,
     BindPod,
     BindRefused,
     ClaimCreated,
@@ -81,6 +83,8 @@ from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
 from scheduler.core.topology import LinkMap
 from scheduler.core.verify import World, violations
+from scoring.market import Market
+from scoring.mix import Mix
 
 SLOW_S = 30.0  # a slow answer that takes longer is asked for again
 MAX_SLOW = 10_000  # questions remembered before those that nobody answered are dropped
@@ -174,6 +178,8 @@ class Engine:
         self._slow: dict[Hashable, tuple[int, float]] = {}
         self._questions: dict[Uid, set[Hashable]] = {}  # that a pod waits for
         self._askers: dict[Hashable, set[Uid]] = defaultdict(set)
+        self._mix = Mix()
+        self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._generation = 0
         self._listed = False
@@ -193,6 +199,7 @@ class Engine:
             Solved: self._solved,
             ScalarEvaluated: self._scalar_evaluated,
             Inspected: self._inspected,
+            Appraised: self._appraised,
         }
         self._seen: dict[type, Callable[[Any], Iterable[Instruction]]] = {
             Node: self._node_seen,
@@ -310,6 +317,9 @@ class Engine:
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
         if pod.scheduler_name != self.config.scheduler_name:
             return out
+        if pod.done and place is not None and pod.uid in self._known_pods:
+            self._known_pods.discard(pod.uid)
+            self._mix.leave()
         if pod.node_name or pod.done or pod.deleting or pod.gates:
             self._forget_pending(pod.uid)
             flight = self._flights.get(pod.uid)
@@ -405,6 +415,10 @@ class Engine:
         out: list[Instruction] = []
         flight = self._flights.get(uid)
         placed = uid in self.state.places.current
+        if uid in self._known_pods:
+            self._known_pods.discard(uid)
+            if placed:
+                self._mix.leave()
         self.state.drop_pod(uid)  # before its flight lands: it is not to be tried again
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
@@ -485,9 +499,25 @@ class Engine:
             else:
                 unplaced.append(outcome)
                 out += self._park(pod, outcome)
+        out += self._appraise()
         if before is not None:
             self._check(before, Plan(self.state.revision, tuple(placements), tuple(unplaced)))
         return out
+
+    def _appraise(self) -> list[Instruction]:
+        """Ask what devices are worth, once enough of the mix or of what there is changed."""
+        stock = self._catalogue.stock
+        if not self._mix.due and stock.known == len(stock.market.prices):
+            return []
+        generation = self._ask(Appraise)
+        return [] if generation is None else [Appraise(self._mix.sample(), stock.supply(), generation)]
+
+    def _appraised(self, event: Appraised) -> Iterable[Instruction]:
+        if self._answered(Appraise, event.generation) and event.market is not None:
+            if not isinstance(event.market, Market):
+                raise FaultError(f"Appraised carries a {type(event.market).__name__}")
+            self._catalogue.stock.trade(event.market)
+        return []
 
     def _turns(self, budget: Budget) -> Iterator[Pod]:
         """The pods to try in a cycle: all that are light, then heavy ones until the budget is spent, one at least."""
@@ -526,6 +556,9 @@ class Engine:
                 return None
             out += self._ask_about(pod, pending[:MAX_PARTS])
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: its selectors are being evaluated")
+        if pod.uid not in self._known_pods:
+            self._known_pods.add(pod.uid)
+            self._mix.arrive(tried[0][1].asks(self.state))
         failures = self._failures.get(pod.uid, 0)
         outcome = place(self.state, pod, tried, ways.closed, self._catalogue.weights, failures)
         if isinstance(outcome, Placement):
@@ -686,6 +719,7 @@ class Engine:
         """Assume everything, then write what is not written yet."""
         self._forget_pending(pod.uid)
         self._reported.pop(pod.uid, None)
+        self._mix.place()
         out: list[Instruction] = [RecordDecision(placement.decision)]
         flight = Flight(
             pod.uid, placement, set(), set(), consumers=groups.consumers(pod, self.state), group=groups.key_of(pod)

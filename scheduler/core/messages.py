@@ -140,10 +140,18 @@ class Inspected:
     outline: object
 
 
+@dataclass(frozen=True, slots=True)
+class Appraised:
+    """Answer to Appraise: a `scoring.market.Market`, None where none could be worked out."""
+
+    generation: int
+    market: object
+
+
 Event = (
     Seen | Gone | Rejected | Listed | ClockRead | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound
     | BindRefused
-    | Solved | ScalarEvaluated | Inspected
+    | Solved | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 
 # ---------------------------------------------------------------- instructions
@@ -317,7 +325,20 @@ class Inspect:
     tenant: str = ""
 
 
-Slow = Solve | EvaluateScalar | Inspect
+@dataclass(frozen=True, slots=True)
+class Appraise:
+    """Work out what devices are worth to the mix of demand. Answered by Appraised.
+
+    sample, supply : a `scoring.mix.Sample` and a `scoring.prices.Supply`.
+    """
+
+    sample: object
+    supply: object
+    generation: int
+    tenant: str = ""
+
+
+Slow = Solve | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | ReportScheduled
     | ReportUnschedulable | RecordDecision | WarnOfTopology | Slow

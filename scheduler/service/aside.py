@@ -11,7 +11,17 @@ from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from scheduler.core.budget import Turns
-from scheduler.core.messages import EvaluateScalar, Event, ScalarEvaluated, Slow, Solve, Solved
+from scheduler.core.messages import (
+    Appraise,
+    Appraised,
+    EvaluateScalar,
+    Event,
+    Inspect,
+    ScalarEvaluated,
+    Slow,
+    Solve,
+    Solved,
+)
 from scheduler.core.slow import answer
 from scheduler.core.solvers.search import NodeAnswer
 
@@ -134,6 +144,8 @@ class Aside:
 def _question(instruction: Slow) -> object:
     if isinstance(instruction, Solve):
         return instruction.problem
+    if isinstance(instruction, Appraise):
+        return Appraise
     return (instruction.expression, instruction.tuples if isinstance(instruction, EvaluateScalar) else ())
 
 
@@ -141,8 +153,10 @@ def _failed(instruction: Slow, words: str) -> Event | None:
     """The answer in place of one; None where the question has to be asked again."""
     if isinstance(instruction, Solve):
         return Solved(instruction.problem, instruction.generation, NodeAnswer(None, {}, exhausted=True))
-    if not isinstance(instruction, EvaluateScalar):
+    if isinstance(instruction, Inspect):
         return None
+    if isinstance(instruction, Appraise):
+        return Appraised(instruction.generation, None)
     return ScalarEvaluated(
         instruction.expression, instruction.generation, instruction.tuples, (words,) * len(instruction.tuples)
     )

@@ -20,6 +20,7 @@ from scheduler.cluster import decode, encode
 from scheduler.core import names
 from scheduler.core.errors import DecodeError, DovetailError, FaultError, InputError
 from scheduler.core.messages import (
+    Appraise,
     BindPod,
     BindRefused,
     Cause,
@@ -498,6 +499,7 @@ class Api:
         Solve: lambda self, instruction: [answer(instruction)],
         EvaluateScalar: lambda self, instruction: [answer(instruction)],
         Inspect: lambda self, instruction: [answer(instruction)],
+        Appraise: lambda self, instruction: [answer(instruction)],
     }
 
 

@@ -26,7 +26,7 @@ NODE_SCORERS: Final[tuple[NodeScorer, ...]] = (
     Balance(),
 )
 
-# Summed in milli by scoring/placement.py, with weights of their own.
+# Summed in milli by scoring/placement.py.
 STATE_SCORERS: Final[tuple[StateScorer, ...]] = (
     Fragmentation(),
     Holes(),
@@ -36,4 +36,4 @@ STATE_SCORERS: Final[tuple[StateScorer, ...]] = (
     Depth(),
 )
 
-SCORERS: Final[tuple[Scorer, ...]] = (*SET_SCORERS, *NODE_SCORERS)
+SCORERS: Final[tuple[Scorer, ...]] = (*SET_SCORERS, *NODE_SCORERS, *STATE_SCORERS)

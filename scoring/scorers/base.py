@@ -126,6 +126,10 @@ class StateScorer(ABC):
         """
         return rounded(np.clip(0.5 + (before - after) / (2 * SPAN), 0, 1))
 
+    def worth(self, saved: float) -> float:
+        """`score` of one placement that saves so much waste."""
+        return round(min(max(0.5 + saved / (2 * SPAN), 0.0), 1.0), 6)
+
 
 Scorer = SetScorer | NodeScorer | StateScorer
 

@@ -72,6 +72,15 @@ class SetTable:
             start += count
         return NodeAnswer(tuple(chosen), breakdown(self.scores[:, at]))
 
+    def positions(self, at: Rows) -> Rows:
+        """Of the devices of these answers, int32 (len(at), count), -1 where nothing fits."""
+        picks = self.picks[at]
+        count = sum(self._counts)
+        found: Rows = np.full((len(at), count), -1, np.int32)
+        fits = picks != NONE
+        found[fits] = self._members[picks[fits]].nonzero()[1].reshape(-1, count)
+        return found
+
     def _solve(self, states: Sequence[int]) -> None:
         size = self._problem.layout.size
         free = spread(states, size)
