@@ -22,7 +22,7 @@ from scheduler.core.model import MAX_RESULTS
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
-from scheduler.core.shares import Shares
+from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
@@ -158,6 +158,7 @@ class Candidates:
         self._shapes = _Shapes()
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._pick_shapes: dict[tuple[int, ...], int] = {}
+        self._single_shapes: Rows = np.zeros(0, np.int32)  # those of one device, by its position
         self._fatal: set[int] = set()  # shapes that end every attempt
         self._open: set[int] = set()  # shapes that the budget did not settle
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
@@ -200,6 +201,11 @@ class Candidates:
         shape = int(self.shape[row])
         return self._shapes.problem(shape) if shape != NO_SHAPE else None
 
+    def searched(self, rows: Rows) -> Mask:
+        """bool (len(rows),), which of these nodes the exact search decided."""
+        found: Mask = self._shapes.searched[self.shape[rows]]
+        return found
+
     def shares(self, state: State, rows: Rows) -> tuple[Mask, list[Mask]]:
         """On which of these nodes counting shares decided; and there, per want, which devices could serve it alone.
 
@@ -210,8 +216,7 @@ class Candidates:
             return counted, []
         [at] = counted.nonzero()
         fits, sure = self._shares.fits(state, rows[at])
-        searched = [isinstance(self.problem(row), Puzzle) for row in rows[at].tolist()]
-        sure &= ~np.array(searched, np.bool_)
+        sure &= ~self.searched(rows[at])
         counted[at[~sure]] = False
         return counted, [each[sure] for each in fits]
 
@@ -261,6 +266,7 @@ class Candidates:
         self._shapes = _Shapes()
         self._puzzle_shapes.clear()
         self._pick_shapes.clear()
+        self._single_shapes = np.zeros(0, np.int32)
         self._fatal.clear()
         self._open.clear()
         self._first_shapes.clear()
@@ -346,54 +352,74 @@ class Candidates:
 
     # ------------------------------------------------------------ device sets
 
-    def _shapes_of(self, state: State, rows: Rows) -> list[int]:
+    def _shapes_of(self, state: State, rows: Rows) -> Rows:
         """The shape (solved device problem) of each of these nodes, NO_SHAPE where no device can serve."""
-        kinds, numbers = self._kinds, self._kind[rows].tolist()
-        bits = state.bays.bits
-        states = [bits[row] for row in rows.tolist()]
+        found: Rows = np.full(len(rows), NO_SHAPE, np.int32)
+        numbers = self._kind[rows]
+        kept: dict[int, int] = {}  # by place in rows, the bits of what is free where shares decide that
         if self._shares is not None:
-            self._count_shares(state, self._shares, rows, numbers, states)
-        found: list[int] = []
-        missing: dict[int, dict[int, None]] = {}
-        for at, (kind, each) in enumerate(zip(numbers, states, strict=True)):
-            if kind >= 0:
-                shape = kinds[kind].shapes.get(each, NO_SHAPE)
-                if shape == NO_SHAPE:
-                    missing.setdefault(kind, {})[each] = None
-            elif kind == _SHARED:
-                shape = each
+            self._count_shares(state, self._shares, rows, numbers, found, kept)
+        [at] = ((numbers >= 0) | (numbers == _SEARCHED)).nonzero()
+        kinds, bits = self._kinds, state.bays.bits
+        missing: dict[int, dict[int, list[int]]] = {}
+        for place, row, kind in zip(at.tolist(), rows[at].tolist(), numbers[at].tolist(), strict=True):
+            if kind == _SEARCHED:
+                found[place] = self._puzzle_shape(state, row)
+                continue
+            free = kept[place] if kept else bits[row]
+            shape = kinds[kind].shapes.get(free)
+            if shape is None:
+                missing.setdefault(kind, {}).setdefault(free, []).append(place)
             else:
-                shape = self._puzzle_shape(state, int(rows[at])) if kind == _SEARCHED else NO_SHAPE
-            found.append(shape)
-        if not missing:
-            return found
-        for kind, fresh in missing.items():
-            self._solve(kinds[kind], list(fresh))
-        return [
-            kinds[kind].shapes[each] if kind >= 0 else shape
-            for kind, each, shape in zip(numbers, states, found, strict=True)
-        ]
+                found[place] = shape
+        for kind, states in missing.items():
+            self._solve(kinds[kind], list(states))
+            for free, places in states.items():
+                found[places] = kinds[kind].shapes[free]
+        return found
 
-    def _count_shares(self, state: State, shares: Shares, rows: Rows, kinds: list[int], states: list[int]) -> None:
-        """Put in place what of these nodes is due to shares: as state the devices with room, or the shape itself."""
+    def _count_shares(
+        self, state: State, shares: Shares, rows: Rows, kinds: Rows, found: Rows, kept: dict[int, int]
+    ) -> None:
+        """Of nodes where devices are shared the shapes, or the devices with room; those that need it are searched."""
         [at] = self._sharing[rows].nonzero()
         if not len(at):
             return
         if self._one:
             [fits], sure = shares.fits(state, rows[at])
             packed = pack(fits)
-            found = [int.from_bytes(packed[number].tobytes(), "little") for number in range(len(at))]
+            width, flat = packed.shape[1], packed.tobytes()
+            for number, place in enumerate(at.tolist()):
+                kept[place] = int.from_bytes(flat[number * width : (number + 1) * width], "little")
         else:
             picks = shares.choose(state, rows[at], first=self._first_fit)
             sure = picks.sure
-            found = [
-                self._pick_shape(tuple(positions)) if fits else NO_SHAPE
-                for positions, fits in zip(picks.positions.tolist(), picks.found.tolist(), strict=True)
-            ]
-        for index, known, each in zip(at.tolist(), sure.tolist(), found, strict=True):
-            states[index] = each
-            if not known:
-                kinds[index] = _SEARCHED
+            found[at] = self._pick_shapes_of(picks)
+        kinds[at[~sure]] = _SEARCHED
+
+    def _pick_shapes_of(self, picks: Picks) -> Rows:
+        """Shapes of nodes that give these shares of devices, NO_SHAPE where they do not serve all."""
+        positions = picks.positions
+        if positions.shape[1] == 1:
+            positions = positions[:, 0]
+            if positions.max() >= len(self._single_shapes):
+                extra = int(positions.max()) + 1 - len(self._single_shapes)
+                more: Rows = np.full(extra, NO_SHAPE, np.int32)
+                self._single_shapes = np.concatenate([self._single_shapes, more])
+            shapes = self._single_shapes[positions]
+            [new] = (picks.found & (shapes == NO_SHAPE)).nonzero()
+            for position in dict.fromkeys(positions[new].tolist()):
+                self._single_shapes[position] = self._pick_shape((position,))
+            if len(new):
+                shapes = self._single_shapes[positions]
+            return np.where(picks.found, shapes, NO_SHAPE)
+        return np.array(
+            [
+                self._pick_shape(tuple(each)) if fits else NO_SHAPE
+                for each, fits in zip(positions.tolist(), picks.found.tolist(), strict=True)
+            ],
+            np.int32,
+        )
 
     def _pick_shape(self, positions: tuple[int, ...]) -> int:
         """The shape of a node that gives shares of the devices in these positions. A share ties nothing up."""
@@ -647,8 +673,8 @@ class Candidates:
 class _Shapes:
     """Solved device problems, by number.
 
-    fits : bool, whether anything fits. It is longer than the numbers in use, and its last entry, which NO_SHAPE reads,
-    is always false.
+    fits, searched : bool, whether anything fits, and whether the exact search found that out. They are longer than the
+    numbers in use, and their last entry, which NO_SHAPE reads, is always false.
     """
 
     def __init__(self) -> None:
@@ -657,6 +683,7 @@ class _Shapes:
         ] = []  # a problem, and the free bits where it has none
         self._answers: list[NodeAnswer | tuple[SetTable, int]] = []
         self.fits: Mask = np.zeros(64, np.bool_)
+        self.searched: Mask = np.zeros(64, np.bool_)
         self._sums = np.zeros(64)  # of weighted set scores
         self._counts: Counts = np.zeros(64, np.int64)
         self._preferences: Counts = np.zeros(64, np.int64)
@@ -694,6 +721,7 @@ class _Shapes:
         self._origins.append((problem, 0))
         self._answers.append(answer)
         self.fits[number] = answer.chosen is not None
+        self.searched[number] = isinstance(problem, Puzzle)
         scores = np.array([answer.scores.get(name, 0.0) for name in _SET_NAMES])
         self._sums[number] = _weighted(weights, scores[:, None])[0]
         self._counts[number] = sum(map(len, answer.chosen or ()))
@@ -725,6 +753,7 @@ class _Shapes:
         if extra:
             extra += size
             self.fits = np.concatenate([self.fits, np.zeros(extra, np.bool_)])
+            self.searched = np.concatenate([self.searched, np.zeros(extra, np.bool_)])
             self._sums = np.concatenate([self._sums, np.zeros(extra)])
             self._counts = np.concatenate([self._counts, np.zeros(extra, np.int64)])
             self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])
