@@ -23,7 +23,7 @@ from scheduler.core.model import MAX_RESULTS
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
-from scheduler.core.shares import Shares
+from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NO_FIT, STEPS_A_LOOK, NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
@@ -185,6 +185,7 @@ class Candidates:
         self._shapes = _Shapes()
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._pick_shapes: dict[tuple[int, ...], int] = {}
+        self._single_shapes: Rows = np.zeros(0, np.int32)  # those of one device, by its position
         self._fatal: set[int] = set()  # shapes that end every attempt
         self._unsolved: dict[NodeProblem | Puzzle, int] = {}  # shapes that the core's budget did not settle
         self._learned_at = -1
@@ -237,6 +238,11 @@ class Candidates:
         shape = int(self.shape[row])
         return self._shapes.problem(shape) if shape != NO_SHAPE else None
 
+    def searched(self, rows: Rows) -> Mask:
+        """bool (len(rows),), which of these nodes the exact search decided."""
+        found: Mask = self._shapes.searched[self.shape[rows]]
+        return found
+
     def shares(self, state: State, rows: Rows) -> tuple[Mask, list[Mask]]:
         """On which of these nodes counting shares decided; and there, per want, which devices could serve it alone.
 
@@ -247,8 +253,7 @@ class Candidates:
             return counted, []
         [at] = counted.nonzero()
         fits, sure = self._shares.fits(state, rows[at])
-        searched = [isinstance(self.problem(row), Puzzle) for row in rows[at].tolist()]
-        sure &= ~np.array(searched, np.bool_)
+        sure &= ~self.searched(rows[at])
         counted[at[~sure]] = False
         return counted, [each[sure] for each in fits]
 
@@ -365,6 +370,7 @@ class Candidates:
         self._shapes = _Shapes()
         self._puzzle_shapes.clear()
         self._pick_shapes.clear()
+        self._single_shapes = np.zeros(0, np.int32)
         self._fatal.clear()
         self._unsolved.clear()
         self._first_shapes.clear()
@@ -495,70 +501,89 @@ class Candidates:
 
     # ------------------------------------------------------------ device sets
 
-    def _shapes_of(self, state: State, rows: Rows, budget: Budget) -> list[int]:
+    def _shapes_of(self, state: State, rows: Rows, budget: Budget) -> Rows:
         """The shape (solved device problem) of each of these nodes, NO_SHAPE where no device can serve.
 
         Nodes whose search the budget does not cover stay open.
         """
-        kinds, numbers = self._kinds, self._kind[rows].tolist()
-        bits = state.bays.bits
-        states = [bits[row] for row in rows.tolist()]
+        found: Rows = np.full(len(rows), NO_SHAPE, np.int32)
+        numbers = self._kind[rows]
+        kept: dict[int, int] = {}  # by place in rows, the bits of what is free where shares decide that
         if self._shares is not None:
-            self._count_shares(state, self._shares, rows, numbers, states)
-        found: list[int] = []
+            self._count_shares(state, self._shares, rows, numbers, found, kept)
+        [at] = ((numbers >= 0) | (numbers == _SEARCHED)).nonzero()
+        kinds, bits = self._kinds, state.bays.bits
+        missing: dict[int, dict[int, list[int]]] = {}
         searched = False
-        missing: dict[int, dict[int, None]] = {}
-        for at, (kind, each) in enumerate(zip(numbers, states, strict=True)):
-            if kind >= 0:
-                shape = kinds[kind].shapes.get(each, NO_SHAPE)
-                if shape == NO_SHAPE:
-                    missing.setdefault(kind, {})[each] = None
-            elif kind == _SHARED:
-                shape = each
-            elif kind == _SEARCHED and searched and budget.spent:
-                self._open[rows[at]] = True
-                shape = NO_SHAPE
-            elif kind == _SEARCHED:
-                shape, searched = self._puzzle_shape(state, int(rows[at]), budget), True
+        for place, row, kind in zip(at.tolist(), rows[at].tolist(), numbers[at].tolist(), strict=True):
+            if kind == _SEARCHED:
+                if searched and budget.spent:
+                    self._open[row] = True
+                else:
+                    found[place], searched = self._puzzle_shape(state, row, budget), True
+                continue
+            free = kept[place] if kept else bits[row]
+            shape = kinds[kind].shapes.get(free)
+            if shape is None:
+                missing.setdefault(kind, {}).setdefault(free, []).append(place)
             else:
-                shape = NO_SHAPE
-            found.append(shape)
-        if not missing:
-            return found
-        for kind, fresh in missing.items():
-            budget.spend(_STEPS_A_STATE * len(fresh))
-            self._solve(kinds[kind], list(fresh))
-        return [
-            kinds[kind].shapes[each] if kind >= 0 else shape
-            for kind, each, shape in zip(numbers, states, found, strict=True)
-        ]
+                found[place] = shape
+        for kind, states in missing.items():
+            budget.spend(_STEPS_A_STATE * len(states))
+            self._solve(kinds[kind], list(states))
+            for free, places in states.items():
+                found[places] = kinds[kind].shapes[free]
+        return found
 
-    def _count_shares(self, state: State, shares: Shares, rows: Rows, kinds: list[int], states: list[int]) -> None:
-        """Put in place what of these nodes is due to shares: as state the devices with room, or the shape itself."""
+    def _count_shares(
+        self, state: State, shares: Shares, rows: Rows, kinds: Rows, found: Rows, kept: dict[int, int]
+    ) -> None:
+        """Of nodes where devices are shared the shapes, or the devices with room; those that need it are searched."""
         [at] = self._sharing[rows].nonzero()
         if not len(at):
             return
         if self._one:
             [fits], sure = shares.fits(state, rows[at])
             packed = pack(fits)
-            found = [int.from_bytes(packed[number].tobytes(), "little") for number in range(len(at))]
+            width, flat = packed.shape[1], packed.tobytes()
+            for number, place in enumerate(at.tolist()):
+                kept[place] = int.from_bytes(flat[number * width : (number + 1) * width], "little")
         elif len(self.demand.wants) == 1 and not self._first_fit:
-            chosen, sure = self._choose_share(state, shares, rows[at])
-            found = [self._pick_shape((position,)) if position >= 0 else NO_SHAPE for position in chosen.tolist()]
+            picks = self._choose_share(state, shares, rows[at])
+            sure = picks.sure
+            found[at] = self._pick_shapes_of(picks)
         else:
             picks = shares.choose(state, rows[at], first=self._first_fit)
             sure = picks.sure
-            found = [
-                self._pick_shape(tuple(positions)) if fits else NO_SHAPE
-                for positions, fits in zip(picks.positions.tolist(), picks.found.tolist(), strict=True)
-            ]
-        for index, known, each in zip(at.tolist(), sure.tolist(), found, strict=True):
-            states[index] = each
-            if not known:
-                kinds[index] = _SEARCHED
+            found[at] = self._pick_shapes_of(picks)
+        kinds[at[~sure]] = _SEARCHED
 
-    def _choose_share(self, state: State, shares: Shares, rows: Rows) -> tuple[Rows, Mask]:
-        """The device of each of these nodes whose share wastes least, -1 where none fits; and whether that is sure."""
+    def _pick_shapes_of(self, picks: Picks) -> Rows:
+        """Shapes of nodes that give these shares of devices, NO_SHAPE where they do not serve all."""
+        positions = picks.positions
+        if positions.shape[1] == 1:
+            positions = positions[:, 0]
+            if positions.max() >= len(self._single_shapes):
+                extra = int(positions.max()) + 1 - len(self._single_shapes)
+                more: Rows = np.full(extra, NO_SHAPE, np.int32)
+                self._single_shapes = np.concatenate([self._single_shapes, more])
+            shapes = self._single_shapes[positions]
+            [new] = (picks.found & (shapes == NO_SHAPE)).nonzero()
+            for position in dict.fromkeys(positions[new].tolist()):
+                self._single_shapes[position] = self._pick_shape((position,))
+            if len(new):
+                shapes = self._single_shapes[positions]
+            return np.where(picks.found, shapes, NO_SHAPE)
+        return np.array(
+            [
+                self._pick_shape(tuple(each)) if fits else NO_SHAPE
+                for each, fits in zip(positions.tolist(), picks.found.tolist(), strict=True)
+            ],
+            np.int32,
+        )
+
+    def _choose_share(self, state: State, shares: Shares, rows: Rows) -> Picks:
+        """The device of each of these nodes whose share wastes least."""
         stock = self._catalogue.stock
         [able], sure = shares.fits(state, rows)
         [taken] = shares.thousandths(state, rows)
@@ -568,20 +593,21 @@ class Candidates:
             alike = able[:, :place] & (left[:, :place] == left[:, place, None])
             alike &= (classes[:, :place] == classes[:, place, None]) & (taken[:, :place] == taken[:, place, None])
             kept[:, place] &= ~alike.any(axis=1)
-        chosen: Rows = np.full(len(rows), -1, np.int32)
+        chosen: Rows = np.zeros((len(rows), 1), np.int32)
+        found: Mask = np.any(able, axis=1)
         at, position = kept.nonzero()
         if not len(at):
-            return chosen, sure
+            return Picks(chosen, found, sure)
         after = self._measure_shares(state, rows[at], position, taken[at, position])
         cost = _weighted(self._catalogue.state_weights, after)
         starts = np.flatnonzero(np.diff(at, prepend=-1))
         least = np.repeat(np.minimum.reduceat(cost, starts), np.diff(starts, append=len(at)))
         order = np.where(cost <= least + _EQUAL, np.arange(len(at)), len(at))
         best = np.minimum.reduceat(order, starts)
-        chosen[at[best]] = position[best]
+        chosen[at[best], 0] = position[best]
         self._after[:, rows[at[best]]] = after[:, best]
         self._measured[rows[at[best]]] = True
-        return chosen, sure
+        return Picks(chosen, found, sure)
 
     def _measure_shares(
         self, state: State, rows: Rows, positions: NDArray[np.intp], taken: Counts
@@ -867,8 +893,8 @@ class Candidates:
 class _Shapes:
     """Solved device problems, by number.
 
-    fits : bool, whether anything fits. It is longer than the numbers in use, and its last entry, which NO_SHAPE reads,
-    is always false.
+    fits, searched : bool, whether anything fits, and whether the exact search found that out. They are longer than the
+    numbers in use, and their last entry, which NO_SHAPE reads, is always false.
     """
 
     def __init__(self) -> None:
@@ -877,6 +903,7 @@ class _Shapes:
         ] = []  # a problem, and the free bits where it has none
         self._answers: list[NodeAnswer | tuple[SetTable, int]] = []
         self.fits: Mask = np.zeros(64, np.bool_)
+        self.searched: Mask = np.zeros(64, np.bool_)
         self._sums = np.zeros(64)  # of weighted set scores
         self._counts: Counts = np.zeros(64, np.int64)
         self._preferences: Counts = np.zeros(64, np.int64)
@@ -914,6 +941,7 @@ class _Shapes:
         """The answer to one, or a better one."""
         self._answers[number] = answer
         self.fits[number] = answer.chosen is not None
+        self.searched[number] = isinstance(self._origins[number][0], Puzzle)
         scores = np.array([answer.scores.get(name, 0.0) for name in _SET_NAMES])
         self._sums[number] = _weighted(weights, scores[:, None])[0]
         taken = [position for part in answer.chosen or () for position in part]
@@ -963,6 +991,7 @@ class _Shapes:
         if extra:
             extra += size
             self.fits = np.concatenate([self.fits, np.zeros(extra, np.bool_)])
+            self.searched = np.concatenate([self.searched, np.zeros(extra, np.bool_)])
             self._sums = np.concatenate([self._sums, np.zeros(extra)])
             self._counts = np.concatenate([self._counts, np.zeros(extra, np.int64)])
             self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])

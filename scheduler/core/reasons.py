@@ -75,11 +75,12 @@ def _reason(state: State, candidates: Candidates) -> str:
         if not held.all():
             found += rule.reasons(state.nodes, demand, rows[~held])
             rows = rows[held]
-    short = Counter(candidates.short[row] for row in rows.tolist() if row in candidates.short)
-    found += [(f"lack {name} for what the devices take of their node", count) for name, count in short.items()]
-    rows = rows[[row not in candidates.short for row in rows.tolist()]]
+    if candidates.short:
+        short = Counter(candidates.short[row] for row in rows.tolist() if row in candidates.short)
+        found += [(f"lack {name} for what the devices take of their node", count) for name, count in short.items()]
+        rows = rows[[row not in candidates.short for row in rows.tolist()]]
     if len(rows) and demand.wants:
-        searched = np.array([isinstance(candidates.problem(row), Puzzle) for row in rows.tolist()], np.bool_)
+        searched = candidates.searched(rows)
         shared, able = candidates.shares(state, rows)
         found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched & ~shared])
         found += _searched(state, candidates, rows[searched], rows[shared], able)
@@ -267,7 +268,9 @@ def _searched(
             if have < max(best.count, 1):
                 reason = f"lack {best.count or 'all'} free devices for request {_mark(index)}"
                 selected = [position for position, status in enumerate(best.status) if status == YES]
-                short.note(state, candidates, reason, row, have, selected, (index, asks.index(best)))
+                short.come_near(state, reason, row, have)
+                if not have and short.hindered.get(reason, NONE_MATCHES):
+                    short.hinder(state, candidates, reason, row, selected, (index, asks.index(best)))
                 break
         short.counted[reason] += 1
     left: Mask = np.ones(len(counted), np.bool_)
@@ -275,12 +278,23 @@ def _searched(
         reason = f"lack {want.count} free devices for request {_mark(index)}"
         having = could.sum(axis=1)
         lacking = left & (having < want.count)
+        left &= ~lacking
+        short.counted[reason] += int(np.count_nonzero(lacking))
+        most = int(having[lacking].max(initial=0))
+        if most:
+            for row in counted[lacking & (having == most)].tolist():
+                short.come_near(state, reason, row, most)
+        if most or not lacking.any():
+            continue
+        short.nearest.setdefault(reason, (0, ""))
         seen = state.bays.rows[counted[lacking]]
         selected = (seen >= 0) & candidates.eligible[index][0].selected[seen]
-        for row, have, some in zip(counted[lacking].tolist(), having[lacking].tolist(), selected, strict=True):
-            short.note(state, candidates, reason, row, have, np.flatnonzero(some).tolist(), (index, 0))
-        short.counted[reason] += len(seen)
-        left &= ~lacking
+        for at in np.flatnonzero(selected.any(axis=1)).tolist():
+            if not short.hindered.get(reason, NONE_MATCHES):
+                break
+            positions = np.flatnonzero(selected[at]).tolist()
+            short.hinder(state, candidates, reason, int(counted[lacking][at]), positions, (index, 0))
+        short.hindered.setdefault(reason, NONE_MATCHES)
     short.counted[_joint(candidates.demand)] += int(left.sum())
     return [
         (reason + _best(short.nearest.get(reason), short.hindered.get(reason, "")), count)
@@ -297,21 +311,21 @@ class _Short:
         self.nearest: dict[str, tuple[int, str]] = {}
         self.hindered: dict[str, str] = {}
 
-    def note(
+    def come_near(self, state: State, reason: str, row: int, have: int) -> None:
+        """So many devices of a node could serve."""
+        node = state.nodes.nodes[row]
+        self.nearest[reason] = max(self.nearest.get(reason, (0, "")), (have, node.name if node else "?"))
+
+    def hinder(
         self,
         state: State,
         candidates: Candidates,
         reason: str,
         row: int,
-        have: int,
         selected: Sequence[int],
         asked: tuple[int, int],
     ) -> None:
-        """One node that is short of devices for a want and alternative; it selects these, and `have` could serve."""
-        node = state.nodes.nodes[row]
-        self.nearest[reason] = max(self.nearest.get(reason, (0, "")), (have, node.name if node else "?"))
-        if have or not self.hindered.get(reason, NONE_MATCHES):
-            return
+        """A node none of whose devices could serve a want and alternative, though it selects these."""
         found = _hindrance(state, candidates, row, selected, *asked)
         if self.hindered.get(reason, NONE_MATCHES) == NONE_MATCHES or not found:
             self.hindered[reason] = found  # the node that comes nearest to serving
@@ -418,7 +432,7 @@ def _able(puzzle: Puzzle, ask: Ask) -> int:
 
 
 def _out_of_reach(state: State, rows: Rows) -> list[tuple[str, int]]:
-    problems = [row for row in rows.tolist() if row in state.bays.problems]
+    problems = [row for row in rows.tolist() if row in state.bays.problems] if state.bays.problems else []
     return [(f"see {state.bays.problems[problems[0]][0]}", len(problems))] if problems else []
 
 

@@ -5,7 +5,7 @@ once for each pair; after that a node is a few comparisons of columns. Nodes wit
 constraints, errors that may be met, amounts that no column holds) are left to the exact search.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,6 +56,7 @@ class Shares:
         self._asks = [want.asks[0] for want in demand.wants]
         self._eligible = eligible
         self._needs = [_Need(np.zeros(0, np.bool_), {}, np.zeros(0, np.bool_)) for _ in self._asks]
+        self._names: dict[str, None] = {}  # of capacities that are taken
         self._known = 0  # codes of capacities that the needs cover
         self._slots = sum(ask.count for ask in self._asks)
 
@@ -83,9 +84,9 @@ class Shares:
     def fits(self, state: State, rows: Rows) -> tuple[list[Mask], Mask]:
         """Per want, bool (R, W), the devices that could serve it alone; and whether that is sure, bool (R,)."""
         self._learn(state)
-        seen, codes, open_, room = _columns(state, rows)
+        seen, codes, open_, room = _columns(state, rows, self._names)
         found = [
-            self._fits(need, open_ & eligible.usable[seen], codes, room)
+            self._fits(need, open_ & eligible.usable.take(seen), codes, room)
             for need, eligible in zip(self._needs, self._eligible, strict=True)
         ]
         return found, _counted(state, seen)
@@ -119,14 +120,14 @@ class Shares:
     def choose(self, state: State, rows: Rows, *, first: bool) -> Picks:
         """Devices that are left with the least, the first among equals; or with `first` the first that fit."""
         self._learn(state)
-        seen, codes, open_, room = _columns(state, rows)
+        seen, codes, open_, room = _columns(state, rows, self._names)
         at = np.arange(len(rows))
         found: Mask = np.ones(len(rows), np.bool_)
         positions: Rows = np.zeros((len(rows), self._slots), np.int32)
         slot = 0
         for ask, need, eligible in zip(self._asks, self._needs, self._eligible, strict=True):
-            able = self._fits(need, open_ & eligible.usable[seen], codes, room)
-            amounts = {name: amount[codes] for name, amount in need.amounts.items()}
+            able = self._fits(need, open_ & eligible.usable.take(seen), codes, room)
+            amounts = {name: amount.take(codes) for name, amount in need.amounts.items()}
             for _ in range(ask.count):
                 pick = able.argmax(axis=1) if first else self._fullest(state, seen, able, room, amounts)
                 found &= able[at, pick]
@@ -142,9 +143,9 @@ class Shares:
 
     @staticmethod
     def _fits(need: _Need, able: Mask, codes: Rows, room: dict[str, Counts]) -> Mask:
-        able = able & need.able[codes]
+        able = able & need.able.take(codes)
         for name, amount in need.amounts.items():
-            able &= amount[codes] <= room[name]
+            able &= amount.take(codes) <= room[name]
         return able
 
     @staticmethod
@@ -154,7 +155,7 @@ class Shares:
         """Per node the able device that is left with the least, as a share of what it has in all."""
         left = np.where(able, 0.0, _LEFT_OUT)
         for name, amount in amounts.items():
-            left += (room[name] - amount) / np.maximum(state.whole[name][seen], 1)
+            left += (room[name] - amount) / np.maximum(state.whole[name].take(seen), 1)
         found: NDArray[np.intp] = left.argmin(axis=1)
         return found
 
@@ -171,16 +172,17 @@ class Shares:
                 before = need.amounts.get(name, np.zeros(self._known, np.int64))
                 after = np.array([each.get(name, 0) for each in amounts], np.int64)
                 need.amounts[name] = np.concatenate([before, after])
+            self._names.update(dict.fromkeys(need.amounts))
             need.able = np.concatenate([need.able, np.array([isinstance(each, dict) for each in fresh], np.bool_)])
             need.awkward = np.concatenate([need.awkward, np.array([each == AWKWARD for each in fresh], np.bool_)])
         self._known = len(values)
 
 
-def _columns(state: State, rows: Rows) -> tuple[Rows, Rows, Mask, dict[str, Counts]]:
+def _columns(state: State, rows: Rows, names: Iterable[str]) -> tuple[Rows, Rows, Mask, dict[str, Counts]]:
     """Of the devices of these nodes, (R, W): rows, codes of capacities, whether nobody has them whole, what is left."""
     seen = state.bays.rows[rows]
-    room = {name: column[seen] for name, column in state.room.items()}
-    return seen, state.capacities.codes[seen], (seen >= 0) & ~state.taken[seen], room
+    room = {name: state.room[name].take(seen) for name in names}
+    return seen, state.capacities.codes.take(seen), (seen >= 0) & ~state.taken.take(seen), room
 
 
 def _counted(state: State, seen: Rows) -> Mask:
