@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.arrays import Floats
-from scoring.scorers.base import Loads, NodeScorer, Sets, SetScorer, check
+from scoring.scorers.base import Loads, NodeScorer, Scorer, Sets, SetScorer, check
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,19 +70,22 @@ def score_sets(
     """
     count = len(sets.members)
     said = known or [None] * len(scorers)
-    rows = [
-        check(scorer, scorer.score(sets) if scores is None else scores, count)
-        for scorer, scores in zip(scorers, said, strict=True)
-    ]
-    return _card(tuple(scorer.name for scorer in scorers), rows, weights, count)
+    rows = [scorer.score(sets) if scores is None else scores for scorer, scores in zip(scorers, said, strict=True)]
+    return _card(scorers, rows, weights, count)
 
 
 def score_nodes(scorers: Sequence[NodeScorer], weights: NDArray[np.float64], loads: Loads) -> Scorecard:
     """Nodes; raises ValueError where a scorer breaks its contract."""
     count = len(loads.devices)
-    rows = [check(scorer, scorer.score(loads), count) for scorer in scorers]
-    return _card(tuple(scorer.name for scorer in scorers), rows, weights, count)
+    return _card(scorers, [scorer.score(loads) for scorer in scorers], weights, count)
 
 
-def _card(names: tuple[str, ...], rows: list[Floats], weights: NDArray[np.float64], count: int) -> Scorecard:
-    return Scorecard(names, np.array(rows, np.float32).reshape(len(rows), count), weights)
+def _card(scorers: Sequence[Scorer], rows: list[Floats], weights: NDArray[np.float64], count: int) -> Scorecard:
+    if any(row.dtype != np.float32 or row.shape != (count,) for row in rows):
+        for scorer, row in zip(scorers, rows, strict=True):
+            check(scorer, row, count)
+    scores = np.array(rows, np.float32).reshape(len(rows), count)
+    if scores.size and not (scores.min() >= 0 and scores.max() <= 1):  # nor is it so where one is NaN
+        for scorer, row in zip(scorers, rows, strict=True):
+            check(scorer, row, count)
+    return Scorecard(tuple([scorer.name for scorer in scorers]), scores, weights)

@@ -43,7 +43,7 @@ class Bays:
 
     rows : int32 (N, W), device rows in the order of dra-semantics (pool, slice, listing), -1 pads.
     free : uint8 (N, W/8), bit set where the device exists and nobody holds it. bits : the same, one number a node.
-    count : int64 (N,), how many devices the node sees.
+    count, vacant : int64 (N,), how many devices the node sees, and how many of them are free.
     layout : int32 (N,), index into `layouts`. problems : node row -> why parts of its pools are out of reach.
     intricate : bool (N,), some device there needs the exact search. partitioned : bool (N,), its layout has a fabric.
     sights : node row -> what of its pools that reads.
@@ -55,6 +55,7 @@ class Bays:
         self.free: Bytes = np.zeros((nodes, width // 8), np.uint8)
         self.bits: list[int] = [0] * nodes
         self.count: Counts = np.zeros(nodes, np.int64)
+        self.vacant: Counts = np.zeros(nodes, np.int64)
         self.layout: Rows = np.zeros(nodes, np.int32)
         self.layouts: list[Layout] = []
         self.problems: dict[int, tuple[str, ...]] = {}
@@ -83,6 +84,7 @@ class Bays:
         free[list(sight.foreign)] = False
         self.free[node] = pack(free)
         self.bits[node] = int.from_bytes(self.free[node].tobytes(), "little")
+        self.vacant[node] = self.bits[node].bit_count()
         for position, device in enumerate(devices):
             if position not in sight.foreign:
                 self._places.setdefault(device, []).append((node, position))
@@ -107,7 +109,7 @@ class Bays:
         self.rows[node] = -1
         self.free[node] = 0
         self.bits[node] = 0
-        self.count[node] = 0
+        self.count[node] = self.vacant[node] = 0
         self.problems.pop(node, None)
         self.intricate[node] = False
         self.partitioned[node] = False
@@ -119,6 +121,7 @@ class Bays:
         for node, position in self._places.get(device, ()):
             bits = self.bits[node]
             bits = self.bits[node] = bits | 1 << position if free else bits & ~(1 << position)
+            self.vacant[node] = bits.bit_count()
             self.free[node, position // 8] = bits >> (position & ~7) & 255
             touched.append(node)
         return touched
@@ -133,6 +136,7 @@ class Bays:
         self.free = np.concatenate([self.free, np.zeros((extra, self.width // 8), np.uint8)])
         self.bits.extend([0] * extra)
         self.count = np.concatenate([self.count, np.zeros(extra, np.int64)])
+        self.vacant = np.concatenate([self.vacant, np.zeros(extra, np.int64)])
         self.layout = np.concatenate([self.layout, np.zeros(extra, np.int32)])
         self.intricate = np.concatenate([self.intricate, np.zeros(extra, np.bool_)])
         self.partitioned = np.concatenate([self.partitioned, np.zeros(extra, np.bool_)])

@@ -23,6 +23,7 @@ from scheduler.core.model import MAX_RESULTS
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
+from scheduler.core.shares import Shares
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NO_FIT, STEPS_A_LOOK, NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
@@ -35,7 +36,8 @@ from scoring.weights import Weights
 
 Doubles = NDArray[np.float64]
 NO_SHAPE = -1
-_NOWHERE, _SEARCHED = -1, -2  # kinds of nodes where no device can serve, and where only the exact search can tell
+# Kinds of nodes: where no device can serve, where only the exact search can tell, and where shares are picked.
+_NOWHERE, _SEARCHED, _SHARED = -1, -2, -3
 TIE = 8192  # totals are compared in steps of 1/8192: closer ones are equal, and the fixed order of nodes decides
 _SET_NAMES = tuple(scorer.name for scorer in SET_SCORERS)
 _NODE_NAMES = tuple(scorer.name for scorer in NODE_SCORERS)
@@ -168,10 +170,13 @@ class Candidates:
         self._listed = sum(want.listed for want in demand.wants)
         self._amounts = dict(demand.resources)
         self._first_fit = catalogue.config.device_choice == "first-fit"
+        self._shares = Shares(demand, [asks[0] for asks in self.eligible]) if demand.countable else None
+        self._one = len(demand.wants) == 1 and demand.wants[0].count > 1  # a set of devices, judged as such
         self._kinds: list[_Kind] = []
         self._kind_index: dict[bytes, int] = {}
         self._shapes = _Shapes()
         self._puzzle_shapes: dict[Puzzle, int] = {}
+        self._pick_shapes: dict[tuple[int, ...], int] = {}
         self._fatal: set[int] = set()  # shapes that end every attempt
         self._unsolved: dict[NodeProblem | Puzzle, int] = {}  # shapes that the core's budget did not settle
         self._learned_at = -1
@@ -191,6 +196,7 @@ class Candidates:
         self.shape: Rows = np.zeros(0, np.int32)
         self._allowed: Mask = np.zeros(0, np.bool_)  # nodes that no rule rules out, use aside
         self._kind: Rows = np.zeros(0, np.int32)
+        self._sharing: Mask = np.zeros(0, np.bool_)  # nodes where devices are shared, and counting decides
         self._reached: Mask = np.zeros(0, np.bool_)
         self.node_scores: Floats = np.zeros((len(NODE_SCORERS), 0), np.float32)
 
@@ -218,6 +224,21 @@ class Candidates:
         """What was solved for a node's devices, None where the search did not get that far."""
         shape = int(self.shape[row])
         return self._shapes.problem(shape) if shape != NO_SHAPE else None
+
+    def shares(self, state: State, rows: Rows) -> tuple[Mask, list[Mask]]:
+        """On which of these nodes counting shares decided; and there, per want, which devices could serve it alone.
+
+        bool (len(rows),), and (R, W) per want.
+        """
+        counted: Mask = self._sharing[rows].copy()
+        if self._shares is None or not counted.any():
+            return counted, []
+        [at] = counted.nonzero()
+        fits, sure = self._shares.fits(state, rows[at])
+        searched = [isinstance(self.problem(row), Puzzle) for row in rows[at].tolist()]
+        sure &= ~np.array(searched, np.bool_)
+        counted[at[~sure]] = False
+        return counted, [each[sure] for each in fits]
 
     def meets_invalid_pool(self, state: State) -> bool:
         """Whether a node that all but devices allows sees a pool that contradicts itself."""
@@ -322,6 +343,7 @@ class Candidates:
         self._kind_index.clear()
         self._shapes = _Shapes()
         self._puzzle_shapes.clear()
+        self._pick_shapes.clear()
         self._fatal.clear()
         self._unsolved.clear()
         self._first_shapes.clear()
@@ -333,6 +355,7 @@ class Candidates:
             self.shape = np.zeros(size, np.int32)
             self._allowed = np.zeros(size, np.bool_)
             self._kind = np.zeros(size, np.int32)
+            self._sharing = np.zeros(size, np.bool_)
             self._reached = np.zeros(size, np.bool_)
             self._unsorted = np.zeros(size, np.bool_)
             self._open = np.zeros(size, np.bool_)
@@ -340,11 +363,11 @@ class Candidates:
         self._ranking.clear()
         self.shape[:] = NO_SHAPE
         self._kind[:] = _NOWHERE
-        self._allowed[:] = self._reached[:] = self._unsorted[:] = self._open[:] = False
+        self._allowed[:] = self._reached[:] = self._sharing[:] = self._unsorted[:] = self._open[:] = False
 
     def _sort(self, state: State, rows: Rows) -> None:
         """Note of these nodes what does not change with use: whether the pod may go there, and what kind they are."""
-        self._allowed[rows] = False
+        self._allowed[rows] = self._sharing[rows] = False
         self._kind[rows] = _NOWHERE
         rows = rows[state.nodes.live[rows]]
         for rule in _FIXED_RULES:
@@ -353,9 +376,12 @@ class Candidates:
             rows = rows[rule.mask(state.nodes, self.demand, rows)]
         self._allowed[rows] = True
         if self.demand.wants and len(rows):
-            exact = self._needs_search(state, rows)
+            exact, shared = self._needs_search(state, rows)
             self._kind[rows[exact]] = _SEARCHED
-            self._sort_plain(state, rows[~exact])
+            self._sharing[rows[shared]] = True
+            if not self._one:
+                self._kind[rows[shared]] = _SHARED
+            self._sort_plain(state, rows[~exact & ~shared | shared & self._one])
 
     def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
         budget.spend(_STEPS_A_NODE * len(rows))
@@ -368,12 +394,12 @@ class Candidates:
         for row in rows.tolist() if self.short else ():
             self.short.pop(row, None)
         if not self.demand.wants:
-            at = np.flatnonzero(fit)
+            [at] = fit.nonzero()
             sums = np.full(len(at), float(self._catalogue.set_weights.sum()))
             counts = preferences = np.zeros(len(at), np.int64)
         else:
             shapes = np.full(len(rows), NO_SHAPE, np.int32)
-            at = np.flatnonzero(fit)
+            [at] = fit.nonzero()
             shapes[at] = self._shapes_of(state, rows[at], budget)
             self.shape[rows] = shapes
             at = at[self._shapes.fits[shapes[at]]]  # the last is that of NO_SHAPE, and never fits
@@ -390,10 +416,9 @@ class Candidates:
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
         nodes, bays = state.nodes, state.bays
-        free = np.bitwise_count(bays.free[rows]).sum(axis=1, dtype=np.int64)
         loads = Loads(
             devices=bays.count[rows],
-            devices_left=free - counts,
+            devices_left=bays.vacant[rows] - counts,
             cpu=nodes.amounts(nodes.allocatable, "cpu", rows),
             cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
@@ -413,32 +438,72 @@ class Candidates:
 
         Nodes whose search the budget does not cover stay open.
         """
-        kinds, bits = self._kinds, state.bays.bits
+        kinds, numbers = self._kinds, self._kind[rows].tolist()
+        bits = state.bays.bits
+        states = [bits[row] for row in rows.tolist()]
+        if self._shares is not None:
+            self._count_shares(state, self._shares, rows, numbers, states)
         found: list[int] = []
         searched = False
         missing: dict[int, dict[int, None]] = {}
-        for row, kind in zip(rows.tolist(), self._kind[rows].tolist(), strict=True):
+        for at, (kind, each) in enumerate(zip(numbers, states, strict=True)):
             if kind >= 0:
-                shape = kinds[kind].shapes.get(bits[row], NO_SHAPE)
+                shape = kinds[kind].shapes.get(each, NO_SHAPE)
                 if shape == NO_SHAPE:
-                    missing.setdefault(kind, {})[bits[row]] = None
+                    missing.setdefault(kind, {})[each] = None
+            elif kind == _SHARED:
+                shape = each
             elif kind == _SEARCHED and searched and budget.spent:
-                self._open[row] = True
+                self._open[rows[at]] = True
                 shape = NO_SHAPE
             elif kind == _SEARCHED:
-                shape, searched = self._puzzle_shape(state, row, budget), True
+                shape, searched = self._puzzle_shape(state, int(rows[at]), budget), True
             else:
                 shape = NO_SHAPE
             found.append(shape)
         if not missing:
             return found
-        for kind, states in missing.items():
-            budget.spend(_STEPS_A_STATE * len(states))
-            self._solve(kinds[kind], list(states))
+        for kind, fresh in missing.items():
+            budget.spend(_STEPS_A_STATE * len(fresh))
+            self._solve(kinds[kind], list(fresh))
         return [
-            kinds[kind].shapes[bits[row]] if kind >= 0 else shape
-            for row, kind, shape in zip(rows.tolist(), self._kind[rows].tolist(), found, strict=True)
+            kinds[kind].shapes[each] if kind >= 0 else shape
+            for kind, each, shape in zip(numbers, states, found, strict=True)
         ]
+
+    def _count_shares(self, state: State, shares: Shares, rows: Rows, kinds: list[int], states: list[int]) -> None:
+        """Put in place what of these nodes is due to shares: as state the devices with room, or the shape itself."""
+        [at] = self._sharing[rows].nonzero()
+        if not len(at):
+            return
+        if self._one:
+            [fits], sure = shares.fits(state, rows[at])
+            packed = pack(fits)
+            found = [int.from_bytes(packed[number].tobytes(), "little") for number in range(len(at))]
+        else:
+            picks = shares.choose(state, rows[at], first=self._first_fit)
+            sure = picks.sure
+            found = [
+                self._pick_shape(tuple(positions)) if fits else NO_SHAPE
+                for positions, fits in zip(picks.positions.tolist(), picks.found.tolist(), strict=True)
+            ]
+        for index, known, each in zip(at.tolist(), sure.tolist(), found, strict=True):
+            states[index] = each
+            if not known:
+                kinds[index] = _SEARCHED
+
+    def _pick_shape(self, positions: tuple[int, ...]) -> int:
+        """The shape of a node that gives shares of the devices in these positions. A share ties nothing up."""
+        known = self._pick_shapes.get(positions)
+        if known is None:
+            chosen, start = [], 0
+            for want in self.demand.wants:
+                chosen.append(tuple(sorted(positions[start : start + want.count])))
+                start += want.count
+            known = self._pick_shapes[positions] = self._shapes.add(None)
+            answer = NodeAnswer(tuple(chosen), dict.fromkeys(_SET_NAMES, 1.0), truncated=len(positions) > 1)
+            self._shapes.put(known, answer, self._catalogue.set_weights, 0)
+        return known
 
     def _solve(self, kind: _Kind, states: Sequence[int]) -> None:
         """Find the shapes of nodes of a kind in states that were not met before."""
@@ -451,10 +516,14 @@ class Candidates:
         first = self._shapes.add_from_table(kind.problem, kind.table, at, states, self._catalogue.set_weights, count)
         kind.shapes.update(zip(states, range(first, first + len(states)), strict=True))
 
-    def _needs_search(self, state: State, rows: Rows) -> Mask:
-        """bool (len(rows),): where counting and matching are not enough, or where an error may be met."""
-        if not self._plain:
-            return np.ones(len(rows), np.bool_)
+    def _needs_search(self, state: State, rows: Rows) -> tuple[Mask, Mask]:
+        """Where counting and matching are not enough, or an error may be met; and where shares are counted.
+
+        bool (len(rows),) each.
+        """
+        shared: Mask = np.zeros(len(rows), np.bool_)
+        if not self._plain and self._shares is None:
+            return ~shared, shared
         found: Mask = state.bays.intricate[rows].copy()
         if self._whole or len(self.demand.wants) > 1:
             found |= state.bays.partitioned[rows]  # requests of one claim share a partition
@@ -466,6 +535,23 @@ class Candidates:
             if eligible.failed.any():
                 seen = state.bays.rows[rows]
                 found |= ((seen >= 0) & eligible.failed[seen]).any(axis=1)
+        if self._shares is not None:
+            shared, mixed = self._shares.sort(state, rows)
+            shared &= ~found
+            found |= mixed
+        elif state.capacities.values:
+            found |= self._selects_shareable(state, rows)
+        if not self._plain:
+            found |= ~shared
+        return found, shared
+
+    def _selects_shareable(self, state: State, rows: Rows) -> Mask:
+        """bool (len(rows),): where a device that can be shared is selected."""
+        seen = state.bays.rows[rows]
+        shareable = (seen >= 0) & (state.capacities.codes[seen] >= 0)
+        found: Mask = np.zeros(len(rows), np.bool_)
+        for [eligible] in self.eligible:
+            found |= (shareable & eligible.selected[seen]).any(axis=1)
         return found
 
     def _asks_too_much(self, state: State, rows: Rows) -> Mask:
@@ -539,8 +625,9 @@ class Candidates:
             if self.short[row]:
                 best = int(self.shape[row])
                 if best not in self._first_shapes:
-                    problem = replace(self._shapes.problem(best), first_fit=True)
-                    self._first_shapes[best] = self._add_shape(problem)
+                    problem = self._shapes.problem(best)
+                    assert problem is not None  # shares are not counted where devices take resources of their node
+                    self._first_shapes[best] = self._add_shape(replace(problem, first_fit=True))
                 self.shape[row] = self._first_shapes[best]
                 if self._shapes.fits[self.shape[row]]:
                     self.short[row] = self._lacks(state, row)
@@ -671,7 +758,9 @@ class _Shapes:
     """
 
     def __init__(self) -> None:
-        self._origins: list[tuple[NodeProblem | Puzzle, int]] = []  # a problem, and the free bits where it has none
+        self._origins: list[
+            tuple[NodeProblem | Puzzle | None, int]
+        ] = []  # a problem, and the free bits where it has none
         self._answers: list[NodeAnswer | tuple[SetTable, int]] = []
         self.fits: Mask = np.zeros(64, np.bool_)
         self._sums = np.zeros(64)  # of weighted set scores
@@ -681,8 +770,8 @@ class _Shapes:
     def __len__(self) -> int:
         return len(self._answers)
 
-    def problem(self, number: int) -> NodeProblem | Puzzle:
-        """What was solved."""
+    def problem(self, number: int) -> NodeProblem | Puzzle | None:
+        """What was solved; None for shares, which are counted."""
         problem, bits = self._origins[number]
         return replace(problem, free=_positions(bits)) if isinstance(problem, NodeProblem) and bits else problem
 
@@ -698,7 +787,7 @@ class _Shapes:
         """Of these shapes the weighted sum of set scores, how many devices they take, and how preferred they are."""
         return self._sums[numbers], self._counts[numbers], self._preferences[numbers]
 
-    def add(self, problem: NodeProblem | Puzzle) -> int:
+    def add(self, problem: NodeProblem | Puzzle | None) -> int:
         """One more, without an answer yet; returns its number."""
         number = len(self)
         self._reserve(number + 1)

@@ -131,6 +131,18 @@ class Demand:
             want.listed or ask.admin or ask.capacity or ask.derived for want in self.wants for ask in want.asks
         ) and not any(relation.distinct or whole.intersection(relation.wants) for relation in self.relations)
 
+    @property
+    def countable(self) -> bool:
+        """Whether counting serves it where devices can be shared: nothing but requests for so many of a capacity."""
+        return (
+            bool(self.wants)
+            and not self.relations
+            and self.sizing is None
+            and not any(
+                want.listed or ask.admin or ask.derived or not ask.count for want in self.wants for ask in want.asks
+            )
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:

@@ -7,6 +7,8 @@ from typing import Any
 from scheduler.core.plan import Decision, Option
 from scoring.scorers import SCORERS
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 
 def to_dict(decision: Decision) -> dict[str, Any]:
     """As the annotation `dovetail.scheduler/explain` carries it."""
@@ -24,7 +26,7 @@ def to_dict(decision: Decision) -> dict[str, Any]:
 
 def to_json(decision: Decision) -> str:
     """Compact."""
-    return json.dumps(to_dict(decision), separators=(",", ":"))
+    return _COMPACT.encode(to_dict(decision))
 
 
 def _option(option: Option) -> dict[str, Any]:

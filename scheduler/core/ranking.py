@@ -24,10 +24,9 @@ class Ranking:
 
     def put(self, rows: Rows, ranks: Counts, order: Counts) -> None:
         """Set the ranks of these nodes; order : int64 (N,), smaller first, of all nodes, at most 56 bits."""
-        keys = (ranks << _KEPT_BITS) | (_LAST - (order[rows] >> (_ORDER_BITS - _KEPT_BITS)))
-        fit = ranks >= 0
-        keys[~fit] = -1
-        self.fitting += int(np.count_nonzero(fit)) - int(np.count_nonzero(self._keys[rows] >= 0))
+        keys = (ranks << _KEPT_BITS) + (_LAST - (order[rows] >> (_ORDER_BITS - _KEPT_BITS)))
+        keys[ranks < 0] = -1
+        self.fitting += int(np.count_nonzero(keys >= 0)) - int(np.count_nonzero(self._keys[rows] >= 0))
         self._keys[rows] = keys
         if len(rows) < len(self._tops):
             touched = rows // _BLOCK

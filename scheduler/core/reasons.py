@@ -80,8 +80,9 @@ def _reason(state: State, candidates: Candidates) -> str:
     rows = rows[[row not in candidates.short for row in rows.tolist()]]
     if len(rows) and demand.wants:
         searched = np.array([isinstance(candidates.problem(row), Puzzle) for row in rows.tolist()], np.bool_)
-        found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched])
-        found += _searched(state, candidates, rows[searched])
+        shared, able = candidates.shares(state, rows)
+        found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched & ~shared])
+        found += _searched(state, candidates, rows[searched], rows[shared], able)
         found += _out_of_reach(state, rows)
     notes = [
         f"request {_mark(index)}: {broken}"
@@ -246,11 +247,14 @@ def _absent(state: State, demand: Demand, eligible: Sequence[Eligibility], rows:
     return ""
 
 
-def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[str, int]]:
-    """Of nodes that took the exact search: which request is short of devices, counting each by itself."""
-    counted: Counter[str] = Counter()
-    nearest: dict[str, tuple[int, str]] = {}
-    hindered: dict[str, str] = {}
+def _searched(
+    state: State, candidates: Candidates, rows: Rows, counted: Rows, able: Sequence[Mask]
+) -> list[tuple[str, int]]:
+    """Of nodes that took the exact search: which request is short of devices, counting each by itself.
+
+    counted : nodes where shares of devices were counted instead. able : (R, W) per want, as Candidates.shares has it.
+    """
+    short = _Short()
     for row in rows.tolist():
         puzzle = candidates.problem(row)
         if not isinstance(puzzle, Puzzle):
@@ -259,19 +263,58 @@ def _searched(state: State, candidates: Candidates, rows: Rows) -> list[tuple[st
         reason = _unpartitioned(puzzle) or _joint(candidates.demand)
         for index, asks in enumerate(wants):
             best = max(asks, key=lambda ask: _able(puzzle, ask) - ask.count)
-            able = _able(puzzle, best)
-            if able < max(best.count, 1):
-                count = best.count or "all"
-                reason = f"lack {count} free devices for request {_mark(index)}"
-                node = state.nodes.nodes[row]
-                nearest[reason] = max(nearest.get(reason, (0, "")), (able, node.name if node else "?"))
-                if not able and hindered.get(reason, NONE_MATCHES):
-                    found = _hindrance(state, candidates, row, best, index, asks.index(best))
-                    if hindered.get(reason, NONE_MATCHES) == NONE_MATCHES or not found:
-                        hindered[reason] = found  # the node that comes nearest to serving
+            have = _able(puzzle, best)
+            if have < max(best.count, 1):
+                reason = f"lack {best.count or 'all'} free devices for request {_mark(index)}"
+                selected = [position for position, status in enumerate(best.status) if status == YES]
+                short.note(state, candidates, reason, row, have, selected, (index, asks.index(best)))
                 break
-        counted[reason] += 1
-    return [(reason + _best(nearest.get(reason), hindered.get(reason, "")), count) for reason, count in counted.items()]
+        short.counted[reason] += 1
+    left: Mask = np.ones(len(counted), np.bool_)
+    for index, (want, could) in enumerate(zip(candidates.demand.wants, able, strict=False)):
+        reason = f"lack {want.count} free devices for request {_mark(index)}"
+        having = could.sum(axis=1)
+        lacking = left & (having < want.count)
+        seen = state.bays.rows[counted[lacking]]
+        selected = (seen >= 0) & candidates.eligible[index][0].selected[seen]
+        for row, have, some in zip(counted[lacking].tolist(), having[lacking].tolist(), selected, strict=True):
+            short.note(state, candidates, reason, row, have, np.flatnonzero(some).tolist(), (index, 0))
+        short.counted[reason] += len(seen)
+        left &= ~lacking
+    short.counted[_joint(candidates.demand)] += int(left.sum())
+    return [
+        (reason + _best(short.nearest.get(reason), short.hindered.get(reason, "")), count)
+        for reason, count in short.counted.items()
+        if count
+    ]
+
+
+class _Short:
+    """Nodes by reason, per reason the nearest miss, and what hinders where not one device could serve."""
+
+    def __init__(self) -> None:
+        self.counted: Counter[str] = Counter()
+        self.nearest: dict[str, tuple[int, str]] = {}
+        self.hindered: dict[str, str] = {}
+
+    def note(
+        self,
+        state: State,
+        candidates: Candidates,
+        reason: str,
+        row: int,
+        have: int,
+        selected: Sequence[int],
+        asked: tuple[int, int],
+    ) -> None:
+        """One node that is short of devices for a want and alternative; it selects these, and `have` could serve."""
+        node = state.nodes.nodes[row]
+        self.nearest[reason] = max(self.nearest.get(reason, (0, "")), (have, node.name if node else "?"))
+        if have or not self.hindered.get(reason, NONE_MATCHES):
+            return
+        found = _hindrance(state, candidates, row, selected, *asked)
+        if self.hindered.get(reason, NONE_MATCHES) == NONE_MATCHES or not found:
+            self.hindered[reason] = found  # the node that comes nearest to serving
 
 
 def _unpartitioned(puzzle: Puzzle) -> str:
@@ -316,20 +359,21 @@ def _best(nearest: tuple[int, str] | None, hindered: str) -> str:
     return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else f" ({hindered or 'none that matches is free'})"
 
 
-def _hindrance(state: State, candidates: Candidates, row: int, ask: Ask, want: int, alternative: int) -> str:
-    """What would keep the devices of a node from a request though all of them were free; empty if nothing would."""
+def _hindrance(
+    state: State, candidates: Candidates, row: int, selected: Sequence[int], want: int, alternative: int
+) -> str:
+    """What would keep these devices of a node from a request though all of them were free; empty if nothing would."""
     seen = state.bays.rows[row]
     serving = candidates.eligible[want][alternative]
-    selected = [position for position, status in enumerate(ask.status) if status == YES]
     if not selected:
         return NONE_MATCHES
-    if not any(ask.welcome[position] for position in selected):
+    if not serving.welcome[seen[selected]].any():
         chosen = (seen >= 0) & serving.selected[seen]
         return _why_unusable(state, serving.request, np.array([row], np.int32), chosen[None, :])
     asked = dict(candidates.demand.wants[want].asks[alternative].capacity)
     found = ""
     for position in selected:
-        if not ask.welcome[position]:
+        if not serving.welcome[seen[position]]:
             continue
         item, device = state.row_device[int(seen[position])]
         why = ""

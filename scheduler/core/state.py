@@ -6,6 +6,7 @@ Applying an event costs the rows that the event touches. Applying it twice chang
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from scheduler.core.model import (
     Node,
     Pod,
     PodGroup,
+    RequestPolicy,
     Resources,
     Result,
     Slice,
@@ -35,12 +37,23 @@ from scheduler.core.model import (
 from scheduler.core.names import OWNED
 from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
+from scheduler.core.quantity import NANO, Quantity
 from scheduler.core.snapshot import Snapshot, Versioned
 from scheduler.core.topology import LinkMap, learn
 from scheduler.core.topology.labels import levels
-from scoring.arrays import Mask
+from scoring.arrays import Counts, Mask
 
 Identity = tuple[str, str, str]
+Capacities = tuple[tuple[str, Quantity, RequestPolicy | None], ...]
+"""What a device that can be shared has: name, amount and request policy of every capacity, by name."""
+_UNIT: Final = NANO // 1000
+_MOST: Final = 2**60
+
+
+def in_units(nanos: int) -> int | None:
+    """An amount in thousandths, the unit of capacity columns; None if it is too fine or too large for them."""
+    amount, rest = divmod(nanos, _UNIT)
+    return amount if not rest and abs(amount) <= _MOST else None
 
 
 def ours(taint: Taint) -> bool:
@@ -97,8 +110,14 @@ class State:
         self.links: LinkMap | None = None
         self.malformed: set[int] = set()  # rows of devices that no selector can be evaluated on
         self.shares: dict[Identity, dict[Uid, dict[str, int]]] = {}  # of each capacity what a claim's shares take
+        # Of devices that can be shared, by row: what they have, what of it is left, and whether that is in whole units.
+        self.capacities: Column[Capacities] = Column(self.devices.size)
+        self.whole: dict[str, Counts] = {}
+        self.room: dict[str, Counts] = {}
+        self.uncounted: Mask = np.zeros(self.devices.size, np.bool_)
         self.sized: set[int] = set()  # rows of devices that take resources of their node
         self.avoided: dict[Identity, str] = {}
+        self._told: dict[int, tuple[Node | None, int, str]] = {}  # by node row, with what it was made of
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
@@ -110,7 +129,6 @@ class State:
         self._row_by_identity: dict[Identity, list[int]] = {}
         self._dirty: set[str] = set()
         self._products: dict[str, Mapping[str, int]] = {}  # GPUs of each node by product
-        self._levels: dict[str, str] = {}  # of each node that has some, in words
         self._unsaid: list[str] = []
         self._strangers_known = True
         self._rules_for: dict[str | None, list[TaintRule]] = {}  # by the device name that they give, if any
@@ -130,12 +148,6 @@ class State:
                 self.nodes.use(row, self._charges[pod][1], 1)
         if new:
             self._strangers_known = self.links is None
-        if before is None or before.labels != node.labels:
-            told = levels(node.labels).words
-            if told:
-                self._levels[node.name] = told
-            else:
-                self._levels.pop(node.name, None)
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
             self._dirty.add(node.name)
         self.revision += 1
@@ -150,7 +162,6 @@ class State:
             self.bays.clear(row)
         self.link_warnings.pop(name, None)
         self._products.pop(name, None)
-        self._levels.pop(name, None)
         self._dirty.discard(name)
         self._strangers_known = self.links is None
         self.revision += 1
@@ -323,7 +334,10 @@ class State:
 
     def listed(self, identity: Identity) -> Device | None:
         """A device as its newest slice lists it."""
-        rows = [self.row_device[row] for row in self._row_by_identity.get(identity, ())]
+        known = self._row_by_identity.get(identity, ())
+        if len(known) == 1:
+            return self.row_device[known[0]][1]
+        rows = [self.row_device[row] for row in known]
         return max(rows, key=lambda each: each[0].generation)[1] if rows else None
 
     def avoided_rows(self) -> list[tuple[int, str]]:
@@ -360,10 +374,15 @@ class State:
 
         Empty for a node that nothing is known of.
         """
-        source = self.bays.layouts[int(self.bays.layout[row])].source if self.bays.layouts else ""
+        layout = int(self.bays.layout[row]) if self.bays.layouts else -1
         node = self.nodes.nodes[row]
-        told = self._levels.get(node.name, "") if node is not None else ""
-        return "; ".join(part for part in (source, told and f"in {told}") if part)
+        known = self._told.get(row)
+        if known is None or known[0] is not node or known[1] != layout:
+            source = self.bays.layouts[layout].source if layout >= 0 else ""
+            told = levels(node.labels).words if node is not None else ""
+            text = "; ".join(part for part in (source, told and f"in {told}") if part)
+            known = self._told[row] = (node, layout, text)
+        return known[2]
 
     def new_warnings(self) -> tuple[str, ...]:
         """What is wrong with sources of links and was not returned before."""
@@ -393,9 +412,10 @@ class State:
         for result in allocation.results:
             if result.admin_access:
                 continue
-            found |= self.holders.get(result.identity, set())
-            if not self._shared(result) or self._overdrawn(result.identity):
-                found |= set(self.shares.get(result.identity, ()))
+            identity = result.identity
+            found.update(self.holders.get(identity, ()))
+            if identity in self.shares and (not self._shared(result) or self._overdrawn(identity)):
+                found.update(self.shares[identity])
         found.discard(uid)
         return found
 
@@ -417,6 +437,8 @@ class State:
         device = self.listed(result.identity)
         taints = device.taints if device is not None else ()
         taints += self._added_taints(*result.identity)
+        if not taints:
+            return None
         return untolerated((each for each in taints if each.effect == NO_EXECUTE), result.tolerations, ours)
 
     def device_taints_of(self, driver: str, pool: str, device: Device) -> tuple[Taint, ...]:
@@ -424,6 +446,8 @@ class State:
         return device.taints + self._added_taints(driver, pool, device.name)
 
     def _added_taints(self, driver: str, pool: str, device: str) -> tuple[Taint, ...]:
+        if not self._rules_for:
+            return ()
         rules = [*self._rules_for.get(None, ()), *self._rules_for.get(device, ())]
         added = [rule for rule in rules if _covers(rule, driver, pool, device)]
         return tuple(rule.taint for rule in sorted(added, key=lambda rule: rule.name))
@@ -458,7 +482,7 @@ class State:
         claim = self.claims.current.get(uid)
         now = (claim.allocation if claim else None) or self._assumed.get(uid)
         before = self.holding.current.get(uid)
-        if before == now:
+        if before is now or before == now:
             return
         if before is not None:
             self.holding.pop(uid)
@@ -509,12 +533,29 @@ class State:
     def _reshare(self, identity: Identity) -> None:
         """What is left of a device changed: so did the nodes that see it."""
         for row in self._row_by_identity.get(identity, ()):
+            counted = self.capacities.codes[row] != ABSENT
+            if counted:
+                self._count(row, identity)
             for node in self.bays.nodes_of(row):
                 self.nodes.changes.mark(node)
                 item = self.nodes.nodes[node]
-                if not self.bays.intricate[node] and item is not None:
+                if not counted and not self.bays.intricate[node] and item is not None:
                     self._dirty.add(item.name)
         self._touch_pool(identity)
+
+    def _count(self, row: int, identity: Identity) -> None:
+        """Note what is left of a device that can be shared."""
+        used = self.used(identity) if identity in self.shares else {}
+        counted = True
+        for name, amount in self.row_device[row][1].capacity.items():
+            whole, room = in_units(amount.nanos), in_units(amount.nanos - used.get(name, 0))
+            counted &= whole is not None and room is not None
+            for table, value in ((self.whole, whole), (self.room, room)):
+                column = table.get(name)
+                if column is None:
+                    column = table[name] = np.zeros(self.devices.size, np.int64)
+                column[row] = value or 0
+        self.uncounted[row] = not counted
 
     def _touch_pool(self, identity: Identity) -> None:
         """Devices of other nodes draw from the same counters."""
@@ -566,6 +607,7 @@ class State:
             self.taken = np.concatenate([self.taken, np.zeros(self.devices.size - len(self.taken), np.bool_)])
             self.device_taints.grow(self.devices.size)
             self.device_problems.grow(self.devices.size)
+            self._grow_capacities()
         for offset, device in enumerate(item.devices):
             row = span.start + offset
             identity = (item.driver, item.pool, device.name)
@@ -577,6 +619,11 @@ class State:
                 self.malformed.add(row)
             if device.allocatable:
                 self.sized.add(row)
+            if device.shareable and self.gates.consumable_capacity:
+                amounts = sorted(device.capacity.items(), key=lambda each: each[0])
+                has = tuple((name, amount, device.policies.get(name)) for name, amount in amounts)
+                self.capacities.write(row, self.capacities.code(has))
+                self._count(row, identity)
         published = Published(item, span)
         self._published[item.name] = published
         key = (item.driver, item.pool)
@@ -605,6 +652,11 @@ class State:
         if item.devices:
             self.device_taints.write(span.rows, ABSENT)
             self.device_problems.write(span.rows, ABSENT)
+            if (self.capacities.codes[span.rows] != ABSENT).any():
+                self.capacities.write(span.rows, ABSENT)
+                self.uncounted[span.rows] = False
+                for column in (*self.whole.values(), *self.room.values()):
+                    column[span.rows] = 0
         self.devices.remove(span)
         del self._published[item.name]
         key = (item.driver, item.pool)
@@ -618,6 +670,15 @@ class State:
             self._spread_pools.discard(key)
         if not pool:
             del self._pools[key]
+
+    def _grow_capacities(self) -> None:
+        size = self.devices.size
+        extra = size - len(self.uncounted)
+        self.capacities.grow(size)
+        self.uncounted = np.concatenate([self.uncounted, np.zeros(extra, np.bool_)])
+        for table in (self.whole, self.room):
+            for name, column in table.items():
+                table[name] = np.concatenate([column, np.zeros(extra, np.int64)])
 
     def _describe(self, row: int, item: Slice, device: Device) -> None:
         taints = self.device_taints_of(item.driver, item.pool, device)
@@ -698,13 +759,13 @@ class State:
         """Whether devices like this one need more than counting: they are left to the exact search."""
         return bool(
             device.consumes
-            or device.shareable
+            or (device.shareable and not self.gates.consumable_capacity)
             or device.binding_conditions
             or item.per_device
             or item.skip_operations
             or (item.node_selector is not None and len(item.node_selector.terms) > 1)
             or device.malformed
-            or (item.driver, item.pool, device.name) in self.shares
+            or (not device.shareable and (item.driver, item.pool, device.name) in self.shares)
             or any(isinstance(value, tuple) for value in device.attributes.values())
             or any(amount.nanos < 0 for amount in device.capacity.values())
         )

@@ -4,7 +4,6 @@ import numpy as np
 
 from scoring.arrays import Floats
 from scoring.scorers.base import Loads, NodeScorer, rounded
-from scoring.scorers.packing import free_share
 
 
 class Balance(NodeScorer):
@@ -18,5 +17,5 @@ class Balance(NodeScorer):
 
     def score(self, loads: Loads) -> Floats:
         """One minus the share of devices stranded."""
-        stranded = free_share(loads.devices_left, loads.devices) - free_share(loads.cpu_left, loads.cpu)
-        return rounded(1 - np.maximum(stranded, 0))
+        devices, cpu, _ = loads.shares_left
+        return rounded(1 - np.maximum(devices - cpu, 0))

@@ -6,7 +6,6 @@ nodes are solved by one pass over arrays. The answers are those of `search.solve
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import product
 from math import comb
 
@@ -48,6 +47,8 @@ class SetTable:
 
         budget : combinations of constraint values, as for `search.solve_node`.
         """
+        if problem.layout.fabric:  # partitions of it are listed by `search`
+            return None
         members = _members(problem, budget)
         return None if members is None else cls(problem, members)
 
@@ -132,8 +133,6 @@ def _members(problem: NodeProblem, budget: int) -> Mask | None:
     total = sum(count for count, _ in problem.wants)
     if problem.first_fit or len(distinct) != 1 or not all(count for count, _ in problem.wants):
         return None
-    if problem.layout.fabric:
-        return None  # few of these sets are whole partitions: the search lists just those
     if any(set(members) != set(wants) for members, _ in problem.matches):
         return None
     for claim in set(problem.limits):
@@ -163,8 +162,3 @@ def _groups(positions: tuple[int, ...], labels: Sequence[tuple[int, ...]], budge
             for position in positions
             if all(label[position] == value for label, value in zip(labels, chosen, strict=True))
         )
-
-
-def at_rest(problem: NodeProblem) -> NodeProblem:
-    """The problem without what is free: equal problems have equal tables."""
-    return replace(problem, free=())

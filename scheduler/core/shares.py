@@ -1,0 +1,186 @@
+"""Devices that several claims share, where counting decides: how much of each is left, and which one a share goes to.
+
+The amounts that a request takes of a device depend on the request and on what the device has, so they are worked out
+once for each pair; after that a node is a few comparisons of columns. Nodes with anything beyond capacity (counters,
+constraints, errors that may be met, amounts that no column holds) are left to the exact search.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.core.demand import Ask, Demand
+from scheduler.core.eligibility import Eligibility
+from scheduler.core.model import Device
+from scheduler.core.rules.capacity import UnrepresentableError, resolve
+from scheduler.core.state import Capacities, State, in_units
+from scoring.arrays import Counts, Mask, Rows
+
+_LEFT_OUT: Final = np.inf
+UNABLE, AWKWARD = "unable", "awkward"
+
+
+@dataclass(slots=True)
+class _Need:
+    """What one request takes, by the code of a device's capacities.
+
+    able : bool (codes,), the device can serve the request. amounts : capacity name -> int64 (codes,), in units of
+    State.room. awkward : bool (codes,), the exact search has to look: an error is met, or no unit fits.
+    """
+
+    able: Mask
+    amounts: dict[str, Counts]
+    awkward: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """What some nodes give to a demand.
+
+    positions : int32 (R, K), of a device for each slot of each want in turn. found : bool (R,), they serve them all.
+    sure : bool (R,), `found` is final; else the exact search has to look.
+    """
+
+    positions: Rows
+    found: Mask
+    sure: Mask
+
+
+class Shares:
+    """The shares that a demand asks for. `eligible` : per want."""
+
+    def __init__(self, demand: Demand, eligible: Sequence[Eligibility]) -> None:
+        self._asks = [want.asks[0] for want in demand.wants]
+        self._eligible = eligible
+        self._needs = [_Need(np.zeros(0, np.bool_), {}, np.zeros(0, np.bool_)) for _ in self._asks]
+        self._known = 0  # codes of capacities that the needs cover
+        self._slots = sum(ask.count for ask in self._asks)
+
+    def sort(self, state: State, rows: Rows) -> tuple[Mask, Mask]:
+        """Of nodes whose devices are all simple: where counting shares decides, and where the exact search has to look.
+
+        bool (len(rows),) each. Nodes in neither have no device that can be shared among those that are selected.
+        """
+        self._learn(state)
+        seen = state.bays.rows[rows]
+        exists = seen >= 0
+        codes = state.capacities.codes[seen]
+        shareable = exists & (codes >= 0)
+        shared: Mask = np.zeros(len(rows), np.bool_)
+        exact: Mask = np.zeros(len(rows), np.bool_)
+        for need, eligible in zip(self._needs, self._eligible, strict=True):
+            selected = exists & eligible.selected[seen]
+            some = selected & shareable
+            shared |= some.any(axis=1)
+            exact |= (selected & ~shareable).any(axis=1)
+            if need.awkward.any():
+                exact |= (some & need.awkward[codes]).any(axis=1)
+        return shared & ~exact, shared & exact
+
+    def fits(self, state: State, rows: Rows) -> tuple[list[Mask], Mask]:
+        """Per want, bool (R, W), the devices that could serve it alone; and whether that is sure, bool (R,)."""
+        self._learn(state)
+        seen, codes, open_, room = _columns(state, rows)
+        found = [
+            self._fits(need, open_ & eligible.usable[seen], codes, room)
+            for need, eligible in zip(self._needs, self._eligible, strict=True)
+        ]
+        return found, _counted(state, seen)
+
+    def choose(self, state: State, rows: Rows, *, first: bool) -> Picks:
+        """Devices that are left with the least, the first among equals; or with `first` the first that fit."""
+        self._learn(state)
+        seen, codes, open_, room = _columns(state, rows)
+        at = np.arange(len(rows))
+        found: Mask = np.ones(len(rows), np.bool_)
+        positions: Rows = np.zeros((len(rows), self._slots), np.int32)
+        slot = 0
+        for ask, need, eligible in zip(self._asks, self._needs, self._eligible, strict=True):
+            able = self._fits(need, open_ & eligible.usable[seen], codes, room)
+            amounts = {name: amount[codes] for name, amount in need.amounts.items()}
+            for _ in range(ask.count):
+                pick = able.argmax(axis=1) if first else self._fullest(state, seen, able, room, amounts)
+                found &= able[at, pick]
+                positions[:, slot] = pick
+                slot += 1
+                if slot == self._slots:
+                    break
+                able[at, pick] = False  # one request has as many devices as it asks for, never one of them twice
+                for name, amount in amounts.items():
+                    room[name][at, pick] -= amount[at, pick]
+        # With one slot there is nothing to get wrong; with more, another choice may leave room for all.
+        return Picks(positions, found, (found | (self._slots == 1)) & _counted(state, seen))
+
+    @staticmethod
+    def _fits(need: _Need, able: Mask, codes: Rows, room: dict[str, Counts]) -> Mask:
+        able = able & need.able[codes]
+        for name, amount in need.amounts.items():
+            able &= amount[codes] <= room[name]
+        return able
+
+    @staticmethod
+    def _fullest(
+        state: State, seen: Rows, able: Mask, room: dict[str, Counts], amounts: dict[str, Counts]
+    ) -> NDArray[np.intp]:
+        """Per node the able device that is left with the least, as a share of what it has in all."""
+        left = np.where(able, 0.0, _LEFT_OUT)
+        for name, amount in amounts.items():
+            left += (room[name] - amount) / np.maximum(state.whole[name][seen], 1)
+        found: NDArray[np.intp] = left.argmin(axis=1)
+        return found
+
+    def _learn(self, state: State) -> None:
+        """Work out what devices with capacities that were not met before would give."""
+        values = state.capacities.values
+        if self._known == len(values):
+            return
+        fractional = state.gates.fractional_capacity_range
+        for need, ask in zip(self._needs, self._asks, strict=True):
+            fresh = [_taken(ask, each, fractional=fractional) for each in values[self._known :]]
+            amounts = [each if isinstance(each, dict) else {} for each in fresh]
+            for name in dict.fromkeys([*need.amounts, *(name for each in amounts for name in each)]):
+                before = need.amounts.get(name, np.zeros(self._known, np.int64))
+                after = np.array([each.get(name, 0) for each in amounts], np.int64)
+                need.amounts[name] = np.concatenate([before, after])
+            need.able = np.concatenate([need.able, np.array([isinstance(each, dict) for each in fresh], np.bool_)])
+            need.awkward = np.concatenate([need.awkward, np.array([each == AWKWARD for each in fresh], np.bool_)])
+        self._known = len(values)
+
+
+def _columns(state: State, rows: Rows) -> tuple[Rows, Rows, Mask, dict[str, Counts]]:
+    """Of the devices of these nodes, (R, W): rows, codes of capacities, whether nobody has them whole, what is left."""
+    seen = state.bays.rows[rows]
+    room = {name: column[seen] for name, column in state.room.items()}
+    return seen, state.capacities.codes[seen], (seen >= 0) & ~state.taken[seen], room
+
+
+def _counted(state: State, seen: Rows) -> Mask:
+    """bool (R,): what is left of every device of a node is known in whole units."""
+    if not state.uncounted.any():
+        return np.ones(len(seen), np.bool_)
+    missing: Mask = (seen >= 0) & state.uncounted[seen]
+    found: Mask = ~np.any(missing, axis=1)
+    return found
+
+
+def _taken(ask: Ask, capacities: Capacities, *, fractional: bool) -> dict[str, int] | str:
+    """What a request takes of a device, in units of State.room; or why it takes nothing."""
+    device = Device(
+        "",
+        {},
+        {name: amount for name, amount, _ in capacities},
+        policies={name: policy for name, _, policy in capacities if policy is not None},
+        shareable=True,
+    )
+    try:
+        taken = resolve(dict(ask.capacity), device, fractional=fractional)
+    except UnrepresentableError:
+        return AWKWARD
+    if taken is None:
+        return UNABLE
+    units = {name: in_units(amount.nanos) for name, amount in taken.items()}
+    found = {name: amount for name, amount in units.items() if amount is not None}
+    return found if len(found) == len(units) else AWKWARD

@@ -1,0 +1,160 @@
+"""Shares of devices are counted; wherever that decides, it says what the exact search says."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.core.budget import Budget
+from scheduler.core.candidates import Candidates, Catalogue
+from scheduler.core.config import EngineConfig
+from scheduler.core.demand import resolve
+from scheduler.core.messages import Gone
+from scheduler.core.model import RequestPolicy
+from scheduler.core.quantity import parse_quantity
+from tests import build
+from tests.build import claim, node, pod, slice_of
+from tests.driving import Hands
+
+AMOUNTS = ("0", "1", "2", "3", "4", "5", "8", "0.5", "1n", "100Ei")
+amounts = st.sampled_from(AMOUNTS[1:7]) | st.sampled_from(AMOUNTS)
+quantities = amounts.map(parse_quantity)
+
+
+@st.composite
+def policies(draw):
+    if draw(st.booleans()):
+        values = tuple(sorted(draw(st.lists(quantities, min_size=1, max_size=3))))
+        return RequestPolicy(default=draw(st.sampled_from(values)), values=values)
+    least = draw(quantities)
+    most, step = draw(st.none() | quantities), draw(st.none() | quantities)
+    return RequestPolicy(default=least, minimum=least, maximum=most, step=step, ranged=True)
+
+
+@st.composite
+def devices(draw, number):
+    names = draw(st.sampled_from([(), ("memory",), ("memory",), ("memory",), ("memory", "cores")]))
+    capacity = {name: draw(quantities) for name in names}
+    shareable = draw(st.sampled_from([True, True, True, False]))
+    chosen = {name: draw(policies()) for name in names if shareable and draw(st.integers(0, 3)) == 0}
+    made = build.device(f"gpu-{number}", {"even": number % 2 == 0}, capacity)
+    return replace(made, shareable=shareable, policies=chosen)
+
+
+@st.composite
+def fleets(draw):
+    alike = draw(st.booleans())
+    one = draw(devices(0))
+    found = []
+    for name in ("n1", "n2", "n3")[: draw(st.integers(1, 3))]:
+        count = draw(st.integers(0, 4))
+        each = [replace(one, name=f"gpu-{i}") if alike else draw(devices(i)) for i in range(count)]
+        found += [node(name), slice_of(each, node=name)]
+    return found
+
+
+@st.composite
+def requests(draw, name):
+    selectors = draw(st.sampled_from([(), (), ('device.attributes["gpu.example.com"].even',)]))
+    made = build.request(name, draw(st.sampled_from([1, 1, 1, 2, 3])), *selectors)
+    names = draw(st.sampled_from([(), ("memory",), ("memory",), ("memory", "cores"), ("else",)]))
+    return replace(made, capacity={each: draw(quantities) for each in names} or None)
+
+
+asked = st.integers(1, 3).flatmap(lambda count: st.tuples(*(requests(f"r{index}") for index in range(count))))
+
+
+def probe(hands, requests):
+    """Verdicts on every node, counted and searched, for a pod with such a claim."""
+    state = hands.engine.state
+    hands.see(claim("probe", *requests), pod("probe", claims=["probe"]))
+    state.settle()
+    [way] = resolve(state.pods.current[build.pod_uid("probe")], state).open
+    verdicts = []
+    for exact in (False, True):
+        candidates = Candidates(way.demand, Catalogue(EngineConfig(search_steps=100_000)))
+        if exact:
+            candidates._plain, candidates._shares = False, None
+        candidates.refresh(state, Budget(10**9))
+        fits = {name: candidates._ranking.rank(row) >= 0 for name, row in state.nodes.rows.items()}
+        verdicts.append((fits, candidates.fatal))
+    hands.tell(Gone("Pod", "default/probe", build.pod_uid("probe")))
+    hands.tell(Gone("ResourceClaim", "default/probe", build.claim_uid("probe")))
+    return verdicts
+
+
+@settings(max_examples=150, deadline=None)
+@given(fleets(), st.lists(asked, min_size=1, max_size=7))
+def test_counting_agrees_with_the_exact_search(fleet, crowd):
+    hands = Hands(*fleet)
+    for number, wanted in enumerate(crowd):
+        counted, searched = probe(hands, wanted)
+        assert counted == searched
+
+        hands.see(claim(f"c{number}", *wanted), pod(f"p{number}", claims=[f"c{number}"], created=f"{number}"))
+        hands.settle()  # every plan is checked
+        if number % 3 == 2:
+            hands.tell(Gone("Pod", f"default/p{number - 1}", build.pod_uid(f"p{number - 1}")))
+            hands.tell(Gone("ResourceClaim", f"default/c{number - 1}", build.claim_uid(f"c{number - 1}")))
+
+
+@settings(max_examples=60, deadline=None)
+@given(fleets(), st.lists(asked, min_size=2, max_size=6))
+def test_a_class_that_lived_through_changes_equals_a_new_one(fleet, crowd):
+    hands = Hands(*fleet)
+    for number, wanted in enumerate(crowd):
+        hands.see(claim(f"c{number}", *wanted), pod(f"p{number}", claims=[f"c{number}"], created=f"{number}"))
+        hands.settle()
+    state = hands.engine.state
+    for demand, old in hands.engine._classes.items():
+        old.refresh(state, Budget(10**9))
+        new = Candidates(demand, hands.engine._catalogue)
+        new.refresh(state, Budget(10**9))
+        for row in state.nodes.rows.values():
+            assert old._ranking.rank(row) == new._ranking.rank(row)
+            assert old.answer(row) == new.answer(row)
+            assert np.array_equal(
+                old.node_scores[:, row] if old._ranking.rank(row) >= 0 else 0,
+                new.node_scores[:, row] if new._ranking.rank(row) >= 0 else 0,
+            )
+        assert old.best(state) == new.best(state)
+
+
+def shared(name, count, memory="10"):
+    made = [replace(build.device(f"gpu-{i}", {}, {"memory": memory}), shareable=True) for i in range(count)]
+    return slice_of(made, node=name)
+
+
+def share(name, amount, number=0, count=1):
+    asked = replace(build.request("r", count), capacity={"memory": parse_quantity(amount)})
+    return claim(name, asked), pod(name, claims=[name], created=f"{number:03d}")
+
+
+def test_a_share_goes_to_the_device_that_is_left_with_the_least():
+    hands = Hands(node("n1"), shared("n1", 3))
+    for number, amount in enumerate(["6", "5", "4", "5"]):
+        hands.see(*share(f"p{number}", amount, number))
+        hands.settle()
+
+    assert [hands.devices_of(f"p{number}") for number in range(4)] == [["gpu-0"], ["gpu-1"], ["gpu-0"], ["gpu-1"]]
+
+
+def test_several_devices_of_one_request_are_different_ones_with_room():
+    hands = Hands(node("n1"), shared("n1", 3))
+    hands.see(*share("p0", "6", 0))
+    hands.settle()
+    hands.see(*share("p1", "5", 1, count=2))
+    hands.settle()
+
+    assert hands.devices_of("p1") == ["gpu-1", "gpu-2"]
+
+
+def test_shares_are_counted_and_not_searched(monkeypatch):
+    hands = Hands(node("n1"), shared("n1", 2))
+    monkeypatch.setattr(hands.engine._catalogue.puzzles, "make", None)
+    for number in range(4):
+        hands.see(*share(f"p{number}", "5", number))
+    hands.settle()
+
+    assert [hands.devices_of(f"p{number}") for number in range(4)] == [["gpu-0"], ["gpu-0"], ["gpu-1"], ["gpu-1"]]

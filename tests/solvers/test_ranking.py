@@ -1,0 +1,44 @@
+"""The ranking finds what a look at every node finds."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.core.ranking import Ranking
+
+SIZE = 256
+changes = st.lists(
+    st.lists(
+        st.tuples(st.integers(0, SIZE - 1), st.integers(-1, 3)), min_size=1, max_size=12, unique_by=lambda e: e[0]
+    ),
+    min_size=1,
+    max_size=6,
+)
+# Orders that begin alike are told apart by their ends.
+orders = st.lists(st.sampled_from([0, 1, 2**24, 2**24 + 1, 2**55, 2**56 - 1]), min_size=SIZE, max_size=SIZE)
+
+
+@given(changes, orders)
+def test_the_best_two_are_those_of_a_full_look(steps, order):
+    order = np.array(order, np.int64)
+    ranking, ranks = Ranking(SIZE), np.full(SIZE, -1, np.int64)
+    for step in steps:
+        rows = np.array([row for row, _ in step], np.int32)
+        ranks[rows] = [rank for _, rank in step]
+        ranking.put(rows, ranks[rows], order)
+
+        fitting = sorted(np.flatnonzero(ranks >= 0).tolist(), key=lambda row: (-ranks[row], order[row], row))
+        expected = [*fitting, None, None][:2]
+        assert ranking.best(order) == tuple(expected)
+        assert ranking.fitting == len(fitting)
+        assert [ranking.rank(row) for row in rows] == ranks[rows].tolist()
+
+
+def test_a_cleared_ranking_has_no_best():
+    ranking, order = Ranking(SIZE), np.arange(SIZE, dtype=np.int64)
+    ranking.put(np.arange(SIZE, dtype=np.int32), np.full(SIZE, 7), order)
+
+    ranking.clear()
+
+    assert ranking.best(order) == (None, None)
+    assert ranking.fitting == 0

@@ -1,0 +1,85 @@
+"""The table of all sets says what the search says, for every state of a node."""
+
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scheduler.core.solvers.search import NodeProblem, solve_node
+from scheduler.core.solvers.table import SetTable, spread
+from scoring.topology.base import Layout
+
+WEIGHTS = (20.0, 10.0, 15.0)
+
+
+@st.composite
+def problems(draw):
+    size = draw(st.integers(1, 9))
+    bandwidth = np.zeros((size, size), np.float32)
+    speeds = st.sampled_from([0.0, float("nan"), 50.0, 300.0])
+    for i in range(size):
+        for j in range(i):
+            bandwidth[i, j] = bandwidth[j, i] = draw(speeds)
+    domain = st.lists(st.integers(-1, 2), min_size=size, max_size=size).map(lambda each: np.array(each, np.int32))
+    linkable = np.array(draw(st.lists(st.booleans(), min_size=size, max_size=size)), np.bool_)
+    layout = Layout(bandwidth, draw(domain), draw(domain), "test", linkable)
+    positions = tuple(sorted(draw(st.sets(st.integers(0, size - 1), min_size=1))))
+    counts = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    wants = tuple((count, positions) for count in counts)
+    labels = st.lists(st.integers(-1, 2), min_size=size, max_size=size).map(tuple)
+    matches = tuple((tuple(range(len(wants))), draw(labels)) for _ in range(draw(st.integers(0, 2))))
+    limits = tuple(draw(st.integers(0, 1)) for _ in wants)
+    states = draw(st.lists(st.integers(0, 2**size - 1), min_size=1, max_size=12))
+    return NodeProblem(layout, (), wants, matches, limits, WEIGHTS), states
+
+
+def searched(problem, state):
+    free = tuple(position for position in range(problem.layout.size) if state >> position & 1)
+    return solve_node(replace(problem, free=free), 500)
+
+
+@given(problems())
+@settings(max_examples=300, deadline=None)
+def test_a_table_answers_like_the_search(drawn):
+    problem, states = drawn
+    table = SetTable.of(problem, 500)
+
+    at = table.find(states)
+
+    assert [table.answer(each) for each in at.tolist()] == [searched(problem, state) for state in states]
+
+
+def test_states_met_later_do_not_move_those_met_before():
+    problem = _plain(8, 2)
+    table = SetTable.of(problem, 500)
+    before = table.find([255, 15])
+    answers = [table.answer(each) for each in before.tolist()]
+
+    table.find(range(256))
+
+    assert table.find([255, 15]).tolist() == before.tolist()
+    assert [table.answer(each) for each in before.tolist()] == answers
+
+
+def test_what_a_table_cannot_hold_is_left_to_the_search():
+    plain = _plain(8, 2)
+    assert SetTable.of(plain, 500) is not None
+    assert SetTable.of(_plain(20, 10), 500) is None  # 184,756 sets
+    assert SetTable.of(replace(plain, wants=((0, tuple(range(8))),)), 500) is None  # mode All
+    assert SetTable.of(replace(plain, wants=((1, (0, 1)), (1, (1, 2)))), 500) is None  # unequal requests
+    two = replace(plain, wants=((1, (0, 1)), (1, (0, 1))), limits=(0, 0))
+    assert SetTable.of(replace(two, matches=(((0,), (0,) * 8),)), 500) is None  # a constraint on one of them
+    assert SetTable.of(replace(plain, matches=(((0,), (0, 1, 2, 3, 4, 5, 6, 7)),)), 7) is None  # more values than steps
+    assert SetTable.of(replace(plain, first_fit=True), 500) is None
+
+
+def test_bits_are_spread_over_positions():
+    assert spread([0b101, 0], 3).tolist() == [[True, False, True], [False, False, False]]
+    assert spread([1 << 11], 12)[0].tolist() == [False] * 11 + [True]
+
+
+def _plain(size, count):
+    none = np.full(size, -1, np.int32)
+    layout = Layout(np.zeros((size, size), np.float32), none, none, "test")
+    return NodeProblem(layout, (), ((count, tuple(range(size))),), (), (0,), WEIGHTS)
