@@ -117,6 +117,7 @@ class State:
         self.uncounted: Mask = np.zeros(self.devices.size, np.bool_)
         self.sized: set[int] = set()  # rows of devices that take resources of their node
         self.avoided: dict[Identity, str] = {}
+        self._told: dict[int, tuple[Node | None, int, str]] = {}  # by node row, with what it was made of
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
@@ -128,7 +129,6 @@ class State:
         self._row_by_identity: dict[Identity, list[int]] = {}
         self._dirty: set[str] = set()
         self._products: dict[str, Mapping[str, int]] = {}  # GPUs of each node by product
-        self._levels: dict[str, str] = {}  # of each node that has some, in words
         self._unsaid: list[str] = []
         self._strangers_known = True
         self._rules_for: dict[str | None, list[TaintRule]] = {}  # by the device name that they give, if any
@@ -148,12 +148,6 @@ class State:
                 self.nodes.use(row, self._charges[pod][1], 1)
         if new:
             self._strangers_known = self.links is None
-        if before is None or before.labels != node.labels:
-            told = levels(node.labels).words
-            if told:
-                self._levels[node.name] = told
-            else:
-                self._levels.pop(node.name, None)
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
             self._dirty.add(node.name)
         self.revision += 1
@@ -168,7 +162,6 @@ class State:
             self.bays.clear(row)
         self.link_warnings.pop(name, None)
         self._products.pop(name, None)
-        self._levels.pop(name, None)
         self._dirty.discard(name)
         self._strangers_known = self.links is None
         self.revision += 1
@@ -381,10 +374,15 @@ class State:
 
         Empty for a node that nothing is known of.
         """
-        source = self.bays.layouts[int(self.bays.layout[row])].source if self.bays.layouts else ""
+        layout = int(self.bays.layout[row]) if self.bays.layouts else -1
         node = self.nodes.nodes[row]
-        told = self._levels.get(node.name, "") if node is not None else ""
-        return "; ".join(part for part in (source, told and f"in {told}") if part)
+        known = self._told.get(row)
+        if known is None or known[0] is not node or known[1] != layout:
+            source = self.bays.layouts[layout].source if layout >= 0 else ""
+            told = levels(node.labels).words if node is not None else ""
+            text = "; ".join(part for part in (source, told and f"in {told}") if part)
+            known = self._told[row] = (node, layout, text)
+        return known[2]
 
     def new_warnings(self) -> tuple[str, ...]:
         """What is wrong with sources of links and was not returned before."""

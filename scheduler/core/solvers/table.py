@@ -142,8 +142,6 @@ def _members(problem: NodeProblem, budget: int) -> Mask | None:
     total = sum(count for count, _ in problem.wants)
     if problem.first_fit or len(distinct) != 1 or not all(count for count, _ in problem.wants):
         return None
-    if problem.layout.fabric:
-        return None  # few of these sets are whole partitions: the search lists just those
     if any(set(members) != set(wants) for members, _ in problem.matches):
         return None
     for claim in set(problem.limits):
