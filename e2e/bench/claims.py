@@ -38,8 +38,6 @@ class Engine(Placer[Kind, Given], Generic[Kind]):
         self, objects: Iterable[Event], asked: Callable[[Kind], Asked], seed: int, weights: Mapping[str, float]
     ) -> None:
         self._world = World(objects, seed, weights)
-        self._world.decide(0.0)
-        self._world.seconds = 0.0
         self._asked = asked
         self.seconds = 0.0
         self._number = 0

@@ -58,8 +58,6 @@ class Dovetail(Scheduler):
         self, machines: Sequence[Machine], seed: int, batch: int, weights: Mapping[str, float] = SHIPPED
     ) -> None:
         self._world = World(objects(machines), seed, weights)
-        self._world.decide(0.0)
-        self._world.seconds = 0.0
         self._batch = batch
         self._number = 0
         self._held: dict[tuple[Shape, Placed], list[Arrival]] = {}
