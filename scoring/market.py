@@ -19,7 +19,9 @@ class Market:
     """The T most popular kinds and the prices of K classes.
 
     count, milli, cpu : int64 (T,), as in Kind; serves : bool (K, T), whose selectors take devices of which class
-    share : float64 (T,), of the arrivals, sum 1 (or T is 0)
+    share : float64 (T,), how much each kind counts, sum 1 (or T is 0): its arrivals, each times its devices to the
+        power 1 - growth. While a cluster only fills, later room is what counts, and every pod is worth one; where pods
+        leave, a large request refused is lost with its whole size (measured on multi-device mixes, fill and churn)
     prices : float64 (K,) in [0, 1]; stranded : float64 (1001,), see prices.stranded
     cpu_share : cpu in thousandths that goes with one whole device, on average; 0 where that is unknown
     growth : see Sample
@@ -49,12 +51,13 @@ def market_of(sample: Sample, supply: Supply) -> Market:
     serves = np.array([[kind.classes >> int(code) & 1 for kind in sample.kinds[:kept]] for code in codes], np.bool_)
     on_devices = count > 0
     devices = float(sample.amounts @ (count * milli)) / WHOLE
+    heard = (sample.amounts * np.maximum(count * milli / WHOLE, 1.0) ** (1 - sample.growth))[:kept]
     return Market(
         count=count[:kept],
         milli=milli[:kept],
         cpu=cpu[:kept],
         serves=serves.reshape(len(codes), kept),
-        share=sample.amounts[:kept] / (sample.amounts[:kept].sum() or 1.0),
+        share=heard / (heard.sum() or 1.0),
         prices=class_prices(sample, supply),
         stranded=stranded(sample),
         cpu_share=float(sample.amounts[on_devices] @ cpu[on_devices]) / devices if devices else 0.0,

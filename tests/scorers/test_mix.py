@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 
 from scoring.market import COVERED, market_of
-from scoring.mix import ARRIVALS_HALVED, MAX_KINDS, PLACEMENTS_HALVED, Kind, Mix
+from scoring.mix import ARRIVALS_HALVED, MAX_KINDS, PLACEMENTS_HALVED, Kind, Mix, Sample
 from scoring.prices import Supply
 
 WHOLE, HALF = Kind(1, 1000, 8_000, 1), Kind(1, 500, 4_000, 1)
@@ -24,7 +25,7 @@ def test_the_most_popular_kind_comes_first():
 def test_an_arrival_counts_half_after_so_many_others():
     sample = arrived(HALF, *[WHOLE] * ARRIVALS_HALVED).sample()
 
-    assert sample.amounts[sample.kinds.index(HALF)] == 0.5 or np.isclose(sample.amounts[-1], 0.5)
+    assert sample.amounts[sample.kinds.index(HALF)] == pytest.approx(0.5)
 
 
 def test_kinds_stay_bounded_and_the_popular_survive():
@@ -86,6 +87,15 @@ def test_a_market_keeps_the_kinds_that_make_up_most_arrivals():
     assert market.milli.tolist() == [1000, 500]
     assert market.share.sum() == 1
     assert COVERED == 0.95
+
+
+@pytest.mark.parametrize(("growth", "expected"), [(1.0, [1 / 2, 1 / 2]), (0.0, [1 / 5, 4 / 5])])
+def test_where_pods_leave_a_kind_counts_by_its_size_too(growth, expected):
+    sample = Sample((WHOLE, Kind(4, 1000, 8_000, 1)), np.array([10.0, 10.0]), growth)
+
+    market = market_of(sample, Supply(np.array([8_000]), np.array([8]), np.array([96_000])))
+
+    np.testing.assert_allclose(market.share, expected)
 
 
 def test_cpu_share_is_that_of_kinds_with_devices_alone():
