@@ -38,9 +38,23 @@ class Market:
     growth: float
 
     @cached_property
-    def asks(self) -> Counts:
-        """Milli asked for by (class, kind), int64 (K, T); more than any device has where the class may not serve."""
-        return np.where(self.serves & (self.count > 0), self.milli, np.int64(WHOLE + 1))
+    def asks(self) -> NDArray[np.int16]:
+        """Milli asked for of a device of each class, int16 (K, U), by U distinct ways to ask; see `way`.
+
+        More than any device has where the class may not serve.
+        """
+        return self._ways[0]
+
+    @cached_property
+    def way(self) -> NDArray[np.intp]:
+        """Which way to ask each kind has, int (T,)."""
+        return self._ways[1]
+
+    @cached_property
+    def _ways(self) -> tuple[NDArray[np.int16], NDArray[np.intp]]:
+        asked = np.where(self.serves & (self.count > 0), self.milli, np.int64(WHOLE + 1)).astype(np.int16)
+        ways, member = np.unique(asked, axis=1, return_inverse=True)
+        return np.ascontiguousarray(ways), member.ravel()
 
 
 def market_of(sample: Sample, supply: Supply) -> Market:

@@ -10,20 +10,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring.placement import A_SCORE
 from scoring.scorers import SCORERS
 from scoring.scorers.base import Scorer
 
 # On fleets that mix NVSwitch and bridged boxes these weights make pods of two GPUs take a linked pair even where an
 # unlinked remainder would fit better, pods of four stay in one NUMA node of a bridged box rather than fill up two
-# halves, and pods of one take orphans before they break a pair, however full or short of cpu the other node is. The
-# third is the tightest: islands / (packing + balance) must stay above about 9. tests/scorers/test_preferences.py.
+# halves, and pods of one take orphans before they break a pair, however full the other node is. The third is the
+# tightest: islands / packing must stay above about 9. tests/scorers/test_preferences.py.
 DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
     {
         "bandwidth": 20.0,
         "locality": 10.0,
         "islands": 15.0,
         "packing": 0.0,
-        "balance": 0.0,
+        "spreading": 0.0,
         # 64 is 1 milli for every milli saved. Fitted on seeds from 100 on and flat around: each may be a tenth larger
         # or smaller (e2e/bench/quality.py).
         "fragmentation": 64.0,
@@ -66,7 +67,7 @@ class Weights:
     def unit(self) -> float:
         """Milli (scoring/placement.py) that a score of 1 comes to at weight 1 of `scaled`; bounded, as ranks are."""
         _, exponent = math.frexp(max(self.values.values()))
-        return 1_000.0 * math.ldexp(1.0, min(exponent, 12))
+        return A_SCORE * math.ldexp(1.0, min(exponent, 12))
 
     def vector(self, scorers: Sequence[Scorer]) -> NDArray[np.float64]:
         """The weights of these scorers, float64 (S,)."""

@@ -36,7 +36,7 @@ class Hands:
     """`objects` are seen before the first decision, with the class `gpu` unless a class is given."""
 
     def __init__(self, *objects: Any, **config: Any) -> None:
-        settings = {"ownership": Ownership(all_nodes=True), "verify_plans": True, "cycle_steps": 10**9, **config}
+        settings = {"ownership": Ownership(all_nodes=True), "verify_plans": True, "cycle_steps": 10**12, **config}
         self.engine = Engine(EngineConfig(**settings))
         self.now = 0.0
         self.asked: list[Instruction] = []

@@ -72,7 +72,7 @@ class World:
 
     def __init__(self, objects: Iterable[Event], seed: int, weights: Mapping[str, float]) -> None:
         self.engine = Engine(
-            EngineConfig(ownership=Ownership(all_nodes=True), seed=seed, weights=weights, cycle_steps=10**9)
+            EngineConfig(ownership=Ownership(all_nodes=True), seed=seed, weights=weights, cycle_steps=10**12)
         )
         self.seconds = 0.0
         self.bound: dict[Uid, Bound] = {}

@@ -69,7 +69,7 @@ def answer(case: Json, device_choice: str = "scored", *, verify: bool = False) -
         device_choice=device_choice,
         verify_plans=verify,
         gates=gates(case),
-        cycle_steps=10**9,  # nobody else is waiting
+        cycle_steps=10**12,  # nobody else is waiting
     )
     events = _events(case)
     start = time.perf_counter()
@@ -93,11 +93,10 @@ def _decided(engine: Engine) -> list[Instruction]:
     now = 0.0
     for _ in range(_ROUNDS):
         asked = engine.handle(Drained(), now)
+        if any(isinstance(each, WriteAllocation | ReportUnschedulable) for each in asked):
+            return asked
         slow = [each for each in asked if isinstance(each, Slow)]
-        if not slow:
-            if any(isinstance(each, WriteAllocation | ReportUnschedulable) for each in asked):
-                return asked
-            now += 100.0
+        now += 0.0 if slow else 100.0
         for each in slow:
             answer = slow_answer(each)
             if isinstance(answer, Solved) and isinstance(answer.answer, NodeAnswer) and answer.answer.exhausted:

@@ -28,7 +28,7 @@ from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NO_FIT, STEPS_A_LOOK, NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
-from scheduler.core.stock import Stock
+from scheduler.core.stock import MAX_CLASSES, Stock
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.mix import Kind
 from scoring.placement import HIGHEST, measures, steps, total
@@ -203,6 +203,7 @@ class Candidates:
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
         self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
         self._market_at = -1
+        self._asks: tuple[tuple[int, int], Kind] | None = None  # and when it was worked out
         self.shape: Rows = np.zeros(0, np.int32)
         self._allowed: Mask = np.zeros(0, np.bool_)  # nodes that no rule rules out, use aside
         self._kind: Rows = np.zeros(0, np.int32)
@@ -588,11 +589,7 @@ class Candidates:
         [able], sure = shares.fits(state, rows)
         [taken] = shares.thousandths(state, rows)
         left, classes = stock.left[rows], stock.classes[rows]
-        kept = able.copy()
-        for place in range(1, able.shape[1]):  # devices that are alike make no difference
-            alike = able[:, :place] & (left[:, :place] == left[:, place, None])
-            alike &= (classes[:, :place] == classes[:, place, None]) & (taken[:, :place] == taken[:, place, None])
-            kept[:, place] &= ~alike.any(axis=1)
+        kept = _unlike(able, (left * 1024 + taken) * MAX_CLASSES + classes)
         chosen: Rows = np.zeros((len(rows), 1), np.int32)
         found: Mask = np.any(able, axis=1)
         at, position = kept.nonzero()
@@ -845,6 +842,12 @@ class Candidates:
 
     def asks(self, state: State) -> Kind:
         """What the pods of this class add to the mix of demand; once settled."""
+        at = (state.device_changes.position, self._catalogue.stock.known)
+        if self._asks is None or self._asks[0] != at:
+            self._asks = (at, self._kind_of_demand(state))
+        return self._asks[1]
+
+    def _kind_of_demand(self, state: State) -> Kind:
         cpu = self._amounts.get("cpu", 0)
         stock = self._catalogue.stock
         for index, (want, asks) in enumerate(zip(self.demand.wants, self.eligible, strict=True)):
@@ -997,6 +1000,18 @@ class _Shapes:
             self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])
             more = np.full((extra, self._positions.shape[1]), -1, np.int32)
             self._positions = np.concatenate([self._positions, more])
+
+
+def _unlike(able: Mask, keys: Counts) -> Mask:
+    """Of the able devices of each node the first of each kind, bool (R, W); keys : int64 (R, W), their kinds, >= 0."""
+    keys = np.where(able, keys, -1)
+    order = keys.argsort(axis=1, kind="stable")
+    ordered = np.take_along_axis(keys, order, axis=1)
+    first = ordered >= 0
+    first[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
+    found: Mask = np.zeros(able.shape, np.bool_)
+    np.put_along_axis(found, order, first, axis=1)
+    return found
 
 
 def _in_use(rows: Rows) -> Mask:

@@ -52,14 +52,16 @@ def render(decision: Mapping[str, Any]) -> str:
         *(f"  {device}" for device in winner["devices"]),
         f"  links learned from {winner['links'] or 'nothing'}",
         "",
-        f"{'score':<11} {'weight':>6} {winner['node']:>18}" + (f" {other['node']:>18}" if other else ""),
+        f"{'score':<13} {'weight':>6} {winner['node']:>18}" + (f" {other['node']:>18}" if other else ""),
     ]
     for scorer in SCORERS:
-        row = f"{scorer.name:<11} {weights[scorer.name]:>6g} {winner['scores'][scorer.name]:>18.3f}"
+        if scorer.name not in winner["scores"]:  # one of weight 0 is not asked
+            continue
+        row = f"{scorer.name:<13} {weights[scorer.name]:>6g} {winner['scores'][scorer.name]:>18.3f}"
         if other:
             row += f" {other['scores'][scorer.name]:>18.3f}"
         lines.append(f"{row}  {scorer.says}")
-    total = f"{'total':<11} {'':>6} {winner['total']:>18.3f}"
+    total = f"{'total':<13} {'':>6} {winner['total']:>18.3f}"
     lines.append(total + (f" {other['total']:>18.3f}" if other else ""))
     if other and other["devices"]:
         lines += ["", f"next best: {other['node']} with {', '.join(other['devices'])}"]

@@ -126,6 +126,11 @@ class Pool:
         if not counts:
             del self._stated[item.generation]
 
+    @property
+    def newest(self) -> int:
+        """The highest generation of any slice."""
+        return max(self._stated, default=0)
+
     def verdict(self) -> object:
         """What of the pool as a whole decides how a node sees its own part: while it stays, other nodes' views stay.
 
@@ -134,7 +139,7 @@ class Pool:
         if self.counted:
             return object()
         few = len(self.local) <= self.MANY
-        return max(self._stated, default=0), tuple(
+        return self.newest, tuple(
             (generation, frozenset(counts), counts.total() if few or counts.total() in counts else -1)
             for generation, counts in sorted(self._stated.items())
         )

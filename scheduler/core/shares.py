@@ -29,11 +29,13 @@ class _Need:
 
     able : bool (codes,), the device can serve the request. amounts : capacity name -> int64 (codes,), in units of
     State.room. awkward : bool (codes,), the exact search has to look: an error is met, or no unit fits.
+    thousandths : int64 (codes + 1,), of the scarcest capacity; the last is that of a device that is not shared.
     """
 
     able: Mask
     amounts: dict[str, Counts]
     awkward: Mask
+    thousandths: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Shares:
     def __init__(self, demand: Demand, eligible: Sequence[Eligibility]) -> None:
         self._asks = [want.asks[0] for want in demand.wants]
         self._eligible = eligible
-        self._needs = [_Need(np.zeros(0, np.bool_), {}, np.zeros(0, np.bool_)) for _ in self._asks]
+        self._needs = [_Need(np.zeros(0, np.bool_), {}, np.zeros(0, np.bool_), np.full(1, 1000)) for _ in self._asks]
         self._names: dict[str, None] = {}  # of capacities that are taken
         self._known = 0  # codes of capacities that the needs cover
         self._slots = sum(ask.count for ask in self._asks)
@@ -94,28 +96,15 @@ class Shares:
     def thousandths(self, state: State, rows: Rows) -> list[Counts]:
         """Per want how much of each device of these nodes it takes, of its scarcest capacity; int64 (R, W) each."""
         self._learn(state)
-        seen = state.bays.rows[rows]
-        codes = state.capacities.codes[seen]
-        found = []
-        for need in self._needs:
-            taken = np.where(codes >= 0, np.int64(0), np.int64(1000))
-            for name, amount in need.amounts.items():
-                whole = state.whole[name][seen]
-                part = -(-amount[codes] * 1000 // np.maximum(whole, 1))
-                taken = np.where((codes >= 0) & (whole > 0), np.maximum(taken, part), taken)
-            found.append(taken)
-        return found
+        codes = state.capacities.codes[state.bays.rows[rows]]
+        return [need.thousandths[codes] for need in self._needs]
 
     def share(self, state: State, want: int) -> int:
         """Thousandths that a want takes of a device, of the kind of device of which it takes most."""
         self._learn(state)
-        need, most = self._needs[want], 0
-        for code, has in enumerate(state.capacities.values):
-            for name, amount, _ in has:
-                whole = in_units(amount.nanos)
-                if need.able[code] and whole and name in need.amounts:
-                    most = max(most, -(-int(need.amounts[name][code]) * 1000 // whole))
-        return min(most, 1000) or 1000
+        need = self._needs[want]
+        taken = need.thousandths[:-1][need.able]
+        return int(taken.max(initial=0)) or 1000
 
     def choose(self, state: State, rows: Rows, *, first: bool) -> Picks:
         """Devices that are left with the least, the first among equals; or with `first` the first that fit."""
@@ -175,6 +164,8 @@ class Shares:
             self._names.update(dict.fromkeys(need.amounts))
             need.able = np.concatenate([need.able, np.array([isinstance(each, dict) for each in fresh], np.bool_)])
             need.awkward = np.concatenate([need.awkward, np.array([each == AWKWARD for each in fresh], np.bool_)])
+            parts = [_thousandths(each, has) for each, has in zip(amounts, values[self._known :], strict=True)]
+            need.thousandths = np.concatenate([need.thousandths[:-1], np.array([*parts, 1000], np.int64)])
         self._known = len(values)
 
 
@@ -192,6 +183,13 @@ def _counted(state: State, seen: Rows) -> Mask:
     missing: Mask = (seen >= 0) & state.uncounted[seen]
     found: Mask = ~np.any(missing, axis=1)
     return found
+
+
+def _thousandths(amounts: dict[str, int], has: Capacities) -> int:
+    """What these amounts take of a device with these capacities, of the one of which they take most; 1000 at most."""
+    whole = {name: in_units(amount.nanos) for name, amount, _ in has}
+    parts = [-(-amount * 1000 // size) for name, amount in amounts.items() if (size := whole.get(name))]
+    return min(max(parts, default=0), 1000)
 
 
 def _taken(ask: Ask, capacities: Capacities, *, fractional: bool) -> dict[str, int] | str:

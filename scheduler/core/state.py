@@ -333,12 +333,13 @@ class State:
         self.revision += 1
 
     def listed(self, identity: Identity) -> Device | None:
-        """A device as its newest slice lists it."""
-        known = self._row_by_identity.get(identity, ())
-        if len(known) == 1:
-            return self.row_device[known[0]][1]
-        rows = [self.row_device[row] for row in known]
-        return max(rows, key=lambda each: each[0].generation)[1] if rows else None
+        """A device as the newest generation of its pool lists it."""
+        pool = self._pools.get(identity[:2])
+        for row in self._row_by_identity.get(identity, ()):
+            item, device = self.row_device[row]
+            if pool is not None and item.generation == pool.newest:
+                return device
+        return None
 
     def avoided_rows(self) -> list[tuple[int, str]]:
         """The devices that are kept out, and why."""

@@ -22,7 +22,7 @@ DECODED: Final = (
     "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate", "ResourceClaim", "Pod",
 )  # fmt: skip
 
-SIMULATED: Final = EngineConfig(ownership=Ownership(all_nodes=True), verify_plans=True, cycle_steps=10**9)
+SIMULATED: Final = EngineConfig(ownership=Ownership(all_nodes=True), verify_plans=True, cycle_steps=10**12)
 """How a simulation runs unless it is told otherwise: everything is ours, and every plan is checked."""
 
 

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from scoring.scorers.balance import Balance
 from scoring.scorers.bandwidth import Bandwidth
 from scoring.scorers.base import NodeScorer, Scorer, SetScorer, StateScorer
 from scoring.scorers.depth import Depth
@@ -12,6 +11,7 @@ from scoring.scorers.islands import Islands
 from scoring.scorers.locality import Locality
 from scoring.scorers.packing import Packing
 from scoring.scorers.scarcity import Scarcity
+from scoring.scorers.spreading import Spreading
 from scoring.scorers.stranding import Stranding
 from scoring.scorers.untouched import Untouched
 
@@ -23,7 +23,7 @@ SET_SCORERS: Final[tuple[SetScorer, ...]] = (
 
 NODE_SCORERS: Final[tuple[NodeScorer, ...]] = (
     Packing(),
-    Balance(),
+    Spreading(),
 )
 
 # Summed in milli by scoring/placement.py.

@@ -23,7 +23,9 @@ class Fragmentation(StateScorer):
         if not len(market.share):
             return np.zeros(len(states.cpu))
         left = states.left.astype(np.int16)[:, :, None]
-        fits = left >= market.asks.astype(np.int16)[states.classes]  # (C, W, T)
-        served = (states.cpu[:, None] >= market.cpu) & (fits.sum(axis=1, dtype=np.int16) >= market.count)
-        usable = np.matmul(states.left.astype(np.float32)[:, None, :], fits.astype(np.float32))[:, 0, :]
-        return states.idle - np.where(served, usable, 0).astype(np.float64) @ market.share
+        fits = left >= market.asks[states.classes]  # (C, W, U)
+        enough = fits.sum(axis=1, dtype=np.int16)
+        usable = np.where(fits, left, np.int16(0)).sum(axis=1, dtype=np.int64)
+        way = market.way
+        served = (states.cpu[:, None] >= market.cpu) & (enough[:, way] >= market.count)
+        return states.idle - np.where(served, usable[:, way], 0) @ market.share

@@ -103,10 +103,10 @@ def test_kept_baselines_are_what_the_code_computes(name):
 
 
 def test_each_weight_is_tried_a_little_off(capsys):
-    near = quality.perturbed({"packing": 2.0, "balance": 0.0}, 0.1)
+    near = quality.perturbed({"packing": 2.0, "spreading": 0.0}, 0.1)
 
     assert sorted({weights["packing"] for weights in near}) == pytest.approx([1.8, 2.0, 2.2])
-    assert all(weights["balance"] == 0 for weights in near)
+    assert all(weights["spreading"] == 0 for weights in near)
     shares = ["--share", "0.005", "--seeds", "1"]
     assert quality.main(["--scenario", "S8", *shares, "--weights", "packing=2", "--perturb", "0.1"]) == 0
     *_, mean, off = lines(capsys)

@@ -33,14 +33,14 @@ def test_without_a_file_the_defaults_hold():
 
 def test_what_the_file_says_reaches_the_engine(tmp_path):
     text = HEAD + (
-        "schedulerName: other\nweights: {packing: 2, balance: 0.25}\nbatch: 7\nseed: 3\n"
+        "schedulerName: other\nweights: {packing: 2, spreading: 0.25}\nbatch: 7\nseed: 3\n"
         "ownership: {nodes: all, drivers: [gpu.nvidia.com], deviceClasses: [gpu]}\ndeviceChoice: first-fit\n"
     )
 
     engine = load(written(tmp_path, text), {}).engine()
 
     assert (engine.scheduler_name, engine.batch, engine.seed, engine.device_choice) == ("other", 7, 3, "first-fit")
-    assert engine.weights == {"packing": 2.0, "balance": 0.25}
+    assert engine.weights == {"packing": 2.0, "spreading": 0.25}
     assert engine.ownership.all_nodes
     assert engine.ownership.drivers == {"gpu.nvidia.com"}
     assert engine.ownership.device_classes == {"gpu"}
@@ -122,7 +122,7 @@ def test_variables_win_over_the_file(tmp_path):
         "DOVETAIL_HTTP__PORT": "0",
         "DOVETAIL_LEADER_ELECTION__ENABLED": "false",
         "DOVETAIL_LEADERELECTION__LEASE_SECONDS": "20",
-        "DOVETAIL_WEIGHTS__BALANCE": "4.5",
+        "DOVETAIL_WEIGHTS__SPREADING": "4.5",
         "DOVETAIL_OWNERSHIP__DRIVERS": "[a.example.com, b.example.com]",
         "DOVETAIL_SCHEDULER_NAME": "mine",
     }
@@ -132,7 +132,7 @@ def test_variables_win_over_the_file(tmp_path):
     assert config.http.port == 0
     assert config.leader_election.enabled is False
     assert config.leader_election.lease_seconds == 20
-    assert config.weights == {"packing": 2, "balance": 4.5}
+    assert config.weights == {"packing": 2, "spreading": 4.5}
     assert config.ownership.drivers == ["a.example.com", "b.example.com"]
     assert config.scheduler_name == "mine"
 
