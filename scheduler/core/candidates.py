@@ -41,6 +41,7 @@ TIE = 8192  # totals are compared in steps of 1/8192: closer ones are equal, and
 _SET_NAMES = tuple(scorer.name for scorer in SET_SCORERS)
 _NODE_NAMES = tuple(scorer.name for scorer in NODE_SCORERS)
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
+_FEW_ROWS = 12  # up to here looking states up beats scoring them
 _FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
 _LABEL_CELLS = 4_000_000  # comparisons held in memory at once
@@ -159,6 +160,8 @@ class Candidates:
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._pick_shapes: dict[tuple[int, ...], int] = {}
         self._single_shapes: Rows = np.zeros(0, np.int32)  # those of one device, by its position
+        # What came of states of nodes: by shape and the columns that are scored, scores and rank.
+        self._judged: dict[tuple[int, ...], tuple[list[float], int]] = {}
         self._fatal: set[int] = set()  # shapes that end every attempt
         self._open: set[int] = set()  # shapes that the budget did not settle
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
@@ -265,6 +268,7 @@ class Candidates:
         self._kind_index.clear()
         self._shapes = _Shapes()
         self._puzzle_shapes.clear()
+        self._judged.clear()
         self._pick_shapes.clear()
         self._single_shapes = np.zeros(0, np.int32)
         self._fatal.clear()
@@ -314,8 +318,7 @@ class Candidates:
             self.short.pop(row, None)
         if not self.demand.wants:
             [at] = fit.nonzero()
-            sums = np.full(len(at), float(self._catalogue.set_weights.sum()))
-            counts = preferences = np.zeros(len(at), np.int64)
+            shapes = np.full(len(rows), NO_SHAPE, np.int32)
         else:
             shapes = np.full(len(rows), NO_SHAPE, np.int32)
             [at] = fit.nonzero()
@@ -325,25 +328,55 @@ class Candidates:
             if self.demand.sizing is not None:
                 at = at[self._affordable(state, rows[at])]
                 shapes = self.shape[rows]
-            sums, counts, preferences = self._shapes.worth(shapes[at])
         if len(at):
-            card = self._score(state, rows[at], counts)
-            self.node_scores[:, rows[at]] = card.scores
-            # What a prioritized list names earlier is preferred to anything that scores can say.
-            ranks[at] = self._ranks(sums, card) + preferences * (2 * TIE)
+            self.node_scores[:, rows[at]], ranks[at] = self._judge(state, rows[at], shapes[at])
         self._ranking.put(rows, ranks, state.nodes.order)
 
-    def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
+    def _judge(self, state: State, rows: Rows, shapes: Rows) -> tuple[Floats, Counts]:
+        """Scores (S, R) and ranks (R,) of nodes that fit. Few nodes are looked up where their states were met."""
         nodes, bays = state.nodes, state.bays
-        loads = Loads(
-            devices=bays.count[rows],
-            devices_left=bays.vacant[rows] - counts,
-            cpu=nodes.amounts(nodes.allocatable, "cpu", rows),
-            cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
-            memory=nodes.amounts(nodes.allocatable, "memory", rows),
-            memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
+        loads = (
+            bays.count.take(rows),
+            bays.vacant.take(rows),
+            nodes.amounts(nodes.allocatable, "cpu", rows),
+            nodes.left("cpu", rows),
+            nodes.amounts(nodes.allocatable, "memory", rows),
+            nodes.left("memory", rows),
         )
-        return score_nodes(NODE_SCORERS, self._catalogue.node_weights, loads)
+        if len(rows) > _FEW_ROWS:
+            return self._score(loads, shapes)
+        known = self._judged
+        keys = list(zip(shapes.tolist(), *[column.tolist() for column in loads], strict=True))
+        if any(key not in known for key in keys):
+            if len(known) > self.MAX_SHAPES:
+                known.clear()
+            scores, ranks = self._score(loads, shapes)
+            known.update(zip(keys, zip(scores.T.tolist(), ranks.tolist(), strict=True), strict=True))
+            return scores, ranks
+        found = [known[key] for key in keys]
+        return np.array([each[0] for each in found], np.float32).T, np.array([each[1] for each in found], np.int64)
+
+    def _score(self, loads: tuple[Counts, ...], shapes: Rows) -> tuple[Floats, Counts]:
+        if self.demand.wants:
+            sums, counts, preferences = self._shapes.worth(shapes)
+        else:
+            sums = np.full(len(shapes), float(self._catalogue.set_weights.sum()))
+            counts = preferences = np.zeros(len(shapes), np.int64)
+        devices, vacant, cpu, cpu_left, memory, memory_left = loads
+        card = score_nodes(
+            NODE_SCORERS,
+            self._catalogue.node_weights,
+            Loads(
+                devices=devices,
+                devices_left=vacant - counts,
+                cpu=cpu,
+                cpu_left=cpu_left - self._amounts.get("cpu", 0),
+                memory=memory,
+                memory_left=memory_left - self._amounts.get("memory", 0),
+            ),
+        )
+        # What a prioritized list names earlier is preferred to anything that scores can say.
+        return card.scores, self._ranks(sums, card) + preferences * (2 * TIE)
 
     def _ranks(self, sums: Doubles, card: Scorecard) -> Counts:
         total = (sums + self._catalogue.node_weights @ card.scores.astype(np.float64)) / self._catalogue.whole
