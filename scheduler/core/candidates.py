@@ -245,23 +245,23 @@ class Candidates:
         nodes = state.nodes
         versions = (*[eligible.version for eligible in self._every], self._catalogue.answers_version)
         known = self._position >= 0 and self._size == nodes.size
-        changed = nodes.changes.since(self._position) if known else None
-        remade = nodes.remade.since(self._remade) if known else None
+        changed: Sequence[int] | Rows | None = nodes.changes.since(self._position) if known else None
+        remade: Sequence[int] | Rows | None = nodes.remade.since(self._remade) if known else None
         full = len(self._shapes) > self.MAX_SHAPES + 2 * len(nodes.rows)
         if versions != self._versions or changed is None or remade is None or full:
             if versions[-1:] != self._versions[-1:] or full:
                 self._forget_shapes()
             self._resize(nodes.size)
-            changed = remade = np.flatnonzero(nodes.live).tolist()
+            changed = remade = np.flatnonzero(nodes.live).astype(np.int32)
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
-        if changed or self._devices_at != state.device_changes.position:
+        if len(changed) or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
-        if remade:
-            self._sort(state, np.array(remade, np.int32))
-        if changed:
-            self._compute(state, np.array(changed, np.int32))
+        if len(remade):
+            self._sort(state, np.asarray(remade, np.int32))
+        if len(changed):
+            self._compute(state, np.asarray(changed, np.int32))
 
     def _forget_shapes(self) -> None:
         self._kinds.clear()
@@ -388,28 +388,40 @@ class Candidates:
     def _shapes_of(self, state: State, rows: Rows) -> Rows:
         """The shape (solved device problem) of each of these nodes, NO_SHAPE where no device can serve."""
         found: Rows = np.full(len(rows), NO_SHAPE, np.int32)
-        numbers = self._kind[rows]
+        kinds = self._kind[rows]
         kept: dict[int, int] = {}  # by place in rows, the bits of what is free where shares decide that
         if self._shares is not None:
-            self._count_shares(state, self._shares, rows, numbers, found, kept)
-        [at] = ((numbers >= 0) | (numbers == _SEARCHED)).nonzero()
-        kinds, bits = self._kinds, state.bays.bits
-        missing: dict[int, dict[int, list[int]]] = {}
-        for place, row, kind in zip(at.tolist(), rows[at].tolist(), numbers[at].tolist(), strict=True):
-            if kind == _SEARCHED:
-                found[place] = self._puzzle_shape(state, row)
-                continue
-            free = kept[place] if kept else bits[row]
-            shape = kinds[kind].shapes.get(free)
-            if shape is None:
-                missing.setdefault(kind, {}).setdefault(free, []).append(place)
+            self._count_shares(state, self._shares, rows, kinds, found, kept)
+        if self._kinds:
+            [at] = (kinds >= 0).nonzero()
+            if kept or len(at) <= _VECTOR_ROWS or state.bays.width > 32:
+                bits = state.bays.bits
+                states = [kept[place] for place in at.tolist()] if kept else [bits[row] for row in rows[at].tolist()]
+                found[at] = self._known_shapes(list(zip(kinds[at].tolist(), states, strict=True)))
             else:
-                found[place] = shape
-        for kind, states in missing.items():
-            self._solve(kinds[kind], list(states))
-            for free, places in states.items():
-                found[places] = kinds[kind].shapes[free]
+                wide = np.zeros((len(at), 4), np.uint8)
+                wide[:, : state.bays.width // 8] = state.bays.free[rows[at]]
+                keys = kinds[at].astype(np.int64) << 32 | wide.view("<u4")[:, 0]
+                distinct, inverse = np.unique(keys, return_inverse=True)
+                pairs = [(key >> 32, key & 0xFFFFFFFF) for key in distinct.tolist()]
+                found[at] = np.array(self._known_shapes(pairs), np.int32)[inverse]
+        [at] = (kinds == _SEARCHED).nonzero()
+        for place in at.tolist():
+            found[place] = self._puzzle_shape(state, int(rows[place]))
         return found
+
+    def _known_shapes(self, pairs: Sequence[tuple[int, int]]) -> list[int]:
+        """Shapes of nodes by kind and free bits."""
+        kinds = self._kinds
+        found = [kinds[kind].shapes.get(bits) for kind, bits in pairs]
+        if None in found:
+            missing: dict[int, dict[int, None]] = {}
+            for (kind, bits), shape in zip(pairs, found, strict=True):
+                if shape is None:
+                    missing.setdefault(kind, {})[bits] = None
+            for kind, states in missing.items():
+                self._solve(kinds[kind], list(states))
+        return [kinds[kind].shapes[bits] for kind, bits in pairs]
 
     def _count_shares(
         self, state: State, shares: Shares, rows: Rows, kinds: Rows, found: Rows, kept: dict[int, int]
@@ -495,12 +507,13 @@ class Candidates:
             if eligible.failed.any():
                 seen = state.bays.rows[rows]
                 found |= ((seen >= 0) & eligible.failed[seen]).any(axis=1)
-        if self._shares is not None:
-            shared, mixed = self._shares.sort(state, rows)
-            shared &= ~found
-            found |= mixed
-        elif state.capacities.values:
-            found |= self._selects_shareable(state, rows)
+        if state.capacities.values:
+            if self._shares is not None:
+                shared, mixed = self._shares.sort(state, rows)
+                shared &= ~found
+                found |= mixed
+            else:
+                found |= self._selects_shareable(state, rows)
         if not self._plain:
             found |= ~shared
         return found, shared
