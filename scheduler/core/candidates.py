@@ -28,7 +28,7 @@ from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
-from scoring.scorecard import Scorecard, score_nodes
+from scoring.scorecard import score_nodes
 from scoring.scorers import NODE_SCORERS, SET_SCORERS
 from scoring.scorers.base import Loads
 from scoring.weights import Weights
@@ -70,6 +70,25 @@ class Catalogue:
         self.answers_version = 0
         self._eligible: OrderedDict[DeviceRequest, Eligibility] = OrderedDict()
         self._tables: OrderedDict[NodeProblem, SetTable | None] = OrderedDict()
+        self._judged: dict[tuple[int, ...], list[float]] = {}  # loads of a node -> scores
+
+    def judge(self, loads: tuple[Counts, ...]) -> Floats:
+        """Scores of nodes by the columns of Loads, float32 (S, C). Few are looked up where they were met before."""
+        if len(loads[0]) > _FEW_ROWS:
+            return self._score(loads)
+        known = self._judged
+        keys = list(zip(*[column.tolist() for column in loads], strict=True))
+        try:
+            return np.array([known[key] for key in keys], np.float32).T
+        except KeyError:
+            scores = self._score(loads)
+        if len(known) >= self.MAX_ANSWERS:
+            known.clear()
+        known.update(zip(keys, scores.T.tolist(), strict=True))
+        return scores
+
+    def _score(self, loads: tuple[Counts, ...]) -> Floats:
+        return score_nodes(NODE_SCORERS, self.node_weights, Loads(*loads)).scores
 
     def table(self, problem: NodeProblem) -> SetTable | None:
         """All answers to a problem whatever is free, None where each has to be searched; nothing is free in it."""
@@ -160,8 +179,6 @@ class Candidates:
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._pick_shapes: dict[tuple[int, ...], int] = {}
         self._single_shapes: Rows = np.zeros(0, np.int32)  # those of one device, by its position
-        # What came of states of nodes: by shape and the columns that are scored, scores and rank.
-        self._judged: dict[tuple[int, ...], tuple[list[float], int]] = {}
         self._fatal: set[int] = set()  # shapes that end every attempt
         self._open: set[int] = set()  # shapes that the budget did not settle
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
@@ -268,7 +285,6 @@ class Candidates:
         self._kind_index.clear()
         self._shapes = _Shapes()
         self._puzzle_shapes.clear()
-        self._judged.clear()
         self._pick_shapes.clear()
         self._single_shapes = np.zeros(0, np.int32)
         self._fatal.clear()
@@ -333,70 +349,46 @@ class Candidates:
         self._ranking.put(rows, ranks, state.nodes.order)
 
     def _judge(self, state: State, rows: Rows, shapes: Rows) -> tuple[Floats, Counts]:
-        """Scores (S, R) and ranks (R,) of nodes that fit. Few nodes are looked up where their states were met."""
+        """Scores (S, R) and ranks (R,) of nodes that fit. Few nodes are looked up where equal loads were met before."""
         nodes, bays = state.nodes, state.bays
-        loads = (
-            bays.count.take(rows),
-            bays.vacant.take(rows),
-            nodes.amounts(nodes.allocatable, "cpu", rows),
-            nodes.left("cpu", rows),
-            nodes.amounts(nodes.allocatable, "memory", rows),
-            nodes.left("memory", rows),
-        )
-        if len(rows) > _FEW_ROWS:
-            return self._score(loads, shapes)
-        known = self._judged
-        keys = list(zip(shapes.tolist(), *[column.tolist() for column in loads], strict=True))
-        if any(key not in known for key in keys):
-            if len(known) > self.MAX_SHAPES:
-                known.clear()
-            scores, ranks = self._score(loads, shapes)
-            known.update(zip(keys, zip(scores.T.tolist(), ranks.tolist(), strict=True), strict=True))
-            return scores, ranks
-        found = [known[key] for key in keys]
-        return np.array([each[0] for each in found], np.float32).T, np.array([each[1] for each in found], np.int64)
-
-    def _score(self, loads: tuple[Counts, ...], shapes: Rows) -> tuple[Floats, Counts]:
         if self.demand.wants:
             sums, counts, preferences = self._shapes.worth(shapes)
         else:
             sums = np.full(len(shapes), float(self._catalogue.set_weights.sum()))
             counts = preferences = np.zeros(len(shapes), np.int64)
-        devices, vacant, cpu, cpu_left, memory, memory_left = loads
-        card = score_nodes(
-            NODE_SCORERS,
-            self._catalogue.node_weights,
-            Loads(
-                devices=devices,
-                devices_left=vacant - counts,
-                cpu=cpu,
-                cpu_left=cpu_left - self._amounts.get("cpu", 0),
-                memory=memory,
-                memory_left=memory_left - self._amounts.get("memory", 0),
-            ),
+        loads = (
+            bays.count.take(rows),
+            bays.vacant.take(rows) - counts,
+            nodes.amounts(nodes.allocatable, "cpu", rows),
+            nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
+            nodes.amounts(nodes.allocatable, "memory", rows),
+            nodes.left("memory", rows) - self._amounts.get("memory", 0),
         )
+        scores = self._catalogue.judge(loads)
+        total = (sums + _weighted(self._catalogue.node_weights, scores)) / self._catalogue.whole
         # What a prioritized list names earlier is preferred to anything that scores can say.
-        return card.scores, self._ranks(sums, card) + preferences * (2 * TIE)
-
-    def _ranks(self, sums: Doubles, card: Scorecard) -> Counts:
-        total = (sums + self._catalogue.node_weights @ card.scores.astype(np.float64)) / self._catalogue.whole
-        ranks: Counts = np.round(total * TIE).astype(np.int64)
-        return ranks
+        return scores, np.rint(total * TIE).astype(np.int64) + preferences * (2 * TIE)
 
     # ------------------------------------------------------------ device sets
 
     def _shapes_of(self, state: State, rows: Rows) -> Rows:
         """The shape (solved device problem) of each of these nodes, NO_SHAPE where no device can serve."""
+        kinds = self._kind.take(rows)
+        counted = self._shares is not None and bool(state.capacities.values)
+        if len(rows) <= _FEW_ROWS and not counted:
+            bits = state.bays.bits
+            pairs = [(kind, bits[row]) for kind, row in zip(kinds.tolist(), rows.tolist(), strict=True)]
+            if all(kind >= 0 for kind, _ in pairs):
+                return np.array(self._known_shapes(pairs), np.int32)
         found: Rows = np.full(len(rows), NO_SHAPE, np.int32)
-        kinds = self._kind[rows]
         kept: dict[int, int] = {}  # by place in rows, the bits of what is free where shares decide that
-        if self._shares is not None:
+        if self._shares is not None and counted:
             self._count_shares(state, self._shares, rows, kinds, found, kept)
         if self._kinds:
             [at] = (kinds >= 0).nonzero()
             if kept or len(at) <= _VECTOR_ROWS or state.bays.width > 32:
-                bits = state.bays.bits
-                states = [kept[place] for place in at.tolist()] if kept else [bits[row] for row in rows[at].tolist()]
+                every = state.bays.bits
+                states = [kept[place] for place in at.tolist()] if kept else [every[row] for row in rows[at].tolist()]
                 found[at] = self._known_shapes(list(zip(kinds[at].tolist(), states, strict=True)))
             else:
                 wide = np.zeros((len(at), 4), np.uint8)
@@ -414,13 +406,15 @@ class Candidates:
         """Shapes of nodes by kind and free bits."""
         kinds = self._kinds
         found = [kinds[kind].shapes.get(bits) for kind, bits in pairs]
-        if None in found:
-            missing: dict[int, dict[int, None]] = {}
-            for (kind, bits), shape in zip(pairs, found, strict=True):
-                if shape is None:
-                    missing.setdefault(kind, {})[bits] = None
-            for kind, states in missing.items():
-                self._solve(kinds[kind], list(states))
+        known = [shape for shape in found if shape is not None]
+        if len(known) == len(pairs):
+            return known
+        missing: dict[int, dict[int, None]] = {}
+        for (kind, bits), shape in zip(pairs, found, strict=True):
+            if shape is None:
+                missing.setdefault(kind, {})[bits] = None
+        for kind, states in missing.items():
+            self._solve(kinds[kind], list(states))
         return [kinds[kind].shapes[bits] for kind, bits in pairs]
 
     def _count_shares(
@@ -805,11 +799,11 @@ class _Shapes:
             self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])
 
 
-def _weighted(weights: Doubles, scores: NDArray[np.float64]) -> Doubles:
+def _weighted(weights: Doubles, scores: NDArray[np.floating]) -> Doubles:
     """Sum over scorers, always in the same order: equal scores have equal sums, whatever stands beside them."""
     total = np.zeros(scores.shape[1])
     for weight, row in zip(weights.tolist(), scores, strict=True):
-        total += weight * row
+        total += weight * row.astype(np.float64)
     return total
 
 
