@@ -64,8 +64,8 @@ class Dovetail:
         settings: Mapping[str, str] | None = None,
         name: str = "dovetail",
     ) -> None:
-        self._kubeconfig = folder / f"{name}.kubeconfig"
-        write_kubeconfig(self._kubeconfig, server, token(api), certificate, user="dovetail")
+        self.kubeconfig = folder / f"{name}.kubeconfig"
+        write_kubeconfig(self.kubeconfig, server, token(api), certificate, user="dovetail")
         config = folder / f"{name}.yaml"
         config.write_text(api.get("ConfigMap", CONFIG_MAP, NAMESPACE)["data"]["config.yaml"])
         [self.port] = free_ports(1)
@@ -73,7 +73,7 @@ class Dovetail:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("DOVETAIL_")}
         self.child = Child(
             name,
-            [command(), "run", "--kubeconfig", str(self._kubeconfig), "--config", str(config)],
+            [command(), "run", "--kubeconfig", str(self.kubeconfig), "--config", str(config)],
             folder / f"{name}.log",
             env={**inherited, **own},
         )

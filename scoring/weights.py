@@ -22,8 +22,16 @@ DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
         "bandwidth": 20.0,
         "locality": 10.0,
         "islands": 15.0,
-        "packing": 1.0,
-        "balance": 0.5,
+        "packing": 0.0,
+        "balance": 0.0,
+        # 64 is 1 milli for every milli saved. Fitted on seeds from 100 on and flat around: each may be a tenth larger
+        # or smaller (e2e/bench/quality.py).
+        "fragmentation": 64.0,
+        "holes": 51.2,
+        "untouched": 12.8,
+        "scarcity": 96.0,
+        "stranding": 64.0,
+        "depth": 51.2,
     }
 )
 
@@ -53,6 +61,12 @@ class Weights:
         """The same opinions with the largest weight in [0.5, 1): ratios are exactly as they were, sums stay finite."""
         _, exponent = math.frexp(max(self.values.values()))
         return Weights({name: math.ldexp(weight, -exponent) for name, weight in self.values.items()})
+
+    @property
+    def unit(self) -> float:
+        """Milli (scoring/placement.py) that a score of 1 comes to at weight 1 of `scaled`; bounded, as ranks are."""
+        _, exponent = math.frexp(max(self.values.values()))
+        return 1_000.0 * math.ldexp(1.0, min(exponent, 12))
 
     def vector(self, scorers: Sequence[Scorer]) -> NDArray[np.float64]:
         """The weights of these scorers, float64 (S,)."""

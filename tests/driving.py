@@ -1,5 +1,6 @@
 """An engine with hands: feeds events, answers instructions as an API server would, and remembers what was asked."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -12,7 +13,6 @@ from scheduler.core.messages import (
     CreateClaim,
     DeleteClaim,
     Drained,
-    EvaluateScalar,
     Event,
     Gone,
     Instruction,
@@ -22,7 +22,7 @@ from scheduler.core.messages import (
     ReportUnschedulable,
     ReserveClaim,
     Seen,
-    Solve,
+    Slow,
     WriteAllocation,
 )
 from scheduler.core.model import Claim, DeviceStatus, Pod
@@ -36,7 +36,7 @@ class Hands:
     """`objects` are seen before the first decision, with the class `gpu` unless a class is given."""
 
     def __init__(self, *objects: Any, **config: Any) -> None:
-        settings = {"ownership": Ownership(all_nodes=True), "verify_plans": True, **config}
+        settings = {"ownership": Ownership(all_nodes=True), "verify_plans": True, "cycle_steps": 10**9, **config}
         self.engine = Engine(EngineConfig(**settings))
         self.now = 0.0
         self.asked: list[Instruction] = []
@@ -106,7 +106,7 @@ class Hands:
             return self.see(
                 replace(claim, reserved_for=left, allocation=allocation, devices=devices, resource_version=version)
             )
-        if isinstance(instruction, Solve | EvaluateScalar):
+        if isinstance(instruction, Slow):
             return self.tell(answer(instruction))
         return []
 
@@ -139,8 +139,22 @@ class Hands:
             todo = self.decide()
             if not todo:
                 return self
-            while todo:
-                todo = [each for instruction in todo for each in self.obey(instruction)]
+            self.obey_all(todo)
+        raise AssertionError("the engine does not come to rest")
+
+    def obey_all(self, todo: Iterable[Instruction]) -> None:
+        """Carry out these and what comes of them."""
+        waiting = list(todo)
+        while waiting:
+            waiting = [each for instruction in waiting for each in self.obey(instruction)]
+
+    def go_on(self, rounds: int = 5000) -> "Hands":
+        """As settle, for an engine that takes several cycles to decide something."""
+        for _ in range(rounds):
+            self.obey_all(self.decide())
+            wakeup = self.engine.next_wakeup()
+            if wakeup is None or wakeup > self.now:
+                return self
         raise AssertionError("the engine does not come to rest")
 
     def of(self, kind: type[Asked]) -> list[Asked]:

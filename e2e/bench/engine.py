@@ -130,7 +130,6 @@ def measure(nodes: int, devices: int, pods: int, batch: int) -> dict[str, float]
     bound, cycles = 0, []
     start = time.perf_counter()
     while True:
-        begun = time.perf_counter()
         out: list[Instruction] = []
         while inbox:
             event = inbox.popleft()
@@ -139,11 +138,11 @@ def measure(nodes: int, devices: int, pods: int, batch: int) -> dict[str, float]
         deciding = time.perf_counter()
         out += engine.handle(Drained(), 1.0)
         cycles.append(time.perf_counter() - deciding)
-        if not out:
+        wakeup = engine.next_wakeup()
+        if not out and (wakeup is None or wakeup > 1.0):
             break
         for instruction in out:
             inbox.extend(answer(engine, instruction))
-        del begun
     seconds = time.perf_counter() - start
     gc.unfreeze()
     ordered = sorted(cycles)

@@ -20,6 +20,7 @@ from dataclasses import replace
 import numpy as np
 
 from e2e.bench.engine import DRIVER, world
+from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates, Catalogue
 from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.demand import Demand, resolve
@@ -41,6 +42,7 @@ from scheduler.core.quantity import parse_quantity
 from scheduler.core.solvers.search import NodeProblem
 from scheduler.core.state import State
 
+_UNLIMITED = 10**12
 COLD_US, CACHED_US = 5_000.0, 50.0
 REQUESTS = {"cpu": 4_000, "memory": 2**33}
 PAIR = (Constraint((), "resource.kubernetes.io/pcieRoot"),)
@@ -118,8 +120,9 @@ def measure(state: State, asked: Demand, rounds: int, table: type[Catalogue]) ->
     found: list[float] = []
     for _ in range(rounds):
         catalogue = table(config)
+        catalogue.stock.refresh(state)
         for want in asked.wants:
-            catalogue.eligibility(want.request).refresh(state, catalogue.scalars)
+            catalogue.eligibility(want.request).refresh(state, catalogue.verdicts, Budget(_UNLIMITED))
         candidates = Candidates(asked, catalogue)
         found.append(cpu(lambda each=candidates: decide(state, each)))
     return statistics.median(found), candidates
@@ -127,7 +130,7 @@ def measure(state: State, asked: Demand, rounds: int, table: type[Catalogue]) ->
 
 def decide(state: State, candidates: Candidates) -> None:
     """What a pod of the class costs before its claims are written."""
-    candidates.refresh(state)
+    candidates.refresh(state, Budget(_UNLIMITED))
     candidates.best(state)
 
 

@@ -14,7 +14,6 @@ from scheduler.core.errors import DecodeError
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     Drained,
-    EvaluateScalar,
     Event,
     Instruction,
     Kind,
@@ -22,7 +21,7 @@ from scheduler.core.messages import (
     Rejected,
     ReportUnschedulable,
     Seen,
-    Solve,
+    Slow,
     Solved,
     WriteAllocation,
 )
@@ -65,7 +64,13 @@ def gates(case: Json) -> Gates:
 
 def answer(case: Json, device_choice: str = "scored", *, verify: bool = False) -> Answer:
     """Decide the pod of a case with a new engine that has seen all its objects; slow work is answered in place."""
-    config = EngineConfig(ownership=EVERYWHERE, device_choice=device_choice, verify_plans=verify, gates=gates(case))
+    config = EngineConfig(
+        ownership=EVERYWHERE,
+        device_choice=device_choice,
+        verify_plans=verify,
+        gates=gates(case),
+        cycle_steps=10**9,  # nobody else is waiting
+    )
     events = _events(case)
     start = time.perf_counter()
     engine = Engine(config)
@@ -88,10 +93,10 @@ def _decided(engine: Engine) -> list[Instruction]:
     now = 0.0
     for _ in range(_ROUNDS):
         asked = engine.handle(Drained(), now)
-        slow = [each for each in asked if isinstance(each, Solve | EvaluateScalar)]
+        if any(isinstance(each, WriteAllocation | ReportUnschedulable) for each in asked):
+            return asked  # prices may be asked for beside it, and change nothing any more
+        slow = [each for each in asked if isinstance(each, Slow)]
         if not slow:
-            if any(isinstance(each, WriteAllocation | ReportUnschedulable) for each in asked):
-                return asked
             now += 100.0
         for each in slow:
             answer = slow_answer(each)

@@ -13,8 +13,9 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn, overload
 import msgspec
 
 from scheduler.cluster import wire
+from scheduler.cluster.documents import read_yaml
 from scheduler.core import names
-from scheduler.core.errors import DecodeError, QuantityError
+from scheduler.core.errors import DecodeError, QuantityError, TopologyError
 from scheduler.core.messages import Kind
 from scheduler.core.model import (
     ALL,
@@ -54,9 +55,10 @@ from scheduler.core.model import (
     Version,
 )
 from scheduler.core.quantity import NANO, Quantity, parse_quantity
+from scheduler.core.topology.maps import LinkMap, link_map
 
 Raw = bytes | msgspec.Raw | Mapping[str, Any]
-Watched = Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod
+Watched = Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap
 Model = Watched | ClaimTemplate
 
 NODE_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
@@ -520,6 +522,18 @@ def _taint_rule(raw: wire.DeviceTaintRule) -> TaintRule:
     taint = _taint(raw.spec.taint)
     _required(taint.key, "spec.taint.key")
     return TaintRule(metadata.name, selector is not None, chosen.driver, chosen.pool, chosen.device, taint)
+
+
+def _link_map(raw: wire.ConfigMap) -> LinkMap:
+    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    path = f"data[{names.TOPOLOGY_KEY}]"
+    try:
+        content = read_yaml((raw.data or {}).get(names.TOPOLOGY_KEY, ""))
+        return link_map(metadata.name, Uid(metadata.uid or ""), content)
+    except TopologyError as error:
+        raise _FieldError(path, error.problem, error.remedy) from error
+    except ValueError as error:
+        raise _FieldError(path, str(error), "see README for its format") from error
 
 
 # ---------------------------------------------------------------- claims
@@ -999,5 +1013,6 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]]
     "ResourceClaim": (msgspec.json.Decoder(wire.ResourceClaim).decode, _claim),
     "ResourceClaimTemplate": (msgspec.json.Decoder(wire.ResourceClaimTemplate).decode, _template),
     "PodGroup": (msgspec.json.Decoder(wire.PodGroup).decode, _pod_group),
+    "ConfigMap": (msgspec.json.Decoder(wire.ConfigMap).decode, _link_map),
     "Pod": (msgspec.json.Decoder(wire.Pod).decode, _pod),
 }

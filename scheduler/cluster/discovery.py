@@ -11,6 +11,7 @@ from typing import Final
 
 from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.watch import Watched
+from scheduler.core import names
 from scheduler.core.errors import ConfigError
 from scheduler.core.gates import Gates
 from scheduler.core.messages import Kind
@@ -25,7 +26,8 @@ class Source:
     """A kind, its resource name, and the group versions that have it, the best first (none: the core group).
 
     selector : which of its objects matter. gate : the field of Gates without which nobody reads it; a kind that has
-    none is required.
+    none is required. namespace : the only one that is looked into. optional : scheduling goes on where it may not be
+    read.
     """
 
     kind: Kind
@@ -33,6 +35,8 @@ class Source:
     homes: tuple[str, ...] = ()
     selector: str = ""
     gate: str = ""
+    namespace: str = ""
+    optional: bool = False
 
 
 SOURCES: Final = (
@@ -52,6 +56,13 @@ SOURCES: Final = (
         "podgroups",
         ("scheduling.k8s.io/v1beta1", "scheduling.k8s.io/v1alpha3"),
         gate="workload_claims",
+    ),
+    Source(
+        "ConfigMap",
+        "configmaps",
+        selector=f"metadata.name={names.TOPOLOGY_MAP}",
+        namespace=names.NAMESPACE,
+        optional=True,
     ),
     # Everybody's pods: they use the nodes. One that ends leaves the selection, which the server reports as DELETED.
     Source("Pod", "pods", selector="status.phase!=Succeeded,status.phase!=Failed"),
@@ -78,14 +89,17 @@ class Served:
             home = self.homes.get(source.kind)
             if home is not None:
                 prefix = f"/apis/{home}" if home else "/api/v1"
-                found.append(Watched(source.kind, f"{prefix}/{source.resource}", source.selector))
+                if source.namespace:
+                    prefix += f"/namespaces/{source.namespace}"
+                path = f"{prefix}/{source.resource}"
+                found.append(Watched(source.kind, path, source.selector, optional=source.optional))
             elif source.gate:
                 log.warning(
                     "the cluster serves %s in none of %s: going on as if there were none",
                     source.kind,
                     ", ".join(source.homes),
                 )
-            else:
+            elif not source.optional:
                 missing.append(source)
         if missing:
             kinds = ", ".join(source.kind for source in missing)

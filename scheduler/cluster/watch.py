@@ -34,11 +34,15 @@ _STALE_LISTS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A kind, where the server keeps it, and which of its objects matter."""
+    """A kind, where the server keeps it, and which of its objects matter.
+
+    optional : if it may not be read, it counts as listed, and is asked for again now and then.
+    """
 
     kind: Kind
     path: str
     selector: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,8 @@ class Reflector:
             elif isinstance(error, ApiError | _StaleListError | TimeoutError | msgspec.MsgspecError | InputError):
                 failures += 1
                 log.warning("%s: %s; trying again", self.watched.kind, str(error) or "the stream went silent")
+                if self.watched.optional and isinstance(error, ApiError) and error.cause in {"forbidden", "gone"}:
+                    self._go_without(begun)
                 await self._back_off(failures)
             else:
                 raise error
@@ -205,6 +211,12 @@ class Reflector:
         self._relisting = True
         if self._stream is not None:
             self._stream.cancel()
+
+    def _go_without(self, begun: float) -> None:
+        """Nothing of an optional kind can be known now; what was known stays."""
+        self.heard = self._clock()
+        self.listed_from = begun
+        self.listed.set()
 
     async def _back_off(self, failures: int) -> None:
         longest = min(self._timing.first_backoff_s * 2 ** min(failures - 1, 16), self._timing.last_backoff_s)

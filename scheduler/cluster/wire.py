@@ -299,6 +299,13 @@ class TaintRuleSpec(Part):
     taint: Taint | None = None
 
 
+class ConfigMap(Part):
+    """core/v1 ConfigMap."""
+
+    metadata: Metadata | None = None
+    data: dict[str, str] | None = None
+
+
 class DeviceTaintRule(Part):
     """resource/v1 DeviceTaintRule."""
 

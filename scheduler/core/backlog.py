@@ -8,9 +8,12 @@
 | ClaimPending   | one of the pod's claims changed, or what we were doing to it ended                           |
 | Misconfigured  | one of its claims or a device class changed                                                  |
 | Unsupported    | one of its claims, a node, a device class or a repelling pod changed                         |
-| Retry          | the slow answer came, or the back-off ended                                                  |
+| Retry          | all slow answers that it waits for came, or the back-off ended                               |
 
 Whatever it waits for, a pod is tried again after a minute, and at once when the pod itself changes.
+
+A pod that takes long to decide is *heavy*: it stands in the line of its tenant (its namespace), behind all pods that
+are not, and is worked on in pieces when it is its tenant's turn.
 """
 
 import heapq
@@ -18,6 +21,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scheduler.core import plan
+from scheduler.core.budget import Turns
 from scheduler.core.model import Pod, Uid
 
 AGAIN_S = 60.0
@@ -28,6 +32,8 @@ LAST_BACKOFF_S = 10.0
 @dataclass(slots=True)
 class _Entry:
     order: tuple[int, str, str]
+    tenant: str
+    heavy: bool = False
     attempts: int = 0
     tried_at: float = 0.0
     token: str = ""  # empty: due
@@ -41,6 +47,8 @@ class Backlog:
     def __init__(self) -> None:
         self._entries: dict[Uid, _Entry] = {}
         self._ready: list[tuple[tuple[int, str, str], Uid]] = []
+        self._lines: dict[str, list[tuple[tuple[int, str, str], Uid]]] = {}  # of heavy pods that are due, by tenant
+        self._turns = Turns()
         self._timers: list[tuple[float, Uid]] = []
         self._parked: dict[str, set[Uid]] = {}
         self._woken: set[str] = set()
@@ -54,8 +62,8 @@ class Backlog:
     def put(self, pod: Pod) -> None:
         """A new pod, or one that changed: due at once, with a fresh start."""
         self.discard(pod.uid)
-        entry = self._entries[pod.uid] = _Entry((-pod.priority, pod.created, pod.key))
-        heapq.heappush(self._ready, (entry.order, pod.uid))
+        entry = self._entries[pod.uid] = _Entry((-pod.priority, pod.created, pod.key), pod.namespace)
+        self._line_up(pod.uid, entry)
 
     def discard(self, uid: Uid) -> None:
         """Take a pod out."""
@@ -97,6 +105,13 @@ class Backlog:
             entry.due_at = earliest
             heapq.heappush(self._timers, (earliest, uid))
 
+    def hurry(self, uid: Uid) -> None:
+        """What the pod's last attempt lacked is here: it is due, and the attempt does not count."""
+        entry = self._entries.get(uid)
+        if entry is not None and entry.token:
+            entry.attempts -= 1
+            self._ready_now(uid, entry)
+
     @staticmethod
     def backoff(attempts: int) -> float:
         """Seconds from an attempt to the next: none after the first, then doubling."""
@@ -105,7 +120,7 @@ class Backlog:
         return min(FIRST_BACKOFF_S * 2.0 ** min(attempts - 2, 10), LAST_BACKOFF_S)
 
     def due(self, now: float, limit: int) -> list[Uid]:
-        """Pods to try now, in order; each must be parked, put or discarded before the next call."""
+        """Pods to try now, in order, without the heavy ones; each must be parked, deferred, put or discarded next."""
         self._wake_all(now)
         while self._timers and self._timers[0][0] <= now:
             _, uid = heapq.heappop(self._timers)
@@ -116,19 +131,48 @@ class Backlog:
         while self._ready and len(taken) < limit:
             order, uid = heapq.heappop(self._ready)
             entry = self._entries.get(uid)
-            if entry is not None and not entry.token and entry.order == order:
+            if _is_due(entry, order, heavy=False):
                 taken[uid] = None
         return list(taken)
+
+    def next_heavy(self) -> Uid | None:
+        """The heavy pod whose turn it is; it must be parked, deferred, put or discarded next. None: none is due."""
+        while self._lines:
+            tenant = self._turns.next(self._lines)
+            line = self._lines[tenant]
+            order, uid = heapq.heappop(line)
+            if not line:
+                del self._lines[tenant]
+            if _is_due(self._entries.get(uid), order, heavy=True):
+                return uid
+        return None
+
+    def defer(self, uid: Uid) -> None:
+        """The pod takes long: it stays due, as a heavy one."""
+        entry = self._entries[uid]
+        entry.heavy = True
+        self._line_up(uid, entry)
+
+    def charge(self, uid: Uid, steps: int, *, heavy: bool) -> None:
+        """Count the work on a pod, and note whether it is heavy from its next attempt on."""
+        entry = self._entries[uid]
+        self._turns.charge(entry.tenant, steps)
+        entry.heavy = heavy
+
+    def is_heavy(self, uid: Uid) -> bool:
+        """Whether the pod is heavy."""
+        return self._entries[uid].heavy
 
     def next_time(self, now: float) -> float | None:
         """When to look again though nothing happens; None: never."""
         self._wake_all(now)
-        while self._ready:
-            order, uid = self._ready[0]
-            entry = self._entries.get(uid)
-            if entry is not None and not entry.token and entry.order == order:
-                return now
-            heapq.heappop(self._ready)
+        for line, heavy in ((self._ready, False), *((line, True) for line in self._lines.values())):
+            while line:
+                order, uid = line[0]
+                if _is_due(self._entries.get(uid), order, heavy=heavy):
+                    return now
+                heapq.heappop(line)
+        self._lines.clear()
         while self._timers:
             at, uid = self._timers[0]
             entry = self._entries.get(uid)
@@ -146,4 +190,13 @@ class Backlog:
     def _ready_now(self, uid: Uid, entry: _Entry) -> None:
         self._parked[entry.token].discard(uid)
         entry.token = ""
-        heapq.heappush(self._ready, (entry.order, uid))
+        self._line_up(uid, entry)
+
+    def _line_up(self, uid: Uid, entry: _Entry) -> None:
+        line = self._lines.setdefault(entry.tenant, []) if entry.heavy else self._ready
+        heapq.heappush(line, (entry.order, uid))
+
+
+def _is_due(entry: _Entry | None, order: tuple[int, str, str], *, heavy: bool) -> bool:
+    """Whether a place in a line still means something."""
+    return entry is not None and not entry.token and entry.order == order and entry.heavy == heavy

@@ -45,7 +45,8 @@ class Bays:
     free : uint8 (N, W/8), bit set where the device exists and nobody holds it. bits : the same, one number a node.
     count, vacant : int64 (N,), how many devices the node sees, and how many of them are free.
     layout : int32 (N,), index into `layouts`. problems : node row -> why parts of its pools are out of reach.
-    intricate : bool (N,), some device there needs the exact search. sights : node row -> what of its pools that reads.
+    intricate : bool (N,), some device there needs the exact search. partitioned : bool (N,), its layout has a fabric.
+    sights : node row -> what of its pools that reads.
     """
 
     def __init__(self, nodes: int, width: int = 8) -> None:
@@ -59,6 +60,7 @@ class Bays:
         self.layouts: list[Layout] = []
         self.problems: dict[int, tuple[str, ...]] = {}
         self.intricate: Mask = np.zeros(nodes, np.bool_)
+        self.partitioned: Mask = np.zeros(nodes, np.bool_)
         self.sights: dict[int, Sight] = {}
         self._layout_index: dict[Layout, int] = {}
         self._places: dict[int, list[tuple[int, int]]] = {}
@@ -93,6 +95,7 @@ class Bays:
         self.layout[node] = index
         self.sights[node] = sight
         self.intricate[node] = sight.intricate
+        self.partitioned[node] = bool(layout.fabric)
         if sight.problems:
             self.problems[node] = sight.problems
 
@@ -109,6 +112,7 @@ class Bays:
         self.count[node] = self.vacant[node] = 0
         self.problems.pop(node, None)
         self.intricate[node] = False
+        self.partitioned[node] = False
         self.sights.pop(node, None)
 
     def mark(self, device: int, *, free: bool) -> list[int]:
@@ -135,6 +139,7 @@ class Bays:
         self.vacant = np.concatenate([self.vacant, np.zeros(extra, np.int64)])
         self.layout = np.concatenate([self.layout, np.zeros(extra, np.int32)])
         self.intricate = np.concatenate([self.intricate, np.zeros(extra, np.bool_)])
+        self.partitioned = np.concatenate([self.partitioned, np.zeros(extra, np.bool_)])
 
     def _grow_width(self, width: int) -> None:
         nodes = len(self.rows)

@@ -15,21 +15,26 @@ from numpy.typing import NDArray
 from scheduler.core.allocatable import UnmeasuredError, Used, footprint, units
 from scheduler.core.allocation import consumed_of
 from scheduler.core.bays import Bytes, pack
+from scheduler.core.budget import Budget
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, DeviceRequest
-from scheduler.core.eligibility import Eligibility, Pending, ScalarVerdicts
+from scheduler.core.eligibility import Eligibility, Pending, Verdicts
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
-from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
+from scheduler.core.solvers.search import NO_FIT, STEPS_A_LOOK, NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
+from scheduler.core.stock import Stock
 from scoring.arrays import Counts, Floats, Mask, Rows
-from scoring.scorecard import score_nodes
-from scoring.scorers import NODE_SCORERS, SET_SCORERS
+from scoring.mix import Kind
+from scoring.placement import HIGHEST, measures, steps, total
+from scoring.prices import WHOLE
+from scoring.scorecard import Scorecard, score_nodes
+from scoring.scorers import NODE_SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.scorers.base import Loads
 from scoring.weights import Weights
 
@@ -37,14 +42,23 @@ Doubles = NDArray[np.float64]
 NO_SHAPE = -1
 # Kinds of nodes: where no device can serve, where only the exact search can tell, and where shares are picked.
 _NOWHERE, _SEARCHED, _SHARED = -1, -2, -3
-TIE = 8192  # totals are compared in steps of 1/8192: closer ones are equal, and the fixed order of nodes decides
 _SET_NAMES = tuple(scorer.name for scorer in SET_SCORERS)
-_NODE_NAMES = tuple(scorer.name for scorer in NODE_SCORERS)
+_ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece
+_EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
+_FEW_ROWS = 12  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
-_FEW_ROWS = 12  # up to here looking states up beats scoring them
 _FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
 _LABEL_CELLS = 4_000_000  # comparisons held in memory at once
+_FIRST_ROWS, _LAST_ROWS = 64, 4_096  # nodes sorted in one piece
+_PIECE_STEPS = 1_500
+# What work takes, in the steps of core/budget.py.
+_STEPS_A_REFRESH = 80
+_STEPS_A_NODE = 3
+_STEPS_A_KIND = 300
+_STEPS_A_STATE = 20
+_STEPS_A_PUZZLE = 100
+_STEPS_A_CELL = 3  # of a puzzle: a request for a device
 
 
 class Catalogue:
@@ -54,6 +68,7 @@ class Catalogue:
     """
 
     MAX_ANSWERS = 50_000
+    MAX_LEARNED = 1_000
     MAX_REQUESTS = 1_024
     MAX_TABLES = 512
 
@@ -62,33 +77,19 @@ class Catalogue:
         self.weights = Weights(config.weights)
         self.shares = self.weights.scaled()
         self.set_weights = self.shares.vector(SET_SCORERS)
-        self.node_weights = self.shares.vector(NODE_SCORERS)
-        self.whole = float(self.set_weights.sum() + self.node_weights.sum()) or 1.0
-        self.scalars = ScalarVerdicts()
+        self.node_scorers = tuple(scorer for scorer in NODE_SCORERS if self.shares.values[scorer.name])
+        self.node_weights = self.shares.vector(self.node_scorers)
+        self.state_weights = self.shares.vector(STATE_SCORERS)
+        self.whole = sum(self.shares.values.values()) or 1.0
+        self.unit = self.weights.unit
+        self.stock = Stock()
+        self.verdicts = Verdicts(config.scalar_steps)
         self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
         self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
-        self.answers_version = 0
+        self.learned: list[NodeProblem | Puzzle] = []  # what longer searches solved, in the order of their answers
+        self.learned_before = 0  # how many stood in front of those
         self._eligible: OrderedDict[DeviceRequest, Eligibility] = OrderedDict()
         self._tables: OrderedDict[NodeProblem, SetTable | None] = OrderedDict()
-        self._judged: dict[tuple[int, ...], list[float]] = {}  # loads of a node -> scores
-
-    def judge(self, loads: tuple[Counts, ...]) -> Floats:
-        """Scores of nodes by the columns of Loads, float32 (S, C). Few are looked up where they were met before."""
-        if len(loads[0]) > _FEW_ROWS:
-            return self._score(loads)
-        known = self._judged
-        keys = list(zip(*[column.tolist() for column in loads], strict=True))
-        try:
-            return np.array([known[key] for key in keys], np.float32).T
-        except KeyError:
-            scores = self._score(loads)
-        if len(known) >= self.MAX_ANSWERS:
-            known.clear()
-        known.update(zip(keys, scores.T.tolist(), strict=True))
-        return scores
-
-    def _score(self, loads: tuple[Counts, ...]) -> Floats:
-        return score_nodes(NODE_SCORERS, self.node_weights, Loads(*loads)).scores
 
     def table(self, problem: NodeProblem) -> SetTable | None:
         """All answers to a problem whatever is free, None where each has to be searched; nothing is free in it."""
@@ -121,7 +122,10 @@ class Catalogue:
     def learn(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
         """Keep the answer of a longer search."""
         self._keep(problem, answer)
-        self.answers_version += 1
+        if len(self.learned) >= self.MAX_LEARNED:
+            self.learned_before += len(self.learned)
+            self.learned.clear()
+        self.learned.append(problem)
 
     def _keep(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
         if len(self.answers) >= self.MAX_ANSWERS:
@@ -156,7 +160,11 @@ class _Kind:
 
 
 class Candidates:
-    """The class of pods with one demand. `refresh` before reading; nothing else is up to date while some is pending."""
+    """The class of pods with one demand.
+
+    settled : whether everything is up to date; it takes as many calls of `refresh` as their budgets demand, and nothing
+        else may be read before.
+    """
 
     MAX_SHAPES = 20_000  # node states that a class remembers beyond those that its nodes are in
 
@@ -180,7 +188,13 @@ class Candidates:
         self._pick_shapes: dict[tuple[int, ...], int] = {}
         self._single_shapes: Rows = np.zeros(0, np.int32)  # those of one device, by its position
         self._fatal: set[int] = set()  # shapes that end every attempt
-        self._open: set[int] = set()  # shapes that the budget did not settle
+        self._unsolved: dict[NodeProblem | Puzzle, int] = {}  # shapes that the core's budget did not settle
+        self._learned_at = -1
+        self._unsorted: Mask = np.zeros(0, np.bool_)  # rows to be sorted
+        self._open: Mask = np.zeros(0, np.bool_)  # rows that are not up to date
+        self._at_once = _FIRST_ROWS
+        self._puzzle_steps = 2_000  # what a node takes that has to be searched, as seen so far
+        self.settled = False
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
         self._size = 0
@@ -188,19 +202,23 @@ class Candidates:
         self._versions: tuple[int, ...] = ()
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
-        self._ranking = Ranking(0)  # by total in steps of 1/TIE
+        self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
+        self._market_at = -1
         self.shape: Rows = np.zeros(0, np.int32)
         self._allowed: Mask = np.zeros(0, np.bool_)  # nodes that no rule rules out, use aside
         self._kind: Rows = np.zeros(0, np.int32)
         self._sharing: Mask = np.zeros(0, np.bool_)  # nodes where devices are shared, and counting decides
         self._reached: Mask = np.zeros(0, np.bool_)
-        self.node_scores: Floats = np.zeros((len(NODE_SCORERS), 0), np.float32)
+        self.node_scores: Floats = np.zeros((0, 0), np.float32)
+        self.saved: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))  # milli of waste, by state scorer
+        self._after: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))  # what they measure after the placement
+        self._measured: Mask = np.zeros(0, np.bool_)  # where `_after` is known already
 
     # ------------------------------------------------------------ keeping up
 
     @property
     def pending(self) -> tuple[Pending, ...]:
-        """Scalar verdicts that must come first."""
+        """What others have to find out first."""
         return tuple(pending for eligible in self._every for pending in eligible.pending)
 
     @property
@@ -247,38 +265,105 @@ class Candidates:
     @property
     def unsolved(self) -> tuple[NodeProblem | Puzzle, ...]:
         """Node problems that the core's budget did not settle, of nodes as they are now."""
-        present = set(np.unique(self.shape).tolist()) if self._open else set()
-        found = [self._shapes.problem(index) for index in sorted(self._open & present)]
-        return tuple(problem for problem in found if problem is not None)
+        present = set(np.unique(self.shape).tolist()) if self._unsolved else set()
+        return tuple(problem for problem, number in self._unsolved.items() if number in present)
 
-    def refresh(self, state: State) -> None:
-        """Bring every column up to the state; costs the rows that changed."""
+    @property
+    def verdicts(self) -> Verdicts:
+        """What others found out about selectors."""
+        return self._catalogue.verdicts
+
+    def owed(self, state: State) -> int:
+        """Steps that it takes to bring this up to date: an estimate, without a bound where it never was."""
+        if self._position < 0 or self._size != state.nodes.size:
+            return 10**9
+        rows = state.nodes.changes.position - self._position
+        behind = sum([eligible.behind(state) for eligible in self._every])
+        if self._market_at != self._catalogue.stock.version:
+            rows += len(state.nodes.rows)
+        each = self._puzzle_steps if self._puzzle_shapes else _STEPS_A_NODE
+        return behind + rows * each + (0 if self.settled else 10**9)
+
+    def refresh(self, state: State, budget: Budget) -> None:
+        """Bring every column up to the state, as far as the budget goes; costs the rows that changed."""
         waiting = False
         for eligible in self._every:
-            eligible.refresh(state, self._catalogue.scalars)
-            waiting |= bool(eligible.pending)
+            eligible.refresh(state, self.verdicts, budget)
+            waiting |= not eligible.settled
+            if waiting and budget.spent:
+                break
+        self.settled = False
         if waiting:
             return
+        budget.spend(_STEPS_A_REFRESH)
         nodes = state.nodes
-        versions = (*[eligible.version for eligible in self._every], self._catalogue.answers_version)
+        versions = tuple([eligible.version for eligible in self._every])
         known = self._position >= 0 and self._size == nodes.size
-        changed: Sequence[int] | Rows | None = nodes.changes.since(self._position) if known else None
-        remade: Sequence[int] | Rows | None = nodes.remade.since(self._remade) if known else None
+        changed = nodes.changes.since(self._position) if known else None
+        remade = nodes.remade.since(self._remade) if known else None
         full = len(self._shapes) > self.MAX_SHAPES + 2 * len(nodes.rows)
         if versions != self._versions or changed is None or remade is None or full:
-            if versions[-1:] != self._versions[-1:] or full:
+            if full:
                 self._forget_shapes()
             self._resize(nodes.size)
-            changed = remade = np.flatnonzero(nodes.live).astype(np.int32)
+            changed = remade = np.flatnonzero(nodes.live).tolist()
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
-        if len(changed) or self._devices_at != state.device_changes.position:
+        changed += self._relearn()
+        stock = self._catalogue.stock
+        stock.refresh(state)
+        if self._market_at != stock.version:
+            self._market_at = stock.version
+            changed = np.flatnonzero(nodes.live).tolist()
+        if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
-        if len(remade):
-            self._sort(state, np.asarray(remade, np.int32))
-        if len(changed):
-            self._compute(state, np.asarray(changed, np.int32))
+        self._unsorted[remade] = True
+        self._open[changed] = True
+        if remade or self._unsorted.any():
+            self._sort_all(state, budget)
+            if self._unsorted.any():
+                return
+        rows = np.flatnonzero(self._open).astype(np.int32)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            if start and budget.spent:
+                break
+            self._compute(state, rows[start : start + _ROWS_AT_ONCE], budget)
+        self.settled = not self._open.any()
+
+    def _relearn(self) -> list[int]:
+        """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
+        catalogue = self._catalogue
+        start = self._learned_at - catalogue.learned_before
+        self._learned_at = catalogue.learned_before + len(catalogue.learned)
+        if not self._unsolved or start == len(catalogue.learned):
+            return []
+        numbers = []
+        for problem in catalogue.learned[start:] if start >= 0 else list(self._unsolved):
+            number = self._unsolved.get(problem)
+            answer = catalogue.answers.get(problem)
+            if number is not None and answer is not None and not answer.exhausted:
+                self._set_answer(number, problem, answer)
+                numbers.append(number)
+        return np.flatnonzero(np.isin(self.shape, numbers)).tolist() if numbers else []
+
+    def _sort_all(self, state: State, budget: Budget) -> None:
+        """Sort nodes in pieces that take neither too long nor mostly their fixed costs, one of them at least."""
+        first = True
+        while first or not budget.spent:
+            first = False
+            rows = np.flatnonzero(self._unsorted)[: self._at_once].astype(np.int32)
+            if not len(rows):
+                return
+            kinds = len(self._kinds)
+            self._unsorted[rows] = False
+            self._sort(state, rows)
+            steps = _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds) - kinds)
+            budget.spend(steps)
+            if steps < _PIECE_STEPS:
+                self._at_once = min(2 * self._at_once, _LAST_ROWS)
+            else:
+                self._at_once = max(self._at_once // 2, _FIRST_ROWS)
 
     def _forget_shapes(self) -> None:
         self._kinds.clear()
@@ -288,7 +373,7 @@ class Candidates:
         self._pick_shapes.clear()
         self._single_shapes = np.zeros(0, np.int32)
         self._fatal.clear()
-        self._open.clear()
+        self._unsolved.clear()
         self._first_shapes.clear()
 
     def _resize(self, size: int) -> None:
@@ -300,11 +385,16 @@ class Candidates:
             self._kind = np.zeros(size, np.int32)
             self._sharing = np.zeros(size, np.bool_)
             self._reached = np.zeros(size, np.bool_)
-            self.node_scores = np.zeros((len(NODE_SCORERS), size), np.float32)
+            self._unsorted = np.zeros(size, np.bool_)
+            self._open = np.zeros(size, np.bool_)
+            self.node_scores = np.zeros((len(self._catalogue.node_scorers), size), np.float32)
+            self.saved = np.zeros((len(STATE_SCORERS), size))
+            self._after = np.zeros((len(STATE_SCORERS), size))
+            self._measured = np.zeros(size, np.bool_)
         self._ranking.clear()
         self.shape[:] = NO_SHAPE
         self._kind[:] = _NOWHERE
-        self._allowed[:] = self._reached[:] = self._sharing[:] = False
+        self._allowed[:] = self._reached[:] = self._sharing[:] = self._unsorted[:] = self._open[:] = False
 
     def _sort(self, state: State, rows: Rows) -> None:
         """Note of these nodes what does not change with use: whether the pod may go there, and what kind they are."""
@@ -324,7 +414,9 @@ class Candidates:
                 self._kind[rows[shared]] = _SHARED
             self._sort_plain(state, rows[~exact & ~shared | shared & self._one])
 
-    def _compute(self, state: State, rows: Rows) -> None:
+    def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
+        budget.spend(_STEPS_A_NODE * len(rows))
+        self._open[rows] = False
         ranks = np.full(len(rows), -1, np.int64)
         fit: Mask = self._allowed[rows]
         for rule in _USE_RULES:
@@ -334,52 +426,94 @@ class Candidates:
             self.short.pop(row, None)
         if not self.demand.wants:
             [at] = fit.nonzero()
-            shapes = np.full(len(rows), NO_SHAPE, np.int32)
+            sums = np.full(len(at), float(self._catalogue.set_weights.sum()))
+            counts = preferences = np.zeros(len(at), np.int64)
         else:
             shapes = np.full(len(rows), NO_SHAPE, np.int32)
             [at] = fit.nonzero()
-            shapes[at] = self._shapes_of(state, rows[at])
+            shapes[at] = self._shapes_of(state, rows[at], budget)
             self.shape[rows] = shapes
             at = at[self._shapes.fits[shapes[at]]]  # the last is that of NO_SHAPE, and never fits
             if self.demand.sizing is not None:
                 at = at[self._affordable(state, rows[at])]
                 shapes = self.shape[rows]
+            sums, counts, preferences = self._shapes.worth(shapes[at])
         if len(at):
-            self.node_scores[:, rows[at]], ranks[at] = self._judge(state, rows[at], shapes[at])
+            if self._catalogue.node_scorers:
+                card = self._score(state, rows[at], counts)
+                self.node_scores[:, rows[at]] = card.scores
+                sums = sums + _weighted(self._catalogue.node_weights, card.scores.astype(np.float64))
+            saved = self._save(state, rows[at])
+            # What a prioritized list names earlier is preferred to anything that scores can say.
+            ranks[at] = self._ranks(sums, saved) + preferences * (2 * HIGHEST)
+        self._measured[rows] = False
         self._ranking.put(rows, ranks, state.nodes.order)
 
-    def _judge(self, state: State, rows: Rows, shapes: Rows) -> tuple[Floats, Counts]:
-        """Scores (S, R) and ranks (R,) of nodes that fit. Few nodes are looked up where equal loads were met before."""
+    def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
         nodes, bays = state.nodes, state.bays
-        if self.demand.wants:
-            sums, counts, preferences = self._shapes.worth(shapes)
-        else:
-            sums = np.full(len(shapes), float(self._catalogue.set_weights.sum()))
-            counts = preferences = np.zeros(len(shapes), np.int64)
-        loads = (
-            bays.count.take(rows),
-            bays.vacant.take(rows) - counts,
-            nodes.amounts(nodes.allocatable, "cpu", rows),
-            nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
-            nodes.amounts(nodes.allocatable, "memory", rows),
-            nodes.left("memory", rows) - self._amounts.get("memory", 0),
+        loads = Loads(
+            devices=bays.count[rows],
+            devices_left=bays.vacant[rows] - counts,
+            cpu=nodes.amounts(nodes.allocatable, "cpu", rows),
+            cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
+            memory=nodes.amounts(nodes.allocatable, "memory", rows),
+            memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
         )
-        scores = self._catalogue.judge(loads)
-        total = (sums + _weighted(self._catalogue.node_weights, scores)) / self._catalogue.whole
-        # What a prioritized list names earlier is preferred to anything that scores can say.
-        return scores, np.rint(total * TIE).astype(np.int64) + preferences * (2 * TIE)
+        return score_nodes(self._catalogue.node_scorers, self._catalogue.node_weights, loads)
+
+    def _ranks(self, sums: Doubles, saved: NDArray[np.float64]) -> Counts:
+        catalogue = self._catalogue
+        return steps(total(sums, _weighted(catalogue.state_weights, saved), catalogue.unit))
+
+    def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
+        """How much waste the placement saves on these nodes, float64 (S, len(rows)) in milli."""
+        stock = self._catalogue.stock
+        fresh = rows[~self._measured[rows]]
+        if len(fresh):
+            positions = self._shapes.positions(self.shape[fresh]) if self.demand.wants else None
+            self._after[:, fresh] = self._measure(state, fresh, positions)
+        saved: NDArray[np.float64] = stock.wasted(state, rows) - self._after[:, rows]
+        self.saved[:, rows] = saved
+        return saved
+
+    def _measure(self, state: State, rows: Rows, positions: Rows | None) -> NDArray[np.float64]:
+        """What state scorers measure of nodes whose devices in these positions (R, K), -1 pads, went to the pod."""
+        stock = self._catalogue.stock
+        states = stock.remainders(state, rows)
+        left = states.left
+        if positions is not None:
+            at = np.arange(len(rows))
+            taken = self._taken(state, rows, left)
+            for slot in range(positions.shape[1]):
+                position = positions[:, slot]
+                there = position >= 0
+                left[at[there], position[there]] -= taken[min(slot, len(taken) - 1)][at[there], position[there]]
+            np.maximum(left, 0, out=left)
+        return measures(replace(states, cpu=states.cpu - self._amounts.get("cpu", 0), used=_in_use(rows)), stock.market)
+
+    def _taken(self, state: State, rows: Rows, left: Counts) -> list[Counts]:
+        """By slot how much of each device of these nodes it takes, in thousandths; the last stands for all further."""
+        if self._shares is None:
+            return [left.copy()]
+        by_want = self._shares.thousandths(state, rows)
+        return [
+            taken for want, taken in zip(self.demand.wants, by_want, strict=True) for _ in range(max(want.count, 1))
+        ]
 
     # ------------------------------------------------------------ device sets
 
-    def _shapes_of(self, state: State, rows: Rows) -> Rows:
-        """The shape (solved device problem) of each of these nodes, NO_SHAPE where no device can serve."""
+    def _shapes_of(self, state: State, rows: Rows, budget: Budget) -> Rows:
+        """The shape (solved device problem) of each of these nodes, NO_SHAPE where no device can serve.
+
+        Nodes whose search the budget does not cover stay open.
+        """
         kinds = self._kind.take(rows)
         counted = self._shares is not None and bool(state.capacities.values)
         if len(rows) <= _FEW_ROWS and not counted:
             bits = state.bays.bits
             pairs = [(kind, bits[row]) for kind, row in zip(kinds.tolist(), rows.tolist(), strict=True)]
             if all(kind >= 0 for kind, _ in pairs):
-                return np.array(self._known_shapes(pairs), np.int32)
+                return np.array(self._known_shapes(pairs, budget), np.int32)
         found: Rows = np.full(len(rows), NO_SHAPE, np.int32)
         kept: dict[int, int] = {}  # by place in rows, the bits of what is free where shares decide that
         if self._shares is not None and counted:
@@ -389,20 +523,23 @@ class Candidates:
             if kept or len(at) <= _VECTOR_ROWS or state.bays.width > 32:
                 every = state.bays.bits
                 states = [kept[place] for place in at.tolist()] if kept else [every[row] for row in rows[at].tolist()]
-                found[at] = self._known_shapes(list(zip(kinds[at].tolist(), states, strict=True)))
+                found[at] = self._known_shapes(list(zip(kinds[at].tolist(), states, strict=True)), budget)
             else:
                 wide = np.zeros((len(at), 4), np.uint8)
                 wide[:, : state.bays.width // 8] = state.bays.free[rows[at]]
                 keys = kinds[at].astype(np.int64) << 32 | wide.view("<u4")[:, 0]
                 distinct, inverse = np.unique(keys, return_inverse=True)
                 pairs = [(key >> 32, key & 0xFFFFFFFF) for key in distinct.tolist()]
-                found[at] = np.array(self._known_shapes(pairs), np.int32)[inverse]
+                found[at] = np.array(self._known_shapes(pairs, budget), np.int32)[inverse]
         [at] = (kinds == _SEARCHED).nonzero()
-        for place in at.tolist():
-            found[place] = self._puzzle_shape(state, int(rows[place]))
+        for number, place in enumerate(at.tolist()):
+            if number and budget.spent:
+                self._open[rows[at[number:]]] = True
+                break
+            found[place] = self._puzzle_shape(state, int(rows[place]), budget)
         return found
 
-    def _known_shapes(self, pairs: Sequence[tuple[int, int]]) -> list[int]:
+    def _known_shapes(self, pairs: Sequence[tuple[int, int]], budget: Budget) -> list[int]:
         """Shapes of nodes by kind and free bits."""
         kinds = self._kinds
         found = [kinds[kind].shapes.get(bits) for kind, bits in pairs]
@@ -414,6 +551,7 @@ class Candidates:
             if shape is None:
                 missing.setdefault(kind, {})[bits] = None
         for kind, states in missing.items():
+            budget.spend(_STEPS_A_STATE * len(states))
             self._solve(kinds[kind], list(states))
         return [kinds[kind].shapes[bits] for kind, bits in pairs]
 
@@ -430,6 +568,10 @@ class Candidates:
             width, flat = packed.shape[1], packed.tobytes()
             for number, place in enumerate(at.tolist()):
                 kept[place] = int.from_bytes(flat[number * width : (number + 1) * width], "little")
+        elif len(self.demand.wants) == 1 and not self._first_fit:
+            picks = self._choose_share(state, shares, rows[at])
+            sure = picks.sure
+            found[at] = self._pick_shapes_of(picks)
         else:
             picks = shares.choose(state, rows[at], first=self._first_fit)
             sure = picks.sure
@@ -460,6 +602,43 @@ class Candidates:
             np.int32,
         )
 
+    def _choose_share(self, state: State, shares: Shares, rows: Rows) -> Picks:
+        """The device of each of these nodes whose share wastes least."""
+        stock = self._catalogue.stock
+        [able], sure = shares.fits(state, rows)
+        [taken] = shares.thousandths(state, rows)
+        left, classes = stock.left[rows], stock.classes[rows]
+        kept = able.copy()
+        for place in range(1, able.shape[1]):  # devices that are alike make no difference
+            alike = able[:, :place] & (left[:, :place] == left[:, place, None])
+            alike &= (classes[:, :place] == classes[:, place, None]) & (taken[:, :place] == taken[:, place, None])
+            kept[:, place] &= ~alike.any(axis=1)
+        chosen: Rows = np.zeros((len(rows), 1), np.int32)
+        found: Mask = np.any(able, axis=1)
+        at, position = kept.nonzero()
+        if not len(at):
+            return Picks(chosen, found, sure)
+        after = self._measure_shares(state, rows[at], position, taken[at, position])
+        cost = _weighted(self._catalogue.state_weights, after)
+        starts = np.flatnonzero(np.diff(at, prepend=-1))
+        least = np.repeat(np.minimum.reduceat(cost, starts), np.diff(starts, append=len(at)))
+        order = np.where(cost <= least + _EQUAL, np.arange(len(at)), len(at))
+        best = np.minimum.reduceat(order, starts)
+        chosen[at[best], 0] = position[best]
+        self._after[:, rows[at[best]]] = after[:, best]
+        self._measured[rows[at[best]]] = True
+        return Picks(chosen, found, sure)
+
+    def _measure_shares(
+        self, state: State, rows: Rows, positions: NDArray[np.intp], taken: Counts
+    ) -> NDArray[np.float64]:
+        """What state scorers measure of nodes of which one device each gives a share, float64 (S, len(rows))."""
+        stock = self._catalogue.stock
+        states = stock.remainders(state, rows)
+        at = np.arange(len(rows))
+        states.left[at, positions] = np.maximum(states.left[at, positions] - taken, 0)
+        return measures(replace(states, cpu=states.cpu - self._amounts.get("cpu", 0), used=_in_use(rows)), stock.market)
+
     def _pick_shape(self, positions: tuple[int, ...]) -> int:
         """The shape of a node that gives shares of the devices in these positions. A share ties nothing up."""
         known = self._pick_shapes.get(positions)
@@ -468,9 +647,9 @@ class Candidates:
             for want in self.demand.wants:
                 chosen.append(tuple(sorted(positions[start : start + want.count])))
                 start += want.count
-            known = self._pick_shapes[positions] = len(self._shapes)
+            known = self._pick_shapes[positions] = self._shapes.add(None)
             answer = NodeAnswer(tuple(chosen), dict.fromkeys(_SET_NAMES, 1.0), truncated=len(positions) > 1)
-            self._shapes.add(None, answer, self._catalogue.set_weights, 0)
+            self._shapes.put(known, answer, self._catalogue.set_weights, 0)
         return known
 
     def _solve(self, kind: _Kind, states: Sequence[int]) -> None:
@@ -493,6 +672,8 @@ class Candidates:
         if not self._plain and self._shares is None:
             return ~shared, shared
         found: Mask = state.bays.intricate[rows].copy()
+        if self._whole or len(self.demand.wants) > 1:
+            found |= state.bays.partitioned[rows]  # requests of one claim share a partition
         if self._whole and state.bays.problems:
             found |= np.isin(rows, np.fromiter(state.bays.problems, np.int64, len(state.bays.problems)))
         if self._whole:
@@ -531,11 +712,15 @@ class Candidates:
         found: Mask = np.any([counts > MAX_RESULTS for counts in asked.values()], axis=0)
         return found
 
-    def _puzzle_shape(self, state: State, row: int) -> int:
+    def _puzzle_shape(self, state: State, row: int, budget: Budget) -> int:
         puzzle = self._catalogue.puzzles.make(state, row, self.demand, self.eligible)
+        cost = _STEPS_A_PUZZLE + _STEPS_A_CELL * len(self._every) * len(puzzle.pieces)
         known = self._puzzle_shapes.get(puzzle)
         if known is None:
             known = self._puzzle_shapes[puzzle] = self._add_shape(puzzle)
+            cost += STEPS_A_LOOK * self._shapes.answer(known).looks
+        budget.spend(cost)
+        self._puzzle_steps += (cost - self._puzzle_steps) // 16
         return known
 
     def _sort_plain(self, state: State, rows: Rows) -> None:
@@ -663,18 +848,32 @@ class Candidates:
         )
 
     def _add_shape(self, problem: NodeProblem | Puzzle) -> int:
-        answer = self._catalogue.answer(problem)
-        number = len(self._shapes)
-        if answer.fatal is not None:
-            self._fatal.add(number)
-        if answer.exhausted:
-            self._open.add(number)
-        lists = zip(self.demand.wants, answer.alternatives, strict=False)
-        preference = 8 * self._listed - sum(chosen for want, chosen in lists if want.listed)
-        self._shapes.add(problem, answer, self._catalogue.set_weights, preference)
+        number = self._shapes.add(problem)
+        self._set_answer(number, problem, self._catalogue.answer(problem))
         return number
 
+    def _set_answer(self, number: int, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
+        self._unsolved.pop(problem, None)
+        if answer.exhausted:
+            self._unsolved[problem] = number
+        if answer.fatal is not None:
+            self._fatal.add(number)
+        lists = zip(self.demand.wants, answer.alternatives, strict=False)
+        preference = 8 * self._listed - sum(chosen for want, chosen in lists if want.listed)
+        self._shapes.put(number, answer, self._catalogue.set_weights, preference)
+
     # ------------------------------------------------------------ reading
+
+    def asks(self, state: State) -> Kind:
+        """What the pods of this class add to the mix of demand; once settled."""
+        cpu = self._amounts.get("cpu", 0)
+        stock = self._catalogue.stock
+        for index, (want, asks) in enumerate(zip(self.demand.wants, self.eligible, strict=True)):
+            classes = stock.classes_of(asks[0].selected)
+            if classes:
+                milli = WHOLE if self._shares is None else self._shares.share(state, index)
+                return Kind(max(want.count, 1), milli, cpu, classes)
+        return Kind(0, 0, cpu, 0)
 
     @property
     def feasible(self) -> int:
@@ -702,11 +901,13 @@ class Candidates:
             seen = bays.rows[row].tolist()
             devices = tuple([tuple([seen[position] for position in part]) for part in answer.chosen or ()])
             alternatives = answer.alternatives or alternatives
-        for name, score in zip(_NODE_NAMES, self.node_scores[:, row].tolist(), strict=True):
-            scores[name] = round(score, 6)
+        for node_scorer, score in zip(self._catalogue.node_scorers, self.node_scores[:, row].tolist(), strict=True):
+            scores[node_scorer.name] = round(score, 6)
+        for scorer, saved in zip(STATE_SCORERS, self.saved[:, row].tolist(), strict=True):
+            scores[scorer.name] = scorer.worth(saved)
         shares = self._catalogue.shares.values
         total = round(sum([shares[name] * score for name, score in scores.items()]) / self._catalogue.whole, 6)
-        links = bays.layouts[bays.layout[row]].source if bays.layouts else ""
+        links = state.links_told(row)
         return Choice(row, self._ranking.rank(row), devices, alternatives, scores, total, links, truncated)
 
 
@@ -727,6 +928,7 @@ class _Shapes:
         self._sums = np.zeros(64)  # of weighted set scores
         self._counts: Counts = np.zeros(64, np.int64)
         self._preferences: Counts = np.zeros(64, np.int64)
+        self._positions: Rows = np.full((64, 1), -1, np.int32)  # of all devices taken, want by want, -1 pads
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -748,23 +950,26 @@ class _Shapes:
         """Of these shapes the weighted sum of set scores, how many devices they take, and how preferred they are."""
         return self._sums[numbers], self._counts[numbers], self._preferences[numbers]
 
-    def add(
-        self,
-        problem: NodeProblem | Puzzle | None,
-        answer: NodeAnswer,
-        weights: Doubles,
-        preference: int,
-    ) -> None:
-        """One more."""
+    def add(self, problem: NodeProblem | Puzzle | None) -> int:
+        """One more, without an answer yet; returns its number."""
         number = len(self)
         self._reserve(number + 1)
         self._origins.append((problem, 0))
-        self._answers.append(answer)
+        self._answers.append(NO_FIT)
+        return number
+
+    def put(self, number: int, answer: NodeAnswer, weights: Doubles, preference: int) -> None:
+        """The answer to one, or a better one."""
+        self._answers[number] = answer
         self.fits[number] = answer.chosen is not None
-        self.searched[number] = isinstance(problem, Puzzle)
+        self.searched[number] = isinstance(self._origins[number][0], Puzzle)
         scores = np.array([answer.scores.get(name, 0.0) for name in _SET_NAMES])
         self._sums[number] = _weighted(weights, scores[:, None])[0]
-        self._counts[number] = sum(map(len, answer.chosen or ()))
+        taken = [position for part in answer.chosen or () for position in part]
+        self._counts[number] = len(taken)
+        self._widen(len(taken))
+        self._positions[number] = -1
+        self._positions[number, : len(taken)] = taken
         self._preferences[number] = preference
 
     def add_from_table(
@@ -786,7 +991,21 @@ class _Shapes:
         scores: Doubles = np.round(table.scores[:, at].astype(np.float64), 6).astype(np.float64)
         self._sums[span] = _weighted(weights, scores)
         self._counts[span] = np.where(self.fits[span], count, 0)
+        self._widen(count)
+        self._positions[span] = -1
+        self._positions[span, :count] = table.positions(at)
         return start
+
+    def positions(self, numbers: Rows) -> Rows:
+        """Of the devices that these shapes take, int32 (len(numbers), K), -1 pads."""
+        found: Rows = self._positions[numbers]
+        return found
+
+    def _widen(self, width: int) -> None:
+        extra = width - self._positions.shape[1]
+        if extra > 0:
+            more = np.full((len(self._positions), extra), -1, np.int32)
+            self._positions = np.concatenate([self._positions, more], axis=1)
 
     def _reserve(self, size: int) -> None:
         extra = max(0, size + 1 - len(self.fits))
@@ -797,13 +1016,20 @@ class _Shapes:
             self._sums = np.concatenate([self._sums, np.zeros(extra)])
             self._counts = np.concatenate([self._counts, np.zeros(extra, np.int64)])
             self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])
+            more = np.full((extra, self._positions.shape[1]), -1, np.int32)
+            self._positions = np.concatenate([self._positions, more])
 
 
-def _weighted(weights: Doubles, scores: NDArray[np.floating]) -> Doubles:
+def _in_use(rows: Rows) -> Mask:
+    """A pod is on each of these nodes, once it is placed."""
+    return np.ones(len(rows), np.bool_)
+
+
+def _weighted(weights: Doubles, scores: NDArray[np.float64]) -> Doubles:
     """Sum over scorers, always in the same order: equal scores have equal sums, whatever stands beside them."""
     total = np.zeros(scores.shape[1])
     for weight, row in zip(weights.tolist(), scores, strict=True):
-        total += weight * row.astype(np.float64)
+        total += weight * row
     return total
 
 

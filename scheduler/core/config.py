@@ -32,11 +32,14 @@ class EngineConfig:
     weights : scorer name -> weight >= 0; a name not given has the shipped default.
     batch : pods decided per cycle.
     search_steps : device-search steps per node shape inside the core; harder shapes leave as Solve.
+    cycle_steps : steps of about a microsecond that a cycle spends on pods that take long, and that one pod takes before
+        the next, so that no claim holds up the pods of others. The plans are the same for any number.
     solve_steps, scalar_steps : the budgets that Solve and EvaluateScalar carry; 100,000 scalar steps take seconds.
     verify_plans : check each plan with the independent checker before acting on it.
     seed : fixes the order in which equal nodes are preferred.
     gates : which rules of Dynamic Resource Allocation are in force.
     binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
+    fabric_partitions : a claim takes whole GPUs that publish Fabric Manager partitions one partition at a time.
     """
 
     scheduler_name: str = names.SCHEDULER_NAME
@@ -44,10 +47,12 @@ class EngineConfig:
     weights: Mapping[str, float] = field(default_factory=dict)
     device_choice: str = "scored"  # "first-fit" takes the first devices that fit, in name order
     batch: int = 256
-    search_steps: int = 500
+    search_steps: int = 60
+    cycle_steps: int = 2_500
     solve_steps: int = 2_000_000
     scalar_steps: int = 100_000
     verify_plans: bool = False
     seed: int = 0
     gates: Gates = field(default_factory=Gates)
     binding_timeout_s: float = 600.0
+    fabric_partitions: bool = True

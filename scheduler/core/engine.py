@@ -11,16 +11,16 @@ own uid from ClaimCreated on, and deleted if the pod is not bound. What an earli
 
 import heapq
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from scheduler.core import allocatable, conditions, groups, names, plan
 from scheduler.core.backlog import Backlog
+from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates, Catalogue
-from scheduler.core.cel import compile_selector
+from scheduler.core.cel import Outline
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
@@ -28,6 +28,8 @@ from scheduler.core.errors import FaultError, printable
 from scheduler.core.explain import to_json
 from scheduler.core.extended import is_special
 from scheduler.core.messages import (
+    Appraise,
+    Appraised,
     BindPod,
     BindRefused,
     ClaimCreated,
@@ -41,6 +43,8 @@ from scheduler.core.messages import (
     EvaluateScalar,
     Event,
     Gone,
+    Inspect,
+    Inspected,
     Instruction,
     Listed,
     PodBound,
@@ -55,6 +59,7 @@ from scheduler.core.messages import (
     Seen,
     Solve,
     Solved,
+    WarnOfTopology,
     WriteAllocation,
 )
 from scheduler.core.model import (
@@ -76,15 +81,24 @@ from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
+from scheduler.core.topology import LinkMap
 from scheduler.core.verify import World, violations
+from scoring.market import Market
+from scoring.mix import Mix
 
 SLOW_S = 30.0  # a slow answer that takes longer is asked for again
 MAX_SLOW = 10_000  # questions remembered before those that nobody answered are dropped
-MAX_PARTS = 64  # instructions that one selector's missing verdicts leave in at once
+MAX_PARTS = 64  # questions that one pod has open at once
+FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
+MAX_SOLVES = 4  # searches of which one pod waits for at once
+STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
+STEPS_A_WANT = 25
+STEPS_A_REASON = 2  # for each node and request
+LIGHT_STEPS = 2_000  # a pod that takes more is heavy: it waits for its tenant's turn
 RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 LAST_PAUSE_S = 60.0
 CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a device class wakes
-PENDING_S = 10.0  # how long a claim may take to appear before the pod is told
+PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
 
 
 @dataclass(slots=True)
@@ -146,7 +160,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.state = State(config.ownership, config.seed, config.gates)
+        self.state = State(config.ownership, config.seed, config.gates, fabric_partitions=config.fabric_partitions)
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._classes: OrderedDict[Demand, Candidates] = OrderedDict()
@@ -161,8 +175,12 @@ class Engine:
         self._ahead: float | None = None
         self._reported: dict[Uid, tuple[str, str]] = {}
         self._failures: dict[Uid, int] = {}
-        self._slow: dict[object, tuple[int, float]] = {}
-        self._asked: WeakKeyDictionary[Pending, float] = WeakKeyDictionary()
+        self._slow: dict[Hashable, tuple[int, float]] = {}
+        self._questions: dict[Uid, set[Hashable]] = {}  # that a pod waits for
+        self._askers: dict[Hashable, set[Uid]] = defaultdict(set)
+        self._mix = Mix()
+        self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
+        self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._generation = 0
         self._listed = False
         self._now = 0.0
@@ -180,6 +198,8 @@ class Engine:
             BindRefused: self._bind_refused,
             Solved: self._solved,
             ScalarEvaluated: self._scalar_evaluated,
+            Inspected: self._inspected,
+            Appraised: self._appraised,
         }
         self._seen: dict[type, Callable[[Any], Iterable[Instruction]]] = {
             Node: self._node_seen,
@@ -189,6 +209,7 @@ class Engine:
             Claim: self._claim_seen,
             PodGroup: self._group_seen,
             Pod: self._pod_seen,
+            LinkMap: self._links_seen,
         }
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
@@ -250,6 +271,11 @@ class Engine:
             self.backlog.wake((plan.NO_FIT,))
         return []
 
+    def _links_seen(self, links: LinkMap) -> list[Instruction]:
+        self.state.problems.pop(("ConfigMap", links.key), None)
+        self.state.put_links(links)
+        return []
+
     def _claim_seen(self, claim: Claim) -> Iterable[Instruction]:
         out: list[Instruction] = []
         known = self.state.claim_by_key.get(claim.key)
@@ -291,6 +317,9 @@ class Engine:
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
         if pod.scheduler_name != self.config.scheduler_name:
             return out
+        if pod.done and place is not None and pod.uid in self._known_pods:
+            self._known_pods.discard(pod.uid)
+            self._mix.leave()
         if pod.node_name or pod.done or pod.deleting or pod.gates:
             self._forget_pending(pod.uid)
             flight = self._flights.get(pod.uid)
@@ -348,6 +377,8 @@ class Engine:
         elif event.kind == "PodGroup":
             state.drop_group(event.key)
             self._group_changed(event.key)
+        elif event.kind == "ConfigMap":
+            state.put_links(None)
         else:
             uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
             return self._pod_left(uid)
@@ -384,6 +415,10 @@ class Engine:
         out: list[Instruction] = []
         flight = self._flights.get(uid)
         placed = uid in self.state.places.current
+        if uid in self._known_pods:
+            self._known_pods.discard(uid)
+            if placed:
+                self._mix.leave()
         self.state.drop_pod(uid)  # before its flight lands: it is not to be tried again
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
@@ -403,6 +438,8 @@ class Engine:
         elif event.kind == "PodGroup":
             self.state.drop_group(event.key)
             self._group_changed(event.key)
+        elif event.kind == "ConfigMap":
+            self.state.put_links(None, event.problem)
         elif event.kind == "Pod":
             self._forget_pending(event.uid)
         elif event.kind == "ResourceSlice":
@@ -426,6 +463,7 @@ class Engine:
 
     def _forget_pending(self, uid: Uid) -> None:
         self.backlog.discard(uid)
+        self._forget_questions(uid)
         for key in self._claim_keys.pop(uid, ()):
             self._waiting_for[key].discard(uid)
             if not self._waiting_for[key]:
@@ -438,26 +476,65 @@ class Engine:
             return []
         out = self._stop_waiting()
         self.state.settle()
-        due = self.backlog.due(self._now, self.config.batch)
-        if not due:
-            return out
-        before = self._world() if self.config.verify_plans else None
+        warnings = self.state.new_warnings()
+        if warnings:
+            out.append(WarnOfTopology(warnings))
+        before: World | None = None
         placements: list[Placement] = []
         unplaced: list[Unplaced] = []
-        for uid in due:
-            pod = self.state.pods.current[uid]
-            outcome = self._attempt(pod, out)
-            if isinstance(outcome, Placement):
+        budget = Budget(self.config.cycle_steps)
+        for pod in self._turns(budget):
+            if before is None and self.config.verify_plans:
+                before = self._world()
+            left = budget.left
+            outcome = self._attempt(pod, out, budget)
+            budget.spend(STEPS_A_POD)
+            taken = left - budget.left
+            self.backlog.charge(pod.uid, taken, heavy=taken > LIGHT_STEPS)
+            if outcome is None:
+                self.backlog.defer(pod.uid)
+            elif isinstance(outcome, Placement):
                 placements.append(outcome)
                 out += self._depart(pod, outcome)
             else:
                 unplaced.append(outcome)
                 out += self._park(pod, outcome)
+        out += self._appraise()
         if before is not None:
             self._check(before, Plan(self.state.revision, tuple(placements), tuple(unplaced)))
         return out
 
-    def _attempt(self, pod: Pod, out: list[Instruction]) -> Placement | Unplaced:
+    def _appraise(self) -> list[Instruction]:
+        """Ask what devices are worth, once enough of the mix or of what there is changed."""
+        stock = self._catalogue.stock
+        if not self._mix.due and stock.known == len(stock.market.prices):
+            return []
+        generation = self._ask(Appraise)
+        return [] if generation is None else [Appraise(self._mix.sample(), stock.supply(), generation)]
+
+    def _appraised(self, event: Appraised) -> Iterable[Instruction]:
+        if self._answered(Appraise, event.generation) and event.market is not None:
+            if not isinstance(event.market, Market):
+                raise FaultError(f"Appraised carries a {type(event.market).__name__}")
+            self._catalogue.stock.trade(event.market)
+        return []
+
+    def _turns(self, budget: Budget) -> Iterator[Pod]:
+        """The pods to try in a cycle: all that are light, then heavy ones until the budget is spent, one at least."""
+        for uid in self.backlog.due(self._now, self.config.batch):
+            yield self.state.pods.current[uid]
+        first = True
+        while first or not budget.spent:
+            heavy = self.backlog.next_heavy()
+            if heavy is None:
+                return
+            if first and budget.spent:
+                budget.left = 1
+            first = False
+            yield self.state.pods.current[heavy]
+
+    def _attempt(self, pod: Pod, out: list[Instruction], budget: Budget) -> Placement | Unplaced | None:
+        """What becomes of a pod now; None: it takes longer, and this goes on in a later cycle."""
         leftover = self._delete_leftovers(pod, out)
         if leftover is not None:
             return leftover
@@ -468,29 +545,42 @@ class Engine:
         if refusal is not None:
             return refusal
         tried = [(resolved, self._class(resolved.demand)) for resolved in ways.open]
-        pending = self._refresh(tried)
-        if pending:
-            for each in pending:
-                out += self._ask_scalar(each)
+        wants = sum(len(resolved.demand.wants) for resolved in ways.open)
+        if not self.backlog.is_heavy(pod.uid) and self._owed(tried) > LIGHT_STEPS:
+            return None
+        settled = self._refresh(tried, budget)
+        budget.spend(STEPS_A_WANT * wants)
+        if not settled:
+            pending = [each for _, candidates in tried for each in candidates.pending]
+            if not pending:
+                return None
+            out += self._ask_about(pod, pending[:MAX_PARTS])
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: its selectors are being evaluated")
+        if pod.uid not in self._known_pods:
+            self._known_pods.add(pod.uid)
+            self._mix.arrive(tried[0][1].asks(self.state))
         failures = self._failures.get(pod.uid, 0)
         outcome = place(self.state, pod, tried, ways.closed, self._catalogue.weights, failures)
         if isinstance(outcome, Placement):
             return outcome
-        for _, candidates in tried:
-            if candidates.unsolved:
-                out += self._ask_solve(candidates.unsolved[0])
-                return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
+        budget.spend(STEPS_A_REASON * wants * len(self.state.nodes.rows))
+        unsolved = [problem for _, candidates in tried for problem in candidates.unsolved]
+        if unsolved:
+            out += self._ask_solve(pod, unsolved[:MAX_SOLVES])
+            return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
         out += self._untie(pod, ways.open[0].joined)
         return outcome
 
-    def _refresh(self, ways: Iterable[Way]) -> list[Pending]:
-        """Bring candidates up to the state; returns the verdicts that have to be asked for first."""
-        found: list[Pending] = []
+    def _owed(self, ways: Iterable[Way]) -> int:
+        return sum(candidates.owed(self.state) for _, candidates in ways)
+
+    def _refresh(self, ways: Iterable[Way], budget: Budget) -> bool:
+        """Bring candidates up to the state as far as the budget goes; whether it went all the way."""
         for _, candidates in ways:
-            candidates.refresh(self.state)
-            found += candidates.pending
-        return found
+            candidates.refresh(self.state, budget)
+            if not candidates.settled:
+                return False
+        return True
 
     def _delete_leftovers(self, pod: Pod, out: list[Instruction]) -> Unplaced | None:
         """Claims that earlier attempts made for the pod's extended resources hold devices: they go first."""
@@ -580,6 +670,7 @@ class Engine:
             scheduler_name=self.config.scheduler_name,
             gates=self.config.gates,
             groups=now.groups,
+            fabric_partitions=self.config.fabric_partitions,
         )
 
     @staticmethod
@@ -628,6 +719,7 @@ class Engine:
         """Assume everything, then write what is not written yet."""
         self._forget_pending(pod.uid)
         self._reported.pop(pod.uid, None)
+        self._mix.place()
         out: list[Instruction] = [RecordDecision(placement.decision)]
         flight = Flight(
             pod.uid, placement, set(), set(), consumers=groups.consumers(pod, self.state), group=groups.key_of(pod)
@@ -953,7 +1045,7 @@ class Engine:
 
     # ------------------------------------------------------------ slow work
 
-    def _ask(self, key: object) -> int | None:
+    def _ask(self, key: Hashable) -> int | None:
         """A generation for slow work that is not under way already."""
         asked = self._slow.get(key)
         if asked is not None and asked[1] > self._now:
@@ -964,30 +1056,46 @@ class Engine:
         self._slow[key] = (self._generation, self._now + SLOW_S)
         return self._generation
 
-    def _ask_scalar(self, pending: Pending) -> list[Instruction]:
-        """One instruction for as many tuples as its budget covers, and so on; nothing while an answer is under way.
-
-        What is beyond MAX_PARTS instructions is asked for when an answer has come.
-        """
-        if self._asked.get(pending, self._now) > self._now:  # every pod of a class asks for the same
-            return []
-        self._asked[pending] = self._now + SLOW_S
-        expression, tuples = pending.expression, pending.tuples
-        budget = self.config.scalar_steps
-        at_once = max(1, budget // compile_selector(expression).steps)
+    def _ask_about(self, pod: Pod, pending: Sequence[Pending]) -> list[Instruction]:
+        """What is not under way yet."""
         out: list[Instruction] = []
-        for start in range(0, min(len(tuples), at_once * MAX_PARTS), at_once):
-            part = tuples[start : start + at_once]
-            generation = self._ask((expression, part))
-            if generation is not None:
-                out.append(EvaluateScalar(expression, part, budget, generation))
+        keys: list[Hashable] = [(each.expression, each.tuples) for each in pending]
+        self._await_answers(pod, keys)
+        for key, each in zip(keys, pending, strict=True):
+            generation = self._ask(key)
+            if generation is None:
+                continue
+            if each.tuples:
+                steps = self.config.scalar_steps
+                out.append(EvaluateScalar(each.expression, each.tuples, steps, generation, pod.namespace))
+            else:
+                out.append(Inspect(each.expression, generation, pod.namespace))
         return out
 
-    def _ask_solve(self, problem: NodeProblem | Puzzle) -> list[Instruction]:
-        generation = self._ask(problem)
-        return [] if generation is None else [Solve(problem, self.config.solve_steps, generation)]
+    def _ask_solve(self, pod: Pod, problems: Sequence[NodeProblem | Puzzle]) -> list[Instruction]:
+        out: list[Instruction] = []
+        self._await_answers(pod, problems)
+        for problem in problems:
+            generation = self._ask(problem)
+            if generation is not None:
+                budget = min(self._solve_budgets.get(problem, FIRST_SOLVE), self.config.solve_steps)
+                out.append(Solve(problem, budget, generation, pod.namespace))
+        return out
 
-    def _answered(self, key: object, generation: int) -> bool:
+    def _await_answers(self, pod: Pod, keys: Iterable[Hashable]) -> None:
+        """The pod is tried again at once when all of these are answered, whoever asked."""
+        self._forget_questions(pod.uid)
+        self._questions[pod.uid] = set(keys)
+        for key in self._questions[pod.uid]:
+            self._askers[key].add(pod.uid)
+
+    def _forget_questions(self, pod: Uid) -> None:
+        for key in self._questions.pop(pod, ()):
+            self._askers[key].discard(pod)
+            if not self._askers[key]:
+                del self._askers[key]
+
+    def _answered(self, key: Hashable, generation: int) -> bool:
         """Whether this is the answer that we still wait for; anything else is late or stale, and dropped."""
         asked = self._slow.get(key)
         if asked is None or asked[0] != generation:
@@ -995,20 +1103,47 @@ class Engine:
         del self._slow[key]
         return True
 
+    def _tell_askers(self, key: Hashable) -> None:
+        """A question is answered: pods that waited for nothing else are tried again."""
+        for pod in sorted(self._askers.pop(key, ())):
+            self._questions[pod].discard(key)
+            if not self._questions[pod]:
+                del self._questions[pod]
+                self.backlog.hurry(pod)
+
     def _solved(self, event: Solved) -> Iterable[Instruction]:
         problem, found = event.problem, event.answer
         if not isinstance(problem, NodeProblem | Puzzle) or not isinstance(found, NodeAnswer):
             raise FaultError(f"Solved carries a {type(problem).__name__} and a {type(found).__name__}")
-        # A budget that was spent again says nothing about whether the pod fits: it is asked anew at the next retry.
-        if self._answered(problem, event.generation) and not found.exhausted:
+        if not self._answered(problem, event.generation):
+            return []
+        spent = self._solve_budgets.pop(problem, FIRST_SOLVE)
+        if not found.exhausted:
             self._catalogue.learn(problem, found)
-            self.backlog.wake((plan.RETRY,))
+            self._tell_askers(problem)
+            return []
+        # A budget that was spent says nothing about whether the pod fits. The last one is asked for at each retry.
+        self._solve_budgets[problem] = 8 * spent
+        if len(self._solve_budgets) > MAX_SLOW:
+            self._solve_budgets.pop(next(iter(self._solve_budgets)))
+        if spent < self.config.solve_steps:
+            self._tell_askers(problem)
         return []
 
     def _scalar_evaluated(self, event: ScalarEvaluated) -> Iterable[Instruction]:
-        if self._answered((event.expression, event.tuples), event.generation):
-            self._catalogue.scalars.learn(event.expression, event.tuples, event.verdicts)
-            self.backlog.wake((plan.RETRY,))
+        key = (event.expression, event.tuples)
+        if self._answered(key, event.generation):
+            self._catalogue.verdicts.learn(event.expression, event.tuples, event.verdicts)
+            self._tell_askers(key)
+        return []
+
+    def _inspected(self, event: Inspected) -> Iterable[Instruction]:
+        if not isinstance(event.outline, Outline):
+            raise FaultError(f"Inspected carries a {type(event.outline).__name__}")
+        key = (event.expression, ())
+        if self._answered(key, event.generation):
+            self._catalogue.verdicts.learn_outline(event.outline)
+            self._tell_askers(key)
         return []
 
 

@@ -7,8 +7,11 @@ from typing import Literal
 from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.plan import Decision
+from scheduler.core.topology.maps import LinkMap
 
-Kind = Literal["Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod"]
+Kind = Literal[
+    "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod", "ConfigMap"
+]  # fmt: skip
 
 Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 """Why a write was refused. unknown: it was not applied as far as a later read can tell (time-out, 5xx, lost lease)."""
@@ -20,7 +23,7 @@ Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 class Seen:
     """An object was listed, added or changed. Repeats change nothing."""
 
-    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod
+    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +131,27 @@ class ScalarEvaluated:
     verdicts: tuple[bool | str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """Answer to Inspect: a `cel.Outline`."""
+
+    expression: str
+    generation: int
+    outline: object
+
+
+@dataclass(frozen=True, slots=True)
+class Appraised:
+    """Answer to Appraise: a `scoring.market.Market`, None where none could be worked out."""
+
+    generation: int
+    market: object
+
+
 Event = (
     Seen | Gone | Rejected | Listed | ClockRead | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound
     | BindRefused
-    | Solved | ScalarEvaluated
+    | Solved | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 
 # ---------------------------------------------------------------- instructions
@@ -262,15 +282,24 @@ class RecordDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class WarnOfTopology:
+    """Tell the operator what is wrong with sources of links that were put aside; each is told once."""
+
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Solve:
     """Search one node's devices for longer than the core may: answered by Solved with the same problem and generation.
 
-    `problem` is a `solvers.search.NodeProblem`, `budget` counts search steps.
+    `problem` is a `solvers.search.NodeProblem` or a `Puzzle`, `budget` counts search steps. `tenant` : the namespace of
+    the pod, here and below: whoever does slow work gives every tenant its turn.
     """
 
     problem: object
     budget: int
     generation: int
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +313,33 @@ class EvaluateScalar:
     tuples: tuple[object, ...]
     budget: int
     generation: int
+    tenant: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Inspect:
+    """Compile a selector that is too long for the core to do so, and tell what it reads. Answered by Inspected."""
+
+    expression: str
+    generation: int
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Appraise:
+    """Work out what devices are worth to the mix of demand. Answered by Appraised.
+
+    sample, supply : a `scoring.mix.Sample` and a `scoring.prices.Supply`.
+    """
+
+    sample: object
+    supply: object
+    generation: int
+    tenant: str = ""
+
+
+Slow = Solve | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | ReportScheduled
-    | ReportUnschedulable | RecordDecision | Solve | EvaluateScalar
+    | ReportUnschedulable | RecordDecision | WarnOfTopology | Slow
 )  # fmt: skip

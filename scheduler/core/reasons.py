@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scheduler.core.bays import pack
+from scheduler.core.bays import Bytes, pack
 from scheduler.core.candidates import Candidates
 from scheduler.core.cel.costs import LIMIT
 from scheduler.core.columns import ABSENT
@@ -19,6 +19,7 @@ from scheduler.core.rules.capacity import hindrance
 from scheduler.core.solvers.puzzle import YES, Ask, Puzzle
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
+from scoring.topology.base import Layout
 
 NONE_MATCHES = "no device matches its selectors"
 _REMEDIES = (
@@ -148,7 +149,7 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
         device = f"{item.driver}/{item.pool}/{listed.name}"
     if fatal.kind == "selector":
         serving = candidates.eligible[fatal.want][fatal.ask]
-        problem = serving.problem(state, int(state.bays.rows[row][fatal.position]))
+        problem = serving.problem(state, candidates.verdicts, int(state.bays.rows[row][fatal.position]))
         if serving.broken(state):
             return f"request {want} cannot be served: {problem}; correct the selector"
         return (
@@ -217,8 +218,18 @@ def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows
                 near = "" if selected[short].any() else f" ({NONE_MATCHES})"
                 found.append((f"cannot give all devices to request {_mark(index)}{near}", int(short.sum())))
         rows = rows[~short]
-    if len(rows):
-        found.append((_joint(demand) + _absent(state, demand, eligible, rows), len(rows)))
+    bound: Counter[str] = Counter()
+    for row in rows[state.bays.partitioned[rows]].tolist():
+        seen, free = state.bays.rows[row], np.unpackbits(state.bays.free[row], bitorder="little")
+        serving = (seen >= 0) & eligible[0].usable[seen]  # nodes like this come here for one request only
+        layout = state.bays.layouts[int(state.bays.layout[row])]
+        words = _no_partition(layout, _at(free), _at(serving), {demand.wants[0].count})
+        if words:
+            bound[words] += 1
+    found += bound.items()
+    joint = len(rows) - bound.total()
+    if joint:
+        found.append((_joint(demand) + _absent(state, demand, eligible, rows), joint))
     return found
 
 
@@ -250,7 +261,7 @@ def _searched(
         if not isinstance(puzzle, Puzzle):
             continue
         wants = [asks for claim in puzzle.claims for asks in claim.wants]
-        reason = _joint(candidates.demand)
+        reason = _unpartitioned(puzzle) or _joint(candidates.demand)
         for index, asks in enumerate(wants):
             best = max(asks, key=lambda ask: _able(puzzle, ask) - ask.count)
             have = _able(puzzle, best)
@@ -318,6 +329,42 @@ class _Short:
         found = _hindrance(state, candidates, row, selected, *asked)
         if self.hindered.get(reason, NONE_MATCHES) == NONE_MATCHES or not found:
             self.hindered[reason] = found  # the node that comes nearest to serving
+
+
+def _unpartitioned(puzzle: Puzzle) -> str:
+    """Which Fabric Manager partition is wanted and is not to be had; empty if that is not the point."""
+    free = {position for position, piece in enumerate(puzzle.pieces) if not piece.dedicated}
+    for claim in puzzle.claims if puzzle.layout.fabric else ():
+        totals, serving = {0}, set()
+        for alternatives in claim.wants:
+            asks = [ask for ask in alternatives if not ask.admin]
+            served = [{p for p, status in enumerate(ask.status) if status == YES} for ask in asks]
+            counts = [ask.count or len(each) for ask, each in zip(asks, served, strict=True)]
+            totals = {total + count for total in totals for count in counts or [0]}
+            serving |= set().union(*served)
+        missing = _no_partition(puzzle.layout, free, serving, totals)
+        if missing:
+            return missing
+    return ""
+
+
+def _at(mask: Mask | Bytes) -> set[int]:
+    return set(np.flatnonzero(mask).tolist())
+
+
+def _no_partition(layout: Layout, free: set[int], serving: set[int], totals: set[int]) -> str:
+    """Which partition a claim wants and cannot have: one of `totals` GPUs, of the devices that serve it."""
+    *partitions, fabric = layout.fabric or (frozenset[int](),)
+    if not totals - {0} or not serving <= fabric:
+        return ""  # what else it may take decides how many of these it does
+    fitting = [each for each in partitions if len(each) in totals]
+    wanted = " or ".join(str(total) for total in sorted(totals - {0}))
+    if not fitting:
+        sizes = ", ".join(str(size) for size in sorted({len(each) for each in partitions})) or "nothing"
+        return f"have no Fabric Manager partition of {wanted} GPUs, which one claim must equal (only of {sizes})"
+    if not any(each <= free & serving for each in fitting):
+        return f"have no free Fabric Manager partition of {wanted} GPUs, which one claim must equal"
+    return ""
 
 
 def _best(nearest: tuple[int, str] | None, hindered: str) -> str:

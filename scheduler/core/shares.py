@@ -91,6 +91,32 @@ class Shares:
         ]
         return found, _counted(state, seen)
 
+    def thousandths(self, state: State, rows: Rows) -> list[Counts]:
+        """Per want how much of each device of these nodes it takes, of its scarcest capacity; int64 (R, W) each."""
+        self._learn(state)
+        seen = state.bays.rows[rows]
+        codes = state.capacities.codes[seen]
+        found = []
+        for need in self._needs:
+            taken = np.where(codes >= 0, np.int64(0), np.int64(1000))
+            for name, amount in need.amounts.items():
+                whole = state.whole[name][seen]
+                part = -(-amount[codes] * 1000 // np.maximum(whole, 1))
+                taken = np.where((codes >= 0) & (whole > 0), np.maximum(taken, part), taken)
+            found.append(taken)
+        return found
+
+    def share(self, state: State, want: int) -> int:
+        """Thousandths that a want takes of a device, of the kind of device of which it takes most."""
+        self._learn(state)
+        need, most = self._needs[want], 0
+        for code, has in enumerate(state.capacities.values):
+            for name, amount, _ in has:
+                whole = in_units(amount.nanos)
+                if need.able[code] and whole and name in need.amounts:
+                    most = max(most, -(-int(need.amounts[name][code]) * 1000 // whole))
+        return min(most, 1000) or 1000
+
     def choose(self, state: State, rows: Rows, *, first: bool) -> Picks:
         """Devices that are left with the least, the first among equals; or with `first` the first that fit."""
         self._learn(state)

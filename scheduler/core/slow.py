@@ -1,14 +1,21 @@
 """Answers to the instructions that take too long for the core: pure functions, for whoever runs them."""
 
-from scheduler.core.cel import compile_selector, evaluate_tuple
+from scheduler.core.cel import compile_selector, evaluate_tuple, outline_of
 from scheduler.core.errors import FaultError
-from scheduler.core.messages import EvaluateScalar, ScalarEvaluated, Solve, Solved
+from scheduler.core.messages import Appraise, Appraised, Inspect, Inspected, ScalarEvaluated, Slow, Solve, Solved
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeProblem, solve
+from scoring.market import Market, market_of
+from scoring.mix import Sample
+from scoring.prices import Supply
 
 
-def answer(instruction: Solve | EvaluateScalar) -> Solved | ScalarEvaluated:
+def answer(instruction: Slow) -> Solved | ScalarEvaluated | Inspected | Appraised:
     """Do the work. Arguments and answers pickle, so this may run in another process."""
+    if isinstance(instruction, Appraise):
+        return Appraised(instruction.generation, _appraised(instruction.sample, instruction.supply))
+    if isinstance(instruction, Inspect):
+        return Inspected(instruction.expression, instruction.generation, outline_of(instruction.expression))
     if isinstance(instruction, Solve):
         if not isinstance(instruction.problem, NodeProblem | Puzzle):
             raise FaultError(f"Solve carries a {type(instruction.problem).__name__}, not a NodeProblem or a Puzzle")
@@ -19,3 +26,12 @@ def answer(instruction: Solve | EvaluateScalar) -> Solved | ScalarEvaluated:
         raise FaultError(f"EvaluateScalar asks for {steps} steps with a budget of {instruction.budget}")
     verdicts = tuple(evaluate_tuple(instruction.expression, item) for item in instruction.tuples)
     return ScalarEvaluated(instruction.expression, instruction.generation, instruction.tuples, verdicts)
+
+
+def _appraised(sample: object, supply: object) -> Market | None:
+    if not isinstance(sample, Sample) or not isinstance(supply, Supply):
+        raise FaultError(f"Appraise carries a {type(sample).__name__} and a {type(supply).__name__}")
+    try:
+        return market_of(sample, supply)
+    except ArithmeticError:
+        return None

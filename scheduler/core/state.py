@@ -4,13 +4,12 @@ Applying an event costs the rows that the event touches. Applying it twice chang
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from scheduler.core import links
 from scheduler.core.bays import MAX_WIDTH, Bays, Sight
 from scheduler.core.columns import ABSENT, Column, DeviceTable
 from scheduler.core.config import Ownership
@@ -40,6 +39,8 @@ from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.quantity import NANO, Quantity
 from scheduler.core.snapshot import Snapshot, Versioned
+from scheduler.core.topology import LinkMap, learn
+from scheduler.core.topology.labels import levels
 from scoring.arrays import Counts, Mask
 
 Identity = tuple[str, str, str]
@@ -74,9 +75,12 @@ class State:
     `settle` must be called after events and before decisions: it rebuilds the bays that the events touched.
     """
 
-    def __init__(self, ownership: Ownership, seed: int = 0, gates: Gates | None = None) -> None:
+    def __init__(
+        self, ownership: Ownership, seed: int = 0, gates: Gates | None = None, *, fabric_partitions: bool = True
+    ) -> None:
         self.ownership = ownership
         self.gates = gates or Gates()
+        self.fabric_partitions = fabric_partitions
         self.revision = 0
         self.nodes = NodeTable(seed)
         # Upstream's oldest allocator never tells selectors that a device can be shared.
@@ -102,7 +106,8 @@ class State:
         self.repellers: dict[Uid, Pod] = {}
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
-        self.link_warnings: dict[str, tuple[str, ...]] = {}
+        self.link_warnings: dict[str, tuple[str, ...]] = {}  # by node; under "" those of the ConfigMap
+        self.links: LinkMap | None = None
         self.malformed: set[int] = set()  # rows of devices that no selector can be evaluated on
         self.shares: dict[Identity, dict[Uid, dict[str, int]]] = {}  # of each capacity what a claim's shares take
         # Of devices that can be shared, by row: what they have, what of it is left, and whether that is in whole units.
@@ -112,6 +117,7 @@ class State:
         self.uncounted: Mask = np.zeros(self.devices.size, np.bool_)
         self.sized: set[int] = set()  # rows of devices that take resources of their node
         self.avoided: dict[Identity, str] = {}
+        self._told: dict[int, tuple[Node | None, int, str]] = {}  # by node row, with what it was made of
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
@@ -122,6 +128,9 @@ class State:
         self._viewers: dict[PoolKey, set[str]] = defaultdict(set)  # nodes that see a pool with shared counters
         self._row_by_identity: dict[Identity, list[int]] = {}
         self._dirty: set[str] = set()
+        self._products: dict[str, Mapping[str, int]] = {}  # GPUs of each node by product
+        self._unsaid: list[str] = []
+        self._strangers_known = True
         self._rules_for: dict[str | None, list[TaintRule]] = {}  # by the device name that they give, if any
 
     # ------------------------------------------------------------ events
@@ -137,6 +146,8 @@ class State:
         if new:
             for pod in self._pods_on.get(node.name, ()):
                 self.nodes.use(row, self._charges[pod][1], 1)
+        if new:
+            self._strangers_known = self.links is None
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
             self._dirty.add(node.name)
         self.revision += 1
@@ -150,7 +161,9 @@ class State:
         if row is not None and row < len(self.bays.rows):
             self.bays.clear(row)
         self.link_warnings.pop(name, None)
+        self._products.pop(name, None)
         self._dirty.discard(name)
+        self._strangers_known = self.links is None
         self.revision += 1
 
     def put_slice(self, item: Slice) -> bool:
@@ -194,6 +207,21 @@ class State:
         before = self.taint_rules.pop(name)
         if before is not None:
             self._retaint(before)
+
+    def put_links(self, links: LinkMap | None, problem: str = "") -> None:
+        """Take what the ConfigMap says of links, or with None that it is not there or, for a reason, cannot be used.
+
+        The nodes of which it now says something else are learned anew.
+        """
+        before, self.links = self.links, links
+        for name, node in self.node_by_name.current.items():
+            products = self._products.get(name, {})
+            then = before.of(node, products) if before is not None else ()
+            if then != (links.of(node, products) if links is not None else ()):
+                self._dirty.add(name)
+        self._warn("", (problem,) if problem else ())
+        self._strangers_known = links is None
+        self.revision += 1
 
     def put_claim(self, claim: Claim) -> None:
         """Add or change a claim, as the API shows it."""
@@ -330,6 +358,36 @@ class State:
             row = self.nodes.rows.get(name)
             if row is not None:
                 self._rebuild_bay(name, row)
+        if not self._strangers_known and self.links is not None:
+            self._warn("", self.links.problems + self.links.strangers(self.node_by_name.current))
+            self._strangers_known = True
+
+    def _warn(self, node: str, warnings: tuple[str, ...]) -> None:
+        """Note what is wrong with sources of links now."""
+        before = self.link_warnings.pop(node, ())
+        if warnings:
+            self.link_warnings[node] = warnings
+        self._unsaid += [each for each in warnings if each not in before]
+
+    def links_told(self, row: int) -> str:
+        """Where the links of a node were learned from, and its levels among other nodes with the labels that tell them.
+
+        Empty for a node that nothing is known of.
+        """
+        layout = int(self.bays.layout[row]) if self.bays.layouts else -1
+        node = self.nodes.nodes[row]
+        known = self._told.get(row)
+        if known is None or known[0] is not node or known[1] != layout:
+            source = self.bays.layouts[layout].source if layout >= 0 else ""
+            told = levels(node.labels).words if node is not None else ""
+            text = "; ".join(part for part in (source, told and f"in {told}") if part)
+            known = self._told[row] = (node, layout, text)
+        return known[2]
+
+    def new_warnings(self) -> tuple[str, ...]:
+        """What is wrong with sources of links and was not returned before."""
+        unsaid, self._unsaid = self._unsaid, []
+        return tuple(unsaid)
 
     def snapshot(self) -> Snapshot:
         """Everything at this revision."""
@@ -689,11 +747,10 @@ class State:
             if item.per_device and not reaches(device, node)
         )
         intricate = any(self._intricate(item, device) for item, device in described)
-        learned = links.learn(node, [(item.driver, device) for item, device in described])
-        if learned.warnings:
-            self.link_warnings[name] = learned.warnings
-        else:
-            self.link_warnings.pop(name, None)
+        known = [(item.driver, device) for item, device in described]
+        learned = learn(node, known, self.links, partitions=self.fabric_partitions)
+        self._warn(name, learned.warnings)
+        self._products[name] = learned.products
         sight = Sight(tuple(pools), foreign, tuple(problems), invalid, intricate)
         self.bays.put(row, devices, learned.layout, sight, self.taken)
         self.nodes.remake(row)

@@ -3,25 +3,38 @@
 import asyncio
 import logging
 import multiprocessing
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from scheduler.core.messages import EvaluateScalar, Event, ScalarEvaluated, Solve, Solved
+from scheduler.core.budget import Turns
+from scheduler.core.messages import (
+    Appraise,
+    Appraised,
+    EvaluateScalar,
+    Event,
+    Inspect,
+    ScalarEvaluated,
+    Slow,
+    Solve,
+    Solved,
+)
 from scheduler.core.slow import answer
 from scheduler.core.solvers.search import NodeAnswer
 
 log = logging.getLogger(__name__)
 
-Slow = Solve | EvaluateScalar
 _START_S: Final = 60.0
-_WAITING: Final = 256
+_NICE: Final = 10  # decisions come first where cores are few
+_WAITING: Final = 256  # questions of one tenant
 
 
 def _work(connection: Connection, work: Callable[[Slow], Event]) -> None:
     """The worker: an answer, or the words of what went wrong, for each instruction."""
+    os.nice(_NICE)
     connection.send(None)
     while True:
         try:
@@ -35,7 +48,7 @@ def _work(connection: Connection, work: Callable[[Slow], Event]) -> None:
 
 
 class Aside:
-    """Answers Solve and EvaluateScalar in another process.
+    """Answers slow questions in another process, those of the tenant first for whom it has worked least.
 
     post : takes the answers. deadline_s : what takes longer is given up with its process, and answered with that.
     """
@@ -46,19 +59,18 @@ class Aside:
         self._post = post
         self._deadline_s = deadline_s
         self._work = work
-        self._waiting: OrderedDict[object, Slow] = OrderedDict()
+        self._waiting: dict[str, OrderedDict[object, Slow]] = {}
+        self._turns = Turns()
         self._arrived = asyncio.Event()
         self._process: Any = None
         self._connection: Connection | None = None
 
     def submit(self, instruction: Slow) -> None:
         """Queue work. A question waits once, in its newest generation; the engine asks again for what is lost."""
-        question = (
-            instruction.problem if isinstance(instruction, Solve) else (instruction.expression, instruction.tuples)
-        )
-        self._waiting[question] = instruction
-        if len(self._waiting) > _WAITING:
-            self._waiting.popitem(last=False)
+        waiting = self._waiting.setdefault(instruction.tenant, OrderedDict())
+        waiting[_question(instruction)] = instruction
+        if len(waiting) > _WAITING:
+            waiting.popitem(last=False)
         self._arrived.set()
 
     async def run(self) -> None:
@@ -68,15 +80,26 @@ class Aside:
                 while not self._waiting:
                     self._arrived.clear()
                     await self._arrived.wait()
-                _, instruction = self._waiting.popitem(last=False)
+                instruction = self._next()
+                since = time.monotonic()
                 outcome = await asyncio.to_thread(self._exchange, instruction)
+                self._turns.charge(instruction.tenant, int(1e6 * (time.monotonic() - since)))
                 if isinstance(outcome, str):
                     log.warning("slow work given up: %s", outcome)
-                    self._post(_failed(instruction, outcome))
+                    failed = _failed(instruction, outcome)
+                    if failed is not None:
+                        self._post(failed)
                 else:
                     self._post(outcome)
         finally:
             self.stop()
+
+    def _next(self) -> Slow:
+        tenant = self._turns.next(self._waiting)
+        _, instruction = self._waiting[tenant].popitem(last=False)
+        if not self._waiting[tenant]:
+            del self._waiting[tenant]
+        return instruction
 
     def stop(self) -> None:
         """End the worker."""
@@ -118,9 +141,22 @@ class Aside:
             self._connection = None
 
 
-def _failed(instruction: Slow, words: str) -> Event:
+def _question(instruction: Slow) -> object:
+    if isinstance(instruction, Solve):
+        return instruction.problem
+    if isinstance(instruction, Appraise):
+        return Appraise
+    return (instruction.expression, instruction.tuples if isinstance(instruction, EvaluateScalar) else ())
+
+
+def _failed(instruction: Slow, words: str) -> Event | None:
+    """The answer in place of one; None where the question has to be asked again."""
     if isinstance(instruction, Solve):
         return Solved(instruction.problem, instruction.generation, NodeAnswer(None, {}, exhausted=True))
+    if isinstance(instruction, Inspect):
+        return None
+    if isinstance(instruction, Appraise):
+        return Appraised(instruction.generation, None)
     return ScalarEvaluated(
         instruction.expression, instruction.generation, instruction.tuples, (words,) * len(instruction.tuples)
     )

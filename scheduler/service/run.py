@@ -35,7 +35,6 @@ from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     ClockRead,
     Drained,
-    EvaluateScalar,
     Event,
     Gone,
     Instruction,
@@ -47,9 +46,11 @@ from scheduler.core.messages import (
     ReportScheduled,
     ReportUnschedulable,
     Seen,
-    Solve,
+    Slow,
+    WarnOfTopology,
 )
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.topology import LinkMap
 from scheduler.service.aside import Aside
 from scheduler.service.settings import SchedulerConfig, load
 
@@ -62,9 +63,10 @@ _FENCED_S: Final = 0.2
 _STALE_S: Final = 120.0
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
+_WARNINGS_AT_ONCE: Final = 50
 _KIND_OF: Final[dict[type, Kind]] = {
     Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
-    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod",
+    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod", LinkMap: "ConfigMap",
 }  # fmt: skip
 
 
@@ -392,10 +394,15 @@ class Process:
             self.writer.submit(instruction)
         elif isinstance(instruction, ReportScheduled | ReportUnschedulable):
             self.writer.report(instruction)
-        elif isinstance(instruction, Solve | EvaluateScalar):
+        elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             log.debug("decision %s", instruction.decision)
+        elif isinstance(instruction, WarnOfTopology):
+            for warning in instruction.warnings[:_WARNINGS_AT_ONCE]:
+                log.warning("topology: %s", warning)
+            if (more := len(instruction.warnings) - _WARNINGS_AT_ONCE) > 0:
+                log.warning("topology: %d more warnings like these", more)
 
     async def _finish(self, grace_s: float) -> None:
         """Let writes in flight end, give the lease back, end the rest."""

@@ -78,6 +78,7 @@ class SchedulerConfig(_Section):
     verify_plans: bool = False
     feature_gates: dict[str, bool] = {}
     binding_timeout_seconds: Seconds = EngineConfig().binding_timeout_s
+    fabric_partitions: bool = True
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
@@ -108,6 +109,7 @@ class SchedulerConfig(_Section):
             verify_plans=self.verify_plans,
             seed=self.seed,
             binding_timeout_s=self.binding_timeout_seconds,
+            fabric_partitions=self.fabric_partitions,
             gates=Gates.of_cluster(minor, self.feature_gates),
         )
 

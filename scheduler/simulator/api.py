@@ -20,6 +20,7 @@ from scheduler.cluster import decode, encode
 from scheduler.core import names
 from scheduler.core.errors import DecodeError, DovetailError, FaultError, InputError
 from scheduler.core.messages import (
+    Appraise,
     BindPod,
     BindRefused,
     Cause,
@@ -31,6 +32,7 @@ from scheduler.core.messages import (
     EvaluateScalar,
     Event,
     Gone,
+    Inspect,
     Instruction,
     Kind,
     PodBound,
@@ -43,6 +45,7 @@ from scheduler.core.messages import (
     ReserveClaim,
     Seen,
     Solve,
+    WarnOfTopology,
     WriteAllocation,
 )
 from scheduler.core.model import Allocation, Claim, Uid
@@ -52,9 +55,9 @@ from scheduler.simulator.workloads import uid_of
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """When a simulation begins, for the timestamps of its objects."""
-WATCHED: Final = ("Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim", "Pod")
+WATCHED: Final = ("Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim", "Pod", "ConfigMap")
 _ORDER: Final = (
-    "PriorityClass", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate",
+    "PriorityClass", "ConfigMap", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate",
     "ResourceClaim", "Deployment", "ReplicaSet", "StatefulSet", "Job", "Pod",
 )  # fmt: skip
 _POD_CLAIM: Final = "resource.kubernetes.io/pod-claim-name"
@@ -492,8 +495,11 @@ class Api:
         ReportScheduled: _report,
         ReportUnschedulable: _report,
         RecordDecision: lambda self, instruction: [],
+        WarnOfTopology: lambda self, instruction: [],
         Solve: lambda self, instruction: [answer(instruction)],
         EvaluateScalar: lambda self, instruction: [answer(instruction)],
+        Inspect: lambda self, instruction: [answer(instruction)],
+        Appraise: lambda self, instruction: [answer(instruction)],
     }
 
 

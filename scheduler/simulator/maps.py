@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 
 from scheduler.cluster import decode
-from scheduler.core.links import learn, natural
+from scheduler.core.errors import DecodeError
 from scheduler.core.match import selects_node
 from scheduler.core.model import Claim, Device, Node, Slice
+from scheduler.core.topology import LinkMap, learn, natural
 from scheduler.simulator.objects import Raw
 from scoring.topology.base import Layout
 
@@ -80,17 +81,25 @@ def node_maps(objects: Sequence[Raw]) -> list[NodeMap]:
     nodes: dict[str, Node] = {}
     slices: list[Slice] = []
     claims: list[Claim] = []
+    links: LinkMap | None = None
     for raw in objects:
         kind = raw["kind"]
-        if kind not in {"Node", "ResourceSlice", "ResourceClaim"}:
+        if kind not in {"Node", "ResourceSlice", "ResourceClaim", "ConfigMap"}:
             continue
-        item = decode.decode(kind, raw)
+        try:
+            item = decode.decode(kind, raw)
+        except DecodeError:
+            if kind != "ConfigMap":  # as in the engine, which has told what is wrong with it
+                raise
+            continue
         if isinstance(item, Node):
             nodes[item.name] = item
         elif isinstance(item, Slice):
             slices.append(item)
         elif isinstance(item, Claim):
             claims.append(item)
+        elif isinstance(item, LinkMap):
+            links = item
     held = holders(claims)
     local = _local(nodes, _newest(slices))
     found = []
@@ -100,7 +109,7 @@ def node_maps(objects: Sequence[Raw]) -> list[NodeMap]:
             Seat(item.driver, item.pool, device.name, held.get((item.driver, item.pool, device.name), ()))
             for item, device in devices
         )
-        learned = learn(nodes[name], [(item.driver, device) for item, device in devices])
+        learned = learn(nodes[name], [(item.driver, device) for item, device in devices], links)
         found.append(NodeMap(name, seats, learned.layout))
     return found
 

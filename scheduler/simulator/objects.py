@@ -19,7 +19,7 @@ from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
 from scheduler.core.errors import InputError
-from scheduler.core.names import suffix
+from scheduler.core.names import NAMESPACE, TOPOLOGY_MAP, suffix
 
 Raw = dict[str, Any]
 
@@ -28,7 +28,7 @@ MAX_PARTS: Final = 20_000_000  # values in one document, aliases counted as ofte
 MAX_DEPTH: Final = 100
 DRA: Final = "resource.k8s.io/v1"
 KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "v1": frozenset({"Node", "Pod"}),
+    "v1": frozenset({"Node", "Pod", "ConfigMap"}),
     DRA: frozenset({"ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "ResourceClaimTemplate"}),
     "apps/v1": frozenset({"Deployment", "ReplicaSet", "StatefulSet"}),
     "batch/v1": frozenset({"Job"}),
@@ -263,10 +263,16 @@ def _take(document: Any, where: str, objects: Objects) -> None:
         _take_list(document, version, kind, where, objects)
         return
     _refuse_old(version, kind, where, document)
-    if kind not in KINDS.get(version, ()):
+    if kind not in KINDS.get(version, ()) or (kind == "ConfigMap" and not _tells_topology(document)):
         objects.skipped[kind] += 1
         return
     objects.found.append(Found(_named_object(document, kind, where), where))
+
+
+def _tells_topology(document: Raw) -> bool:
+    """Whether it is the one ConfigMap that matters here."""
+    metadata = document.get("metadata")
+    return isinstance(metadata, dict) and (metadata.get("namespace"), metadata.get("name")) == (NAMESPACE, TOPOLOGY_MAP)
 
 
 def _named(document: Any) -> str:

@@ -10,8 +10,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from scheduler.core.links import natural
 from scheduler.core.plan import Decision, Option
+from scheduler.core.topology import natural
 from scheduler.simulator.maps import NodeMap, plain
 from scheduler.simulator.run import Outcome
 
@@ -34,9 +34,8 @@ def show(outcome: Outcome, maps: Sequence[NodeMap], out: Console) -> None:
     for key, reason in outcome.pending.items():
         words = plain(reason if key in reason else f"{key}: {reason}")
         out.print(Text.assemble(("pending  ", "bold red"), words), soft_wrap=True)
-    for node, warnings in outcome.warnings.items():
-        for warning in warnings:
-            out.print(Text.assemble(("warning  ", "yellow"), plain(f"node {node}: {warning}")), soft_wrap=True)
+    for warning in dict.fromkeys(each for warnings in outcome.warnings.values() for each in warnings):
+        out.print(Text.assemble(("warning  ", "yellow"), plain(warning)), soft_wrap=True)
     if outcome.skipped:
         counted = ", ".join(f"{count} {kind}" for kind, count in outcome.skipped.items())
         out.print(Text(plain(f"skipped  {counted}: no part of a simulation"), style="dim"))

@@ -22,7 +22,7 @@ DECODED: Final = (
     "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate", "ResourceClaim", "Pod",
 )  # fmt: skip
 
-SIMULATED: Final = EngineConfig(ownership=Ownership(all_nodes=True), verify_plans=True)
+SIMULATED: Final = EngineConfig(ownership=Ownership(all_nodes=True), verify_plans=True, cycle_steps=10**9)
 """How a simulation runs unless it is told otherwise: everything is ours, and every plan is checked."""
 
 
@@ -41,7 +41,7 @@ class Outcome:
 
     objects : all, as the API would show them. decisions : pod -> why it was placed where it is. pending : pods of ours
     that stayed unbound -> why. settled : false when the limits of a run ended it. seconds : of the virtual clock.
-    warnings : node -> what was wrong with what it says of its links.
+    warnings : node -> what was wrong with sources of its links; under "" what is wrong with the ConfigMap.
     """
 
     objects: tuple[Raw, ...]

@@ -1,13 +1,19 @@
-"""Every scorer, in the order of explanations. To add one: a file beside these, and a line here and in DEFAULTS."""
+"""Every scorer, in the order of explanations. To add one: a file beside these, a line here and a weight."""
 
 from typing import Final
 
 from scoring.scorers.balance import Balance
 from scoring.scorers.bandwidth import Bandwidth
-from scoring.scorers.base import NodeScorer, Scorer, SetScorer
+from scoring.scorers.base import NodeScorer, Scorer, SetScorer, StateScorer
+from scoring.scorers.depth import Depth
+from scoring.scorers.fragmentation import Fragmentation
+from scoring.scorers.holes import Holes
 from scoring.scorers.islands import Islands
 from scoring.scorers.locality import Locality
 from scoring.scorers.packing import Packing
+from scoring.scorers.scarcity import Scarcity
+from scoring.scorers.stranding import Stranding
+from scoring.scorers.untouched import Untouched
 
 SET_SCORERS: Final[tuple[SetScorer, ...]] = (
     Bandwidth(),
@@ -20,4 +26,14 @@ NODE_SCORERS: Final[tuple[NodeScorer, ...]] = (
     Balance(),
 )
 
-SCORERS: Final[tuple[Scorer, ...]] = (*SET_SCORERS, *NODE_SCORERS)
+# Summed in milli by scoring/placement.py.
+STATE_SCORERS: Final[tuple[StateScorer, ...]] = (
+    Fragmentation(),
+    Holes(),
+    Untouched(),
+    Scarcity(),
+    Stranding(),
+    Depth(),
+)
+
+SCORERS: Final[tuple[Scorer, ...]] = (*SET_SCORERS, *NODE_SCORERS, *STATE_SCORERS)

@@ -1,7 +1,9 @@
 """What a scorer is: columns in, one number in [0, 1] per candidate out, higher is better.
 
-There are two kinds. A *set scorer* judges which devices are taken inside a node: it sees the node's Layout, and one
-row per possible set. A *node scorer* judges where: it sees one row per node, with what would be left there.
+There are three kinds. A *set scorer* judges which devices are taken inside a node: it sees the node's Layout, and one
+row per possible set. A *node scorer* judges where: it sees one row per node, with what would be left there. A *state
+scorer* judges what is left for the mix of demand: it measures the waste in a node's state, and a placement is as good
+as the waste it saves.
 """
 
 from abc import ABC, abstractmethod
@@ -12,10 +14,12 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Counts, Floats, Mask
+from scoring.arrays import Counts, Floats, Mask, Rows
+from scoring.market import Market
 from scoring.topology.base import Layout
 
 HALF_VALUE: Final = 100.0  # GB/s
+SPAN: Final = 32_000.0  # milli of waste saved or caused from which on a state scorer says no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,27 @@ class Loads:
         return shares
 
 
+@dataclass(frozen=True, slots=True)
+class Remainders:
+    """States of nodes, one row each, in any order: nodes as they are, or as they would be after a placement.
+
+    left : int64 (C, W), thousandths left of each device, 0 to 1000; rows are padded with 0
+    classes : int32 (C, W), class of each device, as in prices.Supply; any class where nothing is left
+    cpu : int64 (C,), thousandths of a core left; used : bool (C,), whether any pod is there
+    """
+
+    left: Counts
+    classes: Rows
+    cpu: Counts
+    used: Mask
+
+    @property
+    def idle(self) -> Counts:
+        """Milli left on all devices together, int64 (C,)."""
+        total: Counts = self.left.sum(axis=1)
+        return total
+
+
 class SetScorer(ABC):
     """Judges sets of devices inside a node.
 
@@ -83,7 +108,30 @@ class NodeScorer(ABC):
         """float32 (C,), finite, in [0, 1]."""
 
 
-Scorer = SetScorer | NodeScorer
+class StateScorer(ABC):
+    """Judges what a placement leaves for the mix of demand."""
+
+    name: ClassVar[str]
+    says: ClassVar[str]
+
+    @abstractmethod
+    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+        """Waste in each state, in milli of a device: float64 (C,), finite; lower is better, only differences count."""
+
+    def score(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> Floats:
+        """float32 (C,) in [0, 1] for what `measure` says before and after: one half where it makes no difference.
+
+        Linear up to SPAN, the same for all state scorers, so that a weighted mean of scores ranks as the weighted sum
+        of milli does. One device wasted costs 1/64.
+        """
+        return rounded(np.clip(0.5 + (before - after) / (2 * SPAN), 0, 1))
+
+    def worth(self, saved: float) -> float:
+        """`score` of one placement that saves so much waste."""
+        return round(min(max(0.5 + saved / (2 * SPAN), 0.0), 1.0), 6)
+
+
+Scorer = SetScorer | NodeScorer | StateScorer
 
 
 def check(scorer: Scorer, values: Floats, count: int | None = None) -> Floats:

@@ -11,12 +11,13 @@ topologies in go-gpuallocator's tests (DGX-1), NCCL and RCCL topology files (HGX
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from scoring.arrays import Floats
-from scoring.topology.base import UNKNOWN
+from scoring.topology.nvlink import LINK_GBPS, mesh, pairs, uniform, unknown
 
 Wiring = Callable[[int], Floats]
 
@@ -31,6 +32,9 @@ class Template:
     bandwidth: Floats
     wiring: str
 
+    def __post_init__(self) -> None:
+        self.bandwidth.setflags(write=False)
+
     @property
     def uniform(self) -> bool:
         """Every pair is alike, so numbering does not matter."""
@@ -39,34 +43,20 @@ class Template:
 
 
 def _every_pair(rate: float) -> Wiring:
-    def build(count: int) -> Floats:
-        matrix = np.full((count, count), rate, np.float32)
-        np.fill_diagonal(matrix, 0)
-        return matrix
-
-    return build
+    return lambda count: uniform(count, rate)
 
 
-def _pairs(rate: float, links: dict[int, str]) -> Wiring:
-    """`links`: number of links -> pairs of single-digit devices."""
-
-    def build(count: int) -> Floats:
-        matrix = np.zeros((count, count), np.float32)
-        for number, pairs in links.items():
-            for pair in pairs.split():
-                i, j = int(pair[0]), int(pair[1])
-                matrix[i, j] = matrix[j, i] = number * rate
-        return matrix
-
-    return build
+def cube_mesh(count: int) -> Floats:
+    """DGX-1 V100: two rings of four, joined crosswise. 8 pairs have two links, 8 have one, 12 have none."""
+    return mesh(count, {2: pairs("03 04 12 15 23 47 56 67"), 1: pairs("01 02 13 26 37 45 46 57")}, LINK_GBPS["NVLink2"])
 
 
-_unknown = _every_pair(float(UNKNOWN))
+def quads(count: int) -> Floats:
+    """DGX-1 P100, the same box one generation earlier: single links, two full quads and i to i+4."""
+    return mesh(count, {1: pairs("01 02 03 12 13 23 45 46 47 56 57 67 04 15 26 37")}, LINK_GBPS["NVLink1"])
+
+
 _none = _every_pair(0)
-# Two rings of four, joined crosswise: hybrid cube mesh. 8 pairs have two links, 8 have one, 12 have none.
-_cube_mesh = _pairs(25, {2: "03 04 12 15 23 47 56 67", 1: "01 02 13 26 37 45 46 57"})
-# The same box one generation earlier: single links, two full quads and i to i+4.
-_p100_mesh = _pairs(20, {1: "01 02 03 12 13 23 45 46 47 56 57 67 04 15 26 37"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +86,7 @@ def _hgx(port: float, quad: float) -> tuple[tuple[range, Wiring, str], ...]:
     )
 
 
-_BRIDGES: Final = (_ANY, _unknown, "bridges differ from box to box")
+_BRIDGES: Final = (_ANY, unknown, "bridges differ from box to box")
 _NO_LINKS: Final = (_ANY, _none, "no direct links")
 
 # Read top to bottom; the first pattern that matches the whole name counts. Names are folded: upper case, words apart.
@@ -110,8 +100,8 @@ _CATALOGUE: Final = (
     _product(r"(NVIDIA )?A100( \d+GB)? PCIE\b.*", _BRIDGES),
     _product(r"(NVIDIA )?(A40|A30|(QUADRO )?RTX [568]000|RTX A[456]000|RTX A[45]500)\b(?! ADA).*", _BRIDGES),
     _product(r"(NVIDIA |TESLA )*V100 SXM3\b.*", (range(5, 17), _every_pair(150), "NVSwitch"), port=150),
-    _product(r"(NVIDIA |TESLA )*V100 SXM2\b.*", (range(8, 9), _cube_mesh, "hybrid cube mesh")),
-    _product(r"(NVIDIA |TESLA )*P100 SXM2\b.*", (range(8, 9), _p100_mesh, "hybrid cube mesh")),
+    _product(r"(NVIDIA |TESLA )*V100 SXM2\b.*", (range(8, 9), cube_mesh, "hybrid cube mesh")),
+    _product(r"(NVIDIA |TESLA )*P100 SXM2\b.*", (range(8, 9), quads, "hybrid cube mesh")),
     _product(r"(NVIDIA |TESLA )*[VP]100 PCIE\b.*", _NO_LINKS),
     _product(r"(NVIDIA |TESLA )*(L4|L40|L40S|L20|L2|T4|P4|P40|A2|A10|A10G|A16)", _NO_LINKS),
     _product(r"(NVIDIA )?GEFORCE RTX (40|50)\d\d\b.*", _NO_LINKS),
@@ -121,6 +111,7 @@ _CATALOGUE: Final = (
 )
 
 
+@lru_cache(maxsize=1024)
 def lookup(product: str, count: int) -> Template | None:
     """Links between `count` devices of a product in one box; None where the product is not in the catalogue."""
     entry = _find(product)
@@ -129,15 +120,21 @@ def lookup(product: str, count: int) -> Template | None:
     for counts, wiring, words in entry.boxes:
         if count in counts:
             return Template(wiring(count), words)
-    return Template(_unknown(count), f"not told by {count} of them")
+    return Template(unknown(count), f"not told by {count} of them")
 
 
+@lru_cache(maxsize=1024)
 def port_rate(product: str) -> float | None:
     """GB/s from one device to its switches, None where the product is not switched or not known."""
     entry = _find(product)
     return entry.port if entry else None
 
 
+def folded(product: str) -> str:
+    """A product's name in capitals with single spaces: equal for all spellings of labels and drivers."""
+    return " ".join(re.split(r"[\s_-]+", product.strip().upper()))
+
+
 def _find(product: str) -> _Product | None:
-    folded = " ".join(re.split(r"[\s_-]+", product.strip().upper()))
-    return next((entry for entry in _CATALOGUE if entry.pattern.fullmatch(folded)), None)
+    name = folded(product)
+    return next((entry for entry in _CATALOGUE if entry.pattern.fullmatch(name)), None)

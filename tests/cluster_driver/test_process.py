@@ -11,7 +11,7 @@ import pytest
 from scheduler.cluster import decode
 from scheduler.cluster.watch import Timing
 from scheduler.core.errors import ConfigError
-from scheduler.core.messages import Gone, Rejected, Seen
+from scheduler.core.messages import Gone, Rejected, Seen, WarnOfTopology
 from scheduler.core.model import Uid
 from scheduler.service.run import Process
 from scheduler.service.settings import load
@@ -261,3 +261,25 @@ async def test_a_lost_lease_starts_over_with_nothing_kept(api, settings, monkeyp
     assert not processes[0].loop.deciding
     assert len(set(led)) == 2
     assert processes[0].engine is not processes[1].engine
+
+
+async def test_warnings_of_topology_are_logged_and_many_are_counted(client, settings, caplog):
+    process = Process(settings, client, client)
+
+    process._submit(WarnOfTopology(tuple(f"node n{i}: wrong" for i in range(60))))
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told[0] == "topology: node n0: wrong"
+    assert len(told) == 51
+    assert told[-1] == "topology: 10 more warnings like these"
+
+
+async def test_it_decides_without_the_topology_map_where_its_role_is_missing(api, start, settings, steps):
+    serving(api)
+    path = "/api/v1/namespaces/dovetail-system/configmaps"
+    api.script("GET", path, *[steps.refuse(403, "Forbidden")] * 50)
+
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    assert api.sent("GET", path)

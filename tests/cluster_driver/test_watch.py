@@ -396,12 +396,42 @@ def test_the_kinds_are_those_that_the_role_may_watch():
     from ruamel.yaml import YAML
 
     rbac = Path(__file__).resolve().parents[2] / "manifests" / "rbac.yaml"
-    role = next(iter(YAML(typ="safe", pure=True).load_all(rbac.read_text())))
+    documents = list(YAML(typ="safe", pure=True).load_all(rbac.read_text()))
     readable = {
         resource
-        for rule in role["rules"]
+        for rule in [rule for each in documents for rule in each.get("rules", ())]
         if {"get", "list", "watch"} <= set(rule["verbs"])
         for resource in rule["resources"]
     }
 
     assert {source.resource for source in SOURCES} == readable
+
+
+async def test_an_optional_kind_that_may_not_be_read_counts_as_listed_until_it_may(api, reflect, steps):
+    path = "/api/v1/namespaces/dovetail-system/configmaps"
+    forbidden = steps.refuse(403, "Forbidden")
+    api.script("GET", path, forbidden, forbidden)
+    item = {
+        "metadata": {"name": "dovetail-topology", "namespace": "dovetail-system", "uid": "u", "resourceVersion": "5"}
+    }
+    api.lists[path] = [item]
+
+    reflector, events = reflect(watched=Watched("ConfigMap", path, "metadata.name=dovetail-topology", optional=True))
+    async with asyncio.timeout(5):
+        await reflector.listed.wait()
+    at_first = list(events)
+    await api.until(lambda: events)
+
+    assert at_first == []
+    assert told(events) == ["+dovetail-topology"]
+    assert watches(api)[0]["fieldSelector"] == "metadata.name=dovetail-topology"
+
+
+async def test_a_needed_kind_that_may_not_be_read_is_not_listed(api, reflect, steps):
+    api.script("GET", NODES, *[steps.refuse(403, "Forbidden")] * 3)
+    api.lists[NODES] = [node("n1", 5)]
+
+    reflector, _ = reflect()
+    await api.until(lambda: len(watches(api)) == 3)
+
+    assert not reflector.listed.is_set()

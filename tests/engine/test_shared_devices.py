@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates, Catalogue
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import resolve
@@ -72,10 +73,10 @@ def probe(hands, requests):
     [way] = resolve(state.pods.current[build.pod_uid("probe")], state).open
     verdicts = []
     for exact in (False, True):
-        candidates = Candidates(way.demand, Catalogue(EngineConfig()))
+        candidates = Candidates(way.demand, Catalogue(EngineConfig(search_steps=100_000)))
         if exact:
             candidates._plain, candidates._shares = False, None
-        candidates.refresh(state)
+        candidates.refresh(state, Budget(10**9))
         fits = {name: candidates._ranking.rank(row) >= 0 for name, row in state.nodes.rows.items()}
         verdicts.append((fits, candidates.fatal))
     hands.tell(Gone("Pod", "default/probe", build.pod_uid("probe")))
@@ -107,9 +108,9 @@ def test_a_class_that_lived_through_changes_equals_a_new_one(fleet, crowd):
         hands.settle()
     state = hands.engine.state
     for demand, old in hands.engine._classes.items():
-        old.refresh(state)
+        old.refresh(state, Budget(10**9))
         new = Candidates(demand, hands.engine._catalogue)
-        new.refresh(state)
+        new.refresh(state, Budget(10**9))
         for row in state.nodes.rows.values():
             assert old._ranking.rank(row) == new._ranking.rank(row)
             assert old.answer(row) == new.answer(row)

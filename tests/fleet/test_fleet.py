@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from scheduler.core import names
-from scheduler.core.links import learn
 from scheduler.core.model import Device, Version
 from scheduler.core.quantity import parse_quantity
+from scheduler.core.topology import learn
 from scheduler.simulator.fleet import BOXES, box_of, device_classes, fleet, node, slices
 from tests import build
 
@@ -21,12 +21,13 @@ NVIDIA_GPU = {
     "cudaDriverVersion", "addressingMode", STANDARD + "pciBusID", STANDARD + "pcieRoot", STANDARD + "numaNode",
 }  # fmt: skip
 NVIDIA_MIG = NVIDIA_GPU | {"parentUUID", "profile"}
+FABRIC = {"gpuModuleID", "partition1", "partition2", "partition4", "partition8"}
 MIG_CAPACITY = {"memory", "multiprocessors", "copyEngines", "decoders", "encoders", "jpegEngines", "ofaEngines"}
 
 
 def published(box, name="n1"):
     """(driver, raw device) of a node, in order."""
-    return [(part["spec"]["driver"], raw) for part in slices(box, name) for raw in part["spec"]["devices"]]
+    return [(part["spec"]["driver"], raw) for part in slices(box, name) for raw in part["spec"].get("devices", ())]
 
 
 def read_device(raw):
@@ -69,7 +70,15 @@ def test_slices_stay_within_the_limits_of_the_api(box):
     assert len({part["metadata"]["name"] for part in parts}) == len(parts)
     devices = [raw for _, raw in published(box)]
     assert len({raw["name"] for raw in devices}) == len(devices)
-    assert all(1 <= len(part["spec"]["devices"]) <= 128 for part in parts)
+    counted = [part for part in parts if any("consumesCounters" in each for each in part["spec"].get("devices", ()))]
+    assert all(len(part["spec"]["devices"]) <= 64 for part in counted)
+    for part in parts:
+        if "sharedCounters" in part["spec"]:
+            assert "devices" not in part["spec"]
+            assert len(part["spec"]["sharedCounters"]) <= 8
+            assert all(len(each["counters"]) <= 32 for each in part["spec"]["sharedCounters"])
+        else:
+            assert 1 <= len(part["spec"]["devices"]) <= 128
     for raw in devices:
         assert len(raw["attributes"]) + len(raw["capacity"]) <= 32
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", raw["name"])
@@ -88,8 +97,10 @@ def test_slices_stay_within_the_limits_of_the_api(box):
 def test_nvidia_devices_carry_what_their_driver_publishes_and_nothing_more(box):
     for _, raw in published(box):
         mig = raw["attributes"]["type"]["string"] == "mig"
-        assert raw["attributes"].keys() <= (NVIDIA_MIG if mig else NVIDIA_GPU)
-        assert raw["attributes"].keys() >= (NVIDIA_MIG if mig else NVIDIA_GPU) - {"addressingMode"}
+        expected = (NVIDIA_MIG if mig else NVIDIA_GPU) | (FABRIC if BOXES[box].partitions else set())
+        if mig and not BOXES[box].cut:
+            expected -= {"uuid"}  # it does not exist yet
+        assert raw["attributes"].keys() | {"addressingMode"} == expected
         assert {name for name in raw["capacity"] if not name.startswith("memorySlice")} == (
             MIG_CAPACITY if mig else {"memory"}
         )

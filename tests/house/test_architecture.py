@@ -39,7 +39,7 @@ IMPURE = {
     "uuid",
 }
 NUMBERS = (STDLIB - IMPURE) | {"numpy", "scipy"}
-CLIENTS = {"kubernetes", "aiohttp", "msgspec", "yarl"}
+CLIENTS = {"kubernetes", "aiohttp", "msgspec", "yaml", "yarl"}
 SHELL = STDLIB | {"numpy", "pydantic", "rich", "ruamel", "typer"}
 MAY_IMPORT = {
     "scoring": NUMBERS,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.scorers import NODE_SCORERS, SCORERS, SET_SCORERS
+from scoring.scorers import NODE_SCORERS, SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.scorers.base import Loads, Sets, SetScorer, check
 from scoring.topology.base import Layout
 
@@ -159,9 +159,10 @@ def test_registries_hold_every_scorer_file_once():
     import scoring.scorers
 
     files = {path.stem for path in Path(scoring.scorers.__file__).parent.glob("*.py")} - {"__init__", "base"}
-    assert sorted(scorer.name for scorer in SCORERS) == sorted(files)
-    assert {*SET_ORACLE, *NODE_ORACLE} == files
-    assert all(scorer.says for scorer in SCORERS)
+    every = (*SCORERS, *STATE_SCORERS)
+    assert sorted(scorer.name for scorer in every) == sorted(files)
+    assert {*SET_ORACLE, *NODE_ORACLE} == {scorer.name for scorer in SCORERS}
+    assert all(scorer.says for scorer in every)
 
 
 @pytest.mark.parametrize(

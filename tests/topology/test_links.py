@@ -2,7 +2,6 @@
 
 import json
 import re
-from itertools import combinations
 
 import numpy as np
 import pytest
@@ -10,45 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core import names
-from scheduler.core.links import learn
 from scheduler.core.model import Version
+from scheduler.core.topology import learn
 from tests.build import device, node
-
-NVIDIA = "gpu.nvidia.com"
-H100 = "NVIDIA H100 80GB HBM3"
-A100_PCIE = "NVIDIA A100-PCIE-40GB"
-STANDARD = "resource.kubernetes.io/"
-
-
-def bus(i):
-    return f"0000:{16 * (i + 1):02x}:00.0"
-
-
-def gpu(i, product=H100, driver=NVIDIA, **attributes):
-    own = {"type": "gpu", "uuid": f"GPU-{i}", "productName": product, STANDARD + "pciBusID": bus(i)}
-    return driver, device(f"gpu-{i}", {**own, **attributes})
-
-
-def gpus(count, product=H100, **attributes):
-    return [gpu(i, product, **attributes) for i in range(count)]
+from tests.topology.boxes import A100_PCIE, H100, NVIDIA, STANDARD, bus, gpu, gpus, linked
 
 
 def annotated(text):
     return node("n7", annotations={names.LINKS: text if isinstance(text, str) else json.dumps(text)})
 
 
-def linked(layout):
-    """Pairs with a link, as {(i, j): GB/s}."""
-    return {
-        (i, j): float(layout.bandwidth[i, j])
-        for i, j in combinations(range(layout.size), 2)
-        if layout.bandwidth[i, j] > 0
-    }
-
-
 def test_an_annotation_is_believed_before_the_catalogue():
     learned = learn(
-        annotated({"pairs": [[bus(2), "GPU-0", 300], ["gpu-1", f"{NVIDIA}/gpu-3", 56.5]], "default": 0}), gpus(4)
+        annotated({"pairs": [[bus(2), "GPU-0", 300], ["gpu-1", f"{NVIDIA}/gpu-3", 56.5]], "default": 0}),
+        gpus(4, A100_PCIE),
     )
 
     assert linked(learned.layout) == {(0, 2): 300, (1, 3): 56.5}

@@ -280,11 +280,14 @@ def same(attribute: str, *requests: str) -> Constraint:
     return Constraint(requests, f"{DRIVER}/{attribute}")
 
 
-def with_values(*values: AttributeValue | None, constraint: Constraint, lists: bool = False) -> Scene:
+def with_values(
+    *values: AttributeValue | None, constraint: Constraint, lists: bool = False, backwards: bool = False
+) -> Scene:
     """A claim for all of these devices, which have these values of attribute `a`."""
     part = devices(*(device(f"d{i}", {} if value is None else {"a": value}) for i, value in enumerate(values)))
     asked = claim("c", count=len(values), constraints=[constraint])
-    given = allocation(*(result(f"d{i}") for i in range(len(values))))
+    results = [result(f"d{i}") for i in range(len(values))]
+    given = allocation(*(reversed(results) if backwards else results))
     return scene(part, claim=asked, given=given, gates=only(list_attributes=lists))
 
 
@@ -306,6 +309,32 @@ def an_attribute_of_another_domain() -> tuple[Scene, Scene]:
 @breaks(verify.CONSTRAINT)
 def a_device_without_the_value_that_must_differ() -> tuple[Scene, Scene]:
     return with_values(0, constraint=differ("a")), with_values(None, constraint=differ("a"))
+
+
+def of_four_in_pairs(*chosen: int, driver: str = "gpu.nvidia.com") -> Scene:
+    """A claim for some of four GPUs, of which 0 and 2, and 1 and 3, are partitions."""
+    part = slice_of(
+        [device(f"gpu-{i}", {"type": "gpu", "partition2": i % 2}) for i in range(4)], node="n1", driver=driver
+    )
+    results = [result(f"gpu-{i}", driver=driver) for i in chosen]
+    return scene(
+        node("n1"), part, device_class(driver=driver), claim=claim("c", count=len(chosen)), given=allocation(*results)
+    )
+
+
+@breaks(verify.PARTITION)
+def gpus_of_two_fabric_partitions() -> tuple[Scene, Scene]:
+    return of_four_in_pairs(0, 2), of_four_in_pairs(0, 1)
+
+
+@breaks(verify.PARTITION)
+def a_part_of_a_fabric_partition() -> tuple[Scene, Scene]:
+    return of_four_in_pairs(1, 3), of_four_in_pairs(1)
+
+
+@breaks(verify.PARTITION)
+def fabric_partitions_of_a_driver_that_has_some() -> tuple[Scene, Scene]:
+    return of_four_in_pairs(0, 1, driver="gpu.example.com"), of_four_in_pairs(0, 1, 2, 3)
 
 
 @breaks(verify.FEATURE)
@@ -369,6 +398,14 @@ def test_constraints_compare_values_as_upstream_does(constraint, lists, values, 
     reported = found(with_values(*values, constraint=constraint, lists=lists))
 
     assert [one.rule for one in reported] == ([] if holds else [verify.CONSTRAINT])
+
+
+def test_devices_of_a_request_are_met_in_the_order_of_their_listing_however_they_stand_in_the_allocation():
+    list_last: list[AttributeValue] = [3, (0,)]
+    list_first: list[AttributeValue] = [(0,), 3]
+
+    assert found(with_values(*list_last, constraint=differ("a"), backwards=True))
+    assert not found(with_values(*list_first, constraint=differ("a"), backwards=True))
 
 
 @pytest.mark.parametrize("constraint", [same("a"), differ("a")], ids=["match", "distinct"])

@@ -23,9 +23,18 @@ order in which a device or a literal gives their keys; Kubernetes' order is rand
 from scheduler.core.cel.derived import derive
 from scheduler.core.cel.grammar import excerpt
 from scheduler.core.cel.program import Outcome, evaluate_device, evaluate_scalar
-from scheduler.core.cel.selector import Reads, Selector, Verdicts, compile_selector, device_in, evaluate_tuple
+from scheduler.core.cel.selector import (
+    Outline,
+    Reads,
+    Selector,
+    Verdicts,
+    compile_selector,
+    device_in,
+    evaluate_tuple,
+    outline_of,
+)
 
 __all__ = [
-    "Outcome", "Reads", "Selector", "Verdicts", "compile_selector", "derive", "device_in", "evaluate_device",
-    "evaluate_scalar", "evaluate_tuple", "excerpt",
+    "Outcome", "Outline", "Reads", "Selector", "Verdicts", "compile_selector", "derive", "device_in",
+    "evaluate_device", "evaluate_scalar", "evaluate_tuple", "excerpt", "outline_of",
 ]  # fmt: skip

@@ -42,10 +42,14 @@ class Reads:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Verdicts:
-    """match, error : bool (n,), one for each row asked for; a row with an error does not match."""
+    """match, error : bool (n,), one for each row asked for; a row with an error does not match.
+
+    evaluated : how many distinct values had to be looked at for that; all others were known.
+    """
 
     match: Mask
     error: Mask
+    evaluated: int
     _expression: str
     _table: DeviceTable
     _rows: Selection
@@ -65,41 +69,17 @@ class Verdicts:
         raise FaultError(f"selector {self._expression!r}: the two evaluators disagree on row {row}")
 
 
-class Selector:
-    """A CEL device selector; made by `compile_selector`.
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What has to be known of a selector to have others evaluate it: what it reads, and what that takes.
 
-    steps : bounds what evaluating it on one device takes.
-    max_cost : what an evaluation may cost at most in the units of Kubernetes' CEL budget; beyond `costs.LIMIT` the
-        API server refuses to store it, and only the scalar evaluator, which counts, may judge a device.
+    steps : bounds what evaluating it on one device takes. problem : why it does not compile, empty if it does.
     """
 
-    def __init__(self, program: Program) -> None:
-        self.expression = program.expression
-        self.max_cost = program.max_cost
-        with room_for(program.depth):
-            reads = reads_of(program.root)
-            self.steps = steps_of(program.root)
-            self.vectorised = reads.columns and self.steps <= MAX_VECTOR_STEPS and self.max_cost <= LIMIT
-            self.reads = _reads(reads.keys)
-            self._keys = reads.keys
-            self._part = vector.plan(program) if self.vectorised else None
-
-    def evaluate(self, table: DeviceTable, rows: Selection) -> Verdicts:
-        """Verdicts for these rows (a slice without a step, or row numbers). Only for vectorised selectors."""
-        if self._part is None:
-            raise FaultError(f"selector {self.expression!r} has no vectorised form: use project and evaluate_tuple")
-        verdict, alone = vector.evaluate(self._part, table, rows)
-        match, error = verdict == TRUE, verdict == ERROR
-        if alone is not None:
-            self._one_by_one(table, rows, np.flatnonzero(alone).astype(np.int32), match, error)
-        return Verdicts(match, error, self.expression, table, rows)
-
-    def _one_by_one(self, table: DeviceTable, rows: Selection, places: Rows, match: Mask, error: Mask) -> None:
-        """Verdicts for the rows at these places, where nothing may absorb what went wrong in some part."""
-        tuples, inverse = self.project(table, _row_numbers(table, rows)[places])
-        verdicts = [evaluate_tuple(self.expression, each) for each in tuples]
-        match[places] = np.array([verdict is True for verdict in verdicts], np.bool_)[inverse]
-        error[places] = np.array([isinstance(verdict, str) for verdict in verdicts], np.bool_)[inverse]
+    expression: str
+    keys: frozenset[Key] = frozenset()
+    steps: int = 0
+    problem: str = ""
 
     def project(self, table: DeviceTable, rows: Selection) -> tuple[list[Hashable], Rows]:
         """(distinct tuples of what the selector reads, which of them each row has).
@@ -130,7 +110,48 @@ class Selector:
 
     def _reads_key(self, key: Key) -> bool:
         kind, name = key
-        return bool(self._keys & {key, EVERYTHING, (kind + " domain", name.rpartition("/")[0])})
+        return bool(self.keys & {key, EVERYTHING, (kind + " domain", name.rpartition("/")[0])})
+
+
+class Selector:
+    """A CEL device selector; made by `compile_selector`.
+
+    steps : bounds what evaluating it on one device takes.
+    max_cost : what an evaluation may cost at most in the units of Kubernetes' CEL budget; beyond `costs.LIMIT` the
+        API server refuses to store it, and only the scalar evaluator, which counts, may judge a device.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.expression = program.expression
+        self.max_cost = program.max_cost
+        with room_for(program.depth):
+            reads = reads_of(program.root)
+            self.steps = steps_of(program.root)
+            self.vectorised = reads.columns and self.steps <= MAX_VECTOR_STEPS and self.max_cost <= LIMIT
+            self.reads = _reads(reads.keys)
+            self.outline = Outline(self.expression, reads.keys, self.steps)
+            self._part = vector.plan(program) if self.vectorised else None
+
+    def evaluate(self, table: DeviceTable, rows: Selection) -> Verdicts:
+        """Verdicts for these rows (a slice without a step, or row numbers). Only for vectorised selectors."""
+        if self._part is None:
+            raise FaultError(f"selector {self.expression!r} has no vectorised form: use project and evaluate_tuple")
+        verdict, alone, evaluated = vector.evaluate(self._part, table, rows)
+        match, error = verdict == TRUE, verdict == ERROR
+        if alone is not None:
+            self._one_by_one(table, rows, np.flatnonzero(alone).astype(np.int32), match, error)
+        return Verdicts(match, error, evaluated, self.expression, table, rows)
+
+    def _one_by_one(self, table: DeviceTable, rows: Selection, places: Rows, match: Mask, error: Mask) -> None:
+        """Verdicts for the rows at these places, where nothing may absorb what went wrong in some part."""
+        tuples, inverse = self.project(table, _row_numbers(table, rows)[places])
+        verdicts = [evaluate_tuple(self.expression, each) for each in tuples]
+        match[places] = np.array([verdict is True for verdict in verdicts], np.bool_)[inverse]
+        error[places] = np.array([isinstance(verdict, str) for verdict in verdicts], np.bool_)[inverse]
+
+    def project(self, table: DeviceTable, rows: Selection) -> tuple[list[Hashable], Rows]:
+        """As its outline does."""
+        return self.outline.project(table, rows)
 
 
 def _reads(keys: frozenset[Key]) -> Reads:
@@ -221,3 +242,11 @@ def compile_selector(expression: str) -> Selector:
     if len(expression.encode(errors="surrogatepass")) > MAX_LENGTH:
         raise refusal(expression, f"is longer than {MAX_LENGTH} bytes", "shorten it or split it into several selectors")
     return _compiled(expression)
+
+
+def outline_of(expression: str) -> Outline:
+    """The outline of any expression, also of one that does not compile."""
+    try:
+        return compile_selector(expression).outline
+    except SelectorError as error:
+        return Outline(expression, problem=str(error))

@@ -39,6 +39,7 @@ class _View:
     """The columns of one table as one evaluation sees them.
 
     aborted : the rows whose evaluation ended in some part; None while there are none.
+    evaluated : distinct values that had to be looked at.
     """
 
     def __init__(self, table: DeviceTable, rows: Selection) -> None:
@@ -46,6 +47,7 @@ class _View:
         self._rows = rows
         self.count = len(table.live[rows])
         self.aborted: Mask | None = None
+        self.evaluated = 0
         self._codes: dict[Key, Codes | None] = {}
 
     def settle(self, verdicts: Verdict) -> Verdict:
@@ -175,19 +177,29 @@ class Lookup:
         if codes is None:
             found: Verdict = np.full(view.count, self._absent, np.uint8)
         else:
-            found = self._table(view.values(self._key))[codes]
+            values = view.values(self._key)
+            verdicts = self._table(values)
+            found = verdicts[codes]
+            unknown = found == _UNKNOWN
+            if unknown.any():
+                fresh = np.unique(codes[unknown]).tolist()
+                view.evaluated += len(fresh)
+                verdicts[fresh] = [self._truth((values[code],)) for code in fresh]
+                found = verdicts[codes]
+                self._aborts = self._aborts or bool((found == ABORT).any())
         return view.settle(found) if self._aborts else found
 
     def _table(self, values: Sequence[object]) -> Verdict:
+        """Verdicts by code as far as they are known, and that of absence at the end."""
         # The list stands for the column: snapshots share it, and holding it here keeps its id from being used again.
         held = self._tables.get(id(values))
-        known = len(held[1]) - 1 if held is not None else 0
-        if held is not None and known == len(values):
+        if held is not None and len(held[1]) > len(values):
             return held[1]
-        fresh = [self._truth((value,)) for value in values[known:]]
-        self._aborts = self._aborts or ABORT in fresh
         old = held[1][:-1] if held is not None else np.empty(0, np.uint8)
-        verdicts = np.concatenate([old, np.array([*fresh, self._absent], np.uint8)])
+        # Room for growth, so that new values seldom make a new table.
+        verdicts = np.full(max(len(values) + len(values) // 4, 16) + 1, _UNKNOWN, np.uint8)
+        verdicts[: len(old)] = old
+        verdicts[-1] = self._absent
         _remember(self._tables, id(values), (values, verdicts))
         return verdicts
 
@@ -216,10 +228,12 @@ class Combination:
         room = 1
         for size in sizes:
             room *= size
-        found = self._dense(codes, values, sizes, room) if room <= _DENSE else self._sparse(codes, values)
+        found = self._dense(view, codes, values, sizes, room) if room <= _DENSE else self._sparse(view, codes, values)
         return view.settle(found) if self._aborts else found
 
-    def _dense(self, codes: list[Codes], values: list[Sequence[object]], sizes: tuple[int, ...], room: int) -> Verdict:
+    def _dense(
+        self, view: _View, codes: list[Codes], values: list[Sequence[object]], sizes: tuple[int, ...], room: int
+    ) -> Verdict:
         identity = tuple(id(each) for each in values)
         held = self._tables.get(identity)
         if held is None or held[1] != sizes:
@@ -233,11 +247,12 @@ class Combination:
         unknown = np.flatnonzero(found == _UNKNOWN)
         if len(unknown):
             fresh, first = np.unique(place[unknown], return_index=True)
+            view.evaluated += len(fresh)
             verdicts[fresh] = [self._at(codes, values, row) for row in unknown[first].tolist()]
             found = verdicts[place]
         return found
 
-    def _sparse(self, codes: list[Codes], values: list[Sequence[object]]) -> Verdict:
+    def _sparse(self, view: _View, codes: list[Codes], values: list[Sequence[object]]) -> Verdict:
         place = codes[0] + 1
         for column in codes[1:]:
             _, place = np.unique(place, return_inverse=True)
@@ -254,6 +269,7 @@ class Combination:
         for i, combination in enumerate(combinations):
             verdict = seen.get(combination)
             if verdict is None:
+                view.evaluated += 1
                 verdict = seen[combination] = self._at(codes, values, int(first[i]))
             verdicts[i] = verdict
         return verdicts[inverse]
@@ -369,7 +385,8 @@ def _remember(tables: "OrderedDict[K, V]", key: K, value: V) -> None:
         tables.popitem(last=False)
 
 
-def evaluate(part: Part, table: DeviceTable, rows: Selection) -> tuple[Verdict, Mask | None]:
-    """(verdicts of the rows, those among them that have to be evaluated by themselves)."""
+def evaluate(part: Part, table: DeviceTable, rows: Selection) -> tuple[Verdict, Mask | None, int]:
+    """(verdicts of the rows, those among them that have to be evaluated by themselves, values looked at)."""
     view = _View(table, rows)
-    return part.evaluate(view), view.aborted
+    found = part.evaluate(view)
+    return found, view.aborted, view.evaluated

@@ -120,6 +120,8 @@ class Search:
         self._held: list[list[Held]] = [[None] * len(claim.distinct) for claim in puzzle.claims]
         self._results = [0] * len(puzzle.claims)
         self._failed: dict[Hashable, str] = {}
+        self._partitions = set(puzzle.layout.fabric[:-1])
+        self._fabric = frozenset[int]().union(*puzzle.layout.fabric[-1:])
         self._whole = {
             (want, number): [position for position in range(self._size) if self._belongs(ask, position)]
             for want, asks in enumerate(self._wants)
@@ -190,7 +192,7 @@ class Search:
         return len(self._whole[want, ask]) if count == ALL else count
 
     def _ordered(self) -> set[int]:
-        """Devices that no equal one may stand for: which of them is in use decides between a failure and an error.
+        """Devices that no equal one may stand for: which of them is in use decides what goes with it, or which error.
 
         A request for all devices takes them in order, and ends the attempt at the first that a constraint refuses, but
         just fails at the first that is in use.
@@ -200,7 +202,7 @@ class Search:
             for (want, number), whole in self._whole.items()
             if any(labels is not None for labels in self._wants[want][number].labels)
             for position in whole
-        }
+        } | self._fabric
 
     def _can_fail(self, want: int, ask: Ask) -> bool:
         """Whether an error could be met while this is served."""
@@ -270,6 +272,10 @@ class Search:
 
     def _enter(self, want: int) -> _Frame | str:
         """Open the choices of a want, or note a solution when there are no more wants."""
+        if self._fabric and want and self._claim[want - 1] != next(iter(self._claim[want : want + 1]), None):
+            joined = self._joined(self._claim[want - 1])
+            if joined and joined not in self._partitions:
+                return FAILED
         if want == len(self._wants):
             self._found.solutions.append(Solution(tuple(self._chosen), tuple(tuple(picks) for picks in self._picks)))
             if len(self._found.solutions) >= self._wanted:
@@ -401,6 +407,8 @@ class Search:
             if twin in frame.tried:
                 return None
             frame.tried.add(twin)
+        if position in self._fabric and not ask.admin and not self._joinable(claim, position):
+            return None
         undo = self._take(frame, ask, position, takes)
         if undo is None:
             return None
@@ -419,6 +427,21 @@ class Search:
         self._picks[frame.want].append(position)
         self._results[claim] += 1
         return undo
+
+    def _joined(self, claim: int) -> frozenset[int]:
+        """What a claim has taken of the devices that go by partitions."""
+        return frozenset(
+            position
+            for want, picks in enumerate(self._picks)
+            if self._claim[want] == claim and not self._wants[want][self._chosen[want]].admin
+            for position in picks
+            if position in self._fabric
+        )
+
+    def _joinable(self, claim: int, position: int) -> bool:
+        """Whether some partition has the device and all that its claim has taken before."""
+        joined = self._joined(claim) | {position}
+        return any(joined <= each for each in self._partitions)
 
     def _check_status(self, want: int, ask: int, position: int) -> None:
         if self._strict and self._wants[want][ask].status[position] == ERROR:
@@ -539,7 +562,8 @@ class Search:
             taken: Hashable = tuple(sorted(self._tokens.items()))
         else:
             taken = self._kinds.state(self._tokens, start)
-        return want, ask, slot, start, self._results[claim], tuple(self._held[claim]), taken
+        joined = self._joined(claim) if self._fabric else None
+        return want, ask, slot, start, self._results[claim], tuple(self._held[claim]), taken, joined
 
     def _least_counters(self) -> list[list[int]]:
         """Per want, and behind it the sum of all before it: the least that it takes of each kind of counter."""

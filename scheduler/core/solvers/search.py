@@ -8,8 +8,9 @@ bipartite matching. Feasibility costs one matching per combination of values, ne
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from math import comb
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,7 @@ class NodeAnswer:
     exhausted : the step budget ended before it was clear whether anything fits.
     truncated : something fits, and not every possible set was compared.
     alternatives : which of each want's alternatives is served. fatal : why the pod may be placed nowhere at all.
+    looks : devices that the exact search looked at.
     """
 
     chosen: tuple[tuple[int, ...], ...] | None
@@ -62,12 +64,15 @@ class NodeAnswer:
     truncated: bool = False
     alternatives: tuple[int, ...] = ()
     fatal: Fatal | None = None
+    looks: int = 0
 
 
 NO_FIT = NodeAnswer(None, {})
 MAX_SOLUTIONS = 500  # of a puzzle that are compared
 MAX_LOOKS = 2_000  # devices that are looked at to find more of them
 LOOKS = 4  # devices that the exact search looks at for one step of a budget
+LOOKS_A_SCORE: Final = 20  # what comparing solutions takes
+STEPS_A_LOOK: Final = 20  # what one takes, in the steps of core/budget.py
 
 
 def solve(problem: NodeProblem | Puzzle, budget: int) -> NodeAnswer:
@@ -79,16 +84,17 @@ def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
     """Upstream's verdict and alternatives, and among the sets that these allow the best."""
     found = Search(puzzle, budget).run()
     if found.fatal is not None:
-        return NodeAnswer(None, {}, fatal=found.fatal)
+        return NodeAnswer(None, {}, fatal=found.fatal, looks=found.steps)
     if not found.solutions:
-        return NodeAnswer(None, {}, exhausted=True) if found.exhausted else NO_FIT
+        return NodeAnswer(None, {}, exhausted=found.exhausted, looks=found.steps)
     [first] = found.solutions
     awkward = _awkward(puzzle, first)
     if awkward is not None:
-        return NodeAnswer(None, {}, fatal=awkward)
-    options, truncated = [first], False
+        return NodeAnswer(None, {}, fatal=awkward, looks=found.steps)
+    options, truncated, looks = [first], False, found.steps
     if not puzzle.first_fit:
-        more = Search(puzzle, MAX_LOOKS, MAX_SOLUTIONS, first.chosen).run()
+        more = Search(puzzle, min(MAX_LOOKS, budget), MAX_SOLUTIONS, first.chosen).run()
+        looks += more.steps
         options += [each for each in more.solutions if _awkward(puzzle, each) is None]
         truncated = more.exhausted or len(more.solutions) >= MAX_SOLUTIONS
     free = np.array([not piece.dedicated and not piece.refused for piece in puzzle.pieces], np.bool_)
@@ -97,7 +103,9 @@ def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
         row[[position for picks in option.picks for position in picks]] = True
     card = score_sets(SET_SCORERS, np.array(puzzle.weights), Sets(puzzle.layout, free, members & free))
     best = 0 if puzzle.first_fit else card.best
-    return NodeAnswer(options[best].picks, card.breakdown(best), False, truncated, options[best].chosen)
+    return NodeAnswer(
+        options[best].picks, card.breakdown(best), False, truncated, options[best].chosen, looks=looks + LOOKS_A_SCORE
+    )
 
 
 def _awkward(puzzle: Puzzle, solution: Solution) -> Fatal | None:
@@ -228,6 +236,10 @@ def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: in
     base[list(taken)] = True
     if not groups:
         return base[None, :], False
+    if problem.layout.fabric:
+        [group] = groups  # nodes like this come here for one request only
+        ways, cut = _by_partition(problem.layout.fabric, group, 1 if problem.first_fit else limit)
+        return _member_rows([[way] for way in ways], base), cut and not problem.first_fit
     first = _matching(groups, size)
     if first is None:
         return np.zeros((0, size), np.bool_), False
@@ -248,6 +260,21 @@ def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: in
     disjoint = [pick for pick in picks if len({p for part in pick for p in part}) == sum(map(len, pick))]
     distinct = {frozenset(p for part in pick for p in part): pick for pick in reversed(disjoint)}
     return _member_rows(list(distinct.values())[::-1], base), False
+
+
+def _by_partition(fabric: Sequence[frozenset[int]], group: _Group, limit: int) -> tuple[list[tuple[int, ...]], bool]:
+    """Ways to serve a group with one whole partition or with none, at most `limit`; and whether there are more."""
+    *partitions, members = fabric
+    able = set(group.positions)
+    loose = [position for position in group.positions if position not in members]
+    ways = (
+        (*sorted(each), *rest)
+        for each in sorted((*partitions, frozenset[int]()), key=sorted)
+        if each <= able and len(each) <= group.count
+        for rest in combinations(loose, group.count - len(each))
+    )
+    found = list(islice(ways, limit + 1))
+    return found[:limit], len(found) > limit
 
 
 def _member_rows(picks: Sequence[Sequence[Sequence[int]]], base: Mask) -> Mask:

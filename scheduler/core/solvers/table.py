@@ -47,6 +47,8 @@ class SetTable:
 
         budget : combinations of constraint values, as for `search.solve_node`.
         """
+        if problem.layout.fabric:  # partitions of it are listed by `search`
+            return None
         members = _members(problem, budget)
         return None if members is None else cls(problem, members)
 
@@ -69,6 +71,15 @@ class SetTable:
             chosen.append(tuple(positions[start : start + count]))
             start += count
         return NodeAnswer(tuple(chosen), breakdown(self.scores[:, at]))
+
+    def positions(self, at: Rows) -> Rows:
+        """Of the devices of these answers, int32 (len(at), count), -1 where nothing fits."""
+        picks = self.picks[at]
+        count = sum(self._counts)
+        found: Rows = np.full((len(at), count), -1, np.int32)
+        fits = picks != NONE
+        found[fits] = self._members[picks[fits]].nonzero()[1].reshape(-1, count)
+        return found
 
     def _solve(self, states: Sequence[int]) -> None:
         size = self._problem.layout.size

@@ -40,6 +40,7 @@ from scheduler.core.verify.words import (
     unmatched,
 )
 
+_NVIDIA: Final = "gpu.nvidia.com"
 OPTIONAL_OPERATIONS: Final = "DRAOptionalNodeOperations"
 """What the kubelet of a node declares that can leave out node operations (KEP-5945)."""
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
@@ -159,6 +160,8 @@ class Allocations:
             )
         for constraint in claim.spec.constraints:
             self.check_constraint(where, node, claim, allocation, constraint)
+        if self.world.fabric_partitions:
+            self.check_partition(where, node, allocation)
         self.check_usable_on(where, node, allocation)
         self.check_config(where, claim, chosen, allocation)
 
@@ -285,6 +288,28 @@ class Allocations:
         except UnrepresentableError as error:
             self.report(rules.CAPACITY, where, f"{show(identity)}: {error}")
             return False
+
+    def check_partition(self, where: str, node: Node, allocation: Allocation) -> None:
+        """The whole GPUs of a claim are all GPUs of one published partition, on a node where any is published."""
+        gpus = {
+            identity: device
+            for identity, (_, device) in self.inventory.local(node).devices.items()
+            if identity[0] == _NVIDIA and published(_NVIDIA, device, f"{_NVIDIA}/type") == "gpu"
+        }
+        taken = {result.identity for result in allocation.results if not result.admin_access} & gpus.keys()
+        sets = [
+            {each for each, device in gpus.items() if published(_NVIDIA, device, attribute) == value}
+            for attribute in (f"{_NVIDIA}/partition{len(taken)}",)
+            for value in {published(_NVIDIA, device, attribute) for device in gpus.values()} - {None}
+        ]
+        anywhere = any(
+            published(_NVIDIA, device, f"{_NVIDIA}/partition{size}") is not None
+            for device in gpus.values()
+            for size in (1, 2, 4, 8)
+        )
+        if taken and anywhere and taken not in sets:
+            named = ", ".join(sorted(identity[2] for identity in taken))
+            self.report(rules.PARTITION, where, f"{named} are not the whole of one Fabric Manager partition")
 
     # ------------------------------------------------------------ devices
 
@@ -448,7 +473,13 @@ class Allocations:
         devices = self.inventory.local(node).devices
         asked = all_asked(claim.spec)
         known: list[tuple[Identity, AttributeValue]] = []
-        for result in allocation.results:
+        # Whether a list may stand beside other values can depend on which comes first, and kube-scheduler takes the
+        # devices of a request in the order of their listing.
+        requests = list(dict.fromkeys(result.request for result in allocation.results))
+        listing = {identity: position for position, identity in enumerate(devices)}
+        for result in sorted(
+            allocation.results, key=lambda each: (requests.index(each.request), listing.get(each.identity, -1))
+        ):
             parent = result.request.partition("/")[0]
             if constraint.requests and result.request not in constraint.requests and parent not in constraint.requests:
                 continue

@@ -41,6 +41,7 @@ COUNTERS: Final = "shared-counters"  # of a pool are never overdrawn
 COMPATIBILITY: Final = "compatibility-groups"
 DEVICE_TAINT: Final = "device-taint"
 CONSTRAINT: Final = "constraint"
+PARTITION: Final = "fabric-partition"  # whole GPUs of a claim are one Fabric Manager partition
 TOLERATIONS: Final = "tolerations"  # copied into results
 BINDING: Final = "binding-conditions"  # copied into results
 SKIPPED: Final = "skip-node-operations"  # copied into results, and only where the node can skip them
@@ -51,8 +52,8 @@ EXTENDED: Final = "extended-resources"  # served by a device plugin, or by a cla
 RULES: Final = (
     POD, GATES, UNSUPPORTED, FEATURE, NODE, OWNERSHIP, UNSCHEDULABLE, NODE_TAINT, NODE_SELECTOR, NODE_AFFINITY,
     RESOURCES, ANTI_AFFINITY, CLAIMS, JOINED, RESERVED, CLASS, LIMITS, REQUESTS, ALTERNATIVE, COUNT, ALL_DEVICES, ADMIN,
-    DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE, COUNTERS, COMPATIBILITY, DEVICE_TAINT, CONSTRAINT, TOLERATIONS, BINDING,
-    SKIPPED, USABLE_ON, CONFIG, EXTENDED,
+    DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE, COUNTERS, COMPATIBILITY, DEVICE_TAINT, CONSTRAINT, PARTITION,
+    TOLERATIONS, BINDING, SKIPPED, USABLE_ON, CONFIG, EXTENDED,
 )  # fmt: skip
 
 # Limits of resource.k8s.io/v1.
@@ -78,6 +79,7 @@ class World:
     claims : those with an allocation hold its devices, whoever wrote it. pods : those with a node use its resources
     until they are done; `scheduler_name` tells which of the others are ours. gates : which rules are in force.
     groups : pod groups by namespace/name, which count while their gate is on.
+    fabric_partitions : whether Fabric Manager partitions are kept whole.
     """
 
     nodes: Mapping[str, Node]
@@ -90,6 +92,7 @@ class World:
     scheduler_name: str = names.SCHEDULER_NAME
     gates: Gates = field(default_factory=Gates)
     groups: Mapping[str, PodGroup] = field(default_factory=dict)
+    fabric_partitions: bool = True
 
 
 @dataclass(frozen=True, slots=True)

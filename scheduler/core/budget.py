@@ -1,0 +1,54 @@
+"""How much work a cycle does, and whose turn it is, so that nobody's claims hold up everybody's pods.
+
+Work is counted in steps of about a microsecond. It is counted from what was done, never read off a clock: a replay of
+the same events decides the same.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+MAX_TENANTS: Final = 10_000
+
+
+class Budget:
+    """Steps that are left; whoever works pays afterwards, so the last piece of work may overdraw it."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def spend(self, steps: int) -> None:
+        """Pay for what was done."""
+        self.left -= steps
+
+    @property
+    def spent(self) -> bool:
+        """Whether no further work may begin."""
+        return self.left <= 0
+
+
+class Turns:
+    """The turns of tenants that share a budget: next is who has had the least of it.
+
+    One who comes back starts where those are who are there (start-time fair queueing, Goyal et al., SIGCOMM 1996), so
+    nobody saves up turns, and nobody pays for work that was done while nobody else wanted any.
+    """
+
+    def __init__(self) -> None:
+        self._served: dict[str, int] = {}
+        self._now = 0
+
+    def next(self, waiting: Iterable[str]) -> str:
+        """Whose turn it is of those who wait, of whom there is at least one."""
+        served = {tenant: max(self._served.get(tenant, 0), self._now) for tenant in waiting}
+        first = min(served, key=lambda tenant: (served[tenant], tenant))
+        self._now = served[first]
+        self._served[first] = served[first]
+        return first
+
+    def charge(self, tenant: str, steps: int) -> None:
+        """Count what was done for a tenant."""
+        self._served[tenant] = max(self._served.get(tenant, 0), self._now) + steps
+        if len(self._served) > MAX_TENANTS:
+            self._served = {each: served for each, served in self._served.items() if served > self._now}

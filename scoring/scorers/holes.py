@@ -1,0 +1,22 @@
+"""Whether what is left of shared devices is worth anything."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.market import Market
+from scoring.scorers.base import Remainders, StateScorer
+
+
+class Holes(StateScorer):
+    """Milli stranded in what is left of each device, by the value of a hole of that size (prices.stranded).
+
+    It tells a hole that two usual kinds fill exactly from one of the same size that nothing fills.
+    """
+
+    name = "holes"
+    says = "what is left of shared devices fits the usual pods"
+
+    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+        """Milli stranded in holes; negative where holes are worth more than their size."""
+        lost: NDArray[np.float64] = market.stranded[states.left].sum(axis=1)
+        return lost

@@ -1,0 +1,18 @@
+"""Whether empty nodes stay empty."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.market import Market
+from scoring.scorers.base import Remainders, StateScorer
+
+
+class Untouched(StateScorer):
+    """One device's worth for every node in use: empty nodes serve any kind, and can be drained or switched off."""
+
+    name = "untouched"
+    says = "empty nodes left empty"
+
+    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+        """1000 where a pod is, 0 elsewhere."""
+        return np.where(states.used, 1000.0, 0.0)
