@@ -45,6 +45,7 @@ _NOWHERE, _SEARCHED, _SHARED = -1, -2, -3
 _SET_NAMES = tuple(scorer.name for scorer in SET_SCORERS)
 _ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
+_FEW_ROWS = 12  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
 _FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
@@ -507,34 +508,53 @@ class Candidates:
 
         Nodes whose search the budget does not cover stay open.
         """
+        kinds = self._kind.take(rows)
+        counted = self._shares is not None and bool(state.capacities.values)
+        if len(rows) <= _FEW_ROWS and not counted:
+            bits = state.bays.bits
+            pairs = [(kind, bits[row]) for kind, row in zip(kinds.tolist(), rows.tolist(), strict=True)]
+            if all(kind >= 0 for kind, _ in pairs):
+                return np.array(self._known_shapes(pairs, budget), np.int32)
         found: Rows = np.full(len(rows), NO_SHAPE, np.int32)
-        numbers = self._kind[rows]
         kept: dict[int, int] = {}  # by place in rows, the bits of what is free where shares decide that
-        if self._shares is not None:
-            self._count_shares(state, self._shares, rows, numbers, found, kept)
-        [at] = ((numbers >= 0) | (numbers == _SEARCHED)).nonzero()
-        kinds, bits = self._kinds, state.bays.bits
-        missing: dict[int, dict[int, list[int]]] = {}
-        searched = False
-        for place, row, kind in zip(at.tolist(), rows[at].tolist(), numbers[at].tolist(), strict=True):
-            if kind == _SEARCHED:
-                if searched and budget.spent:
-                    self._open[row] = True
-                else:
-                    found[place], searched = self._puzzle_shape(state, row, budget), True
-                continue
-            free = kept[place] if kept else bits[row]
-            shape = kinds[kind].shapes.get(free)
-            if shape is None:
-                missing.setdefault(kind, {}).setdefault(free, []).append(place)
+        if self._shares is not None and counted:
+            self._count_shares(state, self._shares, rows, kinds, found, kept)
+        if self._kinds:
+            [at] = (kinds >= 0).nonzero()
+            if kept or len(at) <= _VECTOR_ROWS or state.bays.width > 32:
+                every = state.bays.bits
+                states = [kept[place] for place in at.tolist()] if kept else [every[row] for row in rows[at].tolist()]
+                found[at] = self._known_shapes(list(zip(kinds[at].tolist(), states, strict=True)), budget)
             else:
-                found[place] = shape
+                wide = np.zeros((len(at), 4), np.uint8)
+                wide[:, : state.bays.width // 8] = state.bays.free[rows[at]]
+                keys = kinds[at].astype(np.int64) << 32 | wide.view("<u4")[:, 0]
+                distinct, inverse = np.unique(keys, return_inverse=True)
+                pairs = [(key >> 32, key & 0xFFFFFFFF) for key in distinct.tolist()]
+                found[at] = np.array(self._known_shapes(pairs, budget), np.int32)[inverse]
+        [at] = (kinds == _SEARCHED).nonzero()
+        for number, place in enumerate(at.tolist()):
+            if number and budget.spent:
+                self._open[rows[at[number:]]] = True
+                break
+            found[place] = self._puzzle_shape(state, int(rows[place]), budget)
+        return found
+
+    def _known_shapes(self, pairs: Sequence[tuple[int, int]], budget: Budget) -> list[int]:
+        """Shapes of nodes by kind and free bits."""
+        kinds = self._kinds
+        found = [kinds[kind].shapes.get(bits) for kind, bits in pairs]
+        known = [shape for shape in found if shape is not None]
+        if len(known) == len(pairs):
+            return known
+        missing: dict[int, dict[int, None]] = {}
+        for (kind, bits), shape in zip(pairs, found, strict=True):
+            if shape is None:
+                missing.setdefault(kind, {})[bits] = None
         for kind, states in missing.items():
             budget.spend(_STEPS_A_STATE * len(states))
             self._solve(kinds[kind], list(states))
-            for free, places in states.items():
-                found[places] = kinds[kind].shapes[free]
-        return found
+        return [kinds[kind].shapes[bits] for kind, bits in pairs]
 
     def _count_shares(
         self, state: State, shares: Shares, rows: Rows, kinds: Rows, found: Rows, kept: dict[int, int]
@@ -659,12 +679,13 @@ class Candidates:
             if eligible.failed.any():
                 seen = state.bays.rows[rows]
                 found |= ((seen >= 0) & eligible.failed[seen]).any(axis=1)
-        if self._shares is not None:
-            shared, mixed = self._shares.sort(state, rows)
-            shared &= ~found
-            found |= mixed
-        elif state.capacities.values:
-            found |= self._selects_shareable(state, rows)
+        if state.capacities.values:
+            if self._shares is not None:
+                shared, mixed = self._shares.sort(state, rows)
+                shared &= ~found
+                found |= mixed
+            else:
+                found |= self._selects_shareable(state, rows)
         if not self._plain:
             found |= ~shared
         return found, shared

@@ -136,7 +136,7 @@ class NodeTable:
     def amounts(self, table: Mapping[str, Counts], resource: str, rows: Rows) -> Counts:
         """A resource column at these rows; zeros for a resource that no node has."""
         found = table.get(resource)
-        return np.zeros(len(rows), np.int64) if found is None else found[rows]
+        return np.zeros(len(rows), np.int64) if found is None else found.take(rows)
 
     def offered(self, resource: str) -> bool:
         """Whether any node has the resource."""

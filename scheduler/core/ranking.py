@@ -5,6 +5,7 @@ import numpy as np
 from scoring.arrays import Counts, Rows
 
 _BLOCK = 64  # nodes that share a maximum: finding the best looks at one value a block, and at one block
+_FEW = 12  # nodes up to which one after the other is faster than columns
 _ORDER_BITS, _KEPT_BITS = 56, 32
 _LAST = (1 << _KEPT_BITS) - 1
 
@@ -26,6 +27,10 @@ class Ranking:
         """Set the ranks of these nodes; order : int64 (N,), smaller first, of all nodes, at most 56 bits."""
         keys = (ranks << _KEPT_BITS) + (_LAST - (order[rows] >> (_ORDER_BITS - _KEPT_BITS)))
         keys[ranks < 0] = -1
+        if len(rows) <= _FEW:
+            for row, key in zip(rows.tolist(), keys.tolist(), strict=True):
+                self._put(row, key)
+            return
         self.fitting += int(np.count_nonzero(keys >= 0)) - int(np.count_nonzero(self._keys[rows] >= 0))
         self._keys[rows] = keys
         if len(rows) < len(self._tops):
@@ -33,6 +38,11 @@ class Ranking:
             self._tops[touched] = self._blocks[touched].max(axis=1)
         else:
             self._tops = self._blocks.max(axis=1)
+
+    def _put(self, row: int, key: int) -> None:
+        before = int(self._keys[row])
+        self.fitting += (key >= 0) - (before >= 0)
+        self._set(row, before, key)
 
     def clear(self) -> None:
         """No node fits."""
@@ -48,10 +58,10 @@ class Ranking:
         first = self._first(order)
         if first is None:
             return None, None
-        kept = self._keys[first]
-        self._set(first, np.int64(-1))
+        kept = int(self._keys[first])
+        self._set(first, kept, -1)
         second = self._first(order)
-        self._set(first, kept)
+        self._set(first, -1, kept)
         return first, second
 
     def _first(self, order: Counts) -> int | None:
@@ -65,7 +75,11 @@ class Ranking:
         tied = np.flatnonzero(self._keys == highest)
         return int(tied[np.argmin(order[tied])])
 
-    def _set(self, row: int, key: np.int64) -> None:
+    def _set(self, row: int, before: int, key: int) -> None:
         self._keys[row] = key
         block = row // _BLOCK
-        self._tops[block] = self._blocks[block].max()
+        top = self._tops[block]
+        if key >= top:
+            self._tops[block] = key
+        elif before == top:
+            self._tops[block] = self._blocks[block].max()

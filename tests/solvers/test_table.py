@@ -77,6 +77,8 @@ def test_what_a_table_cannot_hold_is_left_to_the_search():
 def test_bits_are_spread_over_positions():
     assert spread([0b101, 0], 3).tolist() == [[True, False, True], [False, False, False]]
     assert spread([1 << 11], 12)[0].tolist() == [False] * 11 + [True]
+    assert spread([1 << 62, 0], 63)[0].tolist() == [False] * 62 + [True]
+    assert spread([0, 1 << 70], 71)[1].tolist() == [False] * 70 + [True]
 
 
 def _plain(size, count):

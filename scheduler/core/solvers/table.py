@@ -129,7 +129,10 @@ def breakdown(scores: Floats) -> dict[str, float]:
 
 def spread(states: Sequence[int], size: int) -> Mask:
     """Bits as columns, bool (len(states), size)."""
-    width = -(-max(size, 1) // 8)
+    if size < 64:
+        bits: Mask = (np.array(states, np.int64)[:, None] >> np.arange(size) & 1).astype(np.bool_)
+        return bits
+    width = -(-size // 8)
     flat = np.frombuffer(b"".join(state.to_bytes(width, "little") for state in states), np.uint8)
     found: Mask = np.unpackbits(flat.reshape(len(states), width), axis=1, bitorder="little")[:, :size].view(np.bool_)
     return found
