@@ -469,37 +469,36 @@ class Candidates:
     def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
         """How much waste the placement saves on these nodes, float64 (S, len(rows)) in milli."""
         stock = self._catalogue.stock
-        fresh = rows[~self._measured[rows]]
-        if len(fresh):
-            positions = self._shapes.positions(self.shape[fresh]) if self.demand.wants else None
-            self._after[:, fresh] = self._measure(state, fresh, positions)
-        saved: NDArray[np.float64] = stock.wasted(state, rows) - self._after[:, rows]
+        fresh, stale = rows[~self._measured[rows]], stock.stale(rows)
+        if len(fresh) or len(stale):  # nodes as they are, and as they would be, are measured together
+            states = stock.remainders(state, np.concatenate([stale, fresh]))
+            start = len(stale)
+            states.cpu[start:] -= self._amounts.get("cpu", 0)
+            states.used[start:] = True
+            if self.demand.wants:
+                self._take(state, fresh, states.left[start:])
+            found = measures(states, stock.market)
+            stock.note(stale, found[:, :start])
+            self._after[:, fresh] = found[:, start:]
+        saved: NDArray[np.float64] = stock.waste[:, rows] - self._after[:, rows]
         self.saved[:, rows] = saved
         return saved
 
-    def _measure(self, state: State, rows: Rows, positions: Rows | None) -> NDArray[np.float64]:
-        """What state scorers measure of nodes whose devices in these positions (R, K), -1 pads, went to the pod."""
-        stock = self._catalogue.stock
-        states = stock.remainders(state, rows)
-        left = states.left
-        if positions is not None:
-            at = np.arange(len(rows))
-            taken = self._taken(state, rows, left)
-            for slot in range(positions.shape[1]):
-                position = positions[:, slot]
-                there = position >= 0
-                left[at[there], position[there]] -= taken[min(slot, len(taken) - 1)][at[there], position[there]]
-            np.maximum(left, 0, out=left)
-        return measures(replace(states, cpu=states.cpu - self._amounts.get("cpu", 0), used=_in_use(rows)), stock.market)
-
-    def _taken(self, state: State, rows: Rows, left: Counts) -> list[Counts]:
-        """By slot how much of each device of these nodes it takes, in thousandths; the last stands for all further."""
+    def _take(self, state: State, rows: Rows, left: Counts) -> None:
+        """Take from `left`, what these nodes have, what their shapes take."""
+        positions = self._shapes.positions(self.shape[rows])
         if self._shares is None:
-            return [left.copy()]
+            taken = (positions >= 0).nonzero()
+            left[taken[0], positions[taken]] = 0
+            return
         by_want = self._shares.thousandths(state, rows)
-        return [
-            taken for want, taken in zip(self.demand.wants, by_want, strict=True) for _ in range(max(want.count, 1))
-        ]
+        at = np.arange(len(rows))
+        slot = 0
+        for want, share in zip(self.demand.wants, by_want, strict=True):
+            for _ in range(min(want.count, positions.shape[1] - slot)):
+                position = positions[:, slot]
+                left[at, position] = np.maximum(left[at, position] - share[at, position], 0)
+                slot += 1
 
     # ------------------------------------------------------------ device sets
 
@@ -634,7 +633,9 @@ class Candidates:
         states = stock.remainders(state, rows)
         at = np.arange(len(rows))
         states.left[at, positions] = np.maximum(states.left[at, positions] - taken, 0)
-        return measures(replace(states, cpu=states.cpu - self._amounts.get("cpu", 0), used=_in_use(rows)), stock.market)
+        states.cpu[:] -= self._amounts.get("cpu", 0)
+        states.used[:] = True
+        return measures(states, stock.market)
 
     def _pick_shape(self, positions: tuple[int, ...]) -> int:
         """The shape of a node that gives shares of the devices in these positions. A share ties nothing up."""
@@ -1033,11 +1034,6 @@ def _unlike(able: Mask, keys: Counts) -> Mask:
     found: Mask = np.zeros(able.shape, np.bool_)
     np.put_along_axis(found, order, first, axis=1)
     return found
-
-
-def _in_use(rows: Rows) -> Mask:
-    """A pod is on each of these nodes, once it is placed."""
-    return np.ones(len(rows), np.bool_)
 
 
 def _weighted(weights: Doubles, scores: NDArray[np.float64]) -> Doubles:

@@ -546,7 +546,7 @@ class Engine:
             return refusal
         tried = [(resolved, self._class(resolved.demand)) for resolved in ways.open]
         wants = sum(len(resolved.demand.wants) for resolved in ways.open)
-        if not self.backlog.is_heavy(pod.uid) and self._owed(tried) > max(LIGHT_STEPS, budget.left):
+        if budget.spent and not self.backlog.is_heavy(pod.uid) and self._owed(tried) > LIGHT_STEPS:
             return None
         settled = self._refresh(tried, budget)
         budget.spend(STEPS_A_WANT * wants)

@@ -46,6 +46,8 @@ from scoring.arrays import Counts, Mask
 Identity = tuple[str, str, str]
 Capacities = tuple[tuple[str, Quantity, RequestPolicy | None], ...]
 """What a device that can be shared has: name, amount and request policy of every capacity, by name."""
+PRODUCT: Final = ("type", "productName", "model", "family", "profile")
+"""What tells one product from another, as drivers publish it."""
 _UNIT: Final = NANO // 1000
 _MOST: Final = 2**60
 
@@ -54,6 +56,11 @@ def in_units(nanos: int) -> int | None:
     """An amount in thousandths, the unit of capacity columns; None if it is too fine or too large for them."""
     amount, rest = divmod(nanos, _UNIT)
     return amount if not rest and abs(amount) <= _MOST else None
+
+
+def _product(driver: str, device: Device) -> tuple[str, ...]:
+    own = device.attributes
+    return (driver, *[str(own.get(name, own.get(f"{driver}/{name}", ""))) for name in PRODUCT])
 
 
 def ours(taint: Taint) -> bool:
@@ -112,6 +119,8 @@ class State:
         self.shares: dict[Identity, dict[Uid, dict[str, int]]] = {}  # of each capacity what a claim's shares take
         # Of devices that can be shared, by row: what they have, what of it is left, and whether that is in whole units.
         self.capacities: Column[Capacities] = Column(self.devices.size)
+        # Driver and product of devices by row; absent where a device draws on counters, and so overlaps others.
+        self.products: Column[tuple[str, ...]] = Column(self.devices.size)
         self.whole: dict[str, Counts] = {}
         self.room: dict[str, Counts] = {}
         self.uncounted: Mask = np.zeros(self.devices.size, np.bool_)
@@ -608,6 +617,7 @@ class State:
             self.taken = np.concatenate([self.taken, np.zeros(self.devices.size - len(self.taken), np.bool_)])
             self.device_taints.grow(self.devices.size)
             self.device_problems.grow(self.devices.size)
+            self.products.grow(self.devices.size)
             self._grow_capacities()
         for offset, device in enumerate(item.devices):
             row = span.start + offset
@@ -620,6 +630,8 @@ class State:
                 self.malformed.add(row)
             if device.allocatable:
                 self.sized.add(row)
+            if not device.consumes:
+                self.products.write(row, self.products.code(_product(item.driver, device)))
             if device.shareable and self.gates.consumable_capacity:
                 amounts = sorted(device.capacity.items(), key=lambda each: each[0])
                 has = tuple((name, amount, device.policies.get(name)) for name, amount in amounts)
@@ -653,6 +665,7 @@ class State:
         if item.devices:
             self.device_taints.write(span.rows, ABSENT)
             self.device_problems.write(span.rows, ABSENT)
+            self.products.write(span.rows, ABSENT)
             if (self.capacities.codes[span.rows] != ABSENT).any():
                 self.capacities.write(span.rows, ABSENT)
                 self.uncounted[span.rows] = False

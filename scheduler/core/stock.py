@@ -14,13 +14,10 @@ from scheduler.core.columns import ABSENT
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
 from scoring.market import Market, unknown_market
-from scoring.placement import measures
 from scoring.prices import WHOLE, Supply
 from scoring.scorers import STATE_SCORERS
 from scoring.scorers.base import Remainders
 
-# What tells one product from another, as drivers publish it; {driver} is the domain of the device's own driver.
-PRODUCT: Final = ("type", "productName", "model", "family", "profile")
 MAX_CLASSES: Final = 4_096
 
 
@@ -39,7 +36,7 @@ class Stock:
         self.waste: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))
         self.market: Market = unknown_market(1)
         self.version = 0
-        self._class_index: dict[tuple[object, ...], int] = {}
+        self._class_index: dict[tuple[int, int, int], int] = {}
         self._width: list[int] = []
         self._cpu: list[int] = []
         self._class_of: Rows = np.zeros(0, np.int32)  # by device row, of the node that showed it last
@@ -65,14 +62,14 @@ class Stock:
         if changed is None or remade is None:
             self._resize(state)
             changed = remade = np.flatnonzero(nodes.live).tolist()
-        for row in remade:
-            self._classify(state, row)
+        if remade:
+            self._classify(state, np.array(remade, np.int32))
         rows = np.array(changed, np.int32)
         self.left[rows] = self._of(state, rows)
         self._stale[rows] = True
 
     def remainders(self, state: State, rows: Rows) -> Remainders:
-        """These nodes as they are."""
+        """These nodes as they are; arrays of their own, for the caller to change."""
         nodes = state.nodes
         classes = self.classes[rows]
         if len(self.market.prices) < len(self._width):  # a class that the market does not know yet
@@ -81,14 +78,15 @@ class Stock:
             self.left[rows], classes, nodes.left("cpu", rows), nodes.amounts(nodes.used, "pods", rows) > 0
         )
 
-    def wasted(self, state: State, rows: Rows) -> NDArray[np.float64]:
-        """`waste` of these nodes, float64 (S, len(rows)), measured where that was not done yet."""
-        stale = rows[self._stale[rows]]
-        if len(stale):
-            self.waste[:, stale] = measures(self.remainders(state, stale), self.market)
-            self._stale[stale] = False
-        found: NDArray[np.float64] = self.waste[:, rows]
+    def stale(self, rows: Rows) -> Rows:
+        """Those of these nodes whose `waste` is to be measured."""
+        found: Rows = rows[self._stale[rows]]
         return found
+
+    def note(self, rows: Rows, waste: NDArray[np.float64]) -> None:
+        """`waste` of these nodes is this, float64 (S, len(rows))."""
+        self.waste[:, rows] = waste
+        self._stale[rows] = False
 
     @property
     def known(self) -> int:
@@ -132,30 +130,40 @@ class Stock:
         found: Counts = np.where(self._counts[rows], left, 0)
         return found
 
-    def _classify(self, state: State, row: int) -> None:
-        """Note which devices of a node count, and the class of each."""
-        bays, node = state.bays, state.nodes.nodes[row]
-        self._counts[row] = False
-        count = int(bays.count[row])
-        if node is None or not count:
+    def _classify(self, state: State, rows: Rows) -> None:
+        """Note which devices of these nodes count, and the class of each."""
+        bays = state.bays
+        seen = bays.rows[rows]
+        products = np.where(seen >= 0, state.products.codes[seen], ABSENT)
+        counts = (products != ABSENT) & self._linkable(state)[bays.layout[rows]]
+        width = counts.sum(axis=1)
+        cpu = state.nodes.amounts(state.nodes.allocatable, "cpu", rows)
+        self._counts[rows] = counts
+        at, position = counts.nonzero()
+        if not len(at):
             return
-        linkable = bays.layouts[int(bays.layout[row])].linkable
-        cpu = int(state.nodes.amounts(state.nodes.allocatable, "cpu", np.array([row], np.int32))[0])
-        counted = []
-        for position, device in enumerate(bays.rows[row][:count].tolist()):
-            listed = state.row_device[device][1]
-            if linkable[position] and not listed.consumes:
-                counted.append((position, device))
-        for position, device in counted:
-            code = self._code((*_product(state, device), len(counted), cpu), len(counted), cpu)
-            self._counts[row, position] = True
-            self.classes[row, position] = code
-            if device >= len(self._class_of):
-                more = np.full(max(state.devices.size, device + 1) - len(self._class_of), -1, np.int32)
-                self._class_of = np.concatenate([self._class_of, more])
-            self._class_of[device] = code
+        # Few shapes of nodes and few products: one number for both, so that equal devices are found by sorting.
+        shapes, shape = np.unique(np.stack([width, cpu], axis=1), axis=0, return_inverse=True)
+        keys = products[at, position].astype(np.int64) * len(shapes) + shape.ravel()[at]
+        distinct, member = np.unique(keys, return_inverse=True)
+        codes = [self._code(int(key) // len(shapes), *shapes[int(key) % len(shapes)].tolist()) for key in distinct]
+        found = np.array(codes, np.int32)[member]
+        self.classes[rows[at], position] = found
+        extra = state.devices.size - len(self._class_of)
+        if extra > 0:
+            self._class_of = np.concatenate([self._class_of, np.full(extra, -1, np.int32)])
+        self._class_of[seen[at, position]] = found
 
-    def _code(self, key: tuple[object, ...], width: int, cpu: int) -> int:
+    @staticmethod
+    def _linkable(state: State) -> Mask:
+        """bool (layouts, W)."""
+        found: Mask = np.zeros((max(len(state.bays.layouts), 1), state.bays.width), np.bool_)
+        for number, layout in enumerate(state.bays.layouts):
+            found[number, : layout.size] = layout.linkable
+        return found
+
+    def _code(self, product: int, width: int, cpu: int) -> int:
+        key = (product, width, cpu)
         found = self._class_index.get(key)
         if found is None:
             if len(self._width) >= MAX_CLASSES:
@@ -164,9 +172,3 @@ class Stock:
             self._width.append(width)
             self._cpu.append(cpu)
         return found
-
-
-def _product(state: State, row: int) -> tuple[object, ...]:
-    item, device = state.row_device[row]
-    own = (device.attributes.get(name, device.attributes.get(f"{item.driver}/{name}")) for name in PRODUCT)
-    return (item.driver, *own)
