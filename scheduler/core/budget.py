@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 MAX_TENANTS: Final = 10_000
+CREDIT: Final = 200_000  # steps
 
 
 class Budget:
@@ -31,8 +32,9 @@ class Budget:
 class Turns:
     """The turns of tenants that share a budget: next is who has had the least of it.
 
-    One who comes back starts where those are who are there (start-time fair queueing, Goyal et al., SIGCOMM 1996), so
-    nobody saves up turns, and nobody pays for work that was done while nobody else wanted any.
+    One who comes back starts where those are who are there (start-time fair queueing, Goyal et al., SIGCOMM 1996), or
+    behind them by what it had less, CREDIT at most: who takes little is served at once, and nobody saves up much. A
+    tenant that was never seen has no credit, so that many of them are no way to get more.
     """
 
     def __init__(self) -> None:
@@ -41,14 +43,17 @@ class Turns:
 
     def next(self, waiting: Iterable[str]) -> str:
         """Whose turn it is of those who wait, of whom there is at least one."""
-        served = {tenant: max(self._served.get(tenant, 0), self._now) for tenant in waiting}
+        served = {tenant: self._start(tenant) for tenant in waiting}
         first = min(served, key=lambda tenant: (served[tenant], tenant))
-        self._now = served[first]
+        self._now = max(self._now, served[first])
         self._served[first] = served[first]
         return first
 
     def charge(self, tenant: str, steps: int) -> None:
         """Count what was done for a tenant."""
-        self._served[tenant] = max(self._served.get(tenant, 0), self._now) + steps
+        self._served[tenant] = self._start(tenant) + steps
         if len(self._served) > MAX_TENANTS:
             self._served = {each: served for each, served in self._served.items() if served > self._now}
+
+    def _start(self, tenant: str) -> int:
+        return max(self._served.get(tenant, self._now), self._now - CREDIT)

@@ -192,6 +192,7 @@ class Candidates:
         self._learned_at = -1
         self._unsorted: Mask = np.zeros(0, np.bool_)  # rows to be sorted
         self._open: Mask = np.zeros(0, np.bool_)  # rows that are not up to date
+        self._unjudged: Mask = np.zeros(0, np.bool_)  # rows that are, but for the market
         self._at_once = _FIRST_ROWS
         self._puzzle_steps = 2_000  # what a node takes that has to be searched, as seen so far
         self.settled = False
@@ -280,10 +281,9 @@ class Candidates:
             return 10**9
         rows = state.nodes.changes.position - self._position
         behind = sum([eligible.behind(state) for eligible in self._every])
-        if self._market_at != self._catalogue.stock.version:
-            rows += len(state.nodes.rows)
         each = self._puzzle_steps if self._puzzle_shapes else _STEPS_A_NODE
-        return behind + rows * each + (0 if self.settled else 10**9)
+        others = 0 if self._market_at == self._catalogue.stock.version else _STEPS_A_NODE * len(state.nodes.rows)
+        return behind + rows * each + others + (0 if self.settled else 10**9)
 
     def refresh(self, state: State, budget: Budget) -> None:
         """Bring every column up to the state, as far as the budget goes; costs the rows that changed."""
@@ -315,7 +315,9 @@ class Candidates:
         stock.refresh(state)
         if self._market_at != stock.version:
             self._market_at = stock.version
-            changed = np.flatnonzero(nodes.live).tolist()
+            # Which share of a node is taken hangs on the market; what else fits and how well does not.
+            changed += np.flatnonzero(self._sharing).tolist()
+            self._unjudged[:] = self._ranking.fits
         if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
@@ -330,7 +332,8 @@ class Candidates:
             if start and budget.spent:
                 break
             self._compute(state, rows[start : start + _ROWS_AT_ONCE], budget)
-        self.settled = not self._open.any()
+        self._judge_all(state, budget)
+        self.settled = not (self._open.any() or self._unjudged.any())
 
     def _relearn(self) -> list[int]:
         """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
@@ -366,6 +369,19 @@ class Candidates:
             else:
                 self._at_once = max(self._at_once // 2, _FIRST_ROWS)
 
+    def _judge_all(self, state: State, budget: Budget) -> None:
+        """Rank nodes anew on which nothing but the market changed."""
+        if not self._unjudged.any():
+            return
+        rows = np.flatnonzero(self._unjudged).astype(np.int32)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            if start and budget.spent:
+                return
+            part = rows[start : start + _ROWS_AT_ONCE]
+            budget.spend(_STEPS_A_NODE * len(part))
+            self._unjudged[part] = False
+            self._ranking.put(part, self._judge(state, part), state.nodes.order)
+
     def _forget_shapes(self) -> None:
         self._kinds.clear()
         self._kind_index.clear()
@@ -388,6 +404,7 @@ class Candidates:
             self._reached = np.zeros(size, np.bool_)
             self._unsorted = np.zeros(size, np.bool_)
             self._open = np.zeros(size, np.bool_)
+            self._unjudged = np.zeros(size, np.bool_)
             self.node_scores = np.zeros((len(self._catalogue.node_scorers), size), np.float32)
             self.saved = np.zeros((len(STATE_SCORERS), size))
             self._after = np.zeros((len(STATE_SCORERS), size))
@@ -395,7 +412,9 @@ class Candidates:
         self._ranking.clear()
         self.shape[:] = NO_SHAPE
         self._kind[:] = _NOWHERE
-        self._allowed[:] = self._reached[:] = self._sharing[:] = self._unsorted[:] = self._open[:] = False
+        self._allowed[:] = self._reached[:] = self._sharing[:] = self._unsorted[:] = self._open[:] = self._unjudged[
+            :
+        ] = False
 
     def _sort(self, state: State, rows: Rows) -> None:
         """Note of these nodes what does not change with use: whether the pod may go there, and what kind they are."""
@@ -417,7 +436,7 @@ class Candidates:
 
     def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
         budget.spend(_STEPS_A_NODE * len(rows))
-        self._open[rows] = False
+        self._open[rows] = self._unjudged[rows] = False
         ranks = np.full(len(rows), -1, np.int64)
         fit: Mask = self._allowed[rows]
         for rule in _USE_RULES:
@@ -427,8 +446,6 @@ class Candidates:
             self.short.pop(row, None)
         if not self.demand.wants:
             [at] = fit.nonzero()
-            sums = np.full(len(at), float(self._catalogue.set_weights.sum()))
-            counts = preferences = np.zeros(len(at), np.int64)
         else:
             shapes = np.full(len(rows), NO_SHAPE, np.int32)
             [at] = fit.nonzero()
@@ -437,18 +454,26 @@ class Candidates:
             at = at[self._shapes.fits[shapes[at]]]  # the last is that of NO_SHAPE, and never fits
             if self.demand.sizing is not None:
                 at = at[self._affordable(state, rows[at])]
-                shapes = self.shape[rows]
-            sums, counts, preferences = self._shapes.worth(shapes[at])
         if len(at):
-            if self._catalogue.node_scorers:
-                card = self._score(state, rows[at], counts)
-                self.node_scores[:, rows[at]] = card.scores
-                sums = sums + _weighted(self._catalogue.node_weights, card.scores.astype(np.float64))
-            saved = self._save(state, rows[at])
-            # What a prioritized list names earlier is preferred to anything that scores can say.
-            ranks[at] = self._ranks(sums, saved) + preferences * (2 * HIGHEST)
+            ranks[at] = self._judge(state, rows[at])
         self._measured[rows] = False
         self._ranking.put(rows, ranks, state.nodes.order)
+
+    def _judge(self, state: State, rows: Rows) -> Counts:
+        """Ranks of nodes that fit, with the shapes that they have."""
+        catalogue = self._catalogue
+        if self.demand.wants:
+            sums, counts, preferences = self._shapes.worth(self.shape[rows])
+        else:
+            sums = np.full(len(rows), float(catalogue.set_weights.sum()))
+            counts = preferences = np.zeros(len(rows), np.int64)
+        if catalogue.node_scorers:
+            card = self._score(state, rows, counts)
+            self.node_scores[:, rows] = card.scores
+            sums = sums + _weighted(catalogue.node_weights, card.scores.astype(np.float64))
+        saved = _weighted(catalogue.state_weights, self._save(state, rows))
+        # What a prioritized list names earlier is preferred to anything that scores can say.
+        return steps(total(sums, saved, catalogue.unit)) + preferences * (2 * HIGHEST)
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
         nodes, bays = state.nodes, state.bays
@@ -461,10 +486,6 @@ class Candidates:
             memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
         )
         return score_nodes(self._catalogue.node_scorers, self._catalogue.node_weights, loads)
-
-    def _ranks(self, sums: Doubles, saved: NDArray[np.float64]) -> Counts:
-        catalogue = self._catalogue
-        return steps(total(sums, _weighted(catalogue.state_weights, saved), catalogue.unit))
 
     def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
         """How much waste the placement saves on these nodes, float64 (S, len(rows)) in milli."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scoring.arrays import Counts, Rows
+from scoring.arrays import Counts, Mask, Rows
 
 _BLOCK = 64  # nodes that share a maximum: finding the best looks at one value a block, and at one block
 _FEW = 12  # nodes up to which one after the other is faster than columns
@@ -43,6 +43,12 @@ class Ranking:
         before = int(self._keys[row])
         self.fitting += (key >= 0) - (before >= 0)
         self._set(row, before, key)
+
+    @property
+    def fits(self) -> Mask:
+        """bool (size,), where the pod fits."""
+        found: Mask = self._keys >= 0
+        return found
 
     def clear(self) -> None:
         """No node fits."""

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.core.backlog import Backlog
-from scheduler.core.budget import Budget, Turns
+from scheduler.core.budget import CREDIT, Budget, Turns
 from scheduler.core.messages import BindPod, Drained, EvaluateScalar, RecordDecision, Solve
 from scheduler.core.model import Constraint
 from tests import build
@@ -24,16 +24,29 @@ def test_whoever_had_least_is_next():
     assert turns.next(["b", "a"]) == "a"
 
 
-def test_nobody_saves_turns_up():
+def test_whoever_takes_little_goes_first_and_saves_up_no_more_than_the_credit():
     turns = Turns()
+    turns.charge("seldom", 1)
     for _ in range(100):
-        turns.charge(turns.next(["busy"]), 10)
+        turns.charge(turns.next(["busy"]), CREDIT)
 
-    first = turns.next(["busy", "idle until now"])
-    turns.charge("idle until now", 15)
+    taken = 0
+    while turns.next(["busy", "seldom"]) == "seldom":
+        turns.charge("seldom", 1000)
+        taken += 1000
 
-    assert first in {"busy", "idle until now"}
-    assert turns.next(["busy", "idle until now"]) == "busy"
+    assert 0 < taken <= CREDIT + 1000 + CREDIT  # behind by the credit, and busy ahead by its last piece
+
+
+def test_a_tenant_that_was_never_seen_has_no_credit():
+    turns = Turns()
+    for _ in range(10):
+        turns.charge(turns.next(["busy"]), CREDIT)
+
+    assert turns.next(["busy", "new"]) == "new"
+    turns.charge("new", CREDIT + 1)
+
+    assert turns.next(["busy", "new"]) == "busy"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 100)), min_size=1, max_size=60))
