@@ -14,6 +14,7 @@ even in the middle of a decision.
 import argparse
 import asyncio
 import contextlib
+import gc
 import hashlib
 import json
 import signal
@@ -272,6 +273,8 @@ async def run(chosen: argparse.Namespace, hostile: Callable[[int], ClaimSpec] | 
             await asyncio.sleep(0.01)
         # Made before the clock starts: the scheduler is measured, and not how fast claims can be written.
         enemies = [] if hostile is None else [_enemy(number, hostile) for number in range(chosen.hostile)]
+        gc.collect()  # of earlier rounds
+        gc.freeze()
         start = time.perf_counter()
         total = int(chosen.rate * chosen.seconds)
         due = {ordinary(40 + number)[0].uid: start + 0.5 + number / chosen.rate for number in range(total)}
@@ -301,6 +304,7 @@ async def run(chosen: argparse.Namespace, hostile: Callable[[int], ClaimSpec] | 
         }
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        gc.unfreeze()
         for task in tasks:
             task.cancel()
         for task in tasks:

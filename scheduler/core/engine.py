@@ -10,7 +10,7 @@ own uid from ClaimCreated on, and deleted if the pod is not bound. What an earli
 """
 
 import heapq
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, takewhile
@@ -94,6 +94,7 @@ MAX_SOLVES = 4  # searches of which one pod waits for at once
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
 STEPS_A_REASON = 2  # for each node and request
+LIGHT_CYCLES = 4  # budgets that the light pods of one tenant may spend in a cycle
 LIGHT_STEPS = 2_000  # a pod that takes more is heavy: it waits for its tenant's turn
 RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 LAST_PAUSE_S = 60.0
@@ -483,13 +484,15 @@ class Engine:
         placements: list[Placement] = []
         unplaced: list[Unplaced] = []
         budget = Budget(self.config.cycle_steps)
-        for pod in self._turns(budget):
+        spent: Counter[str] = Counter()  # by tenant
+        for pod in self._turns(budget, spent):
             if before is None and self.config.verify_plans:
                 before = self._world()
             left = budget.left
             outcome = self._attempt(pod, out, budget)
             budget.spend(STEPS_A_POD)
             taken = left - budget.left
+            spent[pod.namespace] += taken
             self.backlog.charge(pod.uid, taken, heavy=taken > LIGHT_STEPS)
             if outcome is None:
                 self.backlog.defer(pod.uid)
@@ -519,10 +522,18 @@ class Engine:
             self._catalogue.stock.trade(event.market)
         return []
 
-    def _turns(self, budget: Budget) -> Iterator[Pod]:
-        """The pods to try in a cycle: all that are light, then heavy ones until the budget is spent, one at least."""
+    def _turns(self, budget: Budget, spent: Mapping[str, int]) -> Iterator[Pod]:
+        """The pods to try in a cycle: those that are light, then heavy ones until the budget is spent, one at least.
+
+        Many light pods of one tenant come to much: the rest of them stand in its line.
+        """
+        most = LIGHT_CYCLES * self.config.cycle_steps
         for uid in self.backlog.due(self._now, self.config.batch):
-            yield self.state.pods.current[uid]
+            pod = self.state.pods.current[uid]
+            if spent[pod.namespace] > most:
+                self.backlog.defer(uid)
+            else:
+                yield pod
         first = True
         while first or not budget.spent:
             heavy = self.backlog.next_heavy()
