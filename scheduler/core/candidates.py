@@ -703,13 +703,13 @@ class Candidates:
                 found |= ((seen >= 0) & eligible.failed[seen]).any(axis=1)
         if state.capacities.values:
             if self._shares is not None:
-                shared, mixed = self._shares.sort(state, rows)
+                shared, others = self._shares.sort(state, rows)
+                found |= shared & others if self._plain else others
                 shared &= ~found
-                found |= mixed
             else:
                 found |= self._selects_shareable(state, rows)
-        if not self._plain:
-            found |= ~shared
+        elif not self._plain:  # amounts are asked of devices that cannot be shared
+            found[:] = True
         return found, shared
 
     def _selects_shareable(self, state: State, rows: Rows) -> Mask:

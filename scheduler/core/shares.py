@@ -63,9 +63,10 @@ class Shares:
         self._slots = sum(ask.count for ask in self._asks)
 
     def sort(self, state: State, rows: Rows) -> tuple[Mask, Mask]:
-        """Of nodes whose devices are all simple: where counting shares decides, and where the exact search has to look.
+        """Of nodes whose devices are all simple: where devices that can be shared are selected, and where others are.
 
-        bool (len(rows),) each. Nodes in neither have no device that can be shared among those that are selected.
+        bool (len(rows),) each. Nodes in neither have no device that is selected. The second kind has those with shares,
+        too, that counting is not enough for.
         """
         self._learn(state)
         seen = state.bays.rows[rows]
@@ -81,7 +82,7 @@ class Shares:
             exact |= (selected & ~shareable).any(axis=1)
             if need.awkward.any():
                 exact |= (some & need.awkward[codes]).any(axis=1)
-        return shared & ~exact, shared & exact
+        return shared, exact
 
     def fits(self, state: State, rows: Rows) -> tuple[list[Mask], Mask]:
         """Per want, bool (R, W), the devices that could serve it alone; and whether that is sure, bool (R,)."""
