@@ -65,7 +65,7 @@ def test_every_path_exists(path):
 
 
 def test_the_yaml_example_can_be_read():
-    example, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    example, _, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     objects = list(YAML(typ="safe").load_all(example))
 
     for item in objects:
@@ -76,8 +76,18 @@ def test_the_yaml_example_can_be_read():
     assert not any(getattr(item, "unsupported", ()) for item in found)
 
 
+def test_the_topology_example_can_be_read():
+    _, example, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    item = {"metadata": {"name": "dovetail-topology", "namespace": "dovetail-system", "uid": "u"}}
+
+    found = decode("ConfigMap", item | {"data": {"topology.yaml": example}})
+
+    assert len(found.entries) == 3
+    assert found.problems == ()
+
+
 def test_the_config_example_states_the_defaults(tmp_path):
-    _, example = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    _, _, example = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "config.yaml").write_text(example)
 
     stated, default = load(tmp_path / "config.yaml", {}), load(None, {})
