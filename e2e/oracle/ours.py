@@ -22,6 +22,7 @@ from scheduler.core.messages import (
     ReportUnschedulable,
     Seen,
     Slow,
+    Solve,
     Solved,
     WriteAllocation,
 )
@@ -99,10 +100,20 @@ def _decided(engine: Engine) -> list[Instruction]:
         now += 0.0 if slow else 100.0
         for each in slow:
             answer = slow_answer(each)
-            if isinstance(answer, Solved) and isinstance(answer.answer, NodeAnswer) and answer.answer.exhausted:
+            last = isinstance(each, Solve) and each.budget >= engine.config.solve_steps
+            if (
+                last
+                and isinstance(answer, Solved)
+                and isinstance(answer.answer, NodeAnswer)
+                and answer.answer.exhausted
+            ):
                 return []
             engine.handle(answer, now)
     return []
+
+
+def _exhausted(answer: Event) -> bool:
+    return isinstance(answer, Solved) and isinstance(answer.answer, NodeAnswer) and answer.answer.exhausted
 
 
 def _events(case: Json) -> list[Event]:
