@@ -91,9 +91,20 @@ def _reason(state: State, candidates: Candidates) -> str:
         for broken in dict.fromkeys(eligible.broken(state) for eligible in asks)
         if broken
     ]
-    ordered = sorted(found, key=lambda reason: -reason[1])
+    ordered = sorted(_joined(found), key=lambda reason: -reason[1])
     counted = [", ".join(f"{count} {reason}" for reason, count in ordered)] if ordered else []
     return "; ".join([*counted, *notes, *_nowhere(state, candidates), *_left_alone(state, candidates)])
+
+
+def _joined(found: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The same obstacle once, whether a node was counted or searched, with what tells most of it."""
+    kept: dict[str, tuple[str, int]] = {}
+    for text, count in found:
+        plain = text.partition(" (")[0]
+        known, before = kept.get(plain, ("", 0))
+        told = text if not known or known.endswith(f"({NONE_MATCHES})") else known
+        kept[plain] = (told, before + count)
+    return list(kept.values())
 
 
 def _nowhere(state: State, candidates: Candidates) -> list[str]:
