@@ -21,7 +21,8 @@ import numpy as np
 
 from e2e.bench.engine import DRIVER, world
 from scheduler.core.budget import Budget
-from scheduler.core.candidates import Candidates, Catalogue
+from scheduler.core.candidates import Candidates
+from scheduler.core.catalogue import Catalogue
 from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.demand import Demand, resolve
 from scheduler.core.engine import Engine

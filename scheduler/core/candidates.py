@@ -5,7 +5,6 @@ nodes, layout, devices that serve the requests) makes nodes of one kind; nodes o
 share one device search.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,33 +15,29 @@ from scheduler.core.allocatable import UnmeasuredError, Used, footprint, units
 from scheduler.core.allocation import consumed_of
 from scheduler.core.bays import Bytes, pack
 from scheduler.core.budget import Budget
-from scheduler.core.config import EngineConfig
+from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand, DeviceRequest
-from scheduler.core.eligibility import Eligibility, Pending, Verdicts
+from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.model import MAX_RESULTS
-from scheduler.core.puzzles import Puzzles
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
+from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of, weighted
 from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
-from scheduler.core.solvers.search import NO_FIT, STEPS_A_LOOK, NodeAnswer, NodeProblem, solve
+from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
-from scheduler.core.stock import MAX_CLASSES, Stock
+from scheduler.core.stock import MAX_CLASSES
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.mix import Kind
 from scoring.placement import HIGHEST, measures, steps, total
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
-from scoring.scorers import NODE_SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.scorers import STATE_SCORERS
 from scoring.scorers.base import Loads
-from scoring.weights import Weights
 
-Doubles = NDArray[np.float64]
-NO_SHAPE = -1
 # Kinds of nodes: where no device can serve, where only the exact search can tell, and where shares are picked.
 _NOWHERE, _SEARCHED, _SHARED = -1, -2, -3
-_SET_NAMES = tuple(scorer.name for scorer in SET_SCORERS)
 _ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
 _FEW_ROWS = 12  # up to here one node after the other is faster than columns
@@ -59,78 +54,6 @@ _STEPS_A_KIND = 300
 _STEPS_A_STATE = 20
 _STEPS_A_PUZZLE = 100
 _STEPS_A_CELL = 3  # of a puzzle: a request for a device
-
-
-class Catalogue:
-    """What all classes share: device verdicts, solved node problems, weights.
-
-    weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
-    """
-
-    MAX_ANSWERS = 50_000
-    MAX_LEARNED = 1_000
-    MAX_REQUESTS = 1_024
-    MAX_TABLES = 512
-
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
-        self.weights = Weights(config.weights)
-        self.shares = self.weights.scaled()
-        self.set_weights = self.shares.vector(SET_SCORERS)
-        self.node_scorers = tuple(scorer for scorer in NODE_SCORERS if self.shares.values[scorer.name])
-        self.node_weights = self.shares.vector(self.node_scorers)
-        self.state_weights = self.shares.vector(STATE_SCORERS)
-        self.whole = sum(self.shares.values.values()) or 1.0
-        self.unit = self.weights.unit
-        self.stock = Stock()
-        self.verdicts = Verdicts(config.scalar_steps)
-        self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
-        self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
-        self.learned: list[NodeProblem | Puzzle] = []  # what longer searches solved, in the order of their answers
-        self.learned_before = 0  # how many stood in front of those
-        self._eligible: OrderedDict[DeviceRequest, Eligibility] = OrderedDict()
-        self._tables: OrderedDict[NodeProblem, SetTable | None] = OrderedDict()
-
-    def table(self, problem: NodeProblem) -> SetTable | None:
-        """All answers to a problem whatever is free, None where each has to be searched; nothing is free in it."""
-        if problem in self._tables:
-            self._tables.move_to_end(problem)
-            return self._tables[problem]
-        if len(self._tables) >= self.MAX_TABLES:
-            self._tables.popitem(last=False)
-        found = self._tables[problem] = SetTable.of(problem, self.config.search_steps)
-        return found
-
-    def eligibility(self, request: DeviceRequest) -> Eligibility:
-        """Verdicts for a request, shared by every class that makes it."""
-        found = self._eligible.get(request)
-        if found is None:
-            if len(self._eligible) >= self.MAX_REQUESTS:
-                self._eligible.popitem(last=False)
-            found = self._eligible[request] = Eligibility(request)
-        self._eligible.move_to_end(request)
-        return found
-
-    def answer(self, problem: NodeProblem | Puzzle) -> NodeAnswer:
-        """The solution of a node problem, searched once."""
-        found = self.answers.get(problem)
-        if found is None:
-            found = solve(problem, self.config.search_steps)
-            self._keep(problem, found)
-        return found
-
-    def learn(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
-        """Keep the answer of a longer search."""
-        self._keep(problem, answer)
-        if len(self.learned) >= self.MAX_LEARNED:
-            self.learned_before += len(self.learned)
-            self.learned.clear()
-        self.learned.append(problem)
-
-    def _keep(self, problem: NodeProblem | Puzzle, answer: NodeAnswer) -> None:
-        if len(self.answers) >= self.MAX_ANSWERS:
-            self.answers.clear()
-        self.answers[problem] = answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +106,7 @@ class Candidates:
         self._one = len(demand.wants) == 1 and demand.wants[0].count > 1  # a set of devices, judged as such
         self._kinds: list[_Kind] = []
         self._kind_index: dict[bytes, int] = {}
-        self._shapes = _Shapes()
+        self._shapes = Shapes()
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._pick_shapes: dict[tuple[int, ...], int] = {}
         self._single_shapes: Rows = np.zeros(0, np.int32)  # those of one device, by its position
@@ -385,7 +308,7 @@ class Candidates:
     def _forget_shapes(self) -> None:
         self._kinds.clear()
         self._kind_index.clear()
-        self._shapes = _Shapes()
+        self._shapes = Shapes()
         self._puzzle_shapes.clear()
         self._pick_shapes.clear()
         self._single_shapes = np.zeros(0, np.int32)
@@ -470,8 +393,8 @@ class Candidates:
         if catalogue.node_scorers:
             card = self._score(state, rows, counts)
             self.node_scores[:, rows] = card.scores
-            sums = sums + _weighted(catalogue.node_weights, card.scores.astype(np.float64))
-        saved = _weighted(catalogue.state_weights, self._save(state, rows))
+            sums = sums + weighted(catalogue.node_weights, card.scores.astype(np.float64))
+        saved = weighted(catalogue.state_weights, self._save(state, rows))
         # What a prioritized list names earlier is preferred to anything that scores can say.
         return steps(total(sums, saved, catalogue.unit)) + preferences * (2 * HIGHEST)
 
@@ -636,7 +559,7 @@ class Candidates:
         if not len(at):
             return Picks(chosen, found, sure)
         after = self._measure_shares(state, rows[at], position, taken[at, position])
-        cost = _weighted(self._catalogue.state_weights, after)
+        cost = weighted(self._catalogue.state_weights, after)
         starts = np.flatnonzero(np.diff(at, prepend=-1))
         least = np.repeat(np.minimum.reduceat(cost, starts), np.diff(starts, append=len(at)))
         order = np.where(cost <= least + _EQUAL, np.arange(len(at)), len(at))
@@ -667,7 +590,7 @@ class Candidates:
                 chosen.append(tuple(sorted(positions[start : start + want.count])))
                 start += want.count
             known = self._pick_shapes[positions] = self._shapes.add(None)
-            answer = NodeAnswer(tuple(chosen), dict.fromkeys(_SET_NAMES, 1.0), truncated=len(positions) > 1)
+            answer = NodeAnswer(tuple(chosen), dict.fromkeys(SET_NAMES, 1.0), truncated=len(positions) > 1)
             self._shapes.put(known, answer, self._catalogue.set_weights, 0)
         return known
 
@@ -675,7 +598,7 @@ class Candidates:
         """Find the shapes of nodes of a kind in states that were not met before."""
         if kind.table is None:
             for bits in states:
-                kind.shapes[bits] = self._add_shape(replace(kind.problem, free=_positions(bits)))
+                kind.shapes[bits] = self._add_shape(replace(kind.problem, free=positions_of(bits)))
             return
         at = kind.table.find(states)
         count = sum(want.count for want in self.demand.wants)
@@ -854,7 +777,7 @@ class Candidates:
             layout=layout,
             free=(),
             wants=tuple(
-                (want.count, _positions(int.from_bytes(bits.tobytes(), "little")))
+                (want.count, positions_of(int.from_bytes(bits.tobytes(), "little")))
                 for want, bits in zip(self.demand.wants, serves, strict=True)
             ),
             matches=tuple(
@@ -914,7 +837,7 @@ class Candidates:
         )
 
     def _choice(self, state: State, row: int) -> Choice:
-        scores = dict.fromkeys(_SET_NAMES, 1.0)
+        scores = dict.fromkeys(SET_NAMES, 1.0)
         devices: tuple[tuple[int, ...], ...] = ()
         truncated = False
         alternatives = (0,) * len(self.demand.wants)
@@ -936,115 +859,6 @@ class Candidates:
         return Choice(row, self._ranking.rank(row), devices, alternatives, scores, total, links, truncated)
 
 
-class _Shapes:
-    """Solved device problems, by number.
-
-    fits, searched : bool, whether anything fits, and whether the exact search found that out. They are longer than the
-    numbers in use, and their last entry, which NO_SHAPE reads, is always false.
-    """
-
-    def __init__(self) -> None:
-        self._origins: list[
-            tuple[NodeProblem | Puzzle | None, int]
-        ] = []  # a problem, and the free bits where it has none
-        self._answers: list[NodeAnswer | tuple[SetTable, int]] = []
-        self.fits: Mask = np.zeros(64, np.bool_)
-        self.searched: Mask = np.zeros(64, np.bool_)
-        self._sums = np.zeros(64)  # of weighted set scores
-        self._counts: Counts = np.zeros(64, np.int64)
-        self._preferences: Counts = np.zeros(64, np.int64)
-        self._positions: Rows = np.full((64, 1), -1, np.int32)  # of all devices taken, want by want, -1 pads
-
-    def __len__(self) -> int:
-        return len(self._answers)
-
-    def problem(self, number: int) -> NodeProblem | Puzzle | None:
-        """What was solved; None for shares, which are counted."""
-        problem, bits = self._origins[number]
-        return replace(problem, free=_positions(bits)) if isinstance(problem, NodeProblem) and bits else problem
-
-    def answer(self, number: int) -> NodeAnswer:
-        """What was found."""
-        found = self._answers[number]
-        if isinstance(found, tuple):
-            table, at = found
-            found = self._answers[number] = table.answer(at)
-        return found
-
-    def worth(self, numbers: Rows) -> tuple[Doubles, Counts, Counts]:
-        """Of these shapes the weighted sum of set scores, how many devices they take, and how preferred they are."""
-        return self._sums[numbers], self._counts[numbers], self._preferences[numbers]
-
-    def add(self, problem: NodeProblem | Puzzle | None) -> int:
-        """One more, without an answer yet; returns its number."""
-        number = len(self)
-        self._reserve(number + 1)
-        self._origins.append((problem, 0))
-        self._answers.append(NO_FIT)
-        return number
-
-    def put(self, number: int, answer: NodeAnswer, weights: Doubles, preference: int) -> None:
-        """The answer to one, or a better one."""
-        self._answers[number] = answer
-        self.fits[number] = answer.chosen is not None
-        self.searched[number] = isinstance(self._origins[number][0], Puzzle)
-        scores = np.array([answer.scores.get(name, 0.0) for name in _SET_NAMES])
-        self._sums[number] = _weighted(weights, scores[:, None])[0]
-        taken = [position for part in answer.chosen or () for position in part]
-        self._counts[number] = len(taken)
-        self._widen(len(taken))
-        self._positions[number] = -1
-        self._positions[number, : len(taken)] = taken
-        self._preferences[number] = preference
-
-    def add_from_table(
-        self,
-        problem: NodeProblem,
-        table: SetTable,
-        at: Rows,
-        states: Sequence[int],
-        weights: Doubles,
-        count: int,
-    ) -> int:
-        """These answers of a table; returns the number of the first."""
-        start = len(self)
-        self._reserve(start + len(at))
-        span = slice(start, start + len(at))
-        self._origins += [(problem, bits) for bits in states]
-        self._answers += [(table, each) for each in at.tolist()]
-        self.fits[span] = table.picks[at] >= 0
-        scores: Doubles = np.round(table.scores[:, at].astype(np.float64), 6).astype(np.float64)
-        self._sums[span] = _weighted(weights, scores)
-        self._counts[span] = np.where(self.fits[span], count, 0)
-        self._widen(count)
-        self._positions[span] = -1
-        self._positions[span, :count] = table.positions(at)
-        return start
-
-    def positions(self, numbers: Rows) -> Rows:
-        """Of the devices that these shapes take, int32 (len(numbers), K), -1 pads."""
-        found: Rows = self._positions[numbers]
-        return found
-
-    def _widen(self, width: int) -> None:
-        extra = width - self._positions.shape[1]
-        if extra > 0:
-            more = np.full((len(self._positions), extra), -1, np.int32)
-            self._positions = np.concatenate([self._positions, more], axis=1)
-
-    def _reserve(self, size: int) -> None:
-        extra = max(0, size + 1 - len(self.fits))
-        if extra:
-            extra += size
-            self.fits = np.concatenate([self.fits, np.zeros(extra, np.bool_)])
-            self.searched = np.concatenate([self.searched, np.zeros(extra, np.bool_)])
-            self._sums = np.concatenate([self._sums, np.zeros(extra)])
-            self._counts = np.concatenate([self._counts, np.zeros(extra, np.int64)])
-            self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])
-            more = np.full((extra, self._positions.shape[1]), -1, np.int32)
-            self._positions = np.concatenate([self._positions, more])
-
-
 def _unlike(able: Mask, keys: Counts) -> Mask:
     """Of the able devices of each node the first of each kind, bool (R, W); keys : int64 (R, W), their kinds, >= 0."""
     keys = np.where(able, keys, -1)
@@ -1055,18 +869,6 @@ def _unlike(able: Mask, keys: Counts) -> Mask:
     found: Mask = np.zeros(able.shape, np.bool_)
     np.put_along_axis(found, order, first, axis=1)
     return found
-
-
-def _weighted(weights: Doubles, scores: NDArray[np.float64]) -> Doubles:
-    """Sum over scorers, always in the same order: equal scores have equal sums, whatever stands beside them."""
-    total = np.zeros(scores.shape[1])
-    for weight, row in zip(weights.tolist(), scores, strict=True):
-        total += weight * row
-    return total
-
-
-def _positions(bits: int) -> tuple[int, ...]:
-    return tuple([position for position in range(bits.bit_length()) if bits >> position & 1])
 
 
 def _value_numbers(state: State, attribute: str, seen: Rows) -> Rows:

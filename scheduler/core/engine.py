@@ -19,7 +19,8 @@ from typing import Any
 from scheduler.core import allocatable, conditions, groups, names, plan
 from scheduler.core.backlog import Backlog
 from scheduler.core.budget import Budget
-from scheduler.core.candidates import Candidates, Catalogue
+from scheduler.core.candidates import Candidates
+from scheduler.core.catalogue import Catalogue
 from scheduler.core.cel import Outline
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import Demand, Refusal, Resolved, resolve

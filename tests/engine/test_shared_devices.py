@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.budget import Budget
-from scheduler.core.candidates import Candidates, Catalogue
+from scheduler.core.candidates import Candidates
+from scheduler.core.catalogue import Catalogue
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import resolve
 from scheduler.core.messages import Gone
