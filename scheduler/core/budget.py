@@ -7,6 +7,7 @@ the same events decides the same.
 from collections.abc import Iterable
 from typing import Final
 
+PIECE_STEPS: Final = 1_500
 MAX_TENANTS: Final = 10_000
 CREDIT: Final = 200_000  # steps
 
@@ -27,6 +28,27 @@ class Budget:
     def spent(self) -> bool:
         """Whether no further work may begin."""
         return self.left <= 0
+
+
+class Pieces:
+    """How much to do at once, so that a piece takes neither too long nor mostly its fixed costs.
+
+    size : of the next piece. It doubles up to `last` while pieces are cheap, and is halved down to `first` when one was
+    not.
+    """
+
+    __slots__ = ("_first", "_last", "size")
+
+    def __init__(self, first: int, last: int) -> None:
+        self._first, self._last = first, last
+        self.size = first
+
+    def took(self, steps: int) -> None:
+        """Note what the last piece took."""
+        if steps < PIECE_STEPS:
+            self.size = min(2 * self.size, self._last)
+        else:
+            self.size = max(self.size // 2, self._first)
 
 
 class Turns:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scheduler.core.allocatable import UnmeasuredError, Used, footprint, units
 from scheduler.core.allocation import consumed_of
 from scheduler.core.bays import Bytes, pack
-from scheduler.core.budget import Budget
+from scheduler.core.budget import Budget, Pieces
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand, DeviceRequest
 from scheduler.core.eligibility import Pending, Verdicts
@@ -46,7 +46,6 @@ _FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
 _LABEL_CELLS = 4_000_000  # comparisons held in memory at once
 _FIRST_ROWS, _LAST_ROWS = 64, 4_096  # nodes sorted in one piece
-_PIECE_STEPS = 1_500
 # What work takes, in the steps of core/budget.py.
 _STEPS_A_REFRESH = 80
 _STEPS_A_NODE = 3
@@ -116,7 +115,7 @@ class Candidates:
         self._unsorted: Mask = np.zeros(0, np.bool_)  # rows to be sorted
         self._open: Mask = np.zeros(0, np.bool_)  # rows that are not up to date
         self._unjudged: Mask = np.zeros(0, np.bool_)  # rows that are, but for the market
-        self._at_once = _FIRST_ROWS
+        self._pieces = Pieces(_FIRST_ROWS, _LAST_ROWS)
         self._puzzle_steps = 2_000  # what a node takes that has to be searched, as seen so far
         self.settled = False
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
@@ -275,11 +274,11 @@ class Candidates:
         return np.flatnonzero(np.isin(self.shape, numbers)).tolist() if numbers else []
 
     def _sort_all(self, state: State, budget: Budget) -> None:
-        """Sort nodes in pieces that take neither too long nor mostly their fixed costs, one of them at least."""
+        """Sort nodes in pieces, one of them at least."""
         first = True
         while first or not budget.spent:
             first = False
-            rows = np.flatnonzero(self._unsorted)[: self._at_once].astype(np.int32)
+            rows = np.flatnonzero(self._unsorted)[: self._pieces.size].astype(np.int32)
             if not len(rows):
                 return
             kinds = len(self._kinds)
@@ -287,10 +286,7 @@ class Candidates:
             self._sort(state, rows)
             steps = _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds) - kinds)
             budget.spend(steps)
-            if steps < _PIECE_STEPS:
-                self._at_once = min(2 * self._at_once, _LAST_ROWS)
-            else:
-                self._at_once = max(self._at_once // 2, _FIRST_ROWS)
+            self._pieces.took(steps)
 
     def _judge_all(self, state: State, budget: Budget) -> None:
         """Rank nodes anew on which nothing but the market changed."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from scheduler.core.budget import Budget
+from scheduler.core.budget import Budget, Pieces
 from scheduler.core.cel import Outline, Selector, compile_selector, device_in, evaluate_device, excerpt
 from scheduler.core.columns import ABSENT
 from scheduler.core.demand import DeviceRequest
@@ -22,7 +22,6 @@ from scoring.arrays import Mask, Rows
 INLINE_LENGTH: Final = 512  # characters of a selector that is compiled here
 FIRST_CHUNK: Final = 128  # devices looked at in one piece
 LAST_CHUNK: Final = 16_384
-PIECE_STEPS: Final = 1_500
 # What work takes, in the steps of core/budget.py.
 STEPS_A_CHARACTER: Final = 20
 STEPS_A_CHUNK: Final = 60
@@ -120,7 +119,7 @@ class Eligibility:
         self._asked: Mask = np.zeros(0, np.bool_)  # those of them for which others must answer first
         self._waiting: list[_Waiting] = []
         self._position = -1
-        self._chunk = FIRST_CHUNK
+        self._chunk = Pieces(FIRST_CHUNK, LAST_CHUNK)
         self._selectors: list[Selector | Outline] = []
 
     @property
@@ -145,7 +144,7 @@ class Eligibility:
             return
         self._hear(verdicts)
         while not budget.spent:
-            rows = np.flatnonzero(self._open & ~self._asked)[: self._chunk].astype(np.int32)
+            rows = np.flatnonzero(self._open & ~self._asked)[: self._chunk.size].astype(np.int32)
             if not len(rows):
                 break
             self._evaluate(state, verdicts, rows, budget)
@@ -263,8 +262,7 @@ class Eligibility:
                 failed |= alive & error
                 alive = alive & match & ~error
         budget.spend(cost + len(rows) // 16)
-        # What is looked at in one piece is to take neither too long nor mostly the fixed costs of a piece.
-        self._chunk = min(2 * self._chunk, LAST_CHUNK) if cost < PIECE_STEPS else max(self._chunk // 2, FIRST_CHUNK)
+        self._chunk.took(cost)
         if self._selectors and state.malformed:
             bad = np.isin(rows, np.fromiter(state.malformed, np.int64, len(state.malformed)))
             alive, failed = alive & ~bad, failed | bad
