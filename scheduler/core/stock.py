@@ -135,7 +135,7 @@ class Stock:
         bays = state.bays
         seen = bays.rows[rows]
         products = np.where(seen >= 0, state.products.codes[seen], ABSENT)
-        counts = (products != ABSENT) & self._linkable(state)[bays.layout[rows]]
+        counts = (products != ABSENT) & self._linkable(state, rows)
         width = counts.sum(axis=1)
         cpu = state.nodes.amounts(state.nodes.allocatable, "cpu", rows)
         self._counts[rows] = counts
@@ -155,12 +155,16 @@ class Stock:
         self._class_of[seen[at, position]] = found
 
     @staticmethod
-    def _linkable(state: State) -> Mask:
-        """bool (layouts, W)."""
-        found: Mask = np.zeros((max(len(state.bays.layouts), 1), state.bays.width), np.bool_)
-        for number, layout in enumerate(state.bays.layouts):
-            found[number, : layout.size] = layout.linkable
-        return found
+    def _linkable(state: State, rows: Rows) -> Mask:
+        """To which devices of these nodes direct links apply, bool (len(rows), W)."""
+        bays = state.bays
+        numbers, member = np.unique(bays.layout[rows], return_inverse=True)
+        found: Mask = np.zeros((len(numbers), bays.width), np.bool_)
+        if bays.layouts:
+            for place, number in enumerate(numbers.tolist()):
+                layout = bays.layouts[number]
+                found[place, : layout.size] = layout.linkable
+        return found[member]
 
     def _code(self, product: int, width: int, cpu: int) -> int:
         key = (product, width, cpu)
