@@ -14,13 +14,12 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 from scheduler.cluster import decode, encode
 from scheduler.core import names
 from scheduler.core.errors import DecodeError, DovetailError, FaultError, InputError
 from scheduler.core.messages import (
-    Appraise,
     BindPod,
     BindRefused,
     Cause,
@@ -29,10 +28,8 @@ from scheduler.core.messages import (
     ClaimWritten,
     CreateClaim,
     DeleteClaim,
-    EvaluateScalar,
     Event,
     Gone,
-    Inspect,
     Instruction,
     Kind,
     PodBound,
@@ -44,7 +41,7 @@ from scheduler.core.messages import (
     ReportUnschedulable,
     ReserveClaim,
     Seen,
-    Solve,
+    Slow,
     WarnOfTopology,
     WriteAllocation,
 )
@@ -496,10 +493,7 @@ class Api:
         ReportUnschedulable: _report,
         RecordDecision: lambda self, instruction: [],
         WarnOfTopology: lambda self, instruction: [],
-        Solve: lambda self, instruction: [answer(instruction)],
-        EvaluateScalar: lambda self, instruction: [answer(instruction)],
-        Inspect: lambda self, instruction: [answer(instruction)],
-        Appraise: lambda self, instruction: [answer(instruction)],
+        **dict.fromkeys(get_args(Slow), lambda self, instruction: [answer(instruction)]),
     }
 
 
