@@ -27,10 +27,9 @@ from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
-from scheduler.core.stock import MAX_CLASSES
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.mix import Kind
-from scoring.placement import HIGHEST, measures, steps, total
+from scoring.placement import HIGHEST, steps, total, weighed
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
 from scoring.scorers import STATE_SCORERS
@@ -134,8 +133,8 @@ class Candidates:
         self._sharing: Mask = np.zeros(0, np.bool_)  # nodes where devices are shared, and counting decides
         self._reached: Mask = np.zeros(0, np.bool_)
         self.node_scores: Floats = np.zeros((0, 0), np.float32)
-        self.saved: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))  # milli of waste, by state scorer
-        self._after: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))  # what they measure after the placement
+        self.saved: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # milli of waste, by state scorer
+        self._after: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # what they measure after the placement
         self._measured: Mask = np.zeros(0, np.bool_)  # where `_after` is known already
 
     # ------------------------------------------------------------ keeping up
@@ -325,8 +324,8 @@ class Candidates:
             self._open = np.zeros(size, np.bool_)
             self._unjudged = np.zeros(size, np.bool_)
             self.node_scores = np.zeros((len(self._catalogue.node_scorers), size), np.float32)
-            self.saved = np.zeros((len(STATE_SCORERS), size))
-            self._after = np.zeros((len(STATE_SCORERS), size))
+            self.saved = np.zeros((size, len(STATE_SCORERS)))
+            self._after = np.zeros((size, len(STATE_SCORERS)))
             self._measured = np.zeros(size, np.bool_)
         self._ranking.clear()
         self.shape[:] = NO_SHAPE
@@ -390,7 +389,7 @@ class Candidates:
             card = self._score(state, rows, counts)
             self.node_scores[:, rows] = card.scores
             sums = sums + weighted(catalogue.node_weights, card.scores.astype(np.float64))
-        saved = weighted(catalogue.state_weights, self._save(state, rows))
+        saved = weighed(self._save(state, rows), catalogue.state_weights)
         # What a prioritized list names earlier is preferred to anything that scores can say.
         return steps(total(sums, saved, catalogue.unit)) + preferences * (2 * HIGHEST)
 
@@ -407,38 +406,35 @@ class Candidates:
         return score_nodes(self._catalogue.node_scorers, self._catalogue.node_weights, loads)
 
     def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
-        """How much waste the placement saves on these nodes, float64 (S, len(rows)) in milli."""
-        stock = self._catalogue.stock
-        fresh, stale = rows[~self._measured[rows]], stock.stale(rows)
-        if len(fresh) or len(stale):  # nodes as they are, and as they would be, are measured together
-            states = stock.remainders(state, np.concatenate([stale, fresh]))
-            start = len(stale)
-            states.cpu[start:] -= self._amounts.get("cpu", 0)
-            states.used[start:] = True
-            if self.demand.wants:
-                self._take(state, fresh, states.left[start:])
-            found = measures(states, stock.market)
-            stock.note(stale, found[:, :start])
-            self._after[:, fresh] = found[:, start:]
-        saved: NDArray[np.float64] = stock.waste[:, rows] - self._after[:, rows]
-        self.saved[:, rows] = saved
+        """How much waste the placement saves on these nodes, float64 (len(rows), S) in milli."""
+        before = self._catalogue.stock.measured(state, rows)
+        fresh = rows[~self._measured.take(rows)]
+        if len(fresh):
+            self._after[fresh] = self._measure_sets(state, fresh)
+        saved: NDArray[np.float64] = before - self._after.take(rows, axis=0)
+        self.saved[rows] = saved
         return saved
 
-    def _take(self, state: State, rows: Rows, left: Counts) -> None:
-        """Take from `left`, what these nodes have, what their shapes take."""
-        positions = self._shapes.positions(self.shape[rows])
-        if self._shares is None:
-            taken = (positions >= 0).nonzero()
-            left[taken[0], positions[taken]] = 0
-            return
-        by_want = self._shares.thousandths(state, rows)
-        at = np.arange(len(rows))
-        slot = 0
-        for want, share in zip(self.demand.wants, by_want, strict=True):
-            for _ in range(min(want.count, positions.shape[1] - slot)):
-                position = positions[:, slot]
-                left[at, position] = np.maximum(left[at, position] - share[at, position], 0)
-                slot += 1
+    def _cpu_after(self, state: State, rows: Rows) -> Counts:
+        return state.nodes.left("cpu", rows) - self._amounts.get("cpu", 0)
+
+    def _measure_sets(self, state: State, rows: Rows) -> NDArray[np.float64]:
+        """What state scorers measure of nodes after they gave what their shapes take, float64 (len(rows), S)."""
+        stock = self._catalogue.stock
+        if not self.demand.wants:
+            places = np.full((len(rows), 0), -1, np.intp)
+            return stock.after(rows, places, places, self._cpu_after(state, rows))
+        places = self._shapes.positions(self.shape.take(rows)).astype(np.intp)
+        taken: Counts = np.where(places >= 0, WHOLE, np.int64(0))
+        if self._shares is not None:
+            slot = 0
+            for want, share in zip(self.demand.wants, self._shares.thousandths(state, rows), strict=True):
+                span = slice(slot, min(slot + want.count, places.shape[1]))
+                each = np.take_along_axis(share, places[:, span], axis=1)
+                taken[:, span] = np.where(places[:, span] >= 0, each, 0)
+                slot += want.count
+            taken = _together(places, taken)
+        return stock.after(rows, places, taken, self._cpu_after(state, rows))
 
     # ------------------------------------------------------------ device sets
 
@@ -547,35 +543,28 @@ class Candidates:
         stock = self._catalogue.stock
         [able], sure = shares.fits(state, rows)
         [taken] = shares.thousandths(state, rows)
-        left, classes = stock.left[rows], stock.classes[rows]
-        kept = _unlike(able, (left * 1024 + taken) * MAX_CLASSES + classes)
+        left, classes = stock.left.take(rows, axis=0), stock.classes.take(rows, axis=0)
+        # Of devices side by side that are equal the first will do.
+        same = (left[:, 1:] == left[:, :-1]) & (taken[:, 1:] == taken[:, :-1]) & (classes[:, 1:] == classes[:, :-1])
+        kept = able.copy()
+        kept[:, 1:] &= ~(same & able[:, :-1])
         chosen: Rows = np.zeros((len(rows), 1), np.int32)
         found: Mask = np.any(able, axis=1)
         at, position = kept.nonzero()
         if not len(at):
             return Picks(chosen, found, sure)
-        after = self._measure_shares(state, rows[at], position, taken[at, position])
-        cost = weighted(self._catalogue.state_weights, after)
+        stock.measured(state, rows)
+        nodes = rows.take(at)
+        after = stock.after(nodes, position[:, None], taken[at, position][:, None], self._cpu_after(state, nodes))
+        cost = weighed(after, self._catalogue.state_weights)
         starts = np.flatnonzero(np.diff(at, prepend=-1))
         least = np.repeat(np.minimum.reduceat(cost, starts), np.diff(starts, append=len(at)))
         order = np.where(cost <= least + _EQUAL, np.arange(len(at)), len(at))
         best = np.minimum.reduceat(order, starts)
         chosen[at[best], 0] = position[best]
-        self._after[:, rows[at[best]]] = after[:, best]
-        self._measured[rows[at[best]]] = True
+        self._after[nodes[best]] = after[best]
+        self._measured[nodes[best]] = True
         return Picks(chosen, found, sure)
-
-    def _measure_shares(
-        self, state: State, rows: Rows, positions: NDArray[np.intp], taken: Counts
-    ) -> NDArray[np.float64]:
-        """What state scorers measure of nodes of which one device each gives a share, float64 (S, len(rows))."""
-        stock = self._catalogue.stock
-        states = stock.remainders(state, rows)
-        at = np.arange(len(rows))
-        states.left[at, positions] = np.maximum(states.left[at, positions] - taken, 0)
-        states.cpu[:] -= self._amounts.get("cpu", 0)
-        states.used[:] = True
-        return measures(states, stock.market)
 
     def _pick_shape(self, positions: tuple[int, ...]) -> int:
         """The shape of a node that gives shares of the devices in these positions. A share ties nothing up."""
@@ -847,7 +836,7 @@ class Candidates:
             alternatives = answer.alternatives or alternatives
         for node_scorer, score in zip(self._catalogue.node_scorers, self.node_scores[:, row].tolist(), strict=True):
             scores[node_scorer.name] = round(score, 6)
-        for scorer, saved in zip(STATE_SCORERS, self.saved[:, row].tolist(), strict=True):
+        for scorer, saved in zip(STATE_SCORERS, self.saved[row].tolist(), strict=True):
             scores[scorer.name] = scorer.worth(saved)
         shares = self._catalogue.shares.values
         total = round(sum([shares[name] * score for name, score in scores.items()]) / self._catalogue.whole, 6)
@@ -855,16 +844,14 @@ class Candidates:
         return Choice(row, self._ranking.rank(row), devices, alternatives, scores, total, links, truncated)
 
 
-def _unlike(able: Mask, keys: Counts) -> Mask:
-    """Of the able devices of each node the first of each kind, bool (R, W); keys : int64 (R, W), their kinds, >= 0."""
-    keys = np.where(able, keys, -1)
-    order = keys.argsort(axis=1, kind="stable")
-    ordered = np.take_along_axis(keys, order, axis=1)
-    first = ordered >= 0
-    first[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
-    found: Mask = np.zeros(able.shape, np.bool_)
-    np.put_along_axis(found, order, first, axis=1)
-    return found
+def _together(places: NDArray[np.intp], taken: Counts) -> Counts:
+    """What is taken of each device in all, at its first place, where several requests take of one."""
+    for slot in range(1, places.shape[1]):
+        for other in range(slot):
+            again = (places[:, slot] == places[:, other]) & (places[:, slot] >= 0)
+            taken[again, other] += taken[again, slot]
+            taken[again, slot] = 0
+    return taken
 
 
 def _value_numbers(state: State, attribute: str, seen: Rows) -> Rows:

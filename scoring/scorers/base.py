@@ -14,8 +14,9 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Counts, Floats, Mask, Rows
+from scoring.arrays import Counts, Floats, Mask
 from scoring.market import Market
+from scoring.states import States
 from scoring.topology.base import Layout
 
 HALF_VALUE: Final = 100.0  # GB/s
@@ -61,27 +62,6 @@ class Loads:
         return shares
 
 
-@dataclass(frozen=True, slots=True)
-class Remainders:
-    """States of nodes, one row each, in any order: nodes as they are, or as they would be after a placement.
-
-    left : int64 (C, W), thousandths left of each device, 0 to 1000; rows are padded with 0
-    classes : int32 (C, W), class of each device, as in prices.Supply; any class where nothing is left
-    cpu : int64 (C,), thousandths of a core left; used : bool (C,), whether any pod is there
-    """
-
-    left: Counts
-    classes: Rows
-    cpu: Counts
-    used: Mask
-
-    @property
-    def idle(self) -> Counts:
-        """Milli left on all devices together, int64 (C,)."""
-        total: Counts = self.left.sum(axis=1)
-        return total
-
-
 class SetScorer(ABC):
     """Judges sets of devices inside a node.
 
@@ -115,7 +95,7 @@ class StateScorer(ABC):
     says: ClassVar[str]
 
     @abstractmethod
-    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """Waste in each state, in milli of a device: float64 (C,), finite; lower is better, only differences count."""
 
     def score(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> Floats:
