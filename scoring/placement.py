@@ -1,5 +1,7 @@
 """What a placement comes to, all scorers together, in steps that tell it from noise."""
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -28,8 +30,18 @@ def measures(states: States, market: Market) -> NDArray[np.float64]:
 
 
 def weighed(measured: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted sums over state scorers, float64 (C,); each is the same whatever stands beside it."""
-    summed: NDArray[np.float64] = (measured * weights).sum(axis=1)
+    """Weighted sums over state scorers, float64 (C,), added in the order of the scorers."""
+    summed = np.zeros(len(measured))
+    for column, weight in enumerate(weights.tolist()):
+        summed += weight * measured[:, column]
+    return summed
+
+
+def weighed_one(measured: Sequence[float], weights: Sequence[float]) -> float:
+    """`weighed` of one state, to the last bit."""
+    summed = 0.0
+    for weight, value in zip(weights, measured, strict=True):
+        summed += weight * value
     return summed
 
 
@@ -41,6 +53,16 @@ def total(scores: NDArray[np.float64], saved: NDArray[np.float64], unit: float) 
     """
     milli: NDArray[np.float64] = unit * (scores + saved / (2 * SPAN))
     return milli
+
+
+def total_one(scores: float, saved: float, unit: float) -> float:
+    """`total` of one placement, to the last bit."""
+    return unit * (scores + saved / (2 * SPAN))
+
+
+def steps_one(milli: float) -> int:
+    """`steps` of one placement, to the last bit."""
+    return int(min(max(math.floor((milli + _NOISE) / STEP), -HIGHEST), HIGHEST - 1)) + HIGHEST
 
 
 def steps(milli: NDArray[np.float64]) -> Counts:

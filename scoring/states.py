@@ -7,6 +7,7 @@ asked for by name, so that they can be kept: a placement changes a few devices, 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,8 +84,13 @@ class Changes(States):
     after: Counts
     classes: Rows
 
+    @cached_property
+    def _both(self) -> tuple[Counts, Rows]:
+        return np.concatenate([self.after, self.before]), np.concatenate([self.classes, self.classes])
+
     def _sum(self, name: str, each: Each) -> Sums:
-        changed = each(self.after, self.classes) - each(self.before, self.classes)
+        values = each(*self._both)
+        changed = values[: len(self.rows)] - values[len(self.rows) :]
         more = changed[:, 0] if changed.shape[1] == 1 else changed.sum(axis=1)
         summed: Sums = self.known[name].take(self.rows, axis=0) + more
         return summed

@@ -6,7 +6,7 @@ share one device search.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.mix import Kind
-from scoring.placement import HIGHEST, steps, total, weighed
+from scoring.placement import HIGHEST, steps, steps_one, total, total_one, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
 from scoring.scorers import STATE_SCORERS
@@ -39,7 +39,7 @@ from scoring.scorers.base import Loads
 _NOWHERE, _SEARCHED, _SHARED = -1, -2, -3
 _ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
-_FEW_ROWS = 12  # up to here one node after the other is faster than columns
+_FEW_ROWS = 32  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
 _FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
@@ -52,6 +52,10 @@ _STEPS_A_KIND = 300
 _STEPS_A_STATE = 20
 _STEPS_A_PUZZLE = 100
 _STEPS_A_CELL = 3  # of a puzzle: a request for a device
+
+
+_FULL_SCORES = dict.fromkeys(SET_NAMES, 1.0)
+_NOTHING = NodeAnswer((), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,21 @@ class _Kind:
     problem: NodeProblem
     table: SetTable | None
     shapes: dict[int, int]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one node has for a pod.
+
+    ways : positions of devices and thousandths of each, for each way to serve the pod; none where it does not fit, and
+    one, without positions, where its shape tells. before, after : what state scorers measure, after by way.
+    """
+
+    row: int
+    shape: int = NO_SHAPE
+    ways: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    before: Sequence[float] = ()
+    after: list[Sequence[float]] = field(default_factory=list)
 
 
 class Candidates:
@@ -116,6 +135,7 @@ class Candidates:
         self._unjudged: Mask = np.zeros(0, np.bool_)  # rows that are, but for the market
         self._pieces = Pieces(_FIRST_ROWS, _LAST_ROWS)
         self._puzzle_steps = 2_000  # what a node takes that has to be searched, as seen so far
+        self._behind = True  # whether rows are left over from refreshes before
         self.settled = False
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
@@ -135,6 +155,8 @@ class Candidates:
         self.node_scores: Floats = np.zeros((0, 0), np.float32)
         self.saved: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # milli of waste, by state scorer
         self._after: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # what they measure after the placement
+        self._known_after: dict[tuple[int, int, int], Sequence[float]] = {}  # the same by shape, content and cpu left
+        self._known_at = (-1, -1)  # version and epoch of the stock for which that holds
         self._measured: Mask = np.zeros(0, np.bool_)  # where `_after` is known already
 
     # ------------------------------------------------------------ keeping up
@@ -234,14 +256,20 @@ class Candidates:
         changed += self._relearn()
         stock = self._catalogue.stock
         stock.refresh(state)
-        if self._market_at != stock.version:
-            self._market_at = stock.version
-            # Which share of a node is taken hangs on the market; what else fits and how well does not.
-            changed += np.flatnonzero(self._sharing).tolist()
-            self._unjudged[:] = self._ranking.fits
         if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
+        few = not (remade or self._behind or self._market_at != stock.version) and len(changed) <= _FEW_ROWS
+        if few and self._compute_few(state, changed, budget):
+            self.settled = True
+            return
+        self._behind = True
+        if self._market_at != stock.version:
+            self._market_at = stock.version
+            self.reason = ""
+            # Which share of a node is taken hangs on the market; what else fits and how well does not.
+            changed += np.flatnonzero(self._sharing).tolist()
+            self._unjudged[:] = self._ranking.fits
         self._unsorted[remade] = True
         self._open[changed] = True
         if remade or self._unsorted.any():
@@ -254,7 +282,8 @@ class Candidates:
                 break
             self._compute(state, rows[start : start + _ROWS_AT_ONCE], budget)
         self._judge_all(state, budget)
-        self.settled = not (self._open.any() or self._unjudged.any())
+        self._behind = bool(self._open.any() or self._unjudged.any())
+        self.settled = not self._behind
 
     def _relearn(self) -> list[int]:
         """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
@@ -301,6 +330,7 @@ class Candidates:
             self._ranking.put(part, self._judge(state, part), state.nodes.order)
 
     def _forget_shapes(self) -> None:
+        self._known_after.clear()
         self._kinds.clear()
         self._kind_index.clear()
         self._shapes = Shapes()
@@ -353,6 +383,8 @@ class Candidates:
             self._sort_plain(state, rows[~exact & ~shared | shared & self._one])
 
     def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
+        if len(rows) <= _FEW_ROWS and self._compute_few(state, rows.tolist(), budget):
+            return
         budget.spend(_STEPS_A_NODE * len(rows))
         self._open[rows] = self._unjudged[rows] = False
         ranks = np.full(len(rows), -1, np.int64)
@@ -376,6 +408,121 @@ class Candidates:
             ranks[at] = self._judge(state, rows[at])
         self._measured[rows] = False
         self._ranking.put(rows, ranks, state.nodes.order)
+
+    def _compute_few(self, state: State, rows: list[int], budget: Budget) -> bool:
+        """As `_compute`, one node after the other; whether that was possible."""
+        if not rows:
+            return True
+        if self.demand.sizing is not None or self._catalogue.node_scorers or not self._simple(rows):
+            return False
+        found: list[_Found] = []
+        for row in rows:
+            fits = bool(self._allowed[row]) and all(rule.holds(state.nodes, self.demand, row) for rule in _USE_RULES)
+            self._reached[row] = fits
+            each = self._look_at(state, row, budget) if fits else _Found(row)
+            if each is None:
+                return False
+            found.append(each)
+        budget.spend(_STEPS_A_NODE * len(rows))
+        self._measure_few(state, found)
+        order = state.nodes.order
+        for each in found:
+            row = each.row
+            self.shape[row] = each.shape
+            self._open[row] = self._unjudged[row] = False
+            self._ranking.put_one(row, self._rank(state, each), int(order[row]))
+        return True
+
+    def _simple(self, rows: Sequence[int]) -> bool:
+        """Whether these nodes need neither a search nor more than one share."""
+        kinds = [int(self._kind[row]) for row in rows]
+        if _SEARCHED in kinds or (self._one and self._shares is not None and any(self._sharing[row] for row in rows)):
+            return False
+        return _SHARED not in kinds or (len(self.demand.wants) == 1 and not self._first_fit)
+
+    def _look_at(self, state: State, row: int, budget: Budget) -> "_Found | None":
+        """What a node that no rule rules out has for the pod; None where only the exact search can tell."""
+        if not self.demand.wants:
+            return _Found(row, ways=[((), ())])
+        kind = int(self._kind[row])
+        if kind == _SHARED and self._shares is not None:
+            offers = self._shares.offers(state, row)
+            if offers is None:
+                return None
+            stock = self._catalogue.stock
+            left, classes = stock.left[row].tolist(), stock.classes[row].tolist()
+            found, before, place = _Found(row), None, -1
+            for position, taken in offers:
+                like = (left[position], taken, classes[position])
+                if like != before or position != place + 1:  # of equal devices side by side the first will do
+                    found.ways.append(((position,), (taken,)))
+                before, place = like, position
+            return found
+        if kind < 0:
+            return _Found(row)
+        [shape] = self._known_shapes([(kind, state.bays.bits[row])], budget)
+        return _Found(row, shape, [((), ())] if self._shapes.fits[shape] else [])
+
+    def _measure_few(self, state: State, found: "Sequence[_Found]") -> None:
+        """Note what state scorers measure of nodes as they are, and after each way to serve the pod there."""
+        stock = self._catalogue.stock
+        if self._known_at != (stock.version, stock.epoch):
+            self._known_at = (stock.version, stock.epoch)
+            self._known_after.clear()
+        cpu = self._amounts.get("cpu", 0)
+        missing: list[tuple[_Found, tuple[int, int, int] | None, tuple[int, ...], tuple[int, ...], int]] = []
+        for each in found:
+            if not each.ways:
+                continue
+            row = each.row
+            each.before = stock.measured_one(state, row)
+            left = state.nodes.left_at("cpu", row) - cpu
+            if self._kind[row] == _SHARED:
+                missing += [(each, None, places, taken, left) for places, taken in each.ways]
+                continue
+            key = (each.shape, stock.content(row), left)
+            known = self._known_after.get(key)
+            if known is not None:
+                each.after.append(known)
+                continue
+            places = self._shapes.places(each.shape) if self.demand.wants else ()
+            missing.append((each, key, places, (WHOLE,) * len(places), left))
+        if not missing:
+            return
+        width = max([len(places) for _, _, places, _, _ in missing])
+        if len(self._known_after) > self.MAX_SHAPES:
+            self._known_after.clear()
+        after = stock.after(
+            np.array([each.row for each, _, _, _, _ in missing], np.int32),
+            np.array([places for _, _, places, _, _ in missing], np.intp).reshape(len(missing), width),
+            np.array([taken for _, _, _, taken, _ in missing], np.int64).reshape(len(missing), width),
+            np.array([left for _, _, _, _, left in missing], np.int64),
+        ).tolist()
+        for (each, kept, _, _, _), values in zip(missing, after, strict=True):
+            each.after.append(values)
+            if kept is not None:
+                self._known_after[kept] = values
+
+    def _rank(self, state: State, found: "_Found") -> int:
+        """Of a node, -1 where the pod does not fit; the best way to serve it becomes the node's shape."""
+        if not found.ways:
+            return -1
+        row, catalogue = found.row, self._catalogue
+        weights = catalogue.state_weight_list
+        costs = [weighed_one(after, weights) for after in found.after]
+        least = min(costs) + _EQUAL
+        best = next(at for at, cost in enumerate(costs) if cost <= least)
+        if self._kind[row] == _SHARED:
+            self.shape[row] = self._single_shape(found.ways[best][0][0])
+        after = found.after[best]
+        saved = [one - other for one, other in zip(found.before, after, strict=True)]
+        self.saved[row] = saved
+        if self.demand.wants:
+            sums, preference = self._shapes.worth_one(int(self.shape[row]))
+        else:
+            sums, preference = float(catalogue.set_weights.sum()), 0
+        milli = total_one(sums, weighed_one(saved, weights), catalogue.unit)
+        return steps_one(milli) + preference * (2 * HIGHEST)
 
     def _judge(self, state: State, rows: Rows) -> Counts:
         """Ranks of nodes that fit, with the shapes that they have."""
@@ -519,14 +666,11 @@ class Candidates:
         positions = picks.positions
         if positions.shape[1] == 1:
             positions = positions[:, 0]
-            if positions.max() >= len(self._single_shapes):
-                extra = int(positions.max()) + 1 - len(self._single_shapes)
-                more: Rows = np.full(extra, NO_SHAPE, np.int32)
-                self._single_shapes = np.concatenate([self._single_shapes, more])
+            self._single_shape(int(positions.max()))
             shapes = self._single_shapes[positions]
             [new] = (picks.found & (shapes == NO_SHAPE)).nonzero()
             for position in dict.fromkeys(positions[new].tolist()):
-                self._single_shapes[position] = self._pick_shape((position,))
+                self._single_shape(position)
             if len(new):
                 shapes = self._single_shapes[positions]
             return np.where(picks.found, shapes, NO_SHAPE)
@@ -537,6 +681,17 @@ class Candidates:
             ],
             np.int32,
         )
+
+    def _single_shape(self, position: int) -> int:
+        """The shape of a node that gives a share of the device in this position."""
+        extra = position + 1 - len(self._single_shapes)
+        if extra > 0:
+            more: Rows = np.full(extra, NO_SHAPE, np.int32)
+            self._single_shapes = np.concatenate([self._single_shapes, more])
+        shape = int(self._single_shapes[position])
+        if shape == NO_SHAPE:
+            shape = self._single_shapes[position] = self._pick_shape((position,))
+        return shape
 
     def _choose_share(self, state: State, shares: Shares, rows: Rows) -> Picks:
         """The device of each of these nodes whose share wastes least."""
@@ -822,26 +977,23 @@ class Candidates:
         )
 
     def _choice(self, state: State, row: int) -> Choice:
-        scores = dict.fromkeys(SET_NAMES, 1.0)
+        catalogue = self._catalogue
         devices: tuple[tuple[int, ...], ...] = ()
-        truncated = False
         alternatives = (0,) * len(self.demand.wants)
-        bays = state.bays
+        answer = self._shapes.answer(int(self.shape[row])) if self.demand.wants else _NOTHING
+        scores = {**_FULL_SCORES, **answer.scores}
         if self.demand.wants:
-            answer = self._shapes.answer(int(self.shape[row]))
-            scores.update(answer.scores)
-            truncated = answer.truncated
-            seen = bays.rows[row].tolist()
+            seen = state.bays.rows[row].tolist()
             devices = tuple([tuple([seen[position] for position in part]) for part in answer.chosen or ()])
             alternatives = answer.alternatives or alternatives
-        for node_scorer, score in zip(self._catalogue.node_scorers, self.node_scores[:, row].tolist(), strict=True):
+        for node_scorer, score in zip(catalogue.node_scorers, self.node_scores[:, row].tolist(), strict=True):
             scores[node_scorer.name] = round(score, 6)
         for scorer, saved in zip(STATE_SCORERS, self.saved[row].tolist(), strict=True):
             scores[scorer.name] = scorer.worth(saved)
-        shares = self._catalogue.shares.values
-        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._catalogue.whole, 6)
-        links = state.links_told(row)
-        return Choice(row, self._ranking.rank(row), devices, alternatives, scores, total, links, truncated)
+        shares = catalogue.shares.values
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / catalogue.whole, 6)
+        rank, links = self._ranking.rank(row), state.links_told(row)
+        return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
 
 
 def _together(places: NDArray[np.intp], taken: Counts) -> Counts:

@@ -33,6 +33,7 @@ class Catalogue:
         self.node_scorers = tuple(scorer for scorer in NODE_SCORERS if self.shares.values[scorer.name])
         self.node_weights = self.shares.vector(self.node_scorers)
         self.state_weights = self.shares.vector(STATE_SCORERS)
+        self.state_weight_list: list[float] = self.state_weights.tolist()
         self.whole = sum(self.shares.values.values()) or 1.0
         self.unit = self.weights.unit
         self.stock = Stock()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from scheduler.core.plan import Decision, Option
@@ -10,23 +11,27 @@ from scoring.scorers import SCORERS
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
-def to_dict(decision: Decision) -> dict[str, Any]:
-    """As the annotation `dovetail.scheduler/explain` carries it."""
+def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
+    """As the annotation `dovetail.scheduler/explain` carries it; without its weights on demand."""
     found: dict[str, Any] = {
         "pod": decision.pod,
         "nodes": decision.nodes,
         "feasibleNodes": decision.feasible_nodes,
         "winner": _option(decision.winner),
-        "weights": dict(decision.weights),
     }
     if decision.runner_up is not None:
         found["runnerUp"] = _option(decision.runner_up)
-    return found
+    return found | {"weights": dict(decision.weights)} if weights else found
 
 
 def to_json(decision: Decision) -> str:
     """Compact."""
-    return _COMPACT.encode(to_dict(decision))
+    return f'{_COMPACT.encode(to_dict(decision, weights=False))[:-1]},"weights":{_encoded(*decision.weights.items())}}}'
+
+
+@lru_cache(maxsize=64)
+def _encoded(*weights: tuple[str, float]) -> str:
+    return _COMPACT.encode(dict(weights))
 
 
 def _option(option: Option) -> dict[str, Any]:

@@ -20,6 +20,10 @@ from scoring.scorers import STATE_SCORERS
 from scoring.states import Changes, Remainders, Sums
 
 MAX_CLASSES: Final = 4_096
+_FEW = 4  # nodes up to which one after the other is faster than columns
+_MAX_KNOWN = 50_000
+Waste = tuple[float, ...]
+"""What each state scorer measures of one node."""
 
 
 class Stock:
@@ -28,7 +32,7 @@ class Stock:
     left : int64 (N, W), thousandths left. classes : int32 (N, W), class of each device. A class is what serves the same
     requests in nodes of one shape: driver and product, devices of the node, cpu of the node.
     market : what states are judged by. waste : float64 (N, S), what each state scorer measures of nodes as they are.
-    version : grows with the market.
+    version : grows with the market. epoch : grows whenever the numbers of `content` begin anew.
     """
 
     def __init__(self) -> None:
@@ -37,6 +41,7 @@ class Stock:
         self.waste: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))
         self.market: Market = unknown_market(1)
         self.version = 0
+        self.epoch = 0
         self._class_index: dict[tuple[int, int, int], int] = {}
         self._width: list[int] = []
         self._cpu: list[int] = []
@@ -44,6 +49,9 @@ class Stock:
         self._counts: Mask = np.zeros((0, 0), np.bool_)
         self._stale: Mask = np.zeros(0, np.bool_)  # nodes whose waste is to be measured
         self._totals: dict[str, Sums] = {}  # of nodes as they are, as States.total knows them
+        self._contents: list[int | None] = []  # by node, the number of what its devices have left
+        self._content_index: dict[bytes, int] = {}
+        self._known: dict[tuple[int, int, bool], tuple[Waste, dict[str, Sums]]] = {}
         self._position = self._remade = -1
 
     def trade(self, market: Market) -> None:
@@ -66,9 +74,17 @@ class Stock:
             changed = remade = np.flatnonzero(nodes.live).tolist()
         if remade:
             self._classify(state, np.array(remade, np.int32))
+        if len(changed) <= _FEW:
+            for row in changed:
+                self._count(state, row)
+                self._stale[row] = True
+                self._contents[row] = None
+            return
         rows = np.array(changed, np.int32)
         self.left[rows] = self._of(state, rows)
         self._stale[rows] = True
+        for row in changed:
+            self._contents[row] = None
 
     def measured(self, state: State, rows: Rows) -> NDArray[np.float64]:
         """`waste` of these nodes, float64 (len(rows), S)."""
@@ -86,6 +102,39 @@ class Stock:
             self._stale[stale] = False
         found: NDArray[np.float64] = self.waste.take(rows, axis=0)
         return found
+
+    def content(self, row: int) -> int:
+        """A number that nodes share whose devices are of the same classes and have the same left."""
+        found = self._contents[row]
+        if found is None:
+            key = self.left[row].tobytes() + self.classes[row].tobytes()
+            if len(self._content_index) >= _MAX_KNOWN:
+                self._content_index.clear()
+                self._contents = [None] * len(self._contents)
+                self.epoch += 1
+                self._known.clear()
+            found = self._contents[row] = self._content_index.setdefault(key, len(self._content_index))
+        return found
+
+    def measured_one(self, state: State, row: int) -> Waste:
+        """`measured` of one node; nodes in the same state are measured once."""
+        if not self._stale[row]:
+            return tuple(self.waste[row].tolist())
+        nodes = state.nodes
+        key = (self.content(row), nodes.left_at("cpu", row), nodes.used_at("pods", row) > 0)
+        known = self._known.get(key)
+        if known is None:
+            waste = self.measured(state, np.array([row], np.int32))
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            known = (tuple(waste[0].tolist()), {name: sums[row].copy() for name, sums in self._totals.items()})
+            self._known[key] = known
+        else:
+            self.waste[row] = known[0]
+            for name, sums in known[1].items():
+                self._totals[name][row] = sums
+            self._stale[row] = False
+        return known[0]
 
     def after(self, rows: Rows, places: NDArray[np.intp], taken: Counts, cpu: Counts) -> NDArray[np.float64]:
         """What state scorers measure of nodes after a pod took of some of their devices, float64 (C, S).
@@ -109,6 +158,7 @@ class Stock:
 
     def _forget(self) -> None:
         self._totals = {}
+        self._known.clear()
         self._stale[:] = True
 
     @property
@@ -139,6 +189,25 @@ class Stock:
         self.waste = np.zeros((shape[0], len(STATE_SCORERS)))
         self._stale = np.ones(shape[0], np.bool_)
         self._totals = {}
+        self._contents = [None] * shape[0]
+        self._content_index.clear()
+        self._known.clear()
+        self.epoch += 1
+
+    def _count(self, state: State, row: int) -> None:
+        """Set `left` of one node."""
+        devices, counts = state.bays.rows[row].tolist(), self._counts[row].tolist()
+        bits, codes, left = state.bays.bits[row], state.capacities.codes, []
+        columns = [(whole, state.room[name]) for name, whole in state.whole.items()]
+        for position, (device, counted) in enumerate(zip(devices, counts, strict=True)):
+            amount = WHOLE if counted and bits >> position & 1 else 0
+            if amount and codes[device] != ABSENT:
+                for whole, room in columns:
+                    has = int(whole[device])
+                    if has > 0:
+                        amount = min(amount, max(int(room[device]) * WHOLE // has, 0))
+            left.append(amount)
+        self.left[row] = left
 
     def _of(self, state: State, rows: Rows) -> Counts:
         """Thousandths left of each device of these nodes."""

@@ -20,5 +20,5 @@ class Depth(StateScorer):
 
     def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """Minus 1000 times the square root of the devices left."""
-        root: NDArray[np.float64] = np.sqrt(np.maximum(states.idle, 0) / 1000.0)
+        root: NDArray[np.float64] = np.sqrt(states.idle / 1000.0)
         return -1000.0 * market.growth * root

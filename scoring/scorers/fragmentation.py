@@ -29,11 +29,9 @@ class Fragmentation(StateScorer):
         """Expected milli that are free and of no use."""
         if not len(market.share):
             return np.zeros(len(states.cpu))
-        both = states.total("usable", lambda left, classes: _usable(left, classes, market))
-        way = market.way
-        served = (states.cpu[:, None] >= market.cpu) & ((both >> _BITS).take(way, axis=1) >= market.count)
-        usable = (both & _AMOUNT).take(way, axis=1)
-        return states.idle - np.where(served, usable, 0) @ market.share
+        both = states.total("usable", lambda left, classes: _usable(left, classes, market)).take(market.way, axis=1)
+        served = (states.cpu[:, None] >= market.cpu) & (both >= market.count << _BITS)
+        return states.idle - ((both & _AMOUNT) * served) @ market.share
 
 
 def _usable(left: Counts, classes: Rows, market: Market) -> Counts:

@@ -16,4 +16,4 @@ class Untouched(StateScorer):
 
     def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """1000 where a pod is, 0 elsewhere."""
-        return np.where(states.used, 1000.0, 0.0)
+        return 1000.0 * states.used.astype(np.float64)
