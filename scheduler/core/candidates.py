@@ -37,7 +37,7 @@ from scoring.scorers.base import Loads
 
 # Kinds of nodes: where no device can serve, where only the exact search can tell, and where shares are picked.
 _NOWHERE, _SEARCHED, _SHARED = -1, -2, -3
-_ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece
+_ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece, unless a budget has room for more
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
 _FEW_ROWS = 32  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
@@ -277,10 +277,11 @@ class Candidates:
             if self._unsorted.any():
                 return
         rows = np.flatnonzero(self._open).astype(np.int32)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
+        at_once = max(_ROWS_AT_ONCE, budget.left // _STEPS_A_NODE)
+        for start in range(0, len(rows), at_once):
             if start and budget.spent:
                 break
-            self._compute(state, rows[start : start + _ROWS_AT_ONCE], budget)
+            self._compute(state, rows[start : start + at_once], budget)
         self._judge_all(state, budget)
         self._behind = bool(self._open.any() or self._unjudged.any())
         self.settled = not self._behind
@@ -321,10 +322,11 @@ class Candidates:
         if not self._unjudged.any():
             return
         rows = np.flatnonzero(self._unjudged).astype(np.int32)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
+        at_once = max(_ROWS_AT_ONCE, budget.left // _STEPS_A_NODE)
+        for start in range(0, len(rows), at_once):
             if start and budget.spent:
                 return
-            part = rows[start : start + _ROWS_AT_ONCE]
+            part = rows[start : start + at_once]
             budget.spend(_STEPS_A_NODE * len(part))
             self._unjudged[part] = False
             self._ranking.put(part, self._judge(state, part), state.nodes.order)
