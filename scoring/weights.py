@@ -58,6 +58,9 @@ class Weights:
         merged = {name: float(self.values.get(name, DEFAULTS[name])) for name in known}
         object.__setattr__(self, "values", MappingProxyType(merged))
 
+    def __hash__(self) -> int:
+        return hash(tuple(self.values.values()))  # always in the order of SCORERS
+
     def scaled(self) -> "Weights":
         """The same opinions with the largest weight in [0.5, 1): ratios are exactly as they were, sums stay finite."""
         _, exponent = math.frexp(max(self.values.values()))

@@ -77,6 +77,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
+from scheduler.core.opinions import Opinion
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
@@ -86,6 +87,7 @@ from scheduler.core.topology import LinkMap
 from scheduler.core.verify import World, violations
 from scoring.market import Market
 from scoring.mix import Mix
+from scoring.weights import Weights
 
 SLOW_S = 30.0  # a slow answer that takes longer is asked for again
 MAX_SLOW = 10_000  # questions remembered before those that nobody answered are dropped
@@ -165,7 +167,8 @@ class Engine:
         self.state = State(config.ownership, config.seed, config.gates, fabric_partitions=config.fabric_partitions)
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
-        self._classes: OrderedDict[Demand, Candidates] = OrderedDict()
+        self._opinion = Opinion(Weights(config.weights))
+        self._classes: OrderedDict[tuple[Demand, Opinion], Candidates] = OrderedDict()
         self._flights: dict[Uid, Flight] = {}
         self._flights_of: dict[Uid, set[Uid]] = defaultdict(set)
         self._waiting_for: dict[str, set[Uid]] = defaultdict(set)
@@ -556,7 +559,7 @@ class Engine:
         refusal = self._refuse_joining(pod, ways.open[0], out)
         if refusal is not None:
             return refusal
-        tried = [(resolved, self._class(resolved.demand)) for resolved in ways.open]
+        tried = [(resolved, self._class(resolved.demand, self._opinion)) for resolved in ways.open]
         wants = sum(len(resolved.demand.wants) for resolved in ways.open)
         if budget.spent and not self.backlog.is_heavy(pod.uid) and self._owed(tried) > LIGHT_STEPS:
             return None
@@ -572,7 +575,7 @@ class Engine:
             self._known_pods.add(pod.uid)
             self._mix.arrive(tried[0][1].asks(self.state))
         failures = self._failures.get(pod.uid, 0)
-        outcome = place(self.state, pod, tried, ways.closed, self._catalogue.weights, failures)
+        outcome = place(self.state, pod, tried, ways.closed, self._opinion.weights, failures)
         if isinstance(outcome, Placement):
             return outcome
         budget.spend(STEPS_A_REASON * wants * len(self.state.nodes.rows))
@@ -653,14 +656,15 @@ class Engine:
             others = self._group_uses(claim.uid, groups.key_of(pod))
         return others and allocatable.is_mapped(claim, self.state)
 
-    def _class(self, demand: Demand) -> Candidates:
-        found = self._classes.get(demand)
+    def _class(self, demand: Demand, opinion: Opinion) -> Candidates:
+        key = (demand, opinion)
+        found = self._classes.get(key)
         if found is None:
             if len(self._classes) >= self.MAX_CLASSES:
                 self._classes.popitem(last=False)
-            found = self._classes[demand] = Candidates(demand, self._catalogue)
+            found = self._classes[key] = Candidates(demand, self._catalogue, opinion)
         else:
-            self._classes.move_to_end(demand)
+            self._classes.move_to_end(key)
         return found
 
     def _world(self) -> World:
