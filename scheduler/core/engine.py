@@ -53,6 +53,7 @@ from scheduler.core.messages import (
     RecordDecision,
     Rejected,
     ReleaseClaim,
+    ReportIgnored,
     ReportScheduled,
     ReportUnschedulable,
     ReserveClaim,
@@ -77,7 +78,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
-from scheduler.core.opinions import Opinion
+from scheduler.core.opinions import Opinion, Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
@@ -87,7 +88,6 @@ from scheduler.core.topology import LinkMap
 from scheduler.core.verify import World, violations
 from scoring.market import Market
 from scoring.mix import Mix
-from scoring.weights import Weights
 
 SLOW_S = 30.0  # a slow answer that takes longer is asked for again
 MAX_SLOW = 10_000  # questions remembered before those that nobody answered are dropped
@@ -167,7 +167,7 @@ class Engine:
         self.state = State(config.ownership, config.seed, config.gates, fabric_partitions=config.fabric_partitions)
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
-        self._opinion = Opinion(Weights(config.weights))
+        self._opinions = Opinions(config)
         self._classes: OrderedDict[tuple[Demand, Opinion], Candidates] = OrderedDict()
         self._flights: dict[Uid, Flight] = {}
         self._flights_of: dict[Uid, set[Uid]] = defaultdict(set)
@@ -179,6 +179,7 @@ class Engine:
         self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
         self._ahead: float | None = None
         self._reported: dict[Uid, tuple[str, str]] = {}
+        self._ignored: dict[Uid, str] = {}  # why annotations of a pod are not followed, as it was told
         self._failures: dict[Uid, int] = {}
         self._slow: dict[Hashable, tuple[int, float]] = {}
         self._questions: dict[Uid, set[Hashable]] = {}  # that a pod waits for
@@ -415,6 +416,7 @@ class Engine:
             return []
         self._forget_pending(uid)
         self._reported.pop(uid, None)
+        self._ignored.pop(uid, None)
         self._failures.pop(uid, None)
         self._bound.discard(uid)
         out: list[Instruction] = []
@@ -559,7 +561,9 @@ class Engine:
         refusal = self._refuse_joining(pod, ways.open[0], out)
         if refusal is not None:
             return refusal
-        tried = [(resolved, self._class(resolved.demand, self._opinion)) for resolved in ways.open]
+        preference = self._opinions.of(pod)
+        out += self._tell_ignored(pod, preference)
+        tried = [(resolved, self._class(resolved.demand, preference.opinion)) for resolved in ways.open]
         wants = sum(len(resolved.demand.wants) for resolved in ways.open)
         if budget.spent and not self.backlog.is_heavy(pod.uid) and self._owed(tried) > LIGHT_STEPS:
             return None
@@ -575,7 +579,7 @@ class Engine:
             self._known_pods.add(pod.uid)
             self._mix.arrive(tried[0][1].asks(self.state))
         failures = self._failures.get(pod.uid, 0)
-        outcome = place(self.state, pod, tried, ways.closed, self._opinion.weights, failures)
+        outcome = place(self.state, pod, tried, ways.closed, preference, failures)
         if isinstance(outcome, Placement):
             return outcome
         budget.spend(STEPS_A_REASON * wants * len(self.state.nodes.rows))
@@ -585,6 +589,17 @@ class Engine:
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
         out += self._untie(pod, ways.open[0].joined)
         return outcome
+
+    def _tell_ignored(self, pod: Pod, preference: Preference) -> list[Instruction]:
+        """Tell the owner once that annotations are not followed; the pod is scheduled nevertheless."""
+        if self._ignored.get(pod.uid, "") == preference.problem:
+            return []
+        if not preference.problem:
+            del self._ignored[pod.uid]
+            return []
+        self._ignored[pod.uid] = preference.problem
+        message = f"pod {pod.key}: {preference.problem}; until then the weights of profile {preference.profile} count"
+        return [ReportIgnored(_pod_ref(pod), message)]
 
     def _owed(self, ways: Iterable[Way]) -> int:
         return sum(candidates.owed(self.state) for _, candidates in ways)
