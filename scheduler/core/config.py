@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from scheduler.core import names
 from scheduler.core.gates import Gates
 from scheduler.core.model import Node
+from scheduler.core.topology import KNOWN, Spellings
 from scoring.profiles import DEFAULT
 
 
@@ -54,6 +55,7 @@ class EngineConfig:
     gates : which rules of Dynamic Resource Allocation are in force.
     binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
     fabric_partitions : a claim takes whole GPUs that publish Fabric Manager partitions one partition at a time.
+    spellings : attributes of devices, beyond those that are known, that tell where they sit.
     """
 
     scheduler_name: str = names.SCHEDULER_NAME
@@ -73,3 +75,4 @@ class EngineConfig:
     gates: Gates = field(default_factory=Gates)
     binding_timeout_s: float = 600.0
     fabric_partitions: bool = True
+    spellings: Spellings = KNOWN

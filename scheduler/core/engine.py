@@ -164,7 +164,13 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.state = State(config.ownership, config.seed, config.gates, fabric_partitions=config.fabric_partitions)
+        self.state = State(
+            config.ownership,
+            config.seed,
+            config.gates,
+            fabric_partitions=config.fabric_partitions,
+            spellings=config.spellings,
+        )
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._opinions = Opinions(config)

@@ -41,12 +41,13 @@ class Opinion:
         self.state_weights: Final = shares.vector(STATE_SCORERS)
         self.whole: Final = sum(shares.values.values()) or 1.0
         self.unit: Final = weights.unit
+        self._hash = hash(weights)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Opinion) and self.weights == other.weights
 
     def __hash__(self) -> int:
-        return hash(self.weights)
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,13 @@ from scheduler.core.config import EngineConfig, Overrides, Ownership
 from scheduler.core.errors import ConfigError, printable
 from scheduler.core.gates import Gates
 from scheduler.core.opinions import MAX_NAME
+from scheduler.core.topology import Spellings
 from scoring.profiles import DEFAULT, profiles
 from scoring.weights import Weights, nearest
 
 _LARGEST_FILE: Final = 2**20
 _NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_ATTRIBUTE: Final = _NAME.removesuffix("$") + "/[a-zA-Z_][a-zA-Z0-9_]*$"  # QualifiedName with its domain
 _SHOWN: Final = 60
 
 
@@ -33,6 +35,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 NamedWeights = Annotated[dict[str, Weight], AfterValidator(_known)]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=_NAME, max_length=253)]
+AttributeName = Annotated[str, Field(pattern=_ATTRIBUTE, max_length=63 + 1 + 32)]
 ProfileName = Annotated[str, Field(pattern=_NAME, max_length=MAX_NAME)]
 ProfileChoice = Annotated[str, Field(pattern=rf"^\*$|{_NAME}", max_length=MAX_NAME)]
 
@@ -73,6 +76,19 @@ class HttpSettings(_Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 10371
+
+
+class AttributeSettings(_Section):
+    """Attributes of devices, by full name, that count before those that are known; see `topology.reading`."""
+
+    numa_node: list[AttributeName] = []
+    pcie_root: list[AttributeName] = []
+
+
+class TopologySettings(_Section):
+    """How it is learned where devices sit."""
+
+    attributes: AttributeSettings = AttributeSettings()
 
 
 class ProfileSettings(_Section):
@@ -130,6 +146,7 @@ class SchedulerConfig(_Section):
     verify_plans: bool = False
     feature_gates: dict[str, bool] = {}
     binding_timeout_seconds: Seconds = EngineConfig().binding_timeout_s
+    topology: TopologySettings = TopologySettings()
     fabric_partitions: bool = True
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
@@ -170,6 +187,9 @@ class SchedulerConfig(_Section):
             verify_plans=self.verify_plans,
             seed=self.seed,
             binding_timeout_s=self.binding_timeout_seconds,
+            spellings=Spellings(
+                numa=tuple(self.topology.attributes.numa_node), pcie=tuple(self.topology.attributes.pcie_root)
+            ),
             fabric_partitions=self.fabric_partitions,
             gates=Gates.of_cluster(minor, self.feature_gates),
         )

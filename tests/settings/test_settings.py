@@ -6,6 +6,7 @@ from scheduler.core import names
 from scheduler.core.config import Overrides
 from scheduler.core.errors import ConfigError
 from scheduler.core.gates import Gates
+from scheduler.core.topology import Spellings
 from scheduler.service.settings import SchedulerConfig, load
 
 HEAD = f"apiVersion: {names.CONFIG_API_VERSION}\nkind: {names.CONFIG_KIND}\n"
@@ -60,6 +61,14 @@ def test_profiles_and_what_pods_may_choose_reach_the_engine(tmp_path):
     assert engine.overrides == Overrides(frozenset({"night", "binpack"}), {"bandwidth": (0, 100), "packing": (1, 2)})
 
 
+def test_attributes_that_tell_where_devices_sit_reach_the_engine(tmp_path):
+    text = HEAD + "topology: {attributes: {numaNode: [a.example/socket], pcieRoot: [a.example/root, b.example/root]}}\n"
+
+    engine = load(written(tmp_path, text), {}).engine()
+
+    assert engine.spellings == Spellings(numa=("a.example/socket",), pcie=("a.example/root", "b.example/root"))
+
+
 def test_pods_may_choose_any_profile_and_no_weight_unless_the_file_says_otherwise():
     assert load(None, {}).engine().overrides == Overrides(profiles=None, weights={})
 
@@ -110,6 +119,8 @@ MISTAKES = {
     HEAD + "overrides: {weights: {packing: {}}}": "overrides.weights.packing.max: is missing",
     HEAD + "overrides: {weights: {packing: {max: .inf}}}": "overrides.weights.packing.max = inf",
     HEAD + "overrides: {weights: {packing: {min: 2, max: 1}}}": "overrides.weights.packing: min 2 is more than max 1",
+    HEAD + "topology: {attributes: {numaNode: [socket]}}": "topology.attributes.numaNode.0 = 'socket'",
+    HEAD + "topology: {attributes: {numa: []}}": "topology.attributes.numa: is not a known key; known are numaNode",
     HEAD + "batch: 0": "batch = 0",
     HEAD + "batch: 1.5": "batch = 1.5",
     HEAD + "writesInFlight: 100000": "writesInFlight = 100000",
