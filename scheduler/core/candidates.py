@@ -19,6 +19,7 @@ from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand, DeviceRequest
 from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.model import MAX_RESULTS
+from scheduler.core.opinions import Opinion
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of, weighted
@@ -100,7 +101,7 @@ class _Found:
 
 
 class Candidates:
-    """The class of pods with one demand.
+    """The class of pods with one demand and one opinion.
 
     settled : whether everything is up to date; it takes as many calls of `refresh` as their budgets demand, and nothing
         else may be read before.
@@ -108,9 +109,10 @@ class Candidates:
 
     MAX_SHAPES = 20_000  # node states that a class remembers beyond those that its nodes are in
 
-    def __init__(self, demand: Demand, catalogue: Catalogue) -> None:
+    def __init__(self, demand: Demand, catalogue: Catalogue, opinion: Opinion) -> None:
         self.demand = demand
         self._catalogue = catalogue
+        self._opinion = opinion
         self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
         self._every = [eligible for asks in self.eligible for eligible in asks]
         self._matches = [relation for relation in demand.relations if not relation.distinct]
@@ -355,7 +357,7 @@ class Candidates:
             self._unsorted = np.zeros(size, np.bool_)
             self._open = np.zeros(size, np.bool_)
             self._unjudged = np.zeros(size, np.bool_)
-            self.node_scores = np.zeros((len(self._catalogue.node_scorers), size), np.float32)
+            self.node_scores = np.zeros((len(self._opinion.node_scorers), size), np.float32)
             self.saved = np.zeros((size, len(STATE_SCORERS)))
             self._after = np.zeros((size, len(STATE_SCORERS)))
             self._measured = np.zeros(size, np.bool_)
@@ -415,7 +417,7 @@ class Candidates:
         """As `_compute`, one node after the other; whether that was possible."""
         if not rows:
             return True
-        if self.demand.sizing is not None or self._catalogue.node_scorers or not self._simple(rows):
+        if self.demand.sizing is not None or self._opinion.node_scorers or not self._simple(rows):
             return False
         found: list[_Found] = []
         for row in rows:
@@ -509,8 +511,8 @@ class Candidates:
         """Of a node, -1 where the pod does not fit; the best way to serve it becomes the node's shape."""
         if not found.ways:
             return -1
-        row, catalogue = found.row, self._catalogue
-        weights = catalogue.state_weight_list
+        row, opinion = found.row, self._opinion
+        weights = opinion.state_weight_list
         costs = [weighed_one(after, weights) for after in found.after]
         least = min(costs) + _EQUAL
         best = next(at for at, cost in enumerate(costs) if cost <= least)
@@ -522,25 +524,25 @@ class Candidates:
         if self.demand.wants:
             sums, preference = self._shapes.worth_one(int(self.shape[row]))
         else:
-            sums, preference = float(catalogue.set_weights.sum()), 0
-        milli = total_one(sums, weighed_one(saved, weights), catalogue.unit)
+            sums, preference = float(opinion.set_weights.sum()), 0
+        milli = total_one(sums, weighed_one(saved, weights), opinion.unit)
         return steps_one(milli) + preference * (2 * HIGHEST)
 
     def _judge(self, state: State, rows: Rows) -> Counts:
         """Ranks of nodes that fit, with the shapes that they have."""
-        catalogue = self._catalogue
+        opinion = self._opinion
         if self.demand.wants:
             sums, counts, preferences = self._shapes.worth(self.shape[rows])
         else:
-            sums = np.full(len(rows), float(catalogue.set_weights.sum()))
+            sums = np.full(len(rows), float(opinion.set_weights.sum()))
             counts = preferences = np.zeros(len(rows), np.int64)
-        if catalogue.node_scorers:
+        if opinion.node_scorers:
             card = self._score(state, rows, counts)
             self.node_scores[:, rows] = card.scores
-            sums = sums + weighted(catalogue.node_weights, card.scores.astype(np.float64))
-        saved = weighed(self._save(state, rows), catalogue.state_weights)
+            sums = sums + weighted(opinion.node_weights, card.scores.astype(np.float64))
+        saved = weighed(self._save(state, rows), opinion.state_weights)
         # What a prioritized list names earlier is preferred to anything that scores can say.
-        return steps(total(sums, saved, catalogue.unit)) + preferences * (2 * HIGHEST)
+        return steps(total(sums, saved, opinion.unit)) + preferences * (2 * HIGHEST)
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
         nodes, bays = state.nodes, state.bays
@@ -552,7 +554,7 @@ class Candidates:
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
             memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
         )
-        return score_nodes(self._catalogue.node_scorers, self._catalogue.node_weights, loads)
+        return score_nodes(self._opinion.node_scorers, self._opinion.node_weights, loads)
 
     def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
         """How much waste the placement saves on these nodes, float64 (len(rows), S) in milli."""
@@ -713,7 +715,7 @@ class Candidates:
         stock.measured(state, rows)
         nodes = rows.take(at)
         after = stock.after(nodes, position[:, None], taken[at, position][:, None], self._cpu_after(state, nodes))
-        cost = weighed(after, self._catalogue.state_weights)
+        cost = weighed(after, self._opinion.state_weights)
         starts = np.flatnonzero(np.diff(at, prepend=-1))
         least = np.repeat(np.minimum.reduceat(cost, starts), np.diff(starts, append=len(at)))
         order = np.where(cost <= least + _EQUAL, np.arange(len(at)), len(at))
@@ -733,7 +735,7 @@ class Candidates:
                 start += want.count
             known = self._pick_shapes[positions] = self._shapes.add(None)
             answer = NodeAnswer(tuple(chosen), dict.fromkeys(SET_NAMES, 1.0), truncated=len(positions) > 1)
-            self._shapes.put(known, answer, self._catalogue.set_weights, 0)
+            self._shapes.put(known, answer, self._opinion.set_weights, 0)
         return known
 
     def _solve(self, kind: _Kind, states: Sequence[int]) -> None:
@@ -744,7 +746,7 @@ class Candidates:
             return
         at = kind.table.find(states)
         count = sum(want.count for want in self.demand.wants)
-        first = self._shapes.add_from_table(kind.problem, kind.table, at, states, self._catalogue.set_weights, count)
+        first = self._shapes.add_from_table(kind.problem, kind.table, at, states, self._opinion.set_weights, count)
         kind.shapes.update(zip(states, range(first, first + len(states)), strict=True))
 
     def _needs_search(self, state: State, rows: Rows) -> tuple[Mask, Mask]:
@@ -797,7 +799,7 @@ class Candidates:
         return found
 
     def _puzzle_shape(self, state: State, row: int, budget: Budget) -> int:
-        puzzle = self._catalogue.puzzles.make(state, row, self.demand, self.eligible)
+        puzzle = self._catalogue.puzzles.make(state, row, self.demand, self.eligible, self._opinion.set_key)
         cost = _STEPS_A_PUZZLE + _STEPS_A_CELL * len(self._every) * len(puzzle.pieces)
         known = self._puzzle_shapes.get(puzzle)
         if known is None:
@@ -927,7 +929,7 @@ class Candidates:
                 for match, label in zip(self._matches, labels, strict=True)
             ),
             limits=tuple(want.claim for want in self.demand.wants),
-            weights=tuple(self._catalogue.set_weights.tolist()),
+            weights=self._opinion.set_key,
             first_fit=self._first_fit,
         )
 
@@ -944,7 +946,7 @@ class Candidates:
             self._fatal.add(number)
         lists = zip(self.demand.wants, answer.alternatives, strict=False)
         preference = 8 * self._listed - sum(chosen for want, chosen in lists if want.listed)
-        self._shapes.put(number, answer, self._catalogue.set_weights, preference)
+        self._shapes.put(number, answer, self._opinion.set_weights, preference)
 
     # ------------------------------------------------------------ reading
 
@@ -979,7 +981,6 @@ class Candidates:
         )
 
     def _choice(self, state: State, row: int) -> Choice:
-        catalogue = self._catalogue
         devices: tuple[tuple[int, ...], ...] = ()
         alternatives = (0,) * len(self.demand.wants)
         answer = self._shapes.answer(int(self.shape[row])) if self.demand.wants else _NOTHING
@@ -988,12 +989,12 @@ class Candidates:
             seen = state.bays.rows[row].tolist()
             devices = tuple([tuple([seen[position] for position in part]) for part in answer.chosen or ()])
             alternatives = answer.alternatives or alternatives
-        for node_scorer, score in zip(catalogue.node_scorers, self.node_scores[:, row].tolist(), strict=True):
+        for node_scorer, score in zip(self._opinion.node_scorers, self.node_scores[:, row].tolist(), strict=True):
             scores[node_scorer.name] = round(score, 6)
         for scorer, saved in zip(STATE_SCORERS, self.saved[row].tolist(), strict=True):
             scores[scorer.name] = scorer.worth(saved)
-        shares = catalogue.shares.values
-        total = round(sum([shares[name] * score for name, score in scores.items()]) / catalogue.whole, 6)
+        shares = self._opinion.shares.values
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole, 6)
         rank, links = self._ranking.rank(row), state.links_told(row)
         return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
 

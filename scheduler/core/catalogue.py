@@ -10,15 +10,10 @@ from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.stock import Stock
-from scoring.scorers import NODE_SCORERS, SET_SCORERS, STATE_SCORERS
-from scoring.weights import Weights
 
 
 class Catalogue:
-    """Device verdicts, solved node problems, weights, and what is left of the nodes' devices.
-
-    weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
-    """
+    """Device verdicts, solved node problems, and what is left of the nodes' devices."""
 
     MAX_ANSWERS = 50_000
     MAX_LEARNED = 1_000
@@ -27,18 +22,9 @@ class Catalogue:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.weights = Weights(config.weights)
-        self.shares = self.weights.scaled()
-        self.set_weights = self.shares.vector(SET_SCORERS)
-        self.node_scorers = tuple(scorer for scorer in NODE_SCORERS if self.shares.values[scorer.name])
-        self.node_weights = self.shares.vector(self.node_scorers)
-        self.state_weights = self.shares.vector(STATE_SCORERS)
-        self.state_weight_list: list[float] = self.state_weights.tolist()
-        self.whole = sum(self.shares.values.values()) or 1.0
-        self.unit = self.weights.unit
         self.stock = Stock()
         self.verdicts = Verdicts(config.scalar_steps)
-        self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
+        self.puzzles = Puzzles(first_fit=config.device_choice == "first-fit")
         self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
         self.learned: list[NodeProblem | Puzzle] = []  # what longer searches solved, in the order of their answers
         self.learned_before = 0  # how many stood in front of those

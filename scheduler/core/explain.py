@@ -18,7 +18,10 @@ def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
         "nodes": decision.nodes,
         "feasibleNodes": decision.feasible_nodes,
         "winner": _option(decision.winner),
+        "profile": decision.profile,
     }
+    if decision.ignored:
+        found["ignored"] = decision.ignored
     if decision.runner_up is not None:
         found["runnerUp"] = _option(decision.runner_up)
     return found | {"weights": dict(decision.weights)} if weights else found
@@ -56,6 +59,8 @@ def render(decision: Mapping[str, Any]) -> str:
         f"{decision['pod']} -> {winner['node']}  ({decision['feasibleNodes']} of {decision['nodes']} nodes fit)",
         *(f"  {device}" for device in winner["devices"]),
         f"  links learned from {winner['links'] or 'nothing'}",
+        f"  weights of profile {decision.get('profile', 'unknown')}",
+        *([f"  not followed: {decision['ignored']}"] if decision.get("ignored") else []),
         "",
         f"{'score':<13} {'weight':>6} {winner['node']:>18}" + (f" {other['node']:>18}" if other else ""),
     ]

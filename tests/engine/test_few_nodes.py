@@ -11,8 +11,10 @@ from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.config import EngineConfig
+from scheduler.core.opinions import Opinion
 from scoring.market import market_of
 from scoring.mix import Mix
+from scoring.weights import Weights
 
 NODES, DEVICES = 40, 4
 ASKED = [(False, (1,), ""), (False, (2,), ""), (False, (1, 1), ""), (True, (1,), "10Gi"), (True, (1,), "37Gi")]
@@ -20,9 +22,9 @@ clusters = {shared: cluster(NODES, DEVICES, shared=shared, seed=3) for shared in
 
 
 def fresh(state, counts, memory, weights):
-    catalogue = Catalogue(EngineConfig(weights=weights))
+    catalogue = Catalogue(EngineConfig())
     catalogue.stock.refresh(state)
-    found = Candidates(demand(state, counts, (), memory), catalogue)
+    found = Candidates(demand(state, counts, (), memory), catalogue, Opinion(Weights(weights)))
     found.refresh(state, Budget(10**12))
     mix = Mix()
     for _ in range(3):
