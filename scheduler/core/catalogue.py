@@ -5,17 +5,18 @@ from collections import OrderedDict
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import DeviceRequest
 from scheduler.core.eligibility import Eligibility, Verdicts
+from scheduler.core.parts import Parts
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.stock import Stock
-from scoring.scorers import NODE_SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.scorers import CARD_SCORER, NODE_SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.weights import Weights
 
 
 class Catalogue:
-    """Device verdicts, solved node problems, weights, and what is left of the nodes' devices.
+    """Device verdicts, solved node problems, weights, and what is left of the nodes' devices and of what is cut.
 
     weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
     """
@@ -33,9 +34,11 @@ class Catalogue:
         self.node_scorers = tuple(scorer for scorer in NODE_SCORERS if self.shares.values[scorer.name])
         self.node_weights = self.shares.vector(self.node_scorers)
         self.state_weights = self.shares.vector(STATE_SCORERS)
+        self.card_weight = self.shares.values[CARD_SCORER.name]
         self.whole = sum(self.shares.values.values()) or 1.0
         self.unit = self.weights.unit
         self.stock = Stock()
+        self.parts = Parts()
         self.verdicts = Verdicts(config.scalar_steps)
         self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
         self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
