@@ -97,7 +97,7 @@ class States:
         self._market = unknown_market(1)
         self._keys: list[tuple[int, int, bool]] = []
         self._index: dict[tuple[int, int, bool], int] = {}
-        self._waste: Doubles = np.zeros(0)  # nan: not measured yet; the last is that of no card
+        self._waste: list[float | None] = []  # None: not measured yet
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -105,11 +105,11 @@ class States:
     def trade(self, market: Market) -> None:
         """Judge by another market from now on."""
         self._market = market
-        self._waste[:-1] = np.nan
+        self._waste = [None] * len(self)
 
     def forget(self) -> None:
         """All numbers, but not those of designs."""
-        self.open, self.overdrawn, self._keys, self._waste = [], [], [], np.zeros(0)
+        self.open, self.overdrawn, self._keys, self._waste = [], [], [], []
         self._index.clear()
 
     def design(self, design: Design) -> int:
@@ -138,9 +138,7 @@ class States:
             ]
             self.open.append(0 if blocked else sum([1 << part for part in fits]))
             self.overdrawn.append(min(left) < 0)
-            if found + 1 >= len(self._waste):
-                more = np.full(found + 64, np.nan)
-                self._waste = np.concatenate([self._waste[:-1], more, np.zeros(1)])
+            self._waste.append(None)
         return found
 
     def after(self, number: int, part: int) -> int:
@@ -148,23 +146,22 @@ class States:
         design, taken, blocked = self._keys[number]
         return self.number(design, taken | 1 << part, blocked=blocked)
 
-    def waste(self, numbers: Rows) -> Doubles:
-        """Milli wasted in these states, in the shape of `numbers`; 0 where that is -1."""
-        found = self._waste[numbers]
-        missing = np.isnan(found)
-        if missing.any():
-            by_design: dict[int, list[int]] = {}
-            for number in np.unique(numbers[missing]).tolist():
+    def waste(self, numbers: Sequence[int]) -> list[float]:
+        """Milli wasted in these states."""
+        by_design: dict[int, list[int]] = {}
+        for number in numbers:
+            if self._waste[number] is None:
                 by_design.setdefault(self._keys[number][0], []).append(number)
-            for design, states in by_design.items():
-                self._waste[states] = self._measure(self._designs[design], states)
-            found = self._waste[numbers]
-        return found
+        for design, states in by_design.items():
+            for number, each in zip(states, self._measure(design, states).tolist(), strict=True):
+                self._waste[number] = each
+        return [self._waste[number] or 0.0 for number in numbers]
 
-    def _measure(self, design: Design, states: Sequence[int]) -> Doubles:
-        taken = [self._keys[number][1] for number in states]
+    def _measure(self, number: int, states: Sequence[int]) -> Doubles:
+        design = self._designs[number]
+        taken = [self._keys[each][1] for each in states]
         parts = range(len(design.uses))
-        left = [self._left(self._keys[number][0], self._keys[number][1]) for number in states]
+        left = [self._left(number, bits) for bits in taken]
         cards = Cards(
             left=np.maximum(np.array(left, np.int64), 0),
             taken=np.array([[bits >> part & 1 for part in parts] for bits in taken], np.bool_),
@@ -204,6 +201,7 @@ class Parts:
         self.version = 0
         self._market_at = 0
         self._cards: dict[int, list[Card]] = {}
+        self._noted: dict[int, int] = {}  # the bits that `vacant` was made from
         self._unread: set[int] = set()  # nodes whose cards are to be found
         self._designs: dict[Blueprint, int | None] = {}
         self._class_index: dict[tuple[tuple[str, ...], float], int] = {}
@@ -237,6 +235,7 @@ class Parts:
             self._erase(state, np.array(remade, np.int32))
         if len(self.states) > MAX_STATES:
             self.states.forget()
+            self._noted.clear()
             self.version += 1
             changed = list(self._cards)
         for row in changed if self._cards else ():
@@ -298,14 +297,20 @@ class Parts:
         [at] = self.drawn[rows].nonzero()
         if not len(at):
             return saved
-        before = self.cards[rows[at]]
-        after = before.copy()
-        for place, row, taken in zip(range(len(at)), rows[at].tolist(), positions[at].tolist(), strict=True):
-            for position in taken:
-                card = int(self.card[row, position])
-                if position >= 0 and card >= 0:
-                    after[place, card] = self.states.after(int(after[place, card]), int(self.part[row, position]))
-        saved[at] = self.states.waste(before).sum(axis=1) - self.states.waste(after).sum(axis=1)
+        rows, taken = rows[at], np.where(positions[at] >= 0, positions[at], 0)
+        card = np.where(positions[at] >= 0, self.card[rows[:, None], taken], _NONE)
+        part = self.part[rows[:, None], taken]
+        states = self.states
+        for place, before, cards, parts in zip(
+            at.tolist(), self.cards[rows].tolist(), card.tolist(), part.tolist(), strict=True
+        ):
+            after: dict[int, int] = {}  # state of each card that something is taken of
+            for number, each in zip(cards, parts, strict=True):
+                if number >= 0:
+                    after[number] = states.after(after.get(number, before[number]), each)
+            for number, state in after.items():
+                was, will_be = states.waste((before[number], state))
+                saved[place] += was - will_be
         return saved
 
     # ------------------------------------------------------------ nodes
@@ -320,6 +325,7 @@ class Parts:
         self.whole = np.zeros((nodes, width), np.bool_)
         self.vacant.clear()
         self._cards.clear()
+        self._noted.clear()
         self._unread.clear()
 
     def _erase(self, state: State, rows: Rows) -> None:
@@ -334,6 +340,7 @@ class Parts:
         for row in rows.tolist():
             self.vacant.pop(row, None)
             self._cards.pop(row, None)
+            self._noted.pop(row, None)
             self._unread.discard(row)
             if row in state.bays.sights and state.bays.sights[row].drawn and state.gates.partitionable_devices:
                 self._unread.add(row)
@@ -379,6 +386,9 @@ class Parts:
     def _note(self, state: State, row: int) -> None:
         """Note the states that the cards of a node are in."""
         bits = state.bays.bits[row]
+        if self._noted.get(row) == bits:
+            return
+        self._noted[row] = bits
         cards, states = self._cards[row], self.states
         taken = [card.taken(bits) for card in cards]
         found = [states.number(card.design, each) for card, each in zip(cards, taken, strict=True)]
@@ -556,10 +566,13 @@ class Cuts:
 
     def _choose_few(self, rows: Rows, *, first: bool) -> Picks:
         """The same, one node after the other."""
-        positions, fits = [], []
+        positions, fits, known = [], [], self._known
         patterns, states = self._usable[rows].tolist(), self._parts.cards[rows].tolist()
         for row, mine, numbers in zip(rows.tolist(), patterns, states, strict=True):
-            offers = [self._part(pattern, number) for pattern, number in zip(mine, numbers, strict=True)]
+            offers = [
+                known.get(pattern << 32 | number + 1) or self._part(pattern, number)
+                for pattern, number in zip(mine, numbers, strict=True)
+            ]
             able = [card for card, (part, _) in enumerate(offers) if part >= 0]
             fits.append(bool(able))
             if not able:
@@ -597,7 +610,7 @@ class Cuts:
         offered = [part for part in range(able.bit_length()) if able >> part & 1]
         if not self._judged:
             return offered[0], 0.0
-        after = np.array([states.after(number, part) for part in offered], np.int32)
-        waste = states.waste(np.array([number, *after], np.int32))
-        best = int((waste[1:] <= waste[1:].min() + _EQUAL).argmax())
-        return offered[best], float(waste[0] - waste[1 + best])
+        now, *waste = states.waste([number, *[states.after(number, part) for part in offered]])
+        least = min(waste) + _EQUAL
+        best = next(at for at, each in enumerate(waste) if each <= least)
+        return offered[best], now - waste[best]
