@@ -11,6 +11,7 @@ from scoring.arrays import Counts, Mask
 from scoring.mix import Sample
 from scoring.prices import WHOLE, Supply, class_prices, stranded
 
+_PLACES: Final = 2**20
 COVERED: Final = 0.95  # of the arrivals; rarer kinds are left out of expectations, not of prices
 _MOST_CUTS: Final = 64  # ways to ask for parts that are looked at
 
@@ -23,7 +24,7 @@ class Market:
     share : float64 (T,), how much each kind counts, sum 1 (or T is 0): its arrivals, each times its devices to the
         power 1 - growth. While a cluster only fills, later room is what counts, and every pod is worth one; where pods
         leave, a large request refused is lost with its whole size (measured on multi-device mixes, fill and churn)
-    prices : float64 (K,) in [0, 1]; stranded : float64 (1001,), see prices.stranded
+    prices : float64 (K,) in [0, 1]; stranded : float64 (1001,), see prices.stranded; both are binary fractions
     cpu_share : cpu in thousandths that goes with one whole device, on average; 0 where that is unknown
     growth : see Sample
     cuts : ways to ask for parts of devices that are cut, as Kind.parts; the most asked for first
@@ -78,13 +79,18 @@ def market_of(sample: Sample, supply: Supply) -> Market:
         cpu=cpu[:kept],
         serves=serves.reshape(len(codes), kept),
         share=heard / (heard.sum() or 1.0),
-        prices=class_prices(sample, supply),
-        stranded=stranded(sample),
+        prices=_exact(class_prices(sample, supply)),
+        stranded=_exact(stranded(sample)),
         cpu_share=float(sample.amounts[on_devices] @ cpu[on_devices]) / devices if devices else 0.0,
         growth=sample.growth,
         cuts=cuts,
         cut_share=cut_share,
     )
+
+
+def _exact(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To twenty binary places: sums of them do not depend on the order of additions."""
+    return np.round(values * _PLACES) / _PLACES
 
 
 def unknown_market(classes: int) -> Market:

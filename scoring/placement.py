@@ -1,5 +1,7 @@
 """What a placement comes to, all scorers together, in steps that tell it from noise."""
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -8,7 +10,8 @@ from numpy.typing import NDArray
 from scoring.arrays import Counts
 from scoring.market import Market
 from scoring.scorers import STATE_SCORERS
-from scoring.scorers.base import SPAN, Remainders
+from scoring.scorers.base import SPAN
+from scoring.states import States
 
 # Gains within one step are equal, and the fixed order of nodes decides. That concentrates load: with ties broken by
 # the last decimal, or at random, a cluster strands five percent more of its devices.
@@ -18,19 +21,48 @@ HIGHEST: Final = 1 << 21  # steps; whatever is better counts as that
 A_SCORE: Final = 1_000.0  # milli that one unit of score comes to at weight 1
 
 
-def measures(states: Remainders, market: Market) -> NDArray[np.float64]:
-    """What each state scorer measures, float64 (S, C), in the order of STATE_SCORERS; keep it for nodes as they are."""
-    return np.stack([scorer.measure(states, market) for scorer in STATE_SCORERS])
+def measures(states: States, market: Market) -> NDArray[np.float64]:
+    """What each state scorer measures, float64 (C, S), in the order of STATE_SCORERS; keep it for nodes as they are."""
+    found = np.empty((len(states.cpu), len(STATE_SCORERS)))
+    for column, scorer in enumerate(STATE_SCORERS):
+        found[:, column] = scorer.measure(states, market)
+    return found
+
+
+def weighed(measured: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weighted sums over state scorers, float64 (C,), added in the order of the scorers."""
+    summed = np.zeros(len(measured))
+    for column, weight in enumerate(weights.tolist()):
+        summed += weight * measured[:, column]
+    return summed
+
+
+def weighed_one(measured: Sequence[float], weights: Sequence[float]) -> float:
+    """`weighed` of one state, to the last bit."""
+    summed = 0.0
+    for weight, value in zip(weights, measured, strict=True):
+        summed += weight * value
+    return summed
 
 
 def total(scores: NDArray[np.float64], saved: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
     """Milli that placements are worth, float64 (C,).
 
-    scores : weighted sums of set and node scores. saved : weighted sums of milli saved, by state scorers. unit : milli
+    scores : weighted sums of set and node scores. saved : of milli saved, see weighed. unit : milli
     that a score of 1 comes to at a weight of 1, see Weights.unit. A state scorer's score falls by 1 with 2 SPAN milli.
     """
     milli: NDArray[np.float64] = unit * (scores + saved / (2 * SPAN))
     return milli
+
+
+def total_one(scores: float, saved: float, unit: float) -> float:
+    """`total` of one placement, to the last bit."""
+    return unit * (scores + saved / (2 * SPAN))
+
+
+def steps_one(milli: float) -> int:
+    """`steps` of one placement, to the last bit."""
+    return int(min(max(math.floor((milli + _NOISE) / STEP), -HIGHEST), HIGHEST - 1)) + HIGHEST
 
 
 def steps(milli: NDArray[np.float64]) -> Counts:

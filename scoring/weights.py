@@ -1,7 +1,7 @@
 """How much each opinion counts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -52,13 +52,14 @@ class Weights:
         known = [scorer.name for scorer in SCORERS]
         for name, weight in self.values.items():
             if name not in known:
-                near = get_close_matches(str(name), known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                raise ValueError(f"weight {name}: {weight!r}: no scorer has this name; {hint}")
+                raise ValueError(f"weight {name}: {weight!r}: no scorer has this name; {nearest(str(name), known)}")
             if isinstance(weight, bool) or not isinstance(weight, int | float) or not _usable(weight):
                 raise ValueError(f"weight {name}: {weight!r} is not a finite number >= 0")
         merged = {name: float(self.values.get(name, DEFAULTS[name])) for name in known}
         object.__setattr__(self, "values", MappingProxyType(merged))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.values.values()))  # always in the order of SCORERS
 
     def scaled(self) -> "Weights":
         """The same opinions with the largest weight in [0.5, 1): ratios are exactly as they were, sums stay finite."""
@@ -74,6 +75,13 @@ class Weights:
     def vector(self, scorers: Sequence[Scorer]) -> NDArray[np.float64]:
         """The weights of these scorers, float64 (S,)."""
         return np.array([self.values[scorer.name] for scorer in scorers], np.float64)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say to somebody who wrote a name that nothing has."""
+    names = list(known)
+    near = get_close_matches(name, names, 1)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}"
 
 
 def _usable(weight: float) -> bool:

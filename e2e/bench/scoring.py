@@ -39,9 +39,11 @@ from scheduler.core.model import (
     Slice,
     Uid,
 )
+from scheduler.core.opinions import Opinion
 from scheduler.core.quantity import parse_quantity
 from scheduler.core.solvers.search import NodeProblem
 from scheduler.core.state import State
+from scoring.weights import Weights
 
 _UNLIMITED = 10**12
 COLD_US, CACHED_US = 5_000.0, 50.0
@@ -124,7 +126,7 @@ def measure(state: State, asked: Demand, rounds: int, table: type[Catalogue]) ->
         catalogue.stock.refresh(state)
         for want in asked.wants:
             catalogue.eligibility(want.request).refresh(state, catalogue.verdicts, Budget(_UNLIMITED))
-        candidates = Candidates(asked, catalogue)
+        candidates = Candidates(asked, catalogue, Opinion(Weights()))
         found.append(cpu(lambda each=candidates: decide(state, each)))
     return statistics.median(found), candidates
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scheduler.core import names
 from scheduler.core.extended import base_name
-from scheduler.core.messages import ClaimRef, PodRef, ReportScheduled, ReportUnschedulable
+from scheduler.core.messages import ClaimRef, PodRef, Report, ReportIgnored, ReportScheduled, ReportUnschedulable
 from scheduler.core.model import (
     Allocation,
     AllocationConfig,
@@ -36,6 +36,12 @@ STRATEGIC: Final = "application/strategic-merge-patch+json"
 MAX_NOTE: Final = 1024  # bytes of an event's message (events.k8s.io NoteLengthLimit)
 CONTROLLER: Final = "dovetail.scheduler/dovetail"
 _MAX_NAME: Final = 253
+_EVENTS: Final[dict[type[Report], tuple[str, str, str]]] = {
+    ReportScheduled: ("Normal", "Scheduled", "Binding"),
+    ReportUnschedulable: ("Warning", "FailedScheduling", "Scheduling"),
+    ReportIgnored: ("Warning", "AnnotationIgnored", "Scheduling"),
+}
+"""Type, reason and action."""
 
 Body = dict[str, Any]
 
@@ -147,12 +153,12 @@ def binding(pod: PodRef, node: str, annotations: Mapping[str, str]) -> bytes:
     return _json({"apiVersion": "v1", "kind": "Binding", "metadata": metadata, "target": target})
 
 
-def event(report: ReportScheduled | ReportUnschedulable, timestamp: str) -> bytes:
+def event(report: Report, timestamp: str) -> bytes:
     """What people read with `kubectl describe pod`. POST to the core events of the pod's namespace.
 
     timestamp : now, RFC 3339 with at least microseconds if two reports on a pod may follow each other fast.
     """
-    scheduled = isinstance(report, ReportScheduled)
+    kind, reason, action = _EVENTS[type(report)]
     pod = report.pod
     digest = blake2b(f"{timestamp}/{pod.uid}/{report.message}".encode(errors="replace"), digest_size=8).hexdigest()
     return _json(
@@ -167,9 +173,9 @@ def event(report: ReportScheduled | ReportUnschedulable, timestamp: str) -> byte
                 "name": pod.name,
                 "uid": pod.uid,
             },
-            "type": "Normal" if scheduled else "Warning",
-            "reason": "Scheduled" if scheduled else "FailedScheduling",
-            "action": "Binding" if scheduled else "Scheduling",
+            "type": kind,
+            "reason": reason,
+            "action": action,
             "message": _note(report.message),
             "eventTime": _micros(timestamp),
             "firstTimestamp": _seconds(timestamp),

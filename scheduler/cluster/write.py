@@ -37,6 +37,7 @@ from scheduler.core.messages import (
     PodBound,
     PodRef,
     ReleaseClaim,
+    Report,
     ReportScheduled,
     ReportUnschedulable,
     ReserveClaim,
@@ -48,7 +49,6 @@ log = logging.getLogger(__name__)
 
 Release = ReleaseClaim | DeleteClaim
 Write = WriteAllocation | CreateClaim | ReserveClaim | Release | BindPod
-Report = ReportScheduled | ReportUnschedulable
 T = TypeVar("T")
 
 _LONGEST_WAIT_S: Final = 5.0
@@ -127,7 +127,7 @@ class Writer:
             self._told.move_to_end(uid)
             if len(self._told) > _PODS_REMEMBERED:
                 self._told.popitem(last=False)
-        else:
+        elif isinstance(report, ReportScheduled):
             self._told.pop(uid, None)
             self._reports.pop((uid, ReportUnschedulable), None)
         self._reports[uid, type(report)] = report

@@ -6,7 +6,7 @@ share one device search.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand, DeviceRequest
 from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.model import MAX_RESULTS
+from scheduler.core.opinions import Opinion
 from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
@@ -28,10 +29,9 @@ from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
-from scheduler.core.stock import MAX_CLASSES
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.mix import Kind
-from scoring.placement import HIGHEST, measures, steps, total
+from scoring.placement import HIGHEST, steps, steps_one, total, total_one, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
 from scoring.scorers import CARD_SCORER, STATE_SCORERS
@@ -40,9 +40,9 @@ from scoring.scorers.base import Loads
 # Kinds of nodes: where no device can serve, where only the exact search can tell, where shares are picked, and where
 # parts of devices are.
 _NOWHERE, _SEARCHED, _SHARED, _CUT = -1, -2, -3, -4
-_ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece
+_ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece, unless a budget has room for more
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
-_FEW_ROWS = 12  # up to here one node after the other is faster than columns
+_FEW_ROWS = 32  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
 _FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
@@ -55,6 +55,10 @@ _STEPS_A_KIND = 300
 _STEPS_A_STATE = 20
 _STEPS_A_PUZZLE = 100
 _STEPS_A_CELL = 3  # of a puzzle: a request for a device
+
+
+_FULL_SCORES = dict.fromkeys(SET_NAMES, 1.0)
+_NOTHING = NodeAnswer((), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,23 @@ class _Kind:
     shapes: dict[int, int]
 
 
+@dataclass(slots=True)
+class _Found:
+    """What one node has for a pod.
+
+    ways : positions of devices and thousandths of each, for each way to serve the pod; none where it does not fit, and
+    one, without positions, where its shape tells. before, after : what state scorers measure, after by way.
+    """
+
+    row: int
+    shape: int = NO_SHAPE
+    ways: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    before: Sequence[float] = ()
+    after: list[Sequence[float]] = field(default_factory=list)
+
+
 class Candidates:
-    """The class of pods with one demand.
+    """The class of pods with one demand and one opinion.
 
     settled : whether everything is up to date; it takes as many calls of `refresh` as their budgets demand, and nothing
         else may be read before.
@@ -92,9 +111,10 @@ class Candidates:
 
     MAX_SHAPES = 20_000  # node states that a class remembers beyond those that its nodes are in
 
-    def __init__(self, demand: Demand, catalogue: Catalogue) -> None:
+    def __init__(self, demand: Demand, catalogue: Catalogue, opinion: Opinion) -> None:
         self.demand = demand
         self._catalogue = catalogue
+        self._opinion = opinion
         self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
         self._every = [eligible for asks in self.eligible for eligible in asks]
         self._matches = [relation for relation in demand.relations if not relation.distinct]
@@ -104,7 +124,7 @@ class Candidates:
         self._amounts = dict(demand.resources)
         self._first_fit = catalogue.config.device_choice == "first-fit"
         self._shares = Shares(demand, [asks[0] for asks in self.eligible]) if demand.countable else None
-        judged = not self._first_fit and catalogue.card_weight > 0
+        judged = not self._first_fit and opinion.card_weight > 0
         self._cuts = Cuts(catalogue.parts, self.eligible[0][0], judged=judged) if demand.single else None
         self._one = len(demand.wants) == 1 and demand.wants[0].count > 1  # a set of devices, judged as such
         self._kinds: list[_Kind] = []
@@ -121,6 +141,7 @@ class Candidates:
         self._unjudged: Mask = np.zeros(0, np.bool_)  # rows that are, but for the market
         self._pieces = Pieces(_FIRST_ROWS, _LAST_ROWS)
         self._puzzle_steps = 2_000  # what a node takes that has to be searched, as seen so far
+        self._behind = True  # whether rows are left over from refreshes before
         self.settled = False
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
@@ -138,8 +159,10 @@ class Candidates:
         self._sharing: Mask = np.zeros(0, np.bool_)  # nodes where devices are shared, and counting decides
         self._reached: Mask = np.zeros(0, np.bool_)
         self.node_scores: Floats = np.zeros((0, 0), np.float32)
-        self.saved: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))  # milli of waste, by state scorer
-        self._after: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))  # what they measure after the placement
+        self.saved: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # milli of waste, by state scorer
+        self._after: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # what they measure after the placement
+        self._known_after: dict[tuple[int, int, int], Sequence[float]] = {}  # the same by shape, content and cpu left
+        self._known_at = (-1, -1)  # version and epoch of the stock for which that holds
         self._measured: Mask = np.zeros(0, np.bool_)  # where `_after` is known already
         self.cut: NDArray[np.float64] = np.zeros(0)  # milli of waste saved on cards
 
@@ -247,14 +270,20 @@ class Candidates:
         stock = self._catalogue.stock
         stock.refresh(state)
         self._catalogue.parts.refresh(state, stock.market, stock.version)
-        if self._market_at != stock.version:
-            self._market_at = stock.version
-            # Which share or part of a node is taken hangs on the market; what else fits and how well does not.
-            changed += np.flatnonzero(self._sharing | (self._kind == _CUT)).tolist()
-            self._unjudged[:] = self._ranking.fits
         if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
+        few = not (remade or self._behind or self._market_at != stock.version) and len(changed) <= _FEW_ROWS
+        if few and self._compute_few(state, changed, budget):
+            self.settled = True
+            return
+        self._behind = True
+        if self._market_at != stock.version:
+            self._market_at = stock.version
+            self.reason = ""
+            # Which share or part of a node is taken hangs on the market; what else fits and how well does not.
+            changed += np.flatnonzero(self._sharing | (self._kind == _CUT)).tolist()
+            self._unjudged[:] = self._ranking.fits
         self._unsorted[remade] = True
         self._open[changed] = True
         if remade or self._unsorted.any():
@@ -262,12 +291,14 @@ class Candidates:
             if self._unsorted.any():
                 return
         rows = np.flatnonzero(self._open).astype(np.int32)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
+        at_once = max(_ROWS_AT_ONCE, budget.left // _STEPS_A_NODE)
+        for start in range(0, len(rows), at_once):
             if start and budget.spent:
                 break
-            self._compute(state, rows[start : start + _ROWS_AT_ONCE], budget)
+            self._compute(state, rows[start : start + at_once], budget)
         self._judge_all(state, budget)
-        self.settled = not (self._open.any() or self._unjudged.any())
+        self._behind = bool(self._open.any() or self._unjudged.any())
+        self.settled = not self._behind
 
     def _relearn(self) -> list[int]:
         """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
@@ -306,15 +337,17 @@ class Candidates:
         if not self._unjudged.any():
             return
         rows = np.flatnonzero(self._unjudged).astype(np.int32)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
+        at_once = max(_ROWS_AT_ONCE, budget.left // _STEPS_A_NODE)
+        for start in range(0, len(rows), at_once):
             if start and budget.spent:
                 return
-            part = rows[start : start + _ROWS_AT_ONCE]
+            part = rows[start : start + at_once]
             budget.spend(_STEPS_A_NODE * len(part))
             self._unjudged[part] = False
             self._ranking.put(part, self._judge(state, part), state.nodes.order)
 
     def _forget_shapes(self) -> None:
+        self._known_after.clear()
         self._kinds.clear()
         self._kind_index.clear()
         self._shapes = Shapes()
@@ -337,9 +370,9 @@ class Candidates:
             self._unsorted = np.zeros(size, np.bool_)
             self._open = np.zeros(size, np.bool_)
             self._unjudged = np.zeros(size, np.bool_)
-            self.node_scores = np.zeros((len(self._catalogue.node_scorers), size), np.float32)
-            self.saved = np.zeros((len(STATE_SCORERS), size))
-            self._after = np.zeros((len(STATE_SCORERS), size))
+            self.node_scores = np.zeros((len(self._opinion.node_scorers), size), np.float32)
+            self.saved = np.zeros((size, len(STATE_SCORERS)))
+            self._after = np.zeros((size, len(STATE_SCORERS)))
             self._measured = np.zeros(size, np.bool_)
             self.cut = np.zeros(size)
         self._ranking.clear()
@@ -371,6 +404,8 @@ class Candidates:
             self._sort_plain(state, rows[~exact & ~shared | shared & self._one])
 
     def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
+        if len(rows) <= _FEW_ROWS and self._compute_few(state, rows.tolist(), budget):
+            return
         budget.spend(_STEPS_A_NODE * len(rows))
         self._open[rows] = self._unjudged[rows] = False
         ranks = np.full(len(rows), -1, np.int64)
@@ -395,21 +430,143 @@ class Candidates:
         self._measured[rows] = False
         self._ranking.put(rows, ranks, state.nodes.order)
 
+    def _compute_few(self, state: State, rows: list[int], budget: Budget) -> bool:
+        """As `_compute`, one node after the other; whether that was possible."""
+        if not rows:
+            return True
+        if self.demand.sizing is not None or self._opinion.node_scorers or not self._simple(rows):
+            return False
+        found: list[_Found] = []
+        for row in rows:
+            fits = bool(self._allowed[row]) and all(rule.holds(state.nodes, self.demand, row) for rule in _USE_RULES)
+            self._reached[row] = fits
+            each = self._look_at(state, row, budget) if fits else _Found(row)
+            if each is None:
+                return False
+            found.append(each)
+        budget.spend(_STEPS_A_NODE * len(rows))
+        self._measure_few(state, found)
+        order = state.nodes.order
+        for each in found:
+            row = each.row
+            self.shape[row] = each.shape
+            self._open[row] = self._unjudged[row] = False
+            self._ranking.put_one(row, self._rank(state, each), int(order[row]))
+        return True
+
+    def _simple(self, rows: Sequence[int]) -> bool:
+        """Whether these nodes need neither a search nor more than one share."""
+        kinds = [int(self._kind[row]) for row in rows]
+        if _SEARCHED in kinds or (self._one and self._shares is not None and any(self._sharing[row] for row in rows)):
+            return False
+        return _SHARED not in kinds or (len(self.demand.wants) == 1 and not self._first_fit)
+
+    def _look_at(self, state: State, row: int, budget: Budget) -> "_Found | None":
+        """What a node that no rule rules out has for the pod; None where only the exact search can tell."""
+        if not self.demand.wants:
+            return _Found(row, ways=[((), ())])
+        kind = int(self._kind[row])
+        if kind == _SHARED and self._shares is not None:
+            offers = self._shares.offers(state, row)
+            if offers is None:
+                return None
+            stock = self._catalogue.stock
+            left, classes = stock.left[row].tolist(), stock.classes[row].tolist()
+            found, before, place = _Found(row), None, -1
+            for position, taken in offers:
+                like = (left[position], taken, classes[position])
+                if like != before or position != place + 1:  # of equal devices side by side the first will do
+                    found.ways.append(((position,), (taken,)))
+                before, place = like, position
+            return found
+        parts = self._catalogue.parts
+        if kind == _CUT and self._cuts is not None:
+            position = self._cuts.choose_one(row, first=self._first_fit)
+            return _Found(row, self._single_shape(position), [((), ())]) if position >= 0 else _Found(row)
+        if kind < 0:
+            return _Found(row)
+        [shape] = self._known_shapes([(kind, parts.vacant.get(row, state.bays.bits[row]))], budget)
+        return _Found(row, shape, [((), ())] if self._shapes.fits[shape] else [])
+
+    def _measure_few(self, state: State, found: "Sequence[_Found]") -> None:
+        """Note what state scorers measure of nodes as they are, and after each way to serve the pod there."""
+        stock = self._catalogue.stock
+        if self._known_at != (stock.version, stock.epoch):
+            self._known_at = (stock.version, stock.epoch)
+            self._known_after.clear()
+        cpu = self._amounts.get("cpu", 0)
+        missing: list[tuple[_Found, tuple[int, int, int] | None, tuple[int, ...], tuple[int, ...], int]] = []
+        for each in found:
+            if not each.ways:
+                continue
+            row = each.row
+            each.before = stock.measured_one(state, row)
+            left = state.nodes.left_at("cpu", row) - cpu
+            if self._kind[row] == _SHARED:
+                missing += [(each, None, places, taken, left) for places, taken in each.ways]
+                continue
+            key = (each.shape, stock.content(row), left)
+            known = self._known_after.get(key)
+            if known is not None:
+                each.after.append(known)
+                continue
+            places = self._shapes.places(each.shape) if self.demand.wants else ()
+            missing.append((each, key, places, (WHOLE,) * len(places), left))
+        if not missing:
+            return
+        width = max([len(places) for _, _, places, _, _ in missing])
+        if len(self._known_after) > self.MAX_SHAPES:
+            self._known_after.clear()
+        after = stock.after(
+            np.array([each.row for each, _, _, _, _ in missing], np.int32),
+            np.array([places for _, _, places, _, _ in missing], np.intp).reshape(len(missing), width),
+            np.array([taken for _, _, _, taken, _ in missing], np.int64).reshape(len(missing), width),
+            np.array([left for _, _, _, _, left in missing], np.int64),
+        ).tolist()
+        for (each, kept, _, _, _), values in zip(missing, after, strict=True):
+            each.after.append(values)
+            if kept is not None:
+                self._known_after[kept] = values
+
+    def _rank(self, state: State, found: "_Found") -> int:
+        """Of a node, -1 where the pod does not fit; the best way to serve it becomes the node's shape."""
+        if not found.ways:
+            return -1
+        row, opinion = found.row, self._opinion
+        weights = opinion.state_weight_list
+        costs = [weighed_one(after, weights) for after in found.after]
+        least = min(costs) + _EQUAL
+        best = next(at for at, cost in enumerate(costs) if cost <= least)
+        if self._kind[row] == _SHARED:
+            self.shape[row] = self._single_shape(found.ways[best][0][0])
+        after = found.after[best]
+        saved = [one - other for one, other in zip(found.before, after, strict=True)]
+        self.saved[row] = saved
+        if self.demand.wants:
+            shape = int(self.shape[row])
+            sums, preference = self._shapes.worth_one(shape)
+        else:
+            sums, preference = float(opinion.set_weights.sum()), 0
+        cut = self._catalogue.parts.saves_one(row, self._shapes.places(shape)) if self.demand.wants else 0.0
+        self.cut[row] = cut
+        milli = total_one(sums, weighed_one(saved, weights) + opinion.card_weight * cut, opinion.unit)
+        return steps_one(milli) + preference * (2 * HIGHEST)
+
     def _judge(self, state: State, rows: Rows) -> Counts:
         """Ranks of nodes that fit, with the shapes that they have."""
-        catalogue = self._catalogue
+        opinion = self._opinion
         if self.demand.wants:
             sums, counts, preferences = self._shapes.worth(self.shape[rows])
         else:
-            sums = np.full(len(rows), float(catalogue.set_weights.sum()))
+            sums = np.full(len(rows), float(opinion.set_weights.sum()))
             counts = preferences = np.zeros(len(rows), np.int64)
-        if catalogue.node_scorers:
+        if opinion.node_scorers:
             card = self._score(state, rows, counts)
             self.node_scores[:, rows] = card.scores
-            sums = sums + weighted(catalogue.node_weights, card.scores.astype(np.float64))
-        saved = weighted(catalogue.state_weights, self._save(state, rows)) + self._save_parts(rows)
+            sums = sums + weighted(opinion.node_weights, card.scores.astype(np.float64))
+        saved = weighed(self._save(state, rows), opinion.state_weights) + self._save_parts(rows)
         # What a prioritized list names earlier is preferred to anything that scores can say.
-        return steps(total(sums, saved, catalogue.unit)) + preferences * (2 * HIGHEST)
+        return steps(total(sums, saved, opinion.unit)) + preferences * (2 * HIGHEST)
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
         nodes, bays = state.nodes, state.bays
@@ -421,41 +578,38 @@ class Candidates:
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
             memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
         )
-        return score_nodes(self._catalogue.node_scorers, self._catalogue.node_weights, loads)
+        return score_nodes(self._opinion.node_scorers, self._opinion.node_weights, loads)
 
     def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
-        """How much waste the placement saves on these nodes, float64 (S, len(rows)) in milli."""
-        stock = self._catalogue.stock
-        fresh, stale = rows[~self._measured[rows]], stock.stale(rows)
-        if len(fresh) or len(stale):  # nodes as they are, and as they would be, are measured together
-            states = stock.remainders(state, np.concatenate([stale, fresh]))
-            start = len(stale)
-            states.cpu[start:] -= self._amounts.get("cpu", 0)
-            states.used[start:] = True
-            if self.demand.wants:
-                self._take(state, fresh, states.left[start:])
-            found = measures(states, stock.market)
-            stock.note(stale, found[:, :start])
-            self._after[:, fresh] = found[:, start:]
-        saved: NDArray[np.float64] = stock.waste[:, rows] - self._after[:, rows]
-        self.saved[:, rows] = saved
+        """How much waste the placement saves on these nodes, float64 (len(rows), S) in milli."""
+        before = self._catalogue.stock.measured(state, rows)
+        fresh = rows[~self._measured.take(rows)]
+        if len(fresh):
+            self._after[fresh] = self._measure_sets(state, fresh)
+        saved: NDArray[np.float64] = before - self._after.take(rows, axis=0)
+        self.saved[rows] = saved
         return saved
 
-    def _take(self, state: State, rows: Rows, left: Counts) -> None:
-        """Take from `left`, what these nodes have, what their shapes take."""
-        positions = self._shapes.positions(self.shape[rows])
-        if self._shares is None:
-            taken = (positions >= 0).nonzero()
-            left[taken[0], positions[taken]] = 0
-            return
-        by_want = self._shares.thousandths(state, rows)
-        at = np.arange(len(rows))
-        slot = 0
-        for want, share in zip(self.demand.wants, by_want, strict=True):
-            for _ in range(min(want.count, positions.shape[1] - slot)):
-                position = positions[:, slot]
-                left[at, position] = np.maximum(left[at, position] - share[at, position], 0)
-                slot += 1
+    def _cpu_after(self, state: State, rows: Rows) -> Counts:
+        return state.nodes.left("cpu", rows) - self._amounts.get("cpu", 0)
+
+    def _measure_sets(self, state: State, rows: Rows) -> NDArray[np.float64]:
+        """What state scorers measure of nodes after they gave what their shapes take, float64 (len(rows), S)."""
+        stock = self._catalogue.stock
+        if not self.demand.wants:
+            places = np.full((len(rows), 0), -1, np.intp)
+            return stock.after(rows, places, places, self._cpu_after(state, rows))
+        places = self._shapes.positions(self.shape.take(rows)).astype(np.intp)
+        taken: Counts = np.where(places >= 0, WHOLE, np.int64(0))
+        if self._shares is not None:
+            slot = 0
+            for want, share in zip(self.demand.wants, self._shares.thousandths(state, rows), strict=True):
+                span = slice(slot, min(slot + want.count, places.shape[1]))
+                each = np.take_along_axis(share, places[:, span], axis=1)
+                taken[:, span] = np.where(places[:, span] >= 0, each, 0)
+                slot += want.count
+            taken = _together(places, taken)
+        return stock.after(rows, places, taken, self._cpu_after(state, rows))
 
     # ------------------------------------------------------------ device sets
 
@@ -544,14 +698,11 @@ class Candidates:
         positions = picks.positions
         if positions.shape[1] == 1:
             positions = positions[:, 0]
-            if positions.max() >= len(self._single_shapes):
-                extra = int(positions.max()) + 1 - len(self._single_shapes)
-                more: Rows = np.full(extra, NO_SHAPE, np.int32)
-                self._single_shapes = np.concatenate([self._single_shapes, more])
+            self._single_shape(int(positions.max()))
             shapes = self._single_shapes[positions]
             [new] = (picks.found & (shapes == NO_SHAPE)).nonzero()
             for position in dict.fromkeys(positions[new].tolist()):
-                self._single_shapes[position] = self._pick_shape((position,))
+                self._single_shape(position)
             if len(new):
                 shapes = self._single_shapes[positions]
             return np.where(picks.found, shapes, NO_SHAPE)
@@ -563,40 +714,44 @@ class Candidates:
             np.int32,
         )
 
+    def _single_shape(self, position: int) -> int:
+        """The shape of a node that gives a share of the device in this position."""
+        extra = position + 1 - len(self._single_shapes)
+        if extra > 0:
+            more: Rows = np.full(extra, NO_SHAPE, np.int32)
+            self._single_shapes = np.concatenate([self._single_shapes, more])
+        shape = int(self._single_shapes[position])
+        if shape == NO_SHAPE:
+            shape = self._single_shapes[position] = self._pick_shape((position,))
+        return shape
+
     def _choose_share(self, state: State, shares: Shares, rows: Rows) -> Picks:
         """The device of each of these nodes whose share wastes least."""
         stock = self._catalogue.stock
         [able], sure = shares.fits(state, rows)
         [taken] = shares.thousandths(state, rows)
-        left, classes = stock.left[rows], stock.classes[rows]
-        kept = _unlike(able, (left * 1024 + taken) * MAX_CLASSES + classes)
+        left, classes = stock.left.take(rows, axis=0), stock.classes.take(rows, axis=0)
+        # Of devices side by side that are equal the first will do.
+        same = (left[:, 1:] == left[:, :-1]) & (taken[:, 1:] == taken[:, :-1]) & (classes[:, 1:] == classes[:, :-1])
+        kept = able.copy()
+        kept[:, 1:] &= ~(same & able[:, :-1])
         chosen: Rows = np.zeros((len(rows), 1), np.int32)
         found: Mask = np.any(able, axis=1)
         at, position = kept.nonzero()
         if not len(at):
             return Picks(chosen, found, sure)
-        after = self._measure_shares(state, rows[at], position, taken[at, position])
-        cost = weighted(self._catalogue.state_weights, after)
+        stock.measured(state, rows)
+        nodes = rows.take(at)
+        after = stock.after(nodes, position[:, None], taken[at, position][:, None], self._cpu_after(state, nodes))
+        cost = weighed(after, self._opinion.state_weights)
         starts = np.flatnonzero(np.diff(at, prepend=-1))
         least = np.repeat(np.minimum.reduceat(cost, starts), np.diff(starts, append=len(at)))
         order = np.where(cost <= least + _EQUAL, np.arange(len(at)), len(at))
         best = np.minimum.reduceat(order, starts)
         chosen[at[best], 0] = position[best]
-        self._after[:, rows[at[best]]] = after[:, best]
-        self._measured[rows[at[best]]] = True
+        self._after[nodes[best]] = after[best]
+        self._measured[nodes[best]] = True
         return Picks(chosen, found, sure)
-
-    def _measure_shares(
-        self, state: State, rows: Rows, positions: NDArray[np.intp], taken: Counts
-    ) -> NDArray[np.float64]:
-        """What state scorers measure of nodes of which one device each gives a share, float64 (S, len(rows))."""
-        stock = self._catalogue.stock
-        states = stock.remainders(state, rows)
-        at = np.arange(len(rows))
-        states.left[at, positions] = np.maximum(states.left[at, positions] - taken, 0)
-        states.cpu[:] -= self._amounts.get("cpu", 0)
-        states.used[:] = True
-        return measures(states, stock.market)
 
     def _pick_shape(self, positions: tuple[int, ...]) -> int:
         """The shape of a node that gives shares of the devices in these positions. A share ties nothing up."""
@@ -608,7 +763,7 @@ class Candidates:
                 start += want.count
             known = self._pick_shapes[positions] = self._shapes.add(None)
             answer = NodeAnswer(tuple(chosen), dict.fromkeys(SET_NAMES, 1.0), truncated=len(positions) > 1)
-            self._shapes.put(known, answer, self._catalogue.set_weights, 0)
+            self._shapes.put(known, answer, self._opinion.set_weights, 0)
         return known
 
     def _solve(self, kind: _Kind, states: Sequence[int]) -> None:
@@ -619,7 +774,7 @@ class Candidates:
             return
         at = kind.table.find(states)
         count = sum(want.count for want in self.demand.wants)
-        first = self._shapes.add_from_table(kind.problem, kind.table, at, states, self._catalogue.set_weights, count)
+        first = self._shapes.add_from_table(kind.problem, kind.table, at, states, self._opinion.set_weights, count)
         kind.shapes.update(zip(states, range(first, first + len(states)), strict=True))
 
     def _needs_search(self, state: State, rows: Rows) -> tuple[Mask, Mask]:
@@ -677,7 +832,7 @@ class Candidates:
             self.cut[rows] = 0.0
             return self.cut[rows]
         saved = self.cut[rows] = parts.saves(rows, self._shapes.positions(self.shape[rows]))
-        found: NDArray[np.float64] = self._catalogue.card_weight * saved
+        found: NDArray[np.float64] = self._opinion.card_weight * saved
         return found
 
     def _selects_shareable(self, state: State, rows: Rows) -> Mask:
@@ -700,7 +855,7 @@ class Candidates:
         return found
 
     def _puzzle_shape(self, state: State, row: int, budget: Budget) -> int:
-        puzzle = self._catalogue.puzzles.make(state, row, self.demand, self.eligible)
+        puzzle = self._catalogue.puzzles.make(state, row, self.demand, self.eligible, self._opinion.set_key)
         cost = _STEPS_A_PUZZLE + _STEPS_A_CELL * len(self._every) * len(puzzle.pieces)
         known = self._puzzle_shapes.get(puzzle)
         if known is None:
@@ -830,7 +985,7 @@ class Candidates:
                 for match, label in zip(self._matches, labels, strict=True)
             ),
             limits=tuple(want.claim for want in self.demand.wants),
-            weights=tuple(self._catalogue.set_weights.tolist()),
+            weights=self._opinion.set_key,
             first_fit=self._first_fit,
         )
 
@@ -847,7 +1002,7 @@ class Candidates:
             self._fatal.add(number)
         lists = zip(self.demand.wants, answer.alternatives, strict=False)
         preference = 8 * self._listed - sum(chosen for want, chosen in lists if want.listed)
-        self._shapes.put(number, answer, self._catalogue.set_weights, preference)
+        self._shapes.put(number, answer, self._opinion.set_weights, preference)
 
     # ------------------------------------------------------------ reading
 
@@ -887,39 +1042,33 @@ class Candidates:
         )
 
     def _choice(self, state: State, row: int) -> Choice:
-        scores = dict.fromkeys(SET_NAMES, 1.0)
         devices: tuple[tuple[int, ...], ...] = ()
-        truncated = False
         alternatives = (0,) * len(self.demand.wants)
-        bays = state.bays
+        answer = self._shapes.answer(int(self.shape[row])) if self.demand.wants else _NOTHING
+        scores = {**_FULL_SCORES, **answer.scores}
         if self.demand.wants:
-            answer = self._shapes.answer(int(self.shape[row]))
-            scores.update(answer.scores)
-            truncated = answer.truncated
-            seen = bays.rows[row].tolist()
+            seen = state.bays.rows[row].tolist()
             devices = tuple([tuple([seen[position] for position in part]) for part in answer.chosen or ()])
             alternatives = answer.alternatives or alternatives
-        for node_scorer, score in zip(self._catalogue.node_scorers, self.node_scores[:, row].tolist(), strict=True):
+        for node_scorer, score in zip(self._opinion.node_scorers, self.node_scores[:, row].tolist(), strict=True):
             scores[node_scorer.name] = round(score, 6)
-        for scorer, saved in zip(STATE_SCORERS, self.saved[:, row].tolist(), strict=True):
+        for scorer, saved in zip(STATE_SCORERS, self.saved[row].tolist(), strict=True):
             scores[scorer.name] = scorer.worth(saved)
         scores[CARD_SCORER.name] = CARD_SCORER.worth(float(self.cut[row]))
-        shares = self._catalogue.shares.values
-        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._catalogue.whole, 6)
-        links = state.links_told(row)
-        return Choice(row, self._ranking.rank(row), devices, alternatives, scores, total, links, truncated)
+        shares = self._opinion.shares.values
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole, 6)
+        rank, links = self._ranking.rank(row), state.links_told(row)
+        return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
 
 
-def _unlike(able: Mask, keys: Counts) -> Mask:
-    """Of the able devices of each node the first of each kind, bool (R, W); keys : int64 (R, W), their kinds, >= 0."""
-    keys = np.where(able, keys, -1)
-    order = keys.argsort(axis=1, kind="stable")
-    ordered = np.take_along_axis(keys, order, axis=1)
-    first = ordered >= 0
-    first[:, 1:] &= ordered[:, 1:] != ordered[:, :-1]
-    found: Mask = np.zeros(able.shape, np.bool_)
-    np.put_along_axis(found, order, first, axis=1)
-    return found
+def _together(places: NDArray[np.intp], taken: Counts) -> Counts:
+    """What is taken of each device in all, at its first place, where several requests take of one."""
+    for slot in range(1, places.shape[1]):
+        for other in range(slot):
+            again = (places[:, slot] == places[:, other]) & (places[:, slot] >= 0)
+            taken[again, other] += taken[again, slot]
+            taken[again, slot] = 0
+    return taken
 
 
 def _value_numbers(state: State, attribute: str, seen: Rows) -> Rows:

@@ -11,15 +11,10 @@ from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
 from scheduler.core.solvers.table import SetTable
 from scheduler.core.stock import Stock
-from scoring.scorers import CARD_SCORER, NODE_SCORERS, SET_SCORERS, STATE_SCORERS
-from scoring.weights import Weights
 
 
 class Catalogue:
-    """Device verdicts, solved node problems, weights, and what is left of the nodes' devices and of what is cut.
-
-    weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
-    """
+    """Device verdicts, solved node problems, and what is left of the nodes' devices and of what is cut."""
 
     MAX_ANSWERS = 50_000
     MAX_LEARNED = 1_000
@@ -28,19 +23,10 @@ class Catalogue:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.weights = Weights(config.weights)
-        self.shares = self.weights.scaled()
-        self.set_weights = self.shares.vector(SET_SCORERS)
-        self.node_scorers = tuple(scorer for scorer in NODE_SCORERS if self.shares.values[scorer.name])
-        self.node_weights = self.shares.vector(self.node_scorers)
-        self.state_weights = self.shares.vector(STATE_SCORERS)
-        self.card_weight = self.shares.values[CARD_SCORER.name]
-        self.whole = sum(self.shares.values.values()) or 1.0
-        self.unit = self.weights.unit
         self.stock = Stock()
         self.parts = Parts()
         self.verdicts = Verdicts(config.scalar_steps)
-        self.puzzles = Puzzles(tuple(self.set_weights.tolist()), first_fit=config.device_choice == "first-fit")
+        self.puzzles = Puzzles(first_fit=config.device_choice == "first-fit")
         self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}
         self.learned: list[NodeProblem | Puzzle] = []  # what longer searches solved, in the order of their answers
         self.learned_before = 0  # how many stood in front of those

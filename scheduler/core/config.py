@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from scheduler.core import names
 from scheduler.core.gates import Gates
 from scheduler.core.model import Node
+from scheduler.core.topology import KNOWN, Spellings
+from scoring.profiles import DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,23 @@ class Ownership:
 
 
 @dataclass(frozen=True, slots=True)
+class Overrides:
+    """What pods may choose for themselves by annotation.
+
+    profiles : names, None for every one there is. weights : name -> least and most; what is not named may not be set.
+    """
+
+    profiles: frozenset[str] | None = None
+    weights: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineConfig:
     """Everything that steers decisions.
 
-    weights : scorer name -> weight >= 0; a name not given has the shipped default.
+    profile : the weights of pods that choose none. weights : scorer name -> weight >= 0, merged over them.
+    profiles : name -> weights, merged over the shipped profile of that name, or over the shipped weights.
+    overrides : what pods may choose.
     batch : pods decided per cycle.
     search_steps : device-search steps per node shape inside the core; harder shapes leave as Solve.
     cycle_steps : steps of about a microsecond that a cycle spends on pods that take long, and that one pod takes before
@@ -40,11 +55,15 @@ class EngineConfig:
     gates : which rules of Dynamic Resource Allocation are in force.
     binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
     fabric_partitions : a claim takes whole GPUs that publish Fabric Manager partitions one partition at a time.
+    spellings : attributes of devices, beyond those that are known, that tell where they sit.
     """
 
     scheduler_name: str = names.SCHEDULER_NAME
     ownership: Ownership = field(default_factory=Ownership)
+    profile: str = DEFAULT
     weights: Mapping[str, float] = field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    overrides: Overrides = field(default_factory=Overrides)
     device_choice: str = "scored"  # "first-fit" takes the first devices that fit, in name order
     batch: int = 256
     search_steps: int = 60
@@ -56,3 +75,4 @@ class EngineConfig:
     gates: Gates = field(default_factory=Gates)
     binding_timeout_s: float = 600.0
     fabric_partitions: bool = True
+    spellings: Spellings = KNOWN

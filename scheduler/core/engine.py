@@ -53,6 +53,7 @@ from scheduler.core.messages import (
     RecordDecision,
     Rejected,
     ReleaseClaim,
+    ReportIgnored,
     ReportScheduled,
     ReportUnschedulable,
     ReserveClaim,
@@ -77,6 +78,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
+from scheduler.core.opinions import Opinion, Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
@@ -162,10 +164,17 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
-        self.state = State(config.ownership, config.seed, config.gates, fabric_partitions=config.fabric_partitions)
+        self.state = State(
+            config.ownership,
+            config.seed,
+            config.gates,
+            fabric_partitions=config.fabric_partitions,
+            spellings=config.spellings,
+        )
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
-        self._classes: OrderedDict[Demand, Candidates] = OrderedDict()
+        self._opinions = Opinions(config)
+        self._classes: OrderedDict[tuple[Demand, Opinion], Candidates] = OrderedDict()
         self._flights: dict[Uid, Flight] = {}
         self._flights_of: dict[Uid, set[Uid]] = defaultdict(set)
         self._waiting_for: dict[str, set[Uid]] = defaultdict(set)
@@ -176,6 +185,7 @@ class Engine:
         self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
         self._ahead: float | None = None
         self._reported: dict[Uid, tuple[str, str]] = {}
+        self._ignored: dict[Uid, str] = {}  # why annotations of a pod are not followed, as it was told
         self._failures: dict[Uid, int] = {}
         self._slow: dict[Hashable, tuple[int, float]] = {}
         self._questions: dict[Uid, set[Hashable]] = {}  # that a pod waits for
@@ -412,6 +422,7 @@ class Engine:
             return []
         self._forget_pending(uid)
         self._reported.pop(uid, None)
+        self._ignored.pop(uid, None)
         self._failures.pop(uid, None)
         self._bound.discard(uid)
         out: list[Instruction] = []
@@ -556,7 +567,9 @@ class Engine:
         refusal = self._refuse_joining(pod, ways.open[0], out)
         if refusal is not None:
             return refusal
-        tried = [(resolved, self._class(resolved.demand)) for resolved in ways.open]
+        preference = self._opinions.of(pod)
+        out += self._tell_ignored(pod, preference)
+        tried = [(resolved, self._class(resolved.demand, preference.opinion)) for resolved in ways.open]
         wants = sum(len(resolved.demand.wants) for resolved in ways.open)
         if budget.spent and not self.backlog.is_heavy(pod.uid) and self._owed(tried) > LIGHT_STEPS:
             return None
@@ -572,7 +585,7 @@ class Engine:
             self._known_pods.add(pod.uid)
             self._mix.arrive(tried[0][1].asks(self.state))
         failures = self._failures.get(pod.uid, 0)
-        outcome = place(self.state, pod, tried, ways.closed, self._catalogue.weights, failures)
+        outcome = place(self.state, pod, tried, ways.closed, preference, failures)
         if isinstance(outcome, Placement):
             return outcome
         budget.spend(STEPS_A_REASON * wants * len(self.state.nodes.rows))
@@ -582,6 +595,17 @@ class Engine:
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
         out += self._untie(pod, ways.open[0].joined)
         return outcome
+
+    def _tell_ignored(self, pod: Pod, preference: Preference) -> list[Instruction]:
+        """Tell the owner once that annotations are not followed; the pod is scheduled nevertheless."""
+        if self._ignored.get(pod.uid, "") == preference.problem:
+            return []
+        if not preference.problem:
+            del self._ignored[pod.uid]
+            return []
+        self._ignored[pod.uid] = preference.problem
+        message = f"pod {pod.key}: {preference.problem}; until then the weights of profile {preference.profile} count"
+        return [ReportIgnored(_pod_ref(pod), message)]
 
     def _owed(self, ways: Iterable[Way]) -> int:
         return sum(candidates.owed(self.state) for _, candidates in ways)
@@ -653,14 +677,15 @@ class Engine:
             others = self._group_uses(claim.uid, groups.key_of(pod))
         return others and allocatable.is_mapped(claim, self.state)
 
-    def _class(self, demand: Demand) -> Candidates:
-        found = self._classes.get(demand)
+    def _class(self, demand: Demand, opinion: Opinion) -> Candidates:
+        key = (demand, opinion)
+        found = self._classes.get(key)
         if found is None:
             if len(self._classes) >= self.MAX_CLASSES:
                 self._classes.popitem(last=False)
-            found = self._classes[demand] = Candidates(demand, self._catalogue)
+            found = self._classes[key] = Candidates(demand, self._catalogue, opinion)
         else:
-            self._classes.move_to_end(demand)
+            self._classes.move_to_end(key)
         return found
 
     def _world(self) -> World:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from scheduler.core.plan import Decision, Option
@@ -10,23 +11,30 @@ from scoring.scorers import SCORERS
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
-def to_dict(decision: Decision) -> dict[str, Any]:
-    """As the annotation `dovetail.scheduler/explain` carries it."""
+def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
+    """As the annotation `dovetail.scheduler/explain` carries it; without its weights on demand."""
     found: dict[str, Any] = {
         "pod": decision.pod,
         "nodes": decision.nodes,
         "feasibleNodes": decision.feasible_nodes,
         "winner": _option(decision.winner),
-        "weights": dict(decision.weights),
+        "profile": decision.profile,
     }
+    if decision.ignored:
+        found["ignored"] = decision.ignored
     if decision.runner_up is not None:
         found["runnerUp"] = _option(decision.runner_up)
-    return found
+    return found | {"weights": dict(decision.weights)} if weights else found
 
 
 def to_json(decision: Decision) -> str:
     """Compact."""
-    return _COMPACT.encode(to_dict(decision))
+    return f'{_COMPACT.encode(to_dict(decision, weights=False))[:-1]},"weights":{_encoded(*decision.weights.items())}}}'
+
+
+@lru_cache(maxsize=64)
+def _encoded(*weights: tuple[str, float]) -> str:
+    return _COMPACT.encode(dict(weights))
 
 
 def _option(option: Option) -> dict[str, Any]:
@@ -51,6 +59,8 @@ def render(decision: Mapping[str, Any]) -> str:
         f"{decision['pod']} -> {winner['node']}  ({decision['feasibleNodes']} of {decision['nodes']} nodes fit)",
         *(f"  {device}" for device in winner["devices"]),
         f"  links learned from {winner['links'] or 'nothing'}",
+        f"  weights of profile {decision.get('profile', 'unknown')}",
+        *([f"  not followed: {decision['ignored']}"] if decision.get("ignored") else []),
         "",
         f"{'score':<13} {'weight':>6} {winner['node']:>18}" + (f" {other['node']:>18}" if other else ""),
     ]

@@ -275,6 +275,14 @@ class ReportUnschedulable:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportIgnored:
+    """Record the event AnnotationIgnored: the pod is scheduled, but not as its annotations say."""
+
+    pod: PodRef
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordDecision:
     """Keep why a pod goes where it goes."""
 
@@ -338,8 +346,9 @@ class Appraise:
     tenant: str = ""
 
 
+Report = ReportScheduled | ReportUnschedulable | ReportIgnored
 Slow = Solve | EvaluateScalar | Inspect | Appraise
 Instruction = (
-    WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | ReportScheduled
-    | ReportUnschedulable | RecordDecision | WarnOfTopology | Slow
+    WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision
+    | WarnOfTopology | Slow
 )  # fmt: skip

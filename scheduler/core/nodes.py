@@ -133,6 +133,16 @@ class NodeTable:
         """What is allocatable and not used on these nodes, int64 (len(rows),)."""
         return self.amounts(self._left, resource, rows)
 
+    def left_at(self, resource: str, row: int) -> int:
+        """`left` of one node."""
+        found = self._left.get(resource)
+        return 0 if found is None else int(found[row])
+
+    def used_at(self, resource: str, row: int) -> int:
+        """What is used on one node."""
+        found = self.used.get(resource)
+        return 0 if found is None else int(found[row])
+
     def amounts(self, table: Mapping[str, Counts], resource: str, rows: Rows) -> Counts:
         """A resource column at these rows; zeros for a resource that no node has."""
         found = table.get(resource)

@@ -36,7 +36,6 @@ MAX_DESIGNS: Final = 4_096
 _MOST: Final = 2**52  # units of a counter
 _EQUAL: Final = 1e-6  # milli; parts that leave less than that between them are equal, and the first of them is taken
 _NONE: Final = -1
-_FEW_ROWS: Final = 12  # up to here one node after the other is faster than columns
 STEPS_A_PART: Final = 4
 """What it takes to learn one part of a card, in the steps of core/budget.py."""
 
@@ -295,22 +294,24 @@ class Parts:
         """Milli of waste that it saves to take these devices of nodes, float64 (len(rows),); positions : -1 pads."""
         saved = np.zeros(len(rows))
         [at] = self.drawn[rows].nonzero()
-        if not len(at):
-            return saved
-        rows, taken = rows[at], np.where(positions[at] >= 0, positions[at], 0)
-        card = np.where(positions[at] >= 0, self.card[rows[:, None], taken], _NONE)
-        part = self.part[rows[:, None], taken]
-        states = self.states
-        for place, before, cards, parts in zip(
-            at.tolist(), self.cards[rows].tolist(), card.tolist(), part.tolist(), strict=True
-        ):
-            after: dict[int, int] = {}  # state of each card that something is taken of
-            for number, each in zip(cards, parts, strict=True):
-                if number >= 0:
-                    after[number] = states.after(after.get(number, before[number]), each)
-            for number, state in after.items():
-                was, will_be = states.waste((before[number], state))
-                saved[place] += was - will_be
+        for place, row, taken in zip(at.tolist(), rows[at].tolist(), positions[at].tolist(), strict=True):
+            saved[place] = self.saves_one(row, [position for position in taken if position >= 0])
+        return saved
+
+    def saves_one(self, row: int, positions: Sequence[int]) -> float:
+        """The same for one node."""
+        if row not in self.vacant:
+            return 0.0
+        states, before = self.states, self.cards[row]
+        after: dict[int, int] = {}  # state of each card that something is taken of
+        for position in positions:
+            card = int(self.card[row, position])
+            if card >= 0:
+                after[card] = states.after(after.get(card, int(before[card])), int(self.part[row, position]))
+        saved = 0.0
+        for card, state in after.items():
+            was, will_be = states.waste((int(before[card]), state))
+            saved += was - will_be
         return saved
 
     # ------------------------------------------------------------ nodes
@@ -520,7 +521,7 @@ class Cuts:
 
     def sort(self, state: State, rows: Rows) -> None:
         """Note which parts of these nodes serve the demand; whenever anything but their use changed."""
-        self._grow()
+        self._follow()
         places = self._parts.places[rows]
         seen = np.take_along_axis(state.bays.rows[rows][:, None, :], np.maximum(places, 0), axis=2)
         serving = pack((places >= 0) & self._eligible.usable[seen])
@@ -533,12 +534,7 @@ class Cuts:
     def choose(self, rows: Rows, *, first: bool) -> Picks:
         """The part of each node that saves most waste, the first among equals; or with `first` the first that fits."""
         parts = self._parts
-        self._grow()
-        if self._version != parts.version:
-            self._version = parts.version
-            self._known.clear()
-        if len(rows) <= _FEW_ROWS:
-            return self._choose_few(rows, first=first)
+        self._follow()
         keys = self._usable[rows].astype(np.int64) << 32 | (parts.cards[rows] + 1)
         distinct, member = np.unique(keys, return_inverse=True)
         found = [self._part(key >> 32, (key & 0xFFFFFFFF) - 1) for key in distinct.tolist()]
@@ -555,38 +551,35 @@ class Cuts:
         chosen = np.where(fits, position[at, card], 0).astype(np.int32)
         return Picks(chosen[:, None], fits, np.ones(len(rows), np.bool_))
 
-    def _grow(self) -> None:
-        """Follow the number of nodes and of the cards of a node."""
+    def choose_one(self, row: int, *, first: bool) -> int:
+        """The same for one node: the position of the part, -1 if there is none."""
+        parts, known = self._parts, self._known
+        self._follow()
+        offers = [
+            known.get(pattern << 32 | number + 1) or self._part(pattern, number)
+            for pattern, number in zip(self._usable[row].tolist(), parts.cards[row].tolist(), strict=True)
+        ]
+        able = [card for card, (part, _) in enumerate(offers) if part >= 0]
+        if not able:
+            return _NONE
+        places = parts.places[row]
+        if first:
+            return min([int(places[card, offers[card][0]]) for card in able])
+        most = max([offers[card][1] for card in able]) - _EQUAL
+        best = next(card for card in able if offers[card][1] >= most)
+        return int(places[best, offers[best][0]])
+
+    def _follow(self) -> None:
+        """Follow the number of nodes and of the cards of a node, and what states are worth."""
         shape = self._parts.cards.shape
         if self._usable.shape != shape:
             usable: Rows = np.zeros(shape, np.int32)
             nodes, cards = self._usable.shape
             usable[:nodes, :cards] = self._usable[: shape[0], : shape[1]]
             self._usable = usable
-
-    def _choose_few(self, rows: Rows, *, first: bool) -> Picks:
-        """The same, one node after the other."""
-        positions, fits, known = [], [], self._known
-        patterns, states = self._usable[rows].tolist(), self._parts.cards[rows].tolist()
-        for row, mine, numbers in zip(rows.tolist(), patterns, states, strict=True):
-            offers = [
-                known.get(pattern << 32 | number + 1) or self._part(pattern, number)
-                for pattern, number in zip(mine, numbers, strict=True)
-            ]
-            able = [card for card, (part, _) in enumerate(offers) if part >= 0]
-            fits.append(bool(able))
-            if not able:
-                positions.append(0)
-                continue
-            places = self._parts.places[row]
-            if first:
-                positions.append(min([int(places[card, offers[card][0]]) for card in able]))
-                continue
-            most = max([offers[card][1] for card in able]) - _EQUAL
-            best = next(card for card in able if offers[card][1] >= most)
-            positions.append(int(places[best, offers[best][0]]))
-        found: Mask = np.array(fits, np.bool_)
-        return Picks(np.array(positions, np.int32)[:, None], found, np.ones(len(rows), np.bool_))
+        if self._version != self._parts.version:
+            self._version = self._parts.version
+            self._known.clear()
 
     def _pattern(self, bits: int) -> int:
         found = self._pattern_index.setdefault(bits, len(self._patterns))

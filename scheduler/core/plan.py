@@ -6,6 +6,7 @@ from typing import Final
 
 from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Uid
+from scoring.profiles import DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,11 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Why a pod goes where it goes: the winner, the next best node, and how many nodes were possible."""
+    """Why a pod goes where it goes: the winner, the next best node, and how many nodes were possible.
+
+    profile : whose weights these are, but for those that the pod set itself. ignored : why its annotations are not
+    followed, empty if they are.
+    """
 
     pod: str
     winner: Option
@@ -34,6 +39,8 @@ class Decision:
     feasible_nodes: int
     nodes: int
     weights: Mapping[str, float]
+    profile: str = DEFAULT
+    ignored: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,15 +51,21 @@ class Puzzles:
 
     MAX_CHARGES = 100_000
 
-    def __init__(self, weights: tuple[float, ...], *, first_fit: bool) -> None:
-        self._weights = weights
+    def __init__(self, *, first_fit: bool) -> None:
         self._first_fit = first_fit
         self._boards: dict[int, Board] = {}
         self._capacities: dict[Hashable, int] = {}
         self._charges: dict[tuple[int, Hashable], Charge] = {}
 
-    def make(self, state: State, row: int, demand: Demand, eligible: Sequence[Sequence[Eligibility]]) -> Puzzle:
-        """The puzzle of a node for a demand; `eligible` per want and alternative."""
+    def make(
+        self,
+        state: State,
+        row: int,
+        demand: Demand,
+        eligible: Sequence[Sequence[Eligibility]],
+        weights: tuple[float, ...],
+    ) -> Puzzle:
+        """The puzzle of a node for a demand; `eligible` per want and alternative, `weights` of the set scorers."""
         board = self._board(state, row)
         rows: Rows = state.bays.rows[row][: len(board.devices)]
         pieces = self._pieces(state, board)
@@ -93,7 +99,7 @@ class Puzzles:
             capacity=state.gates.consumable_capacity,
             compatibility=state.gates.compatibility_groups,
             incomplete=board.sight.problems[0] if board.sight.problems else "",
-            weights=self._weights,
+            weights=weights,
             first_fit=self._first_fit,
         )
 

@@ -39,6 +39,10 @@ class Ranking:
         else:
             self._tops = self._blocks.max(axis=1)
 
+    def put_one(self, row: int, rank: int, order: int) -> None:
+        """Set the rank of one node; order : its own."""
+        self._put(row, (rank << _KEPT_BITS) + (_LAST - (order >> (_ORDER_BITS - _KEPT_BITS))) if rank >= 0 else -1)
+
     def _put(self, row: int, key: int) -> None:
         before = int(self._keys[row])
         self.fitting += (key >= 0) - (before >= 0)

@@ -21,6 +21,7 @@ from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
 from scoring.topology.base import Layout
 
+_FEW = 8  # devices that are looked at one by one before all are
 NONE_MATCHES = "no device matches its selectors"
 _REMEDIES = (
     ("no such key", "guard it with has()"),
@@ -112,6 +113,8 @@ def _nowhere(state: State, candidates: Candidates) -> list[str]:
     found = []
     for index, asks in enumerate(candidates.eligible):
         selected = np.flatnonzero(np.any([each.selected for each in asks], axis=0))
+        if any(state.bays.nodes_of(device) for device in selected[:_FEW].tolist()):
+            continue
         if not len(selected) or np.isin(selected, state.bays.rows).any():
             continue
         item, device = state.row_device[int(selected[0])]

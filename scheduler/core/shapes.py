@@ -57,6 +57,14 @@ class Shapes:
         """Of these shapes the weighted sum of set scores, how many devices they take, and how preferred they are."""
         return self._sums[numbers], self._counts[numbers], self._preferences[numbers]
 
+    def worth_one(self, number: int) -> tuple[float, int]:
+        """Of one shape the weighted sum of set scores, and how preferred it is."""
+        return float(self._sums[number]), int(self._preferences[number])
+
+    def places(self, number: int) -> tuple[int, ...]:
+        """Positions of the devices that one shape takes."""
+        return tuple([position for position in self._positions[number].tolist() if position >= 0])
+
     def add(self, problem: NodeProblem | Puzzle | None) -> int:
         """One more, without an answer yet; returns its number."""
         number = len(self)

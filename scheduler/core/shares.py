@@ -100,6 +100,29 @@ class Shares:
         codes = state.capacities.codes[state.bays.rows[rows]]
         return [need.thousandths[codes] for need in self._needs]
 
+    def offers(self, state: State, row: int) -> list[tuple[int, int]] | None:
+        """Of the only want, which devices of one node could serve it: positions, and thousandths that it takes of each.
+
+        None where that is not sure. As `fits` and `thousandths` say of many nodes.
+        """
+        self._learn(state)
+        [need], [eligible] = self._needs, self._eligible
+        usable, taken, codes, able = eligible.usable, state.taken, state.capacities.codes, need.able
+        amounts = [(amount, state.room[name]) for name, amount in need.amounts.items()]
+        watched = bool(state.uncounted.any())
+        found = []
+        for position, device in enumerate(state.bays.rows[row].tolist()):
+            if device < 0:
+                break
+            if watched and state.uncounted[device]:
+                return None
+            if not usable[device] or taken[device]:
+                continue
+            code = codes[device]
+            if able[code] and all(amount[code] <= room[device] for amount, room in amounts):
+                found.append((position, int(need.thousandths[code])))
+        return found
+
     def share(self, state: State, want: int) -> int:
         """Thousandths that a want takes of a device, of the kind of device of which it takes most."""
         self._learn(state)

@@ -39,7 +39,7 @@ from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.quantity import NANO, Quantity
 from scheduler.core.snapshot import Snapshot, Versioned
-from scheduler.core.topology import LinkMap, learn
+from scheduler.core.topology import KNOWN, LinkMap, Spellings, learn
 from scheduler.core.topology.labels import levels
 from scoring.arrays import Counts, Mask
 
@@ -84,11 +84,18 @@ class State:
     """
 
     def __init__(
-        self, ownership: Ownership, seed: int = 0, gates: Gates | None = None, *, fabric_partitions: bool = True
+        self,
+        ownership: Ownership,
+        seed: int = 0,
+        gates: Gates | None = None,
+        *,
+        fabric_partitions: bool = True,
+        spellings: Spellings = KNOWN,
     ) -> None:
         self.ownership = ownership
         self.gates = gates or Gates()
         self.fabric_partitions = fabric_partitions
+        self.spellings = spellings
         self.revision = 0
         self.nodes = NodeTable(seed)
         # Upstream's oldest allocator never tells selectors that a device can be shared.
@@ -765,7 +772,7 @@ class State:
         drawn = any(device.consumes for _, device in described)
         intricate = any(self._intricate(item, device) for item, device in described)
         known = [(item.driver, device) for item, device in described]
-        learned = learn(node, known, self.links, partitions=self.fabric_partitions)
+        learned = learn(node, known, self.links, partitions=self.fabric_partitions, further=self.spellings)
         self._warn(name, learned.warnings)
         self._products[name] = learned.products
         sight = Sight(

@@ -14,11 +14,16 @@ from scheduler.core.columns import ABSENT
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
 from scoring.market import Market, unknown_market
+from scoring.placement import measures
 from scoring.prices import WHOLE, Supply
 from scoring.scorers import STATE_SCORERS
-from scoring.scorers.base import Remainders
+from scoring.states import Changes, Remainders, Sums
 
 MAX_CLASSES: Final = 4_096
+_FEW = 4  # nodes up to which one after the other is faster than columns
+_MAX_KNOWN = 50_000
+Waste = tuple[float, ...]
+"""What each state scorer measures of one node."""
 
 
 class Stock:
@@ -26,29 +31,34 @@ class Stock:
 
     left : int64 (N, W), thousandths left. classes : int32 (N, W), class of each device. A class is what serves the same
     requests in nodes of one shape: driver and product, devices of the node, cpu of the node.
-    market : what states are judged by. waste : float64 (S, N), what each state scorer measures of nodes as they are.
-    version : grows with the market.
+    market : what states are judged by. waste : float64 (N, S), what each state scorer measures of nodes as they are.
+    version : grows with the market. epoch : grows whenever the numbers of `content` begin anew.
     """
 
     def __init__(self) -> None:
         self.left: Counts = np.zeros((0, 0), np.int64)
         self.classes: Rows = np.zeros((0, 0), np.int32)
-        self.waste: NDArray[np.float64] = np.zeros((len(STATE_SCORERS), 0))
+        self.waste: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))
         self.market: Market = unknown_market(1)
         self.version = 0
+        self.epoch = 0
         self._class_index: dict[tuple[int, int, int], int] = {}
         self._width: list[int] = []
         self._cpu: list[int] = []
         self._class_of: Rows = np.zeros(0, np.int32)  # by device row, of the node that showed it last
         self._counts: Mask = np.zeros((0, 0), np.bool_)
         self._stale: Mask = np.zeros(0, np.bool_)  # nodes whose waste is to be measured
+        self._totals: dict[str, Sums] = {}  # of nodes as they are, as States.total knows them
+        self._contents: list[int | None] = []  # by node, the number of what its devices have left
+        self._content_index: dict[bytes, int] = {}
+        self._known: dict[tuple[int, int, bool], tuple[Waste, dict[str, Sums]]] = {}
         self._position = self._remade = -1
 
     def trade(self, market: Market) -> None:
         """Judge by another market from now on."""
         self.market = market
         self.version += 1
-        self._stale[:] = True
+        self._forget()
 
     def refresh(self, state: State) -> None:
         """Bring `left` and `classes` up to the state; costs the nodes that changed."""
@@ -64,29 +74,92 @@ class Stock:
             changed = remade = np.flatnonzero(nodes.live).tolist()
         if remade:
             self._classify(state, np.array(remade, np.int32))
+        if len(changed) <= _FEW:
+            for row in changed:
+                self._count(state, row)
+                self._stale[row] = True
+                self._contents[row] = None
+            return
         rows = np.array(changed, np.int32)
         self.left[rows] = self._of(state, rows)
         self._stale[rows] = True
+        for row in changed:
+            self._contents[row] = None
 
-    def remainders(self, state: State, rows: Rows) -> Remainders:
-        """These nodes as they are; arrays of their own, for the caller to change."""
-        nodes = state.nodes
-        classes = self.classes[rows]
-        if len(self.market.prices) < len(self._width):  # a class that the market does not know yet
-            classes = np.where(classes < len(self.market.prices), classes, 0)
-        return Remainders(
-            self.left[rows], classes, nodes.left("cpu", rows), nodes.amounts(nodes.used, "pods", rows) > 0
-        )
-
-    def stale(self, rows: Rows) -> Rows:
-        """Those of these nodes whose `waste` is to be measured."""
-        found: Rows = rows[self._stale[rows]]
+    def measured(self, state: State, rows: Rows) -> NDArray[np.float64]:
+        """`waste` of these nodes, float64 (len(rows), S)."""
+        stale = rows[self._stale.take(rows)]
+        if len(stale):
+            nodes = state.nodes
+            used = nodes.amounts(nodes.used, "pods", stale) > 0
+            classes = self._of_market(self.classes.take(stale, axis=0))
+            states = Remainders(nodes.left("cpu", stale), used, self.left.take(stale, axis=0), classes)
+            self.waste[stale] = measures(states, self.market)
+            for name, sums in states.totals.items():
+                if name not in self._totals:
+                    self._totals[name] = np.zeros((len(self.left), *sums.shape[1:]), sums.dtype)
+                self._totals[name][stale] = sums
+            self._stale[stale] = False
+        found: NDArray[np.float64] = self.waste.take(rows, axis=0)
         return found
 
-    def note(self, rows: Rows, waste: NDArray[np.float64]) -> None:
-        """`waste` of these nodes is this, float64 (S, len(rows))."""
-        self.waste[:, rows] = waste
-        self._stale[rows] = False
+    def content(self, row: int) -> int:
+        """A number that nodes share whose devices are of the same classes and have the same left."""
+        found = self._contents[row]
+        if found is None:
+            key = self.left[row].tobytes() + self.classes[row].tobytes()
+            if len(self._content_index) >= _MAX_KNOWN:
+                self._content_index.clear()
+                self._contents = [None] * len(self._contents)
+                self.epoch += 1
+                self._known.clear()
+            found = self._contents[row] = self._content_index.setdefault(key, len(self._content_index))
+        return found
+
+    def measured_one(self, state: State, row: int) -> Waste:
+        """`measured` of one node; nodes in the same state are measured once."""
+        if not self._stale[row]:
+            return tuple(self.waste[row].tolist())
+        nodes = state.nodes
+        key = (self.content(row), nodes.left_at("cpu", row), nodes.used_at("pods", row) > 0)
+        known = self._known.get(key)
+        if known is None:
+            waste = self.measured(state, np.array([row], np.int32))
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            known = (tuple(waste[0].tolist()), {name: sums[row].copy() for name, sums in self._totals.items()})
+            self._known[key] = known
+        else:
+            self.waste[row] = known[0]
+            for name, sums in known[1].items():
+                self._totals[name][row] = sums
+            self._stale[row] = False
+        return known[0]
+
+    def after(self, rows: Rows, places: NDArray[np.intp], taken: Counts, cpu: Counts) -> NDArray[np.float64]:
+        """What state scorers measure of nodes after a pod took of some of their devices, float64 (C, S).
+
+        rows : (C,), nodes that are measured as they are. places : (C, K), positions of different devices, or any where
+        nothing is taken. taken : int64 (C, K), thousandths that the pod takes of each. cpu : int64 (C,), thousandths
+        left after the pod.
+        """
+        flat = rows.astype(np.intp)[:, None] * self.left.shape[1] + places
+        before = self.left.take(flat)
+        left = np.maximum(before - taken, 0)
+        used = np.ones(len(rows), np.bool_)
+        classes = self._of_market(self.classes.take(flat))
+        return measures(Changes(cpu, used, self._totals, rows, before, left, classes), self.market)
+
+    def _of_market(self, classes: Rows) -> Rows:
+        """Without the classes that the market does not know yet."""
+        if len(self.market.prices) >= len(self._width):
+            return classes
+        return np.where(classes < len(self.market.prices), classes, 0).astype(np.int32)
+
+    def _forget(self) -> None:
+        self._totals = {}
+        self._known.clear()
+        self._stale[:] = True
 
     @property
     def known(self) -> int:
@@ -113,8 +186,28 @@ class Stock:
         self.left = np.zeros(shape, np.int64)
         self.classes = np.zeros(shape, np.int32)
         self._counts = np.zeros(shape, np.bool_)
-        self.waste = np.zeros((len(STATE_SCORERS), shape[0]))
+        self.waste = np.zeros((shape[0], len(STATE_SCORERS)))
         self._stale = np.ones(shape[0], np.bool_)
+        self._totals = {}
+        self._contents = [None] * shape[0]
+        self._content_index.clear()
+        self._known.clear()
+        self.epoch += 1
+
+    def _count(self, state: State, row: int) -> None:
+        """Set `left` of one node."""
+        devices, counts = state.bays.rows[row].tolist(), self._counts[row].tolist()
+        bits, codes, left = state.bays.bits[row], state.capacities.codes, []
+        columns = [(whole, state.room[name]) for name, whole in state.whole.items()]
+        for position, (device, counted) in enumerate(zip(devices, counts, strict=True)):
+            amount = WHOLE if counted and bits >> position & 1 else 0
+            if amount and codes[device] != ABSENT:
+                for whole, room in columns:
+                    has = int(whole[device])
+                    if has > 0:
+                        amount = min(amount, max(int(room[device]) * WHOLE // has, 0))
+            left.append(amount)
+        self.left[row] = left
 
     def _of(self, state: State, rows: Rows) -> Counts:
         """Thousandths left of each device of these nodes."""

@@ -43,7 +43,7 @@ from scheduler.core.messages import (
     PodRef,
     RecordDecision,
     Rejected,
-    ReportScheduled,
+    Report,
     ReportUnschedulable,
     Seen,
     Slow,
@@ -392,7 +392,7 @@ class Process:
     def _submit(self, instruction: Instruction) -> None:
         if isinstance(instruction, Write):
             self.writer.submit(instruction)
-        elif isinstance(instruction, ReportScheduled | ReportUnschedulable):
+        elif isinstance(instruction, Report):
             self.writer.report(instruction)
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)

@@ -4,26 +4,40 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from scheduler.core import names
-from scheduler.core.config import EngineConfig, Ownership
-from scheduler.core.errors import ConfigError
+from scheduler.core.config import EngineConfig, Overrides, Ownership
+from scheduler.core.errors import ConfigError, printable
 from scheduler.core.gates import Gates
-from scoring.weights import Weights
+from scheduler.core.opinions import MAX_NAME
+from scheduler.core.topology import Spellings
+from scoring.profiles import DEFAULT, profiles
+from scoring.weights import Weights, nearest
 
 _LARGEST_FILE: Final = 2**20
 _NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_ATTRIBUTE: Final = _NAME.removesuffix("$") + "/[a-zA-Z_][a-zA-Z0-9_]*$"  # QualifiedName with its domain
 _SHOWN: Final = 60
 
+
+def _known(weights: dict[str, float]) -> dict[str, float]:
+    Weights(weights)
+    return weights
+
+
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NamedWeights = Annotated[dict[str, Weight], AfterValidator(_known)]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=_NAME, max_length=253)]
+AttributeName = Annotated[str, Field(pattern=_ATTRIBUTE, max_length=63 + 1 + 32)]
+ProfileName = Annotated[str, Field(pattern=_NAME, max_length=MAX_NAME)]
+ProfileChoice = Annotated[str, Field(pattern=rf"^\*$|{_NAME}", max_length=MAX_NAME)]
 
 
 class _Section(BaseModel):
@@ -64,13 +78,67 @@ class HttpSettings(_Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 10371
 
 
+class AttributeSettings(_Section):
+    """Attributes of devices, by full name, that count before those that are known; see `topology.reading`."""
+
+    numa_node: list[AttributeName] = []
+    pcie_root: list[AttributeName] = []
+
+
+class TopologySettings(_Section):
+    """How it is learned where devices sit."""
+
+    attributes: AttributeSettings = AttributeSettings()
+
+
+class ProfileSettings(_Section):
+    """Named weights, merged over the shipped profile of that name, or over the shipped weights."""
+
+    weights: NamedWeights = {}
+
+
+class LimitSettings(_Section):
+    """Between which values pods may set a weight."""
+
+    min: Weight = 0.0
+    max: Weight
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "LimitSettings":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min:g} is more than max {self.max:g}")
+        return self
+
+
+def _scorers(limits: dict[str, LimitSettings]) -> dict[str, LimitSettings]:
+    Weights({name: limit.max for name, limit in limits.items()})
+    return limits
+
+
+class OverridesSettings(_Section):
+    """What pods may choose by annotation: any profile and no single weight, if nothing is said. `*` : every profile."""
+
+    profiles: list[ProfileChoice] = ["*"]
+    weights: Annotated[dict[str, LimitSettings], AfterValidator(_scorers)] = {}
+
+    def engine(self) -> Overrides:
+        """As the engine is told."""
+        return Overrides(
+            profiles=None if "*" in self.profiles else frozenset(self.profiles),
+            weights={name: (limit.min, limit.max) for name, limit in self.weights.items()},
+        )
+
+
 class SchedulerConfig(_Section):
     """The configuration of one scheduler process. What is not given has the default written here."""
 
     api_version: Literal["config.dovetail.scheduler/v1alpha1"]
     kind: Literal["SchedulerConfig"]
     scheduler_name: Name = names.SCHEDULER_NAME
-    weights: dict[str, Weight] = {}
+    profile: ProfileName = DEFAULT
+    weights: NamedWeights = {}
+    profiles: dict[ProfileName, ProfileSettings] = {}
+    overrides: OverridesSettings = OverridesSettings()
     ownership: OwnershipSettings = OwnershipSettings()
     device_choice: Literal["scored", "first-fit"] = "scored"
     batch: Annotated[int, Field(ge=1, le=10_000)] = EngineConfig().batch
@@ -78,6 +146,7 @@ class SchedulerConfig(_Section):
     verify_plans: bool = False
     feature_gates: dict[str, bool] = {}
     binding_timeout_seconds: Seconds = EngineConfig().binding_timeout_s
+    topology: TopologySettings = TopologySettings()
     fabric_partitions: bool = True
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
@@ -85,7 +154,10 @@ class SchedulerConfig(_Section):
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
-        Weights(self.weights)
+        known = profiles(self._own(), self.profile, self.weights)
+        for i, name in enumerate(self.overrides.profiles):
+            if name != "*" and name not in known:
+                raise ValueError(f"overrides.profiles.{i} = {name!r}: no profile has this name; {nearest(name, known)}")
         try:
             Gates().override(self.feature_gates)
         except ConfigError as error:
@@ -93,6 +165,9 @@ class SchedulerConfig(_Section):
         if self.scheduler_name == "default-scheduler":
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         return self
+
+    def _own(self) -> dict[str, Mapping[str, float]]:
+        return {name: dict(profile.weights) for name, profile in self.profiles.items()}
 
     def engine(self, minor: int | None = None) -> EngineConfig:
         """What the engine is told, for a cluster of Kubernetes 1.`minor` (None: of the newest known)."""
@@ -103,12 +178,18 @@ class SchedulerConfig(_Section):
                 drivers=frozenset(self.ownership.drivers),
                 device_classes=frozenset(self.ownership.device_classes),
             ),
+            profile=self.profile,
             weights=dict(self.weights),
+            profiles=self._own(),
+            overrides=self.overrides.engine(),
             device_choice=self.device_choice,
             batch=self.batch,
             verify_plans=self.verify_plans,
             seed=self.seed,
             binding_timeout_s=self.binding_timeout_seconds,
+            spellings=Spellings(
+                numa=tuple(self.topology.attributes.numa_node), pcie=tuple(self.topology.attributes.pcie_root)
+            ),
             fabric_partitions=self.fabric_partitions,
             gates=Gates.of_cluster(minor, self.feature_gates),
         )
@@ -198,13 +279,17 @@ def _match(step: str, section: Any) -> str | None:
 
 
 def _section(section: Any, key: str) -> Any:
-    return _fields(section).get(key)
+    return get_args(section)[1] if get_origin(section) is dict else _fields(section).get(key)
 
 
 def _problem(document: Any, entry: Mapping[str, Any]) -> str:
-    place = ".".join(str(step) for step in entry["loc"])
+    steps = entry["loc"]
     value: Any = document
-    for step in entry["loc"]:
+    if steps and steps[-1] == "[key]":  # pydantic's word for a key that is wrong itself
+        *steps, value = steps[:-1]
+        return f"{printable('.'.join(map(str, steps)))}: key {_show(value)}: {entry['msg'].lower()}"
+    place = printable(".".join(map(str, steps)))
+    for step in steps:
         try:
             value = value[step]
         except (KeyError, IndexError, TypeError):

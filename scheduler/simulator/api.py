@@ -37,7 +37,7 @@ from scheduler.core.messages import (
     RecordDecision,
     Rejected,
     ReleaseClaim,
-    ReportScheduled,
+    Report,
     ReportUnschedulable,
     ReserveClaim,
     Seen,
@@ -88,7 +88,7 @@ class Api:
         self.now = 0.0
         self.version = 0
         self.writes = 0
-        self.reports: dict[str, ReportScheduled | ReportUnschedulable] = {}
+        self.reports: dict[str, Report] = {}
         self._watch: deque[Event] = deque()
         self._generations: dict[tuple[str, str], int] = {}
         # The same objects in any order are the same cluster.
@@ -469,7 +469,7 @@ class Api:
             return [BindRefused(write.pod.uid, error.cause, error.message)]
         return [PodBound(write.pod.uid, write.node)]
 
-    def _report(self, report: ReportScheduled | ReportUnschedulable) -> list[Event]:
+    def _report(self, report: Report) -> list[Event]:
         key = f"{report.pod.namespace}/{report.pod.name}"
         self.reports[key] = report
         if isinstance(report, ReportUnschedulable):
@@ -489,8 +489,7 @@ class Api:
         ReleaseClaim: _release,
         DeleteClaim: _delete,
         BindPod: _bind,
-        ReportScheduled: _report,
-        ReportUnschedulable: _report,
+        **dict.fromkeys(get_args(Report), _report),
         RecordDecision: lambda self, instruction: [],
         WarnOfTopology: lambda self, instruction: [],
         **dict.fromkeys(get_args(Slow), lambda self, instruction: [answer(instruction)]),

@@ -42,7 +42,7 @@ def simulate(files: Sequence[Path], output: str, config: EngineConfig | None = N
     except FaultError as error:
         return _fault(error)
     if output == "table":
-        report.show(outcome, node_maps(outcome.objects), report.console())
+        report.show(outcome, node_maps(outcome.objects, config.spellings), report.console())
     else:
         write(outcome.objects, output, sys.stdout)
     return 1 if outcome.pending else 0

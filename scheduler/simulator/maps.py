@@ -13,7 +13,7 @@ from scheduler.cluster import decode
 from scheduler.core.errors import DecodeError
 from scheduler.core.match import selects_node
 from scheduler.core.model import Claim, Device, Node, Slice
-from scheduler.core.topology import LinkMap, learn, natural
+from scheduler.core.topology import KNOWN, LinkMap, Spellings, learn, natural
 from scheduler.simulator.objects import Raw
 from scoring.topology.base import Layout
 
@@ -76,7 +76,7 @@ class NodeMap:
         return float(pairs.min())
 
 
-def node_maps(objects: Sequence[Raw]) -> list[NodeMap]:
+def node_maps(objects: Sequence[Raw], further: Spellings = KNOWN) -> list[NodeMap]:
     """Every node that has devices, by name."""
     nodes: dict[str, Node] = {}
     slices: list[Slice] = []
@@ -109,7 +109,7 @@ def node_maps(objects: Sequence[Raw]) -> list[NodeMap]:
             Seat(item.driver, item.pool, device.name, held.get((item.driver, item.pool, device.name), ()))
             for item, device in devices
         )
-        learned = learn(nodes[name], [(item.driver, device) for item, device in devices], links)
+        learned = learn(nodes[name], [(item.driver, device) for item, device in devices], links, further=further)
         found.append(NodeMap(name, seats, learned.layout))
     return found
 

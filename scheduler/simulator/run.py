@@ -9,7 +9,7 @@ from scheduler.cluster import decode
 from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.engine import Engine
 from scheduler.core.errors import DecodeError, InputError
-from scheduler.core.messages import Drained, Event, Instruction, Listed, RecordDecision
+from scheduler.core.messages import Drained, Event, Instruction, Listed, RecordDecision, ReportIgnored
 from scheduler.core.plan import Decision
 from scheduler.simulator.api import Api
 from scheduler.simulator.objects import Found, Objects, Raw, key_of, refuse_metadata
@@ -41,7 +41,8 @@ class Outcome:
 
     objects : all, as the API would show them. decisions : pod -> why it was placed where it is. pending : pods of ours
     that stayed unbound -> why. settled : false when the limits of a run ended it. seconds : of the virtual clock.
-    warnings : node -> what was wrong with sources of its links; under "" what is wrong with the ConfigMap.
+    warnings : node -> what was wrong with sources of its links; under "" what is wrong with the ConfigMap; under
+    namespace/name of a pod which of its annotations are not followed.
     """
 
     objects: tuple[Raw, ...]
@@ -109,6 +110,7 @@ class Simulation:
         self.cycles = 0
         self.settled = True
         self.decisions: dict[str, Decision] = {}
+        self.ignored: dict[str, tuple[str, ...]] = {}
         self._name = config.scheduler_name
         self._progress = progress
         self._take(self.api.events())
@@ -151,6 +153,8 @@ class Simulation:
         for instruction in instructions:
             if isinstance(instruction, RecordDecision):
                 self.decisions[instruction.decision.pod] = instruction.decision
+            elif isinstance(instruction, ReportIgnored):
+                self.ignored[f"{instruction.pod.namespace}/{instruction.pod.name}"] = (instruction.message,)
             found += self.api.execute(instruction)
         return found
 
@@ -184,7 +188,7 @@ class Simulation:
             cycles=self.cycles,
             seconds=self.now,
             settled=self.settled,
-            warnings=dict(sorted(self.engine.state.link_warnings.items())),
+            warnings=dict(sorted({**self.engine.state.link_warnings, **self.ignored}.items())),
         )
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.market import Market
+from scoring.states import States
 from scoring.topology.base import Layout
 
 HALF_VALUE: Final = 100.0  # GB/s
@@ -59,27 +60,6 @@ class Loads:
         left = np.minimum(np.maximum(np.array([self.devices_left, self.cpu_left, self.memory_left]), 0), total)
         shares: NDArray[np.float64] = left / np.maximum(total, 1)
         return shares
-
-
-@dataclass(frozen=True, slots=True)
-class Remainders:
-    """States of nodes, one row each, in any order: nodes as they are, or as they would be after a placement.
-
-    left : int64 (C, W), thousandths left of each device, 0 to 1000; rows are padded with 0
-    classes : int32 (C, W), class of each device, as in prices.Supply; any class where nothing is left
-    cpu : int64 (C,), thousandths of a core left; used : bool (C,), whether any pod is there
-    """
-
-    left: Counts
-    classes: Rows
-    cpu: Counts
-    used: Mask
-
-    @property
-    def idle(self) -> Counts:
-        """Milli left on all devices together, int64 (C,)."""
-        total: Counts = self.left.sum(axis=1)
-        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +127,7 @@ class StateScorer(WasteScorer):
     """Judges what is left of a node."""
 
     @abstractmethod
-    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """Waste in each state: float64 (C,), finite; lower is better, only differences count."""
 
 

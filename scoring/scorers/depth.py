@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.market import Market
-from scoring.scorers.base import Remainders, StateScorer
+from scoring.scorers.base import StateScorer
+from scoring.states import States
 
 
 class Depth(StateScorer):
@@ -17,7 +18,7 @@ class Depth(StateScorer):
     name = "depth"
     says = "while the cluster grows, nodes with much left first"
 
-    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """Minus 1000 times the square root of the devices left."""
-        root: NDArray[np.float64] = np.sqrt(np.maximum(states.idle, 0) / 1000.0)
+        root: NDArray[np.float64] = np.sqrt(states.idle / 1000.0)
         return -1000.0 * market.growth * root

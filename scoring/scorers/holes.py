@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.market import Market
-from scoring.scorers.base import Remainders, StateScorer
+from scoring.scorers.base import StateScorer
+from scoring.states import States
 
 
 class Holes(StateScorer):
@@ -16,7 +17,7 @@ class Holes(StateScorer):
     name = "holes"
     says = "what is left of shared devices fits the usual pods"
 
-    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """Milli stranded in holes; negative where holes are worth more than their size."""
-        lost: NDArray[np.float64] = market.stranded[states.left].sum(axis=1)
+        lost: NDArray[np.float64] = states.total("stranded", lambda left, classes: market.stranded.take(left))
         return lost

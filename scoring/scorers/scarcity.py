@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.market import Market
-from scoring.scorers.base import Remainders, StateScorer
+from scoring.scorers.base import StateScorer
+from scoring.states import States
 
 
 class Scarcity(StateScorer):
@@ -16,9 +17,9 @@ class Scarcity(StateScorer):
     name = "scarcity"
     says = "classes of devices that some pods depend on are kept for them"
 
-    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """Minus the milli left, each at the price of its class."""
         if not len(market.prices):
             return np.zeros(len(states.cpu))
-        worth: NDArray[np.float64] = (market.prices[states.classes] * states.left).sum(axis=1)
+        worth = states.total("worth", lambda left, classes: market.prices.take(classes) * left)
         return -worth

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.market import Market
-from scoring.scorers.base import Remainders, StateScorer
+from scoring.scorers.base import StateScorer
+from scoring.states import States
 
 
 class Stranding(StateScorer):
@@ -17,7 +18,7 @@ class Stranding(StateScorer):
     name = "stranding"
     says = "cpu left for the devices left"
 
-    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """Milli left beyond those for which there is cpu."""
         if not market.cpu_share:
             return np.zeros(len(states.cpu))

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.market import Market
-from scoring.scorers.base import Remainders, StateScorer
+from scoring.scorers.base import StateScorer
+from scoring.states import States
 
 
 class Untouched(StateScorer):
@@ -13,6 +14,6 @@ class Untouched(StateScorer):
     name = "untouched"
     says = "empty nodes left empty"
 
-    def measure(self, states: Remainders, market: Market) -> NDArray[np.float64]:
+    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
         """1000 where a pod is, 0 elsewhere."""
-        return np.where(states.used, 1000.0, 0.0)
+        return 1000.0 * states.used.astype(np.float64)

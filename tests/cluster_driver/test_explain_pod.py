@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from scheduler.cluster.client import ApiError
@@ -50,6 +52,17 @@ async def test_a_placed_pod_is_explained_by_what_was_written_with_its_binding(ap
 
     assert text.startswith(render(to_dict(decided())))
     assert "claim g: c, allocated gpu.example.com/n1/gpu-0, reserved for p" in text
+
+
+def test_the_profile_is_told_and_what_is_not_followed():
+    plain = render(to_dict(decided()))
+    ignored = render(to_dict(replace(decided(), profile="spread", ignored="annotation x: is not JSON")))
+    older = render({key: value for key, value in to_dict(decided()).items() if key != "profile"})
+
+    assert "weights of profile default" in plain
+    assert "not followed" not in plain
+    assert "weights of profile spread\n  not followed: annotation x: is not JSON" in ignored
+    assert "weights of profile unknown" in older
 
 
 async def test_a_pending_pod_shows_its_condition_and_what_its_claims_lack(api, kubeconfig):

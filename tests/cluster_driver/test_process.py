@@ -10,6 +10,7 @@ import pytest
 
 from scheduler.cluster import decode
 from scheduler.cluster.watch import Timing
+from scheduler.core import names
 from scheduler.core.errors import ConfigError
 from scheduler.core.messages import Gone, Rejected, Seen, WarnOfTopology
 from scheduler.core.model import Uid
@@ -169,6 +170,21 @@ async def test_a_pod_of_ours_that_cannot_be_read_is_told_once_why_it_waits(api, 
     assert "spec.priority" in condition["message"]
     (event,) = api.sent("POST", "/events")
     assert (event["body"]["reason"], event["body"]["message"]) == ("FailedScheduling", condition["message"])
+
+
+async def test_an_annotation_that_is_not_followed_is_told_in_an_event(api, start, settings):
+    serving(api)
+    odd = unreadable(5, priority=1)
+    odd["metadata"]["annotations"] = {names.PROFILE: "trainig"}
+    api.put(POD, odd)
+    api.lists[PODS] = [odd]
+
+    process = start(settings)
+    await until(lambda: len(api.sent("POST", "/events")) == 2 and process.writer.idle)
+
+    told = {event["body"]["reason"]: event["body"]["message"] for event in api.sent("POST", "/events")}
+    assert set(told) == {"AnnotationIgnored", "FailedScheduling"}  # there is no node
+    assert "no profile is called 'trainig'; did you mean training?" in told["AnnotationIgnored"]
 
 
 @pytest.mark.parametrize("news", ["mended", "deleted", "bound"])

@@ -17,6 +17,7 @@ from scheduler.core.messages import (
     PodBound,
     PodRef,
     ReleaseClaim,
+    ReportIgnored,
     ReportScheduled,
     ReportUnschedulable,
     ReserveClaim,
@@ -707,6 +708,21 @@ async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
 
     running.cancel()
     assert sent == [1, 1, 2, 2, 3]
+
+
+async def test_an_annotation_that_is_not_followed_is_told_beside_all_else(api, client):
+    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: 0.0)
+    running = asyncio.ensure_future(writer.run())
+    put_pod(api)
+
+    for _ in range(2):
+        writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+        writer.report(ReportIgnored(POD_REF, "annotation x: is not JSON"))
+        await settled(writer)
+
+    running.cancel()
+    reasons = [event["body"]["reason"] for event in api.sent("POST", "/events")]
+    assert sorted(reasons) == ["AnnotationIgnored", "AnnotationIgnored", "FailedScheduling"]
 
 
 async def test_reports_that_cannot_be_written_stop_nothing(api, writer, steps):

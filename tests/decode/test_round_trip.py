@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scheduler.cluster import decode, encode
 from scheduler.core import names
 from scheduler.core.extended import special_claim
-from scheduler.core.messages import ClaimRef, PodRef, ReportScheduled, ReportUnschedulable
+from scheduler.core.messages import ClaimRef, PodRef, ReportIgnored, ReportScheduled, ReportUnschedulable
 from scheduler.core.model import (
     Allocation,
     AllocationConfig,
@@ -228,7 +228,9 @@ def test_a_binding_carries_uid_and_annotations():
 def test_events_say_what_people_grep_for():
     placed = json.loads(encode.event(ReportScheduled(POD, "n1", "Successfully assigned"), NOW))
     waiting = json.loads(encode.event(ReportUnschedulable(POD, "NoFit", "0 of 3 nodes fit"), NOW))
+    ignored = json.loads(encode.event(ReportIgnored(POD, "annotation x: is not JSON"), NOW))
 
+    assert (ignored["reason"], ignored["type"]) == ("AnnotationIgnored", "Warning")
     assert (placed["reason"], placed["type"]) == ("Scheduled", "Normal")
     assert (waiting["reason"], waiting["type"]) == ("FailedScheduling", "Warning")
     assert placed["involvedObject"]["uid"] == "pod-uid"

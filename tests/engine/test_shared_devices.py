@@ -13,7 +13,9 @@ from scheduler.core.config import EngineConfig
 from scheduler.core.demand import resolve
 from scheduler.core.messages import Gone
 from scheduler.core.model import RequestPolicy
+from scheduler.core.opinions import Opinion
 from scheduler.core.quantity import parse_quantity
+from scoring.weights import Weights
 from tests import build
 from tests.build import claim, node, pod, slice_of
 from tests.driving import Hands
@@ -74,7 +76,7 @@ def probe(hands, requests):
     [way] = resolve(state.pods.current[build.pod_uid("probe")], state).open
     verdicts = []
     for exact in (False, True):
-        candidates = Candidates(way.demand, Catalogue(EngineConfig(search_steps=100_000)))
+        candidates = Candidates(way.demand, Catalogue(EngineConfig(search_steps=100_000)), Opinion(Weights()))
         if exact:
             candidates._plain, candidates._shares = False, None
         candidates.refresh(state, Budget(10**9))
@@ -108,9 +110,9 @@ def test_a_class_that_lived_through_changes_equals_a_new_one(fleet, crowd):
         hands.see(claim(f"c{number}", *wanted), pod(f"p{number}", claims=[f"c{number}"], created=f"{number}"))
         hands.settle()
     state = hands.engine.state
-    for demand, old in hands.engine._classes.items():
+    for (demand, opinion), old in hands.engine._classes.items():
         old.refresh(state, Budget(10**9))
-        new = Candidates(demand, hands.engine._catalogue)
+        new = Candidates(demand, hands.engine._catalogue, opinion)
         new.refresh(state, Budget(10**9))
         for row in state.nodes.rows.values():
             assert old._ranking.rank(row) == new._ranking.rank(row)

@@ -11,9 +11,12 @@ from ruamel.yaml import YAML
 from scheduler import cli
 from scheduler.cluster.decode import decode
 from scheduler.core import names
+from scheduler.core.config import EngineConfig, Overrides
+from scheduler.core.opinions import Opinions
 from scheduler.service.settings import SchedulerConfig, load
 from scheduler.simulator.demo import demo
-from scoring.weights import DEFAULTS
+from scoring.profiles import PROFILES
+from scoring.weights import DEFAULTS, Weights
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -65,7 +68,7 @@ def test_every_path_exists(path):
 
 
 def test_the_yaml_example_can_be_read():
-    example, _, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    example, *_ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     objects = list(YAML(typ="safe").load_all(example))
 
     for item in objects:
@@ -77,7 +80,7 @@ def test_the_yaml_example_can_be_read():
 
 
 def test_the_topology_example_can_be_read():
-    _, example, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    _, example, *_ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     item = {"metadata": {"name": "dovetail-topology", "namespace": "dovetail-system", "uid": "u"}}
 
     found = decode("ConfigMap", item | {"data": {"topology.yaml": example}})
@@ -86,8 +89,27 @@ def test_the_topology_example_can_be_read():
     assert found.problems == ()
 
 
+def test_the_example_of_weights_can_be_read_and_followed():
+    _, _, example, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    item = YAML(typ="safe").load(example)
+    item["metadata"]["uid"] = "set-by-the-server"
+    limits = Overrides(weights={"bandwidth": (0, 100)})
+
+    found = Opinions(EngineConfig(overrides=limits)).of(decode("Pod", item))
+
+    assert (found.profile, found.problem) == ("training", "")
+    assert found.opinion.weights == Weights({**PROFILES["training"], "bandwidth": 60})
+
+
+def test_the_table_of_profiles_states_what_they_change():
+    rows = re.findall(r"^\| `([a-z-]+)` \| [^|]+ \| ([^|]+) \|$", README, re.MULTILINE)
+    stated = {name: dict(re.findall(r"`(\w+)` ([\d.]+)", changes)) for name, changes in rows if name in PROFILES}
+
+    assert stated == {name: {key: f"{value:g}" for key, value in PROFILES[name].items()} for name in PROFILES}
+
+
 def test_the_config_example_states_the_defaults(tmp_path):
-    _, _, example = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    *_, example = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "config.yaml").write_text(example)
 
     stated, default = load(tmp_path / "config.yaml", {}), load(None, {})

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.market import Market, unknown_market
-from scoring.placement import A_SCORE, HIGHEST, measures, steps, total
+from scoring.placement import A_SCORE, HIGHEST, measures, steps, total, weighed
 from scoring.scorers import STATE_SCORERS
-from scoring.scorers.base import SPAN, Remainders, check
+from scoring.scorers.base import SPAN, check
+from scoring.states import Changes, Remainders
 from scoring.weights import DEFAULTS
 
 WEIGHTS = np.array([DEFAULTS[scorer.name] for scorer in STATE_SCORERS])
@@ -141,6 +142,28 @@ def test_scores_keep_the_contract_and_the_order_of_devices_changes_none(scorer, 
     np.testing.assert_allclose(scores, again, atol=2e-6, rtol=0)
 
 
+@given(remainders(rows=3), markets(), st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_placement_measures_the_same_by_what_it_changes(states, market, data):
+    market = replace(market, prices=np.round(market.prices * 2**20) / 2**20)  # as market_of makes them
+    width = states.left.shape[1]
+    rows = np.array(data.draw(st.lists(st.integers(0, 2), max_size=6)), np.intp)
+    count = data.draw(st.integers(0, width))
+    orders = [data.draw(st.permutations(range(width)))[:count] for _ in rows]
+    places = np.array(orders, np.intp).reshape(len(rows), count)
+    taken = np.array([[data.draw(milli) for _ in order] for order in orders], np.int64).reshape(places.shape)
+    measures(states, market)
+    before, classes = states.left[rows[:, None], places], states.classes[rows[:, None], places]
+    left = states.left[rows]
+    np.put_along_axis(left, places, np.maximum(before - taken, 0), axis=1)
+    cpu, used = states.cpu[rows] - 1000, np.ones(len(rows), np.bool_)
+
+    changed = Changes(cpu, used, states.totals, rows, before, np.maximum(before - taken, 0), classes)
+
+    anew = Remainders(cpu, used, left, states.classes[rows])
+    assert measures(changed, market).tolist() == measures(anew, market).tolist()
+
+
 def test_a_score_is_one_half_where_nothing_changes_and_linear_in_the_milli_saved():
     scorer = STATE_SCORERS[0]
 
@@ -152,31 +175,30 @@ def test_a_score_is_one_half_where_nothing_changes_and_linear_in_the_milli_saved
 @given(remainders(rows=4), markets())
 @settings(max_examples=60, deadline=None)
 def test_a_gain_does_not_depend_on_the_placements_beside_it(states, market):
-    before, after = np.zeros((len(STATE_SCORERS), 4)), measures(states, market)
+    before, after = np.zeros((4, len(STATE_SCORERS))), measures(states, market)
 
     together = steps(gains(before, after, WEIGHTS))
 
     for row in range(4):
-        alone = Remainders(states.left[[row]], states.classes[[row]], states.cpu[[row]], states.used[[row]])
-        assert steps(gains(before[:, :1], measures(alone, market), WEIGHTS)) == together[row]
+        alone = Remainders(states.cpu[[row]], states.used[[row]], states.left[[row]], states.classes[[row]])
+        assert steps(gains(before[:1], measures(alone, market), WEIGHTS)) == together[row]
 
 
 def test_before_anything_arrived_no_kind_counts_and_only_untouched_nodes_are_spared():
     empty, used = node([1000, 1000], used=False), node([1000, 460], used=True)
 
     for state, expected in ((empty, [0, 0, 0]), (used, [0, 0, 1000])):
-        assert measures(state, unknown_market(1))[:3, 0].tolist() == expected
+        assert measures(state, unknown_market(1))[0, :3].tolist() == expected
 
 
 def gains(before, after, weights):
     """Milli, as an engine with these weights counts them."""
-    saved = sum(weight * row for weight, row in zip(weights, before - after, strict=True))
-    return total(np.zeros(before.shape[1]), saved, A_SCORE)
+    return total(np.zeros(len(before)), weighed(before - after, weights), A_SCORE)
 
 
 def node(left, *, cpu=96_000, used=True):
     return Remainders(
-        np.array([left], np.int64), np.zeros((1, len(left)), np.int32), np.array([cpu], np.int64), np.array([used])
+        np.array([cpu], np.int64), np.array([used]), np.array([left], np.int64), np.zeros((1, len(left)), np.int32)
     )
 
 

@@ -61,3 +61,11 @@ def test_two_cards_join_into_one_breakdown():
 def test_a_card_whose_parts_differ_in_size_is_refused():
     with pytest.raises(ValueError, match="2 scorers"):
         Scorecard(("a", "b"), np.zeros((1, 3), np.float32), np.ones(2))
+
+
+def test_weights_that_come_to_the_same_are_equal_whatever_was_stated():
+    stated, silent = Weights({"packing": 0, "islands": DEFAULTS["islands"]}), Weights()
+
+    assert stated == silent
+    assert hash(stated) == hash(silent)
+    assert stated != Weights({"packing": 1})

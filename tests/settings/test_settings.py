@@ -3,8 +3,10 @@ from dataclasses import replace
 import pytest
 
 from scheduler.core import names
+from scheduler.core.config import Overrides
 from scheduler.core.errors import ConfigError
 from scheduler.core.gates import Gates
+from scheduler.core.topology import Spellings
 from scheduler.service.settings import SchedulerConfig, load
 
 HEAD = f"apiVersion: {names.CONFIG_API_VERSION}\nkind: {names.CONFIG_KIND}\n"
@@ -46,6 +48,31 @@ def test_what_the_file_says_reaches_the_engine(tmp_path):
     assert engine.ownership.device_classes == {"gpu"}
 
 
+def test_profiles_and_what_pods_may_choose_reach_the_engine(tmp_path):
+    text = HEAD + (
+        "profile: night\nweights: {packing: 2}\nprofiles: {night: {weights: {depth: 0}}}\n"
+        "overrides: {profiles: [night, binpack], weights: {bandwidth: {max: 100}, packing: {min: 1, max: 2}}}\n"
+    )
+
+    engine = load(written(tmp_path, text), {}).engine()
+
+    assert (engine.profile, engine.weights) == ("night", {"packing": 2.0})
+    assert engine.profiles == {"night": {"depth": 0.0}}
+    assert engine.overrides == Overrides(frozenset({"night", "binpack"}), {"bandwidth": (0, 100), "packing": (1, 2)})
+
+
+def test_attributes_that_tell_where_devices_sit_reach_the_engine(tmp_path):
+    text = HEAD + "topology: {attributes: {numaNode: [a.example/socket], pcieRoot: [a.example/root, b.example/root]}}\n"
+
+    engine = load(written(tmp_path, text), {}).engine()
+
+    assert engine.spellings == Spellings(numa=("a.example/socket",), pcie=("a.example/root", "b.example/root"))
+
+
+def test_pods_may_choose_any_profile_and_no_weight_unless_the_file_says_otherwise():
+    assert load(None, {}).engine().overrides == Overrides(profiles=None, weights={})
+
+
 def test_gates_are_those_of_the_cluster_unless_the_file_says_otherwise(tmp_path):
     path = written(tmp_path, HEAD + "featureGates: {DRAListTypeAttributes: true, DRADeviceTaints: false}\n")
 
@@ -77,6 +104,23 @@ MISTAKES = {
     HEAD + "weights: {packing: .inf}": "weights.packing = inf",
     HEAD + "weights: {packing: '1'}": "weights.packing = '1'",
     HEAD + "weights: {packing: yes}": "weights.packing = 'yes'",  # YAML 1.2: a text, not a truth value
+    HEAD + "profile: trainig": "profile = 'trainig': no profile has this name; did you mean training?",
+    HEAD + "profile: [training]": "profile: input should be a valid string",
+    HEAD + "profile: spread\nweights: {spreading: 1, untouched: 0}": "weights states all that it changes",
+    HEAD + "profiles: {night: {weights: {pakcing: 1}}}": "profiles.night.weights: weight pakcing: 1.0: no scorer",
+    HEAD + "profiles: {night: {weights: {packing: -1}}}": "profiles.night.weights.packing = -1",
+    HEAD + "profiles: {night: {weight: {}}}": "profiles.night.weight: is not a known key; known are weights",
+    HEAD + "profiles: {night: 3}": "profiles.night = 3",
+    HEAD + 'profiles: {"a\\u001b[31m": {}}': "profiles: key 'a\\x1b[31m': string should match pattern",
+    HEAD + "overrides: {profiles: [binpack, trainig]}": "overrides.profiles.1 = 'trainig': no profile has this",
+    HEAD + "overrides: {profiles: [3]}": "overrides.profiles.0 = 3",
+    HEAD + "overrides: {profiles: binpack}": "overrides.profiles = 'binpack'",
+    HEAD + "overrides: {weights: {pakcing: {max: 1}}}": "overrides.weights: weight pakcing: 1.0: no scorer",
+    HEAD + "overrides: {weights: {packing: {}}}": "overrides.weights.packing.max: is missing",
+    HEAD + "overrides: {weights: {packing: {max: .inf}}}": "overrides.weights.packing.max = inf",
+    HEAD + "overrides: {weights: {packing: {min: 2, max: 1}}}": "overrides.weights.packing: min 2 is more than max 1",
+    HEAD + "topology: {attributes: {numaNode: [socket]}}": "topology.attributes.numaNode.0 = 'socket'",
+    HEAD + "topology: {attributes: {numa: []}}": "topology.attributes.numa: is not a known key; known are numaNode",
     HEAD + "batch: 0": "batch = 0",
     HEAD + "batch: 1.5": "batch = 1.5",
     HEAD + "writesInFlight: 100000": "writesInFlight = 100000",

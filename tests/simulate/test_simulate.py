@@ -13,7 +13,7 @@ from scheduler.cluster import decode
 from scheduler.core import names
 from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.gates import Gates
-from scheduler.simulator import command, fleet
+from scheduler.simulator import command, fleet, report
 from scheduler.simulator.maps import node_maps
 from scheduler.simulator.objects import Found, Objects, parse
 from scheduler.simulator.run import DECODED, SIMULATED, simulate
@@ -180,6 +180,20 @@ def test_pods_of_others_are_left_alone():
     outcome = simulate(given(*cluster(dgx1_v100=1), claim("a"), other))
 
     assert (outcome.bound, outcome.pending) == ((), {})
+
+
+def test_an_annotation_that_is_not_followed_is_a_warning_about_its_pod(capsys):
+    odd = pod("odd", "a")
+    odd["metadata"]["annotations"] = {names.PROFILE: "trainig"}
+
+    outcome = simulate(given(*cluster(dgx1_v100=1), claim("a"), odd, claim("b"), pod("plain", "b")))
+    report.show(outcome, [], report.console())
+
+    assert outcome.bound == ("default/odd", "default/plain")
+    [(key, [warning])] = outcome.warnings.items()
+    assert key == "default/odd"
+    assert "did you mean training?" in warning
+    assert f"warning  {warning}" in capsys.readouterr().out
 
 
 def test_slow_selectors_are_answered_in_place():

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from scheduler.core import names
 from scheduler.core.model import Version
-from scheduler.core.topology import learn
-from tests.build import device, node
+from scheduler.core.topology import Spellings, learn
+from tests.build import claim, device, node, pod, slice_of
+from tests.driving import Hands
 from tests.topology.boxes import A100_PCIE, H100, NVIDIA, STANDARD, bus, gpu, gpus, linked
 
 
@@ -225,6 +226,43 @@ def test_numa_is_read_in_every_spelling(driver, attribute):
     devices = [(driver, device(f"d{i}", {attribute: value})) for i, value in enumerate([3, 0, 3, -1, "3", True])]
 
     assert learn(node(), devices).layout.numa.tolist() == [0, 1, 0, -1, -1, -1]
+
+
+def test_attributes_that_an_admin_names_count_before_those_that_are_known():
+    further = Spellings(numa=("a.example/socket", "b.example/node"), pcie=("a.example/root",))
+    own = {"socket": 1, "root": "r0"}
+    devices = [
+        ("a.example", device("d0", own)),
+        ("a.example", device("d1", {**own, "resource.kubernetes.io/pcieRoot": "pci0000:10"})),
+        ("b.example", device("d2", {"node": 1, "a.example/root": "r1", "root": "r0"})),
+        ("b.example", device("d3", {"numaNode": 0})),
+    ]
+
+    known, told = learn(node(), devices), learn(node(), devices, further=further)
+
+    assert known.layout.numa.tolist() == [-1, -1, -1, 0]
+    assert told.layout.numa.tolist() == [0, 0, 0, 1]
+    assert told.layout.pcie.tolist() == [0, 0, 1, -1]
+    assert told.warnings == ()
+
+
+def test_an_engine_places_by_attributes_that_an_admin_names():
+    devices = [device(f"gpu-{i}", {"a.example/socket": i % 2}) for i in range(4)]
+    objects = node("n1"), slice_of(devices, node="n1"), claim("c", count=2), pod("p", claims=["c"])
+
+    plain = Hands(*objects).settle()
+    told = Hands(*objects, spellings=Spellings(numa=("a.example/socket",))).settle()
+
+    assert plain.devices_of("c") == ["gpu-0", "gpu-1"]
+    assert told.devices_of("c") == ["gpu-0", "gpu-2"]
+
+
+def test_an_attribute_that_an_admin_names_and_that_is_contradicted_counts_with_a_warning():
+    devices = [("a.example", device("d0", {"socket": 1, "numaNode": 0}))]
+
+    (warning,) = learn(node("n7"), devices, further=Spellings(numa=("a.example/socket",))).warnings
+
+    assert "a.example/socket 1 and a.example/numaNode 0" in warning
 
 
 @pytest.mark.parametrize(

@@ -7,21 +7,22 @@ from scheduler.core.allocation import Served, build
 from scheduler.core.candidates import Candidates, Choice
 from scheduler.core.demand import Resolved
 from scheduler.core.model import Pod
+from scheduler.core.opinions import Preference
 from scheduler.core.plan import Decision, Option, Placement, Unplaced
 from scheduler.core.reasons import refused, unplaced
 from scheduler.core.state import State
-from scoring.weights import Weights
 
 Way = tuple[Resolved, Candidates]
 
 
 def place(
-    state: State, pod: Pod, ways: Sequence[Way], closed: Sequence[str], weights: Weights, attempt: int
+    state: State, pod: Pod, ways: Sequence[Way], closed: Sequence[str], preference: Preference, attempt: int
 ) -> Placement | Unplaced:
     """Decide one pod; the state is not changed. Candidates are refreshed and nothing of them is pending.
 
     ways : as demand.resolve found them, with the class of each. closed : why there are not more, for the reason.
-    attempt : how often placing the pod was tried before and failed later on.
+    preference : with whose opinion they were made. attempt : how often placing the pod was tried before and failed
+    later on.
     """
     for resolved, candidates in ways:
         broken = candidates.fatal
@@ -59,7 +60,9 @@ def place(
         runner_up=None if second is None else _option(state, second),
         feasible_nodes=sum(candidates.feasible for _, candidates in ways),
         nodes=len(state.nodes.rows),
-        weights=weights.values,
+        weights=preference.opinion.weights.values,
+        profile=preference.profile,
+        ignored=preference.problem,
     )
     joined = tuple(claim.uid for claim in resolved.joined)
     return Placement(pod.uid, node, allocations, joined, decision, resolved.special)

@@ -19,14 +19,14 @@ from scheduler.core.model import Device, Node
 from scheduler.core.partitions import fabric
 from scheduler.core.topology import sources
 from scheduler.core.topology.maps import LinkMap
-from scheduler.core.topology.reading import Reading, natural
+from scheduler.core.topology.reading import KNOWN, Reading, Spellings, natural
 from scheduler.core.topology.sources import Box, Found
 from scheduler.core.topology.told import Told
 from scoring.arrays import Floats
 from scoring.topology import TOPOLOGIES
 from scoring.topology.base import Layout, Place
 
-__all__ = ["Learned", "LinkMap", "learn", "natural"]
+__all__ = ["KNOWN", "Learned", "LinkMap", "Spellings", "learn", "natural"]
 
 _ALIKE = 0.75  # speeds are one speed told in two ways if they differ by no more: line rate, planning figure, nominal
 
@@ -44,15 +44,21 @@ class Learned:
 
 
 def learn(
-    node: Node, devices: Sequence[tuple[str, Device]], links: LinkMap | None = None, *, partitions: bool = True
+    node: Node,
+    devices: Sequence[tuple[str, Device]],
+    links: LinkMap | None = None,
+    *,
+    partitions: bool = True,
+    further: Spellings = KNOWN,
 ) -> Learned:
     """The layout of a node's devices, given with their drivers in the node's order.
 
-    partitions : whether Fabric Manager partitions bind; links are learned from them in any case.
+    partitions : whether Fabric Manager partitions bind; links are learned from them in any case. further : attributes
+    that an admin named.
 
     Never fails: a source that contradicts itself or the devices is ignored, and named in `warnings`.
     """
-    box = Box(node, devices)
+    box = Box(node, devices, further)
     entry, rivals = sources.chosen(links, box)
     warnings = [*rivals, *_contradictions(box)]
     too_many = sources.too_many(box)

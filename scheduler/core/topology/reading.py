@@ -40,6 +40,21 @@ BusId = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Spellings:
+    """Further attributes, by full name, that tell where a device sits; they count before those known here.
+
+    numa : a whole number, or a list that begins with the device's own node. pcie : a text, or a list of texts.
+    """
+
+    numa: tuple[str, ...] = ()
+    pcie: tuple[str, ...] = ()
+
+
+KNOWN: Final = Spellings()
+"""Nothing further."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What the sources need of one device.
 
@@ -75,11 +90,11 @@ class Reading:
 
 
 @lru_cache(maxsize=256)
-def _spelled(driver: str) -> Mapping[str, tuple[str, ...]]:
+def _spelled(driver: str, further: Spellings) -> Mapping[str, tuple[str, ...]]:
     """Full names of the attributes that tell something, the one that counts first."""
     spellings = {
-        "numa": _NUMA,
-        "pcie": _PCIE,
+        "numa": (*further.numa, *_NUMA),
+        "pcie": (*further.pcie, *_PCIE),
         "bus": _BUS,
         "module": _MODULE,
         **{name: (f"{{driver}}/{name}",) for name in ("type", "uuid", "productName")},
@@ -88,10 +103,10 @@ def _spelled(driver: str) -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(each.replace("{driver}", driver) for each in keys) for name, keys in spellings.items()}
 
 
-def read(driver: str, device: Device) -> Reading:
+def read(driver: str, device: Device, further: Spellings = KNOWN) -> Reading:
     """A device, given with its driver."""
     attributes = {key if "/" in key else f"{driver}/{key}": value for key, value in device.attributes.items()}
-    spelled = _spelled(driver)
+    spelled = _spelled(driver, further)
 
     def first(name: str) -> AttributeValue | None:
         for key in spelled[name]:

@@ -33,7 +33,7 @@ from scheduler.core.errors import TopologyError
 from scheduler.core.model import Device, Node
 from scheduler.core.topology.labels import CLIQUE
 from scheduler.core.topology.maps import LinkMap
-from scheduler.core.topology.reading import PARTITION_SIZES, Reading, bus_id, natural, read
+from scheduler.core.topology.reading import KNOWN, PARTITION_SIZES, Reading, Spellings, bus_id, natural, read
 from scheduler.core.topology.told import MAX_DEVICES, Told, told
 from scoring.arrays import Floats, Mask, Rows
 from scoring.topology import catalogue
@@ -53,9 +53,9 @@ class Found:
 class Box:
     """A node with its devices as read."""
 
-    def __init__(self, node: Node, devices: Sequence[tuple[str, Device]]) -> None:
+    def __init__(self, node: Node, devices: Sequence[tuple[str, Device]], further: Spellings = KNOWN) -> None:
         self.node = node
-        self.devices: list[Reading] = [read(driver, device) for driver, device in devices]
+        self.devices: list[Reading] = [read(driver, device, further) for driver, device in devices]
         self.linkable: Mask = np.array([device.linkable for device in self.devices], np.bool_)
 
     @property

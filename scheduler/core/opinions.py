@@ -1,0 +1,173 @@
+"""How much each scorer counts for a pod: a profile of the configuration, or what the pod's annotations ask for.
+
+Annotations are written by tenants. What is more than the admin allows, or cannot be read, is not followed in part: the
+pod is scheduled with the default weights, and its owner is told why.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from scheduler.core import names
+from scheduler.core.config import EngineConfig
+from scheduler.core.errors import printable
+from scheduler.core.model import Pod
+from scoring.profiles import profiles
+from scoring.scorers import CARD_SCORER, NODE_SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.weights import DEFAULTS, Weights, nearest
+
+MAX_NAME: Final = 63
+MAX_TEXT: Final = 1_024
+_SHAPE: Final = 'write {"bandwidth": 40}'
+
+
+class Opinion:
+    """Weights with all that follows from them; equal weights are one opinion.
+
+    weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
+    node_scorers : those that count at all. set_key : set_weights as a tuple. unit : see `Weights.unit`.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        shares = weights.scaled()
+        self.weights: Final = weights
+        self.shares: Final = shares
+        self.set_weights: Final = shares.vector(SET_SCORERS)
+        self.set_key: Final[tuple[float, ...]] = tuple(self.set_weights.tolist())
+        self.node_scorers: Final = tuple(scorer for scorer in NODE_SCORERS if shares.values[scorer.name])
+        self.node_weights: Final = shares.vector(self.node_scorers)
+        self.state_weights: Final = shares.vector(STATE_SCORERS)
+        self.state_weight_list: Final[list[float]] = self.state_weights.tolist()
+        self.card_weight: Final = shares.values[CARD_SCORER.name]
+        self.whole: Final = sum(shares.values.values()) or 1.0
+        self.unit: Final = weights.unit
+        self._hash = hash(weights)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Opinion) and self.weights == other.weights
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """What counts for a pod. profile : its name. problem : why its annotations are not followed, empty if they are."""
+
+    profile: str
+    opinion: Opinion
+    problem: str = ""
+
+
+class Opinions:
+    """The preference of every pod, for one configuration. Raises ValueError for one that cannot be used."""
+
+    MAX_READ = 1_024
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._vectors = profiles(config.profiles, config.profile, config.weights)
+        self._of_profile = {name: Preference(name, Opinion(weights)) for name, weights in self._vectors.items()}
+        self._default = self._of_profile[config.profile]
+        allowed = config.overrides.profiles
+        self._profiles = [name for name in self._vectors if allowed is None or name in allowed]
+        self._limits = dict(config.overrides.weights)
+        self._read: OrderedDict[tuple[str | None, str | None], Preference] = OrderedDict()
+
+    def of(self, pod: Pod) -> Preference:
+        """What counts for a pod."""
+        name, text = pod.annotations.get(names.PROFILE), pod.annotations.get(names.WEIGHTS)
+        if name is None and text is None:
+            return self._default
+        # Nothing is read of what is too long: all that begins alike is refused alike.
+        key = (name and name[: MAX_NAME + 1], text and text[: MAX_TEXT + 1])
+        found = self._read.get(key)
+        if found is None:
+            if len(self._read) >= self.MAX_READ:
+                self._read.popitem(last=False)
+            found = self._read[key] = self._follow(*key)
+        self._read.move_to_end(key)
+        return found
+
+    def _follow(self, name: str | None, text: str | None) -> Preference:
+        """What annotations come to."""
+        try:
+            chosen = self._default if name is None else self._profile(name)
+            given = {} if text is None else self._weights(text)
+        except _RefusedError as refusal:
+            return Preference(self._default.profile, self._default.opinion, printable(str(refusal)))
+        if not given:
+            return chosen
+        weights = Weights({**self._vectors[chosen.profile].values, **given})
+        return Preference(chosen.profile, Opinion(weights))
+
+    def _profile(self, name: str) -> Preference:
+        if name in self._profiles or name == self._default.profile:
+            return self._of_profile[name]
+        where = f"annotation {names.PROFILE}"
+        allowed = f"allowed are: {', '.join(self._profiles) or 'none'}"
+        if len(name) > MAX_NAME:
+            raise _RefusedError(f"{where}: is longer than {MAX_NAME} characters; {allowed}")
+        if name in self._vectors:
+            raise _RefusedError(f"{where}: {_show(name)} may not be chosen by pods; {allowed}")
+        hint = nearest(name, self._profiles) if self._profiles else allowed
+        raise _RefusedError(f"{where}: no profile is called {_show(name)}; {hint}")
+
+    def _weights(self, text: str) -> Mapping[str, float]:
+        where = f"annotation {names.WEIGHTS}"
+        if len(text) > MAX_TEXT:
+            raise _RefusedError(f"{where}: is longer than {MAX_TEXT} characters; {_SHAPE}")
+        try:
+            pairs = json.loads(text, object_pairs_hook=_Pairs, parse_constant=float)
+        except (ValueError, RecursionError) as error:
+            raise _RefusedError(f"{where}: is not JSON ({str(error)[:80]}); {_SHAPE}") from None
+        if not isinstance(pairs, _Pairs):
+            raise _RefusedError(f"{where}: is {_show(pairs)}, not an object; {_SHAPE}")
+        found: dict[str, float] = {}
+        for name, weight in pairs:
+            if name in found:
+                raise _RefusedError(f"{where}: {name} is given twice; keep one")
+            found[name] = self._within(f"{where}: {_show(name)}", name, weight)
+        return found
+
+    def _within(self, where: str, name: str, weight: object) -> float:
+        """A weight that pods may set."""
+        if name not in DEFAULTS:
+            raise _RefusedError(f"{where}: no scorer has this name; {nearest(name, self._limits or DEFAULTS)}")
+        if name not in self._limits:
+            allowed = ", ".join(f"{each} {_span(*limits)}" for each, limits in self._limits.items()) or "none"
+            raise _RefusedError(f"{where}: may not be set by pods; allowed are: {allowed}")
+        least, most = self._limits[name]
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            raise _RefusedError(f"{where}: {_show(weight)} is not a number; allowed is {_span(least, most)}")
+        if not least <= weight <= most:
+            raise _RefusedError(f"{where}: {_show(weight)} is beyond the limits; allowed is {_span(least, most)}")
+        return float(weight)
+
+
+class _RefusedError(Exception):
+    """What an annotation says is not followed: which annotation, which key, what is wrong, what is allowed."""
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """A JSON object as it stands, keys that come twice included."""
+
+
+def _span(least: float, most: float) -> str:
+    return f"{least:g} to {most:g}"
+
+
+def _show(value: object) -> str:
+    """Short, and safe to make for whatever JSON may hold."""
+    match value:
+        case _Pairs():
+            return "an object"
+        case list():
+            return "a list"
+        case str():
+            return repr(value[:40])
+        case int() if not isinstance(value, bool) and abs(value) >= 10**40:
+            return "a huge number"
+        case _:
+            return str(json.dumps(value))
