@@ -1,6 +1,6 @@
 """What state scorers judge by: who asks for what, and what it is worth. A snapshot, made in the background."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -13,6 +13,7 @@ from scoring.prices import WHOLE, Supply, class_prices, stranded
 
 _PLACES: Final = 2**20
 COVERED: Final = 0.95  # of the arrivals; rarer kinds are left out of expectations, not of prices
+_MOST_CUTS: Final = 64  # ways to ask for parts that are looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,8 @@ class Market:
     prices : float64 (K,) in [0, 1]; stranded : float64 (1001,), see prices.stranded; both are binary fractions
     cpu_share : cpu in thousandths that goes with one whole device, on average; 0 where that is unknown
     growth : see Sample
+    cuts : ways to ask for parts of devices that are cut, as Kind.parts; the most asked for first
+    cut_share : float64, how much each of them counts, sum 1 (or there are none): the milli that all its pods ask for
     """
 
     count: Counts
@@ -37,6 +40,8 @@ class Market:
     stranded: NDArray[np.float64]
     cpu_share: float
     growth: float
+    cuts: tuple[int, ...] = ()
+    cut_share: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     @cached_property
     def asks(self) -> NDArray[np.int16]:
@@ -66,6 +71,7 @@ def market_of(sample: Sample, supply: Supply) -> Market:
     serves = np.array([[kind.classes >> int(code) & 1 for kind in sample.kinds[:kept]] for code in codes], np.bool_)
     on_devices = count > 0
     devices = float(sample.amounts @ (count * milli)) / WHOLE
+    cuts, cut_share = _cuts(sample)
     heard = (sample.amounts * np.maximum(count * milli / WHOLE, 1.0) ** (1 - sample.growth))[:kept]
     return Market(
         count=count[:kept],
@@ -77,6 +83,8 @@ def market_of(sample: Sample, supply: Supply) -> Market:
         stranded=_exact(stranded(sample)),
         cpu_share=float(sample.amounts[on_devices] @ cpu[on_devices]) / devices if devices else 0.0,
         growth=sample.growth,
+        cuts=cuts,
+        cut_share=cut_share,
     )
 
 
@@ -99,6 +107,17 @@ def unknown_market(classes: int) -> Market:
         cpu_share=0.0,
         growth=0.0,
     )
+
+
+def _cuts(sample: Sample) -> tuple[tuple[int, ...], NDArray[np.float64]]:
+    """Ways to ask for parts, and the share of each."""
+    asked: dict[int, float] = {}
+    for kind, amount in zip(sample.kinds, sample.amounts.tolist(), strict=True):
+        if kind.parts:
+            asked[kind.parts] = asked.get(kind.parts, 0.0) + amount * kind.cut
+    kept = sorted(asked.items(), key=lambda item: (-item[1], item[0]))[:_MOST_CUTS]
+    share = np.array([milli for _, milli in kept], np.float64)
+    return tuple([parts for parts, _ in kept]), share / (share.sum() or 1.0)
 
 
 def _popular(amounts: NDArray[np.float64]) -> int:

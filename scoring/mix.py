@@ -22,12 +22,15 @@ class Kind:
 
     count : devices; milli : of each device, in thousandths, 1000 a whole one; both 0 where no device is wanted
     cpu : in thousandths of a core; classes : bit k is set where devices of class k may serve
+    parts : bit k is set where parts of class k may serve, of devices that are cut; cut : milli that these take, or 0
     """
 
     count: int
     milli: int
     cpu: int
     classes: int
+    parts: int = 0
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Sample:
     growth: float
 
     def column(self, name: str) -> Counts:
-        """One field of every kind, int64 (T,); not for `classes`, which has as many bits as there are classes."""
+        """One field of every kind, int64 (T,); not for `classes` and `parts`, which have as many bits as there are."""
         return np.array([getattr(kind, name) for kind in self.kinds], np.int64)
 
 

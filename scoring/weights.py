@@ -33,6 +33,8 @@ DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
         "scarcity": 96.0,
         "stranding": 64.0,
         "depth": 51.2,
+        # In steps of scoring/placement.py a part of a card is little: finer by six than what is said of whole devices.
+        "partitions": 384.0,
     }
 )
 

@@ -23,7 +23,8 @@ class Sight:
 
     pools : with the position behind the last device of each, in order of positions. foreign : positions of devices
     that selectors are tried on and that can only be used elsewhere. problems : of pools out of reach, as texts;
-    invalid : one of them is not just incomplete. intricate : the exact search is needed here.
+    invalid : one of them is not just incomplete. intricate : devices here need more than counting of devices;
+    drawn : nothing but that they draw on shared counters.
     """
 
     pools: tuple[tuple[int, PoolKey, PoolView], ...] = ()
@@ -31,6 +32,7 @@ class Sight:
     problems: tuple[str, ...] = ()
     invalid: bool = False
     intricate: bool = False
+    drawn: bool = False
 
 
 def pack(mask: Mask) -> Bytes:

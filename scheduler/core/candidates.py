@@ -20,6 +20,7 @@ from scheduler.core.demand import Demand, DeviceRequest
 from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.opinions import Opinion
+from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of, weighted
@@ -33,11 +34,12 @@ from scoring.mix import Kind
 from scoring.placement import HIGHEST, STEP, steps, steps_one, total, total_one, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
-from scoring.scorers import STATE_SCORERS
+from scoring.scorers import CARD_SCORER, STATE_SCORERS
 from scoring.scorers.base import Loads
 
-# Kinds of nodes: where no device can serve, where only the exact search can tell, and where shares are picked.
-_NOWHERE, _SEARCHED, _SHARED = -1, -2, -3
+# Kinds of nodes: where no device can serve, where only the exact search can tell, where shares are picked, and where
+# parts of devices are.
+_NOWHERE, _SEARCHED, _SHARED, _CUT = -1, -2, -3, -4
 _ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece, unless a budget has room for more
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
 _FEW_ROWS = 32  # up to here one node after the other is faster than columns
@@ -134,6 +136,8 @@ class Candidates:
         self._amounts = dict(demand.resources)
         self._first_fit = catalogue.config.device_choice == "first-fit"
         self._shares = Shares(demand, [asks[0] for asks in self.eligible]) if demand.countable else None
+        judged = not self._first_fit and opinion.card_weight > 0
+        self._cuts = Cuts(catalogue.parts, self.eligible[0][0], judged=judged) if demand.single else None
         self._one = len(demand.wants) == 1 and demand.wants[0].count > 1  # a set of devices, judged as such
         self._kinds: list[_Kind] = []
         self._kind_index: dict[bytes, int] = {}
@@ -172,6 +176,7 @@ class Candidates:
         self._known_after: dict[tuple[int, int, int], Sequence[float]] = {}  # the same by shape, content and cpu left
         self._known_at = (-1, -1)  # version and epoch of the stock for which that holds
         self._measured: Mask = np.zeros(0, np.bool_)  # where `_after` is known already
+        self.cut: NDArray[np.float64] = np.zeros(0)  # milli of waste saved on cards
 
     # ------------------------------------------------------------ keeping up
 
@@ -204,18 +209,24 @@ class Candidates:
         return found
 
     def shares(self, state: State, rows: Rows) -> tuple[Mask, list[Mask]]:
-        """On which of these nodes counting shares decided; and there, per want, which devices could serve it alone.
+        """On which of these nodes counting shares or parts decided; there per want which devices could serve it alone.
 
         bool (len(rows),), and (R, W) per want.
         """
-        counted: Mask = self._sharing[rows].copy()
-        if self._shares is None or not counted.any():
-            return counted, []
+        parts = self._catalogue.parts
+        counted: Mask = parts.drawn[rows] & (self._kind[rows] != _SEARCHED)
+        able: list[Mask] = [np.zeros((len(rows), state.bays.width), np.bool_) for _ in self.demand.wants]
         [at] = counted.nonzero()
-        fits, sure = self._shares.fits(state, rows[at])
-        sure &= ~self.searched(rows[at])
-        counted[at[~sure]] = False
-        return counted, [each[sure] for each in fits]
+        for [eligible, *_], each in zip(self.eligible, able, strict=True):
+            each[at] = parts.able(state, rows[at], eligible)
+        [at] = (self._sharing[rows] & ~counted).nonzero()
+        if self._shares is not None and len(at):
+            fits, sure = self._shares.fits(state, rows[at])
+            sure &= ~self.searched(rows[at])
+            counted[at] = sure
+            for each, fit in zip(able, fits, strict=True):
+                each[at] = fit
+        return counted, [each[counted] for each in able]
 
     def meets_invalid_pool(self, state: State) -> bool:
         """Whether a node that all but devices allows sees a pool that contradicts itself."""
@@ -270,6 +281,7 @@ class Candidates:
         changed += self._relearn()
         stock = self._catalogue.stock
         stock.refresh(state)
+        self._catalogue.parts.refresh(state, stock.market, stock.version)
         if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
@@ -281,8 +293,8 @@ class Candidates:
         if self._market_at != stock.version:
             self._market_at = stock.version
             self.reason = ""
-            # Which share of a node is taken hangs on the market; what else fits and how well does not.
-            changed += np.flatnonzero(self._sharing).tolist()
+            # Which share or part of a node is taken hangs on the market; what else fits and how well does not.
+            changed += np.flatnonzero(self._sharing | (self._kind == _CUT)).tolist()
             self._unjudged[:] = self._ranking.fits
         self._unsorted[remade] = True
         self._open[changed] = True
@@ -326,8 +338,9 @@ class Candidates:
                 return
             kinds = len(self._kinds)
             self._unsorted[rows] = False
+            steps = self._catalogue.parts.learn(state, rows)
             self._sort(state, rows)
-            steps = _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds) - kinds)
+            steps += _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds) - kinds)
             budget.spend(steps)
             self._pieces.took(steps)
 
@@ -373,6 +386,7 @@ class Candidates:
             self.saved = np.zeros((size, len(STATE_SCORERS)))
             self._after = np.zeros((size, len(STATE_SCORERS)))
             self._measured = np.zeros(size, np.bool_)
+            self.cut = np.zeros(size)
         self._ranking.clear()
         self.shape[:] = NO_SHAPE
         self._kind[:] = _NOWHERE
@@ -392,7 +406,10 @@ class Candidates:
         self._allowed[rows] = True
         if self.demand.wants and len(rows):
             exact, shared = self._needs_search(state, rows)
+            cut = self._sort_parts(state, rows, exact, shared)
             self._kind[rows[exact]] = _SEARCHED
+            self._kind[rows[cut]] = _CUT
+            exact |= cut
             self._sharing[rows[shared]] = True
             if not self._one:
                 self._kind[rows[shared]] = _SHARED
@@ -474,9 +491,13 @@ class Candidates:
                     found.ways.append(((position,), (taken,)))
                 before, place = like, position
             return found
+        parts = self._catalogue.parts
+        if kind == _CUT and self._cuts is not None:
+            position = self._cuts.choose_one(row, first=self._first_fit)
+            return _Found(row, self._single_shape(position), [((), ())]) if position >= 0 else _Found(row)
         if kind < 0:
             return _Found(row)
-        [shape] = self._known_shapes([(kind, state.bays.bits[row])], budget)
+        [shape] = self._known_shapes([(kind, parts.vacant.get(row, state.bays.bits[row]))], budget)
         return _Found(row, shape, [((), ())] if self._shapes.fits[shape] else [])
 
     def _measure_few(self, state: State, found: "Sequence[_Found]") -> None:
@@ -534,10 +555,13 @@ class Candidates:
         saved = [one - other for one, other in zip(found.before, after, strict=True)]
         self.saved[row] = saved
         if self.demand.wants:
-            sums, preference = self._shapes.worth_one(int(self.shape[row]))
+            shape = int(self.shape[row])
+            sums, preference = self._shapes.worth_one(shape)
         else:
             sums, preference = float(opinion.set_weights.sum()), 0
-        milli = total_one(sums, weighed_one(saved, weights), opinion.unit)
+        cut = self._catalogue.parts.saves_one(row, self._shapes.places(shape)) if self.demand.wants else 0.0
+        self.cut[row] = cut
+        milli = total_one(sums, weighed_one(saved, weights) + opinion.card_weight * cut, opinion.unit)
         return steps_one(milli) + preference * (2 * HIGHEST)
 
     def _judge(self, state: State, rows: Rows) -> Counts:
@@ -552,7 +576,7 @@ class Candidates:
             card = self._score(state, rows, counts)
             self.node_scores[:, rows] = card.scores
             sums = sums + weighted(opinion.node_weights, card.scores.astype(np.float64))
-        saved = weighed(self._save(state, rows), opinion.state_weights)
+        saved = weighed(self._save(state, rows), opinion.state_weights) + self._save_parts(rows)
         # What a prioritized list names earlier is preferred to anything that scores can say.
         return steps(total(sums, saved, opinion.unit)) + preferences * (2 * HIGHEST)
 
@@ -610,19 +634,23 @@ class Candidates:
         kinds = self._kind.take(rows)
         counted = self._shares is not None and bool(state.capacities.values)
         if len(rows) <= _FEW_ROWS and not counted:
-            bits = state.bays.bits
-            pairs = [(kind, bits[row]) for kind, row in zip(kinds.tolist(), rows.tolist(), strict=True)]
+            bits = self._catalogue.parts.bits(state, rows)
+            pairs = list(zip(kinds.tolist(), bits, strict=True))
             if all(kind >= 0 for kind, _ in pairs):
                 return np.array(self._known_shapes(pairs, budget), np.int32)
         found: Rows = np.full(len(rows), NO_SHAPE, np.int32)
         kept: dict[int, int] = {}  # by place in rows, the bits of what is free where shares decide that
         if self._shares is not None and counted:
             self._count_shares(state, self._shares, rows, kinds, found, kept)
+        if self._cuts is not None:
+            [at] = (kinds == _CUT).nonzero()
+            if len(at):
+                found[at] = self._pick_shapes_of(self._cuts.choose(rows[at], first=self._first_fit))
         if self._kinds:
             [at] = (kinds >= 0).nonzero()
-            if kept or len(at) <= _VECTOR_ROWS or state.bays.width > 32:
-                every = state.bays.bits
-                states = [kept[place] for place in at.tolist()] if kept else [every[row] for row in rows[at].tolist()]
+            if kept or len(at) <= _VECTOR_ROWS or state.bays.width > 32 or self._catalogue.parts.vacant:
+                states = self._catalogue.parts.bits(state, rows[at])
+                states = [kept.get(place, bits) for place, bits in zip(at.tolist(), states, strict=True)]
                 found[at] = self._known_shapes(list(zip(kinds[at].tolist(), states, strict=True)), budget)
             else:
                 wide = np.zeros((len(at), 4), np.uint8)
@@ -770,7 +798,7 @@ class Candidates:
         shared: Mask = np.zeros(len(rows), np.bool_)
         if not self._plain and self._shares is None:
             return ~shared, shared
-        found: Mask = state.bays.intricate[rows].copy()
+        found: Mask = state.bays.intricate[rows] & ~self._catalogue.parts.drawn[rows]
         if self._whole or len(self.demand.wants) > 1:
             found |= state.bays.partitioned[rows]  # requests of one claim share a partition
         if self._whole and state.bays.problems:
@@ -791,6 +819,34 @@ class Candidates:
         elif not self._plain:  # amounts are asked of devices that cannot be shared
             found[:] = True
         return found, shared
+
+    def _sort_parts(self, state: State, rows: Rows, exact: Mask, shared: Mask) -> Mask:
+        """Of these nodes those where a part of a card is picked; `exact` grows by those where parts need the search.
+
+        Where each card has one part at most that serves the demand, counting and matching decide as anywhere else; and
+        they do so for whole GPUs in any case, so that links are looked at.
+        """
+        parts = self._catalogue.parts
+        cut: Mask = np.zeros(len(rows), np.bool_)
+        [at] = (parts.drawn[rows] & ~exact & ~shared).nonzero()
+        if not len(at):
+            return cut
+        found = parts.sort(state, rows[at], self._every)
+        if self._cuts is not None:
+            cut[at] = found.only & ~(found.alone & found.whole)
+            self._cuts.sort(state, rows[cut])
+        exact[at] = ~cut[at] & (~found.alone | self._whole)
+        return cut
+
+    def _save_parts(self, rows: Rows) -> NDArray[np.float64]:
+        """How much waste on cards the placement saves on these nodes, float64 (len(rows),), weighted."""
+        parts = self._catalogue.parts
+        if not parts.vacant or not self.demand.wants:
+            self.cut[rows] = 0.0
+            return self.cut[rows]
+        saved = self.cut[rows] = parts.saves(rows, self._shapes.positions(self.shape[rows]))
+        found: NDArray[np.float64] = self._opinion.card_weight * saved
+        return found
 
     def _selects_shareable(self, state: State, rows: Rows) -> Mask:
         """bool (len(rows),): where a device that can be shared is selected."""
@@ -965,7 +1021,7 @@ class Candidates:
 
     def asks(self, state: State) -> Kind:
         """What the pods of this class add to the mix of demand; once settled."""
-        at = (state.device_changes.position, self._catalogue.stock.known)
+        at = (state.device_changes.position, self._catalogue.stock.known + self._catalogue.parts.known)
         if self._asks is None or self._asks[0] != at:
             self._asks = (at, self._kind_of_demand(state))
         return self._asks[1]
@@ -973,12 +1029,17 @@ class Candidates:
     def _kind_of_demand(self, state: State) -> Kind:
         cpu = self._amounts.get("cpu", 0)
         stock = self._catalogue.stock
+        asked = [
+            self._catalogue.parts.asked(asks[0].selected, max(want.count, 1))
+            for want, asks in zip(self.demand.wants, self.eligible, strict=True)
+        ]
+        parts = next((each for each in asked if each[0]), (0, 0))
         for index, (want, asks) in enumerate(zip(self.demand.wants, self.eligible, strict=True)):
             classes = stock.classes_of(asks[0].selected)
             if classes:
                 milli = WHOLE if self._shares is None else self._shares.share(state, index)
-                return Kind(max(want.count, 1), milli, cpu, classes)
-        return Kind(0, 0, cpu, 0)
+                return Kind(max(want.count, 1), milli, cpu, classes, *parts)
+        return Kind(0, 0, cpu, 0, *parts)
 
     @property
     def feasible(self) -> int:
@@ -1055,6 +1116,7 @@ class Candidates:
             scores[node_scorer.name] = round(score, 6)
         for scorer, saved in zip(STATE_SCORERS, self.saved[row].tolist(), strict=True):
             scores[scorer.name] = scorer.worth(saved)
+        scores[CARD_SCORER.name] = CARD_SCORER.worth(float(self.cut[row]))
         shares = self._opinion.shares.values
         total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole, 6)
         rank, links = self._ranking.rank(row), state.links_told(row)

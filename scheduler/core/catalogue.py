@@ -5,6 +5,7 @@ from collections import OrderedDict
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import DeviceRequest
 from scheduler.core.eligibility import Eligibility, Verdicts
+from scheduler.core.parts import Parts
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
@@ -13,7 +14,7 @@ from scheduler.core.stock import Stock
 
 
 class Catalogue:
-    """Device verdicts, solved node problems, and what is left of the nodes' devices."""
+    """Device verdicts, solved node problems, and what is left of the nodes' devices and of what is cut."""
 
     MAX_ANSWERS = 50_000
     MAX_LEARNED = 1_000
@@ -23,6 +24,7 @@ class Catalogue:
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
         self.stock = Stock()
+        self.parts = Parts()
         self.verdicts = Verdicts(config.scalar_steps)
         self.puzzles = Puzzles(first_fit=config.device_choice == "first-fit")
         self.answers: dict[NodeProblem | Puzzle, NodeAnswer] = {}

@@ -132,6 +132,11 @@ class Demand:
         ) and not any(relation.distinct or whole.intersection(relation.wants) for relation in self.relations)
 
     @property
+    def single(self) -> bool:
+        """Whether it is for one device and nothing else."""
+        return self.plain and self.sizing is None and len(self.wants) == 1 and self.wants[0].count == 1
+
+    @property
     def countable(self) -> bool:
         """Whether counting serves it where devices can be shared: nothing but requests for so many of a capacity."""
         return (

@@ -15,7 +15,7 @@ from scheduler.core.config import EngineConfig
 from scheduler.core.errors import printable
 from scheduler.core.model import Pod
 from scoring.profiles import profiles
-from scoring.scorers import NODE_SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.scorers import CARD_SCORER, NODE_SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.weights import DEFAULTS, Weights, nearest
 
 MAX_NAME: Final = 63
@@ -40,6 +40,7 @@ class Opinion:
         self.node_weights: Final = shares.vector(self.node_scorers)
         self.state_weights: Final = shares.vector(STATE_SCORERS)
         self.state_weight_list: Final[list[float]] = self.state_weights.tolist()
+        self.card_weight: Final = shares.values[CARD_SCORER.name]
         self.whole: Final = sum(shares.values.values()) or 1.0
         self.unit: Final = weights.unit
         self._hash = hash(weights)

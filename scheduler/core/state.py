@@ -58,7 +58,8 @@ def in_units(nanos: int) -> int | None:
     return amount if not rest and abs(amount) <= _MOST else None
 
 
-def _product(driver: str, device: Device) -> tuple[str, ...]:
+def product(driver: str, device: Device) -> tuple[str, ...]:
+    """What tells a device from others of its driver, as far as requests usually go."""
     own = device.attributes
     return (driver, *[str(own.get(name, own.get(f"{driver}/{name}", ""))) for name in PRODUCT])
 
@@ -556,7 +557,8 @@ class State:
             for node in self.bays.nodes_of(row):
                 self.nodes.changes.mark(node)
                 item = self.nodes.nodes[node]
-                if not counted and not self.bays.intricate[node] and item is not None:
+                searched = self.bays.intricate[node] and not self.bays.sights[node].drawn
+                if not counted and not searched and item is not None:
                     self._dirty.add(item.name)
         self._touch_pool(identity)
 
@@ -638,7 +640,7 @@ class State:
             if device.allocatable:
                 self.sized.add(row)
             if not device.consumes:
-                self.products.write(row, self.products.code(_product(item.driver, device)))
+                self.products.write(row, self.products.code(product(item.driver, device)))
             if device.shareable and self.gates.consumable_capacity:
                 amounts = sorted(device.capacity.items(), key=lambda each: each[0])
                 has = tuple((name, amount, device.policies.get(name)) for name, amount in amounts)
@@ -767,20 +769,22 @@ class State:
             for position, (item, device) in enumerate(described)
             if item.per_device and not reaches(device, node)
         )
+        drawn = any(device.consumes for _, device in described)
         intricate = any(self._intricate(item, device) for item, device in described)
         known = [(item.driver, device) for item, device in described]
         learned = learn(node, known, self.links, partitions=self.fabric_partitions, further=self.spellings)
         self._warn(name, learned.warnings)
         self._products[name] = learned.products
-        sight = Sight(tuple(pools), foreign, tuple(problems), invalid, intricate)
+        sight = Sight(
+            tuple(pools), foreign, tuple(problems), invalid, intricate or drawn, drawn=drawn and not intricate
+        )
         self.bays.put(row, devices, learned.layout, sight, self.taken)
         self.nodes.remake(row)
 
     def _intricate(self, item: Slice, device: Device) -> bool:
-        """Whether devices like this one need more than counting: they are left to the exact search."""
+        """Whether devices like this one, counters aside, need the exact search."""
         return bool(
-            device.consumes
-            or (device.shareable and not self.gates.consumable_capacity)
+            (device.shareable and not self.gates.consumable_capacity)
             or device.binding_conditions
             or item.per_device
             or item.skip_operations

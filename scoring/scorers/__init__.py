@@ -3,13 +3,14 @@
 from typing import Final
 
 from scoring.scorers.bandwidth import Bandwidth
-from scoring.scorers.base import NodeScorer, Scorer, SetScorer, StateScorer
+from scoring.scorers.base import CardScorer, NodeScorer, Scorer, SetScorer, StateScorer
 from scoring.scorers.depth import Depth
 from scoring.scorers.fragmentation import Fragmentation
 from scoring.scorers.holes import Holes
 from scoring.scorers.islands import Islands
 from scoring.scorers.locality import Locality
 from scoring.scorers.packing import Packing
+from scoring.scorers.partitions import Partitions
 from scoring.scorers.scarcity import Scarcity
 from scoring.scorers.spreading import Spreading
 from scoring.scorers.stranding import Stranding
@@ -36,4 +37,7 @@ STATE_SCORERS: Final[tuple[StateScorer, ...]] = (
     Depth(),
 )
 
-SCORERS: Final[tuple[Scorer, ...]] = (*SET_SCORERS, *NODE_SCORERS, *STATE_SCORERS)
+# The one that tells what is left of cards; the core keeps a number for each of their states.
+CARD_SCORER: Final[CardScorer] = Partitions()
+
+SCORERS: Final[tuple[Scorer, ...]] = (*SET_SCORERS, *NODE_SCORERS, *STATE_SCORERS, CARD_SCORER)

@@ -1,9 +1,9 @@
 """What a scorer is: columns in, one number in [0, 1] per candidate out, higher is better.
 
-There are three kinds. A *set scorer* judges which devices are taken inside a node: it sees the node's Layout, and one
+There are four kinds. A *set scorer* judges which devices are taken inside a node: it sees the node's Layout, and one
 row per possible set. A *node scorer* judges where: it sees one row per node, with what would be left there. A *state
 scorer* judges what is left for the mix of demand: it measures the waste in a node's state, and a placement is as good
-as the waste it saves.
+as the waste it saves. A *card scorer* does the same for devices that are cut into parts (MIG).
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.arrays import Counts, Floats, Mask
+from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.market import Market
 from scoring.states import States
 from scoring.topology.base import Layout
@@ -62,6 +62,22 @@ class Loads:
         return shares
 
 
+@dataclass(frozen=True, slots=True)
+class Cards:
+    """States of cards of one kind, one row each. A card is what parts are cut from: counters that they share (a GPU).
+
+    left : int64 (C, K), what is left of each counter; taken : bool (C, D), which parts are
+    uses : int64 (D, K), what each part takes of each counter; classes : int32 (D,), class of each part
+    milli : float64 (K,), of the card in one unit of each counter; all that a counter set has comes to 1000
+    """
+
+    left: Counts
+    taken: Mask
+    uses: Counts
+    classes: Rows
+    milli: NDArray[np.float64]
+
+
 class SetScorer(ABC):
     """Judges sets of devices inside a node.
 
@@ -88,20 +104,16 @@ class NodeScorer(ABC):
         """float32 (C,), finite, in [0, 1]."""
 
 
-class StateScorer(ABC):
-    """Judges what a placement leaves for the mix of demand."""
+class WasteScorer(ABC):
+    """Judges what a placement leaves for the mix of demand by the waste that it saves, in milli of a device."""
 
     name: ClassVar[str]
     says: ClassVar[str]
 
-    @abstractmethod
-    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
-        """Waste in each state, in milli of a device: float64 (C,), finite; lower is better, only differences count."""
-
     def score(self, before: NDArray[np.float64], after: NDArray[np.float64]) -> Floats:
         """float32 (C,) in [0, 1] for what `measure` says before and after: one half where it makes no difference.
 
-        Linear up to SPAN, the same for all state scorers, so that a weighted mean of scores ranks as the weighted sum
+        Linear up to SPAN, the same for all of them, so that a weighted mean of scores ranks as the weighted sum
         of milli does. One device wasted costs 1/64.
         """
         return rounded(np.clip(0.5 + (before - after) / (2 * SPAN), 0, 1))
@@ -111,7 +123,23 @@ class StateScorer(ABC):
         return round(min(max(0.5 + saved / (2 * SPAN), 0.0), 1.0), 6)
 
 
-Scorer = SetScorer | NodeScorer | StateScorer
+class StateScorer(WasteScorer):
+    """Judges what is left of a node."""
+
+    @abstractmethod
+    def measure(self, states: States, market: Market) -> NDArray[np.float64]:
+        """Waste in each state: float64 (C,), finite; lower is better, only differences count."""
+
+
+class CardScorer(WasteScorer):
+    """Judges what is left of cards."""
+
+    @abstractmethod
+    def measure(self, cards: Cards, market: Market) -> NDArray[np.float64]:
+        """Waste in each state: float64 (C,), finite; lower is better, only differences count."""
+
+
+Scorer = SetScorer | NodeScorer | StateScorer | CardScorer
 
 
 def check(scorer: Scorer, values: Floats, count: int | None = None) -> Floats:

@@ -161,3 +161,13 @@ def test_shares_are_counted_and_not_searched(monkeypatch):
     hands.settle()
 
     assert [hands.devices_of(f"p{number}") for number in range(4)] == [["gpu-0"], ["gpu-0"], ["gpu-1"], ["gpu-1"]]
+
+
+def test_a_set_is_found_on_nodes_whose_devices_are_not_shared_beside_others_where_they_are():
+    plain = slice_of([build.device(f"gpu-{i}") for i in range(2)], node="n2")
+    hands = Hands(node("n1"), node("n2"), shared("n1", 2), plain)
+    for name in ("p0", "p1"):
+        hands.see(claim(name, build.request("r", 2)), pod(name, claims=[name], created=name))
+    hands.settle()
+
+    assert {hands.node_of(name) for name in ("p0", "p1")} == {"n1", "n2"}

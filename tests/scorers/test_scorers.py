@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.scorers import NODE_SCORERS, SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.scorers import CARD_SCORER, NODE_SCORERS, SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.scorers.base import Loads, Sets, SetScorer, check
 from scoring.topology.base import Layout
 
@@ -161,7 +161,8 @@ def test_registries_hold_every_scorer_file_once():
     files = {path.stem for path in Path(scoring.scorers.__file__).parent.glob("*.py")} - {"__init__", "base"}
     assert sorted(scorer.name for scorer in SCORERS) == sorted(files)
     assert {*SET_ORACLE, *NODE_ORACLE} == {scorer.name for scorer in (*SET_SCORERS, *NODE_SCORERS)}
-    assert set(STATE_SCORERS) == set(SCORERS) - {*SET_SCORERS, *NODE_SCORERS}  # tests/scorers/test_states.py
+    others = set(SCORERS) - {*SET_SCORERS, *NODE_SCORERS}
+    assert {*STATE_SCORERS, CARD_SCORER} == others  # tests/scorers/test_states.py, tests/scorers/test_partitions.py
     assert all(scorer.says for scorer in SCORERS)
 
 

@@ -32,7 +32,8 @@ _MODULE = ("{driver}/gpuModuleID", "{driver}/gpuModuleId")  # as in the NVIDIA d
 
 _NO_LINKS = frozenset({"dra.net", "dra.cpu", "dra.memory", "compute-domain.nvidia.com"})
 _NO_LINKS_PREFIX = ("sriovnetwork.",)
-_PARTS = frozenset({"mig", "vfio", "amdgpu-partition"})  # of attribute `type`: not a whole GPU that its node drives
+PARTS: Final = frozenset({"mig", "vfio", "amdgpu-partition"})
+"""Of attribute `type`: not a whole GPU that its node drives."""
 _BUS_ID = re.compile(r"(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])", re.IGNORECASE | re.ASCII)
 
 BusId = tuple[int, ...]
@@ -79,7 +80,7 @@ class Reading:
     @property
     def whole(self) -> bool:
         """Whether it is a whole GPU that its node drives."""
-        return self.linkable and self.kind not in _PARTS
+        return self.linkable and self.kind not in PARTS
 
     @property
     def names(self) -> tuple[Hashable, ...]:
