@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from scoring.scorers.alignment import Alignment
 from scoring.scorers.bandwidth import Bandwidth
 from scoring.scorers.base import NodeScorer, Scorer, SetScorer, StateScorer
 from scoring.scorers.depth import Depth
@@ -11,6 +12,7 @@ from scoring.scorers.islands import Islands
 from scoring.scorers.locality import Locality
 from scoring.scorers.packing import Packing
 from scoring.scorers.scarcity import Scarcity
+from scoring.scorers.sockets import Sockets
 from scoring.scorers.spreading import Spreading
 from scoring.scorers.stranding import Stranding
 from scoring.scorers.untouched import Untouched
@@ -18,7 +20,9 @@ from scoring.scorers.untouched import Untouched
 SET_SCORERS: Final[tuple[SetScorer, ...]] = (
     Bandwidth(),
     Locality(),
+    Alignment(),
     Islands(),
+    Sockets(),
 )
 
 NODE_SCORERS: Final[tuple[NodeScorer, ...]] = (
