@@ -271,3 +271,11 @@ def test_counters_that_several_nodes_draw_on_are_left_to_the_search():
 
     assert not hands.engine._catalogue.parts.drawn.any()
     assert sorted(hands.node_of(f"p{number}") != "" for number in range(3)) == [False, True, True]
+
+
+def test_a_single_part_must_have_the_attribute_that_its_constraint_names():
+    hands = Hands(node("n1"), *cards("n1", 2))
+    place(hands, 0, one(SMALL), bound=(match("profile"),))
+    place(hands, 1, one(SMALL), bound=(match("absent"),))
+
+    assert [hands.node_of("p0"), hands.node_of("p1")] == ["n1", ""]
