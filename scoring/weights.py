@@ -16,13 +16,18 @@ from scoring.scorers.base import Scorer
 
 # On fleets that mix NVSwitch and bridged boxes these weights make pods of two GPUs take a linked pair even where an
 # unlinked remainder would fit better, pods of four stay in one NUMA node of a bridged box rather than fill up two
-# halves, and pods of one take orphans before they break a pair, however full the other node is. The third is the
-# tightest: islands / packing must stay above about 9. tests/scorers/test_preferences.py.
+# halves, and pods of one take orphans before they break a pair, however full the other node is. The third bounds
+# packing: islands / packing must stay above about 9. tests/scorers/test_preferences.py.
+# Crossing a socket costs a quarter of alignment, which must outweigh what islands and sockets gain where a remainder
+# elsewhere fits (S8); a linked pair across sockets must outweigh one without links in one socket, which takes as much
+# bandwidth as alignment. Fitted on S7 and S8, seeds 100 to 104.
 DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
     {
-        "bandwidth": 20.0,
+        "bandwidth": 60.0,
         "locality": 10.0,
-        "islands": 15.0,
+        "alignment": 60.0,
+        "islands": 10.0,
+        "sockets": 10.0,
         "packing": 0.0,
         "spreading": 0.0,
         # 64 is 1 milli for every milli saved. Fitted on seeds from 100 on and flat around: each may be a tenth larger

@@ -22,8 +22,10 @@ import os
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 from e2e.bench import cliques, mig, openb, plot, protocol, rails
@@ -233,6 +235,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--perturb", type=float, metavar="FRACTION", help="such as 0.1: also with each weight 10 %% off"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="runs at a time; pods_per_second is that of one beside others",
+    )
     parser.add_argument("--share", type=_share, default=1.0, help="of machines and jobs, for a quick look")
     chosen = parser.parse_args(arguments)
     bars = []
@@ -246,8 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
             known = ", ".join(unable.policies)
             print(f"{unable.name}: no policy {chosen.policy}; there are: {known}", file=sys.stderr)
             return 2
-        for scenario in able:
-            bars.append(_measure(scenario, chosen, bounds))
+        with _Runs(able, chosen) as runs:
+            bars += [_measure(scenario, chosen, bounds, runs) for scenario in able]
     except TraceError as error:
         print(error, file=sys.stderr)
         return 2
@@ -259,26 +267,75 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _measure(scenario: Scenario, chosen: argparse.Namespace, bounds: Bounds) -> plot.Bars:
+class _Runs:
+    """All runs of the policy, several at a time: they know nothing of each other."""
+
+    def __init__(self, asked: Sequence[Scenario], chosen: argparse.Namespace) -> None:
+        self._chosen = chosen
+        _SCENARIOS.clear()
+        _SCENARIOS.update((scenario.name, scenario) for scenario in asked)
+        self._weights = [chosen.weights, *(perturbed(chosen.weights, chosen.perturb) if chosen.perturb else [])]
+        self._found: dict[tuple[str, int, int], Future[Figures]] = {}
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "_Runs":
+        # Forked, so that traces are read once and scenarios need not be sent.
+        if self._chosen.jobs > 1:
+            self._pool = ProcessPoolExecutor(self._chosen.jobs, get_context("fork"))
+            for scenario in _SCENARIOS.values():
+                self._start(self._pool, scenario)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def seeds(self, scenario: Scenario) -> list[int]:
+        """Those that it runs with."""
+        found: list[int] = self._chosen.seeds[:STREAMS] if scenario.name.endswith("c") else self._chosen.seeds
+        return found
+
+    def _start(self, pool: ProcessPoolExecutor, scenario: Scenario) -> None:
+        for at, weights in enumerate(self._weights):
+            for seed in self.seeds(scenario):
+                task = pool.submit(_run, scenario.name, self._chosen.policy, seed, weights)
+                self._found[scenario.name, at, seed] = task
+
+    def of(self, scenario: Scenario, at: int, seed: int) -> Figures:
+        """What came out; `at` : 0 for the weights as they are, then the perturbed ones."""
+        task = self._found.get((scenario.name, at, seed))
+        if task is not None:
+            return task.result()
+        return _run(scenario.name, self._chosen.policy, seed, self._weights[at])
+
+    def perturbed(self, scenario: Scenario) -> list[Figures]:
+        """What came out with weights that are a little off."""
+        return [self.of(scenario, at, seed) for at in range(1, len(self._weights)) for seed in self.seeds(scenario)]
+
+
+_SCENARIOS: dict[str, Scenario] = {}
+
+
+def _run(name: str, policy: str, seed: int, weights: Mapping[str, float]) -> Figures:
+    return rounded(_SCENARIOS[name].run(policy, seed, weights))
+
+
+def _measure(scenario: Scenario, chosen: argparse.Namespace, bounds: Bounds, found: _Runs) -> plot.Bars:
     policy = chosen.policy
-    seeds = chosen.seeds[:STREAMS] if scenario.name.endswith("c") else chosen.seeds
+    seeds = found.seeds(scenario)
     what = f"{scenario.name} {scenario.baseline} {scenario.on}"
     runs, baselines, limits = [], [], []
     for seed in seeds:
         limits.append(scenario.bound(seed))
         baselines.append(rounded(bounds.baseline(what, seed, partial(scenario.run, scenario.baseline, seed, SHIPPED))))
-        runs.append(rounded(scenario.run(policy, seed, chosen.weights)))
+        runs.append(found.of(scenario, 0, seed))
         line = {"bench": "quality", "scenario": scenario.name, "policy": policy, "seed": seed, **runs[-1]}
         beside = {"baseline": {"policy": scenario.baseline, **baselines[-1]}, "bound": limits[-1]}
         print(json.dumps({**line, **beside}), flush=True)
     whole = {"bench": "quality", "scenario": scenario.name, "policy": policy, "seeds": list(seeds)}
     print(json.dumps({**whole, **summary(runs, baselines, limits)}), flush=True)
     if chosen.perturb:
-        near = [
-            scenario.run(policy, seed, weights)
-            for weights in perturbed(chosen.weights, chosen.perturb)
-            for seed in seeds
-        ]
+        near = found.perturbed(scenario)
         print(json.dumps({**whole, "perturb": chosen.perturb, **summary(near, (), ())}), flush=True)
     scale = 1.0 if scenario.figure in {"alloc_at_100", "utilisation"} else 100.0
     values = [

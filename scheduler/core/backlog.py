@@ -71,6 +71,10 @@ class Backlog:
         if entry is not None and entry.token:
             self._parked[entry.token].discard(uid)
 
+    def order(self, uid: Uid) -> tuple[int, str, str]:
+        """Where a pod stands in the queue, smaller first."""
+        return self._entries[uid].order
+
     def attempts(self, uid: Uid) -> int:
         """How often a pod was tried before now."""
         entry = self._entries.get(uid)

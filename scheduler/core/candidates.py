@@ -31,7 +31,7 @@ from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.mix import Kind
-from scoring.placement import HIGHEST, steps, steps_one, total, total_one, weighed, weighed_one
+from scoring.placement import HIGHEST, STEP, steps, steps_one, total, total_one, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
 from scoring.scorers import CARD_SCORER, STATE_SCORERS
@@ -76,6 +76,18 @@ class Choice:
     total: float
     links: str
     truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A node for a pod of the class, with devices that would do: positions, and thousandths that it takes of each.
+
+    value : in milli, as in scoring/placement.py.
+    """
+
+    row: int
+    value: float
+    takes: tuple[tuple[int, int], ...]
 
 
 @dataclass(slots=True)
@@ -514,13 +526,13 @@ class Candidates:
             missing.append((each, key, places, (WHOLE,) * len(places), left))
         if not missing:
             return
-        width = max([len(places) for _, _, places, _, _ in missing])
         if len(self._known_after) > self.MAX_SHAPES:
             self._known_after.clear()
+        width = max([len(places) for _, _, places, _, _ in missing])  # alternatives may take different numbers
         after = stock.after(
             np.array([each.row for each, _, _, _, _ in missing], np.int32),
-            np.array([places for _, _, places, _, _ in missing], np.intp).reshape(len(missing), width),
-            np.array([taken for _, _, _, taken, _ in missing], np.int64).reshape(len(missing), width),
+            np.array([_padded(places, width) for _, _, places, _, _ in missing], np.intp).reshape(len(missing), width),
+            np.array([_padded(taken, width) for _, _, _, taken, _ in missing], np.int64).reshape(len(missing), width),
             np.array([left for _, _, _, _, left in missing], np.int64),
         ).tolist()
         for (each, kept, _, _, _), values in zip(missing, after, strict=True):
@@ -608,6 +620,7 @@ class Candidates:
                 each = np.take_along_axis(share, places[:, span], axis=1)
                 taken[:, span] = np.where(places[:, span] >= 0, each, 0)
                 slot += want.count
+        if self._shares is not None or self._puzzle_shapes:  # several requests may share one device
             taken = _together(places, taken)
         return stock.after(rows, places, taken, self._cpu_after(state, rows))
 
@@ -1041,6 +1054,55 @@ class Candidates:
             None if second is None else self._choice(state, second),
         )
 
+    def at(self, state: State, node: str) -> Choice | None:
+        """A node by its name; None where the pod does not fit there."""
+        row = state.nodes.rows.get(node)
+        return None if row is None or self._ranking.rank(row) < 0 else self._choice(state, row)
+
+    def offers(self, state: State, nodes: int) -> list[Offered]:
+        """Ways to serve one pod on the best of the nodes, without those that the exact search would have to find.
+
+        On a node these are sets of different devices, as many as there are, or single devices that have room for a
+        share. Each is worth what the best of them is: what pods on one node do to each other is not foreseen.
+        """
+        found = []
+        for row in self._ranking.top(nodes, state.nodes.order):
+            value = STEP * self._ranking.rank(row)
+            found += [Offered(row, value, takes) for takes in self._ways(state, row)]
+        return found
+
+    def thousandths(self, state: State, row: int) -> list[int]:
+        """Thousandths left of each device of a node; those that do not count in the stock are whole, or taken."""
+        bits, left = state.bays.bits[row], self._catalogue.stock.left[row].tolist()
+        return [amount or (WHOLE if bits >> place & 1 else 0) for place, amount in enumerate(left)]
+
+    def _ways(self, state: State, row: int) -> list[tuple[tuple[int, int], ...]]:
+        """Positions and thousandths of each, for each way to serve a pod on a node."""
+        kind, shape = int(self._kind[row]), int(self.shape[row])
+        if not self.demand.wants:
+            return [()]
+        if kind == _SHARED and self._shares is not None and len(self.demand.wants) == 1:
+            offers = self._shares.offers(state, row) or []
+            if sum(want.count for want in self.demand.wants) == 1:
+                return [((position, taken),) for position, taken in offers]
+        places = self._shapes.places(shape)
+        taken = [WHOLE] * len(places)
+        if self._shares is not None and self._sharing[row]:
+            by_want = self._shares.thousandths(state, np.array([row], np.int32))
+            counts = [want.count for want in self.demand.wants]
+            owner = [index for index, count in enumerate(counts) for _ in range(count)]
+            taken = [int(by_want[index][0, place]) for index, place in zip(owner, places, strict=False)]
+        found = [tuple(zip(places, taken, strict=False))]
+        bits = state.bays.bits[row]
+        while kind >= 0 and places and not self._sharing[row]:
+            bits &= ~sum(1 << place for place in places)
+            [shape] = self._known_shapes([(kind, bits)], Budget(0))
+            if not self._shapes.fits[shape]:
+                break
+            places = self._shapes.places(shape)
+            found.append(tuple((place, WHOLE) for place in places))
+        return found
+
     def _choice(self, state: State, row: int) -> Choice:
         devices: tuple[tuple[int, ...], ...] = ()
         alternatives = (0,) * len(self.demand.wants)
@@ -1059,6 +1121,10 @@ class Candidates:
         total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole, 6)
         rank, links = self._ranking.rank(row), state.links_told(row)
         return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
+
+
+def _padded(values: tuple[int, ...], width: int) -> tuple[int, ...]:
+    return values + (0,) * (width - len(values))
 
 
 def _together(places: NDArray[np.intp], taken: Counts) -> Counts:

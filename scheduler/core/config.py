@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from scheduler.core import names
 from scheduler.core.gates import Gates
@@ -38,6 +39,12 @@ class Overrides:
     weights: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
+GREEDY: Final = "greedy"
+REGRET: Final = "regret"
+JOINT: Final = "joint"
+SOLVERS: Final = (GREEDY, REGRET, JOINT)
+
+
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """Everything that steers decisions.
@@ -50,6 +57,8 @@ class EngineConfig:
     cycle_steps : steps of about a microsecond that a cycle spends on pods that take long, and that one pod takes before
         the next, so that no claim holds up the pods of others. The plans are the same for any number.
     solve_steps, scalar_steps : the budgets that Solve and EvaluateScalar carry; 100,000 scalar steps take seconds.
+    solver : what decides pods of one cycle that get in each other's way: "greedy" one after the other, "regret" by
+        repairing that, "joint" by HiGHS on top, which takes joint_limit_s.
     verify_plans : check each plan with the independent checker before acting on it.
     seed : fixes the order in which equal nodes are preferred.
     gates : which rules of Dynamic Resource Allocation are in force.
@@ -70,6 +79,8 @@ class EngineConfig:
     cycle_steps: int = 2_500
     solve_steps: int = 2_000_000
     scalar_steps: int = 100_000
+    solver: str = REGRET
+    joint_limit_s: float = 0.2
     verify_plans: bool = False
     seed: int = 0
     gates: Gates = field(default_factory=Gates)

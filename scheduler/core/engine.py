@@ -22,7 +22,7 @@ from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.cel import Outline
-from scheduler.core.config import EngineConfig
+from scheduler.core.config import GREEDY, EngineConfig
 from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
 from scheduler.core.errors import FaultError, printable
@@ -61,7 +61,9 @@ from scheduler.core.messages import (
     Seen,
     Solve,
     Solved,
+    SolveWindow,
     WarnOfTopology,
+    WindowSolved,
     WriteAllocation,
 )
 from scheduler.core.model import (
@@ -86,6 +88,7 @@ from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
 from scheduler.core.topology import LinkMap
 from scheduler.core.verify import World, violations
+from scheduler.core.windows import MAX_PODS, Held, Hint, held
 from scoring.market import Market
 from scoring.mix import Mix
 
@@ -102,6 +105,7 @@ LIGHT_STEPS = 2_000  # a pod that takes more is heavy: it waits for its tenant's
 RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 LAST_PAUSE_S = 60.0
 CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a device class wakes
+HOLD_S = 1.0  # how long pods wait for a plan
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
 
 
@@ -190,6 +194,9 @@ class Engine:
         self._slow: dict[Hashable, tuple[int, float]] = {}
         self._questions: dict[Uid, set[Hashable]] = {}  # that a pod waits for
         self._askers: dict[Hashable, set[Uid]] = defaultdict(set)
+        self._held: dict[int, Held] = {}  # by generation, windows that are being solved
+        self._tried: dict[Uid, list[Way]] = {}  # what the pods of this cycle were tried with
+        self._hints: dict[Uid, Hint] = {}  # of pods that were in a window and are not decided yet
         self._mix = Mix()
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
@@ -209,6 +216,7 @@ class Engine:
             PodBound: self._pod_bound,
             BindRefused: self._bind_refused,
             Solved: self._solved,
+            WindowSolved: self._window_solved,
             ScalarEvaluated: self._scalar_evaluated,
             Inspected: self._inspected,
             Appraised: self._appraised,
@@ -334,6 +342,7 @@ class Engine:
             self._mix.leave()
         if pod.node_name or pod.done or pod.deleting or pod.gates:
             self._forget_pending(pod.uid)
+            self._hints.pop(pod.uid, None)
             flight = self._flights.get(pod.uid)
             if pod.node_name:
                 self._bound.discard(pod.uid)
@@ -424,6 +433,7 @@ class Engine:
         self._reported.pop(uid, None)
         self._ignored.pop(uid, None)
         self._failures.pop(uid, None)
+        self._hints.pop(uid, None)
         self._bound.discard(uid)
         out: list[Instruction] = []
         flight = self._flights.get(uid)
@@ -493,8 +503,9 @@ class Engine:
         if warnings:
             out.append(WarnOfTopology(warnings))
         before: World | None = None
-        placements: list[Placement] = []
-        unplaced: list[Unplaced] = []
+        decided: list[tuple[Pod, Placement | Unplaced]] = []
+        departures: dict[Uid, list[Instruction]] = {}
+        self._tried.clear()
         budget = Budget(self.config.cycle_steps)
         spent: Counter[str] = Counter()  # by tenant
         for pod in self._turns(budget, spent):
@@ -508,16 +519,105 @@ class Engine:
             self.backlog.charge(pod.uid, taken, heavy=taken > LIGHT_STEPS)
             if outcome is None:
                 self.backlog.defer(pod.uid)
-            elif isinstance(outcome, Placement):
-                placements.append(outcome)
-                out += self._depart(pod, outcome)
+                continue
+            decided.append((pod, outcome))
+            if isinstance(outcome, Placement):
+                departures[pod.uid] = self._depart(pod, outcome)
+        decided = self._hold(decided, departures, out)
+        for pod, outcome in decided:
+            self._hints.pop(pod.uid, None)
+            if isinstance(outcome, Placement):
+                self._mix.place()
+                out += departures[pod.uid]
             else:
-                unplaced.append(outcome)
                 out += self._park(pod, outcome)
         out += self._appraise()
         if before is not None:
+            placements = [outcome for _, outcome in decided if isinstance(outcome, Placement)]
+            unplaced = [outcome for _, outcome in decided if isinstance(outcome, Unplaced)]
             self._check(before, Plan(self.state.revision, tuple(placements), tuple(unplaced)))
         return out
+
+    def _hold(
+        self,
+        decided: list[tuple[Pod, Placement | Unplaced]],
+        departures: dict[Uid, list[Instruction]],
+        out: list[Instruction],
+    ) -> list[tuple[Pod, Placement | Unplaced]]:
+        """Have pods decided together where a new one found no node while others got theirs; returns the rest.
+
+        Those that were placed are taken back before anybody heard of it, and all wait for the plan.
+        """
+        if self.config.solver == GREEDY:
+            return decided
+        lost = [pod for pod, outcome in decided if isinstance(outcome, Unplaced) and self._is_new(pod, outcome)]
+        lowest = max((pod.priority for pod in lost), default=None)
+        placed = [pod for pod, outcome in decided if isinstance(outcome, Placement) and _stands_alone(outcome)]
+        placed = [pod for pod in placed if pod.uid not in self._hints][:MAX_PODS]
+        classes = {self._tried[pod.uid][0][1] for pod in (*placed, *lost)}
+        if lowest is None or len(classes) < 2 or not any(pod.priority <= lowest for pod in placed):
+            return decided
+        outcomes = {pod.uid: outcome for pod, outcome in decided}
+        for pod in placed:
+            self._take_back(self._flights[pod.uid])
+        queue = sorted([*placed, *lost[: MAX_PODS - len(placed)]], key=lambda pod: self.backlog.order(pod.uid))
+        asked = [(pod, candidates) for pod in queue for candidates in self._alone(pod)]
+        new = {pod.uid for pod in lost}
+        if any(candidates.feasible for pod, candidates in asked if pod.uid in new):
+            out += self._ask_window(asked)
+        else:  # it would have found none anyway
+            asked = []
+        together = {pod.uid for pod, _ in asked}
+        for pod in placed:
+            outcome = outcomes[pod.uid]
+            if pod.uid not in together and isinstance(outcome, Placement):
+                departures[pod.uid] = self._depart(pod, outcome)
+        return [(pod, outcome) for pod, outcome in decided if pod.uid not in together]
+
+    def _alone(self, pod: Pod) -> list[Candidates]:
+        """The class of a pod whose own claims can be served in one way, once it is up to date; or none."""
+        [(resolved, candidates), *others] = self._tried[pod.uid]
+        if others or resolved.joined:
+            return []
+        candidates.refresh(self.state, Budget(self.config.cycle_steps))
+        return [candidates] if candidates.settled else []
+
+    def _ask_window(self, asked: Sequence[tuple[Pod, Candidates]]) -> list[Instruction]:
+        """Ask for a plan for these pods, and have them wait for it, though not long."""
+        waiting = held(self.state, asked)
+        generation = self._ask(waiting.pods)
+        for pod, _ in asked:
+            self._hints[pod.uid] = Hint("")
+            self.backlog.park(pod.uid, plan.RETRY, self._now, delay=HOLD_S)
+            self._await_answers(pod, [waiting.pods])
+        if generation is None:
+            return []
+        self._held[generation] = waiting
+        return [SolveWindow(waiting.window, self.config.solver, self.config.joint_limit_s, generation)]
+
+    def _is_new(self, pod: Pod, outcome: Unplaced) -> bool:
+        """Whether a pod found no node in its first attempt."""
+        tried = outcome.token == plan.NO_FIT and pod.uid in self._tried
+        return tried and pod.uid not in self._hints and not self.backlog.attempts(pod.uid)
+
+    def _take_back(self, flight: Flight) -> None:
+        """Undo a placement of this cycle."""
+        pod = self.state.pods.current[flight.pod]
+        flight.touched.clear()
+        flight.writing.clear()
+        self._drop_flight(flight)
+        for uid in flight.placement.allocations:
+            self.state.forget_allocation(uid)
+        self.state.forget_place(flight.pod)
+        self._await(pod)
+
+    def _window_solved(self, event: WindowSolved) -> Iterable[Instruction]:
+        waiting = self._held.pop(event.generation, None)
+        if waiting is not None and self._answered(waiting.pods, event.generation):
+            hints = waiting.hints(event)
+            self._hints.update({uid: hint for uid, hint in hints.items() if uid in self._hints})
+            self._tell_askers(waiting.pods)
+        return []
 
     def _appraise(self) -> list[Instruction]:
         """Ask what devices are worth, once enough of the mix or of what there is changed."""
@@ -540,8 +640,11 @@ class Engine:
         Many light pods of one tenant come to much: the rest of them stand in its line.
         """
         most = LIGHT_CYCLES * self.config.cycle_steps
-        for uid in self.backlog.due(self._now, self.config.batch):
-            pod = self.state.pods.current[uid]
+        due = [self.state.pods.current[uid] for uid in self.backlog.due(self._now, self.config.batch)]
+        if self._hints:
+            due.sort(key=lambda pod: (-pod.priority, self._hints[pod.uid].node == "" if pod.uid in self._hints else 0))
+        for pod in due:
+            uid = pod.uid
             if spent[pod.namespace] > most:
                 self.backlog.defer(uid)
             else:
@@ -570,6 +673,7 @@ class Engine:
         preference = self._opinions.of(pod)
         out += self._tell_ignored(pod, preference)
         tried = [(resolved, self._class(resolved.demand, preference.opinion)) for resolved in ways.open]
+        self._tried[pod.uid] = tried
         wants = sum(len(resolved.demand.wants) for resolved in ways.open)
         if budget.spent and not self.backlog.is_heavy(pod.uid) and self._owed(tried) > LIGHT_STEPS:
             return None
@@ -585,7 +689,8 @@ class Engine:
             self._known_pods.add(pod.uid)
             self._mix.arrive(tried[0][1].asks(self.state))
         failures = self._failures.get(pod.uid, 0)
-        outcome = place(self.state, pod, tried, ways.closed, preference, failures)
+        hint = self._hints.get(pod.uid)
+        outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint)
         if isinstance(outcome, Placement):
             return outcome
         budget.spend(STEPS_A_REASON * wants * len(self.state.nodes.rows))
@@ -756,7 +861,6 @@ class Engine:
         """Assume everything, then write what is not written yet."""
         self._forget_pending(pod.uid)
         self._reported.pop(pod.uid, None)
-        self._mix.place()
         out: list[Instruction] = [RecordDecision(placement.decision)]
         flight = Flight(
             pod.uid, placement, set(), set(), consumers=groups.consumers(pod, self.state), group=groups.key_of(pod)
@@ -1026,12 +1130,15 @@ class Engine:
         spread = 1.0 + sum(pod.uid.encode()) % 97 / 97
         return float(min(spread * 2.0 ** min(failures - 1, 6), LAST_PAUSE_S))
 
-    def _end(self, flight: Flight, *, keep: bool) -> None:
+    def _drop_flight(self, flight: Flight) -> None:
         del self._flights[flight.pod]
         for uid in (*flight.placement.allocations, *flight.placement.joined):
             self._flights_of[uid].discard(flight.pod)
             if not self._flights_of[uid]:
                 del self._flights_of[uid]
+
+    def _end(self, flight: Flight, *, keep: bool) -> None:
+        self._drop_flight(flight)
         for uid in flight.placement.allocations:
             if keep or uid not in flight.touched:  # what we wrote, or may have written, stays held until its release
                 self.state.forget_allocation(uid)
@@ -1182,6 +1289,11 @@ class Engine:
             self._catalogue.verdicts.learn_outline(event.outline)
             self._tell_askers(key)
         return []
+
+
+def _stands_alone(placement: Placement) -> bool:
+    """Whether a placement concerns nobody but its pod."""
+    return not placement.joined and placement.special is None
 
 
 def _group_key(key: str) -> str:

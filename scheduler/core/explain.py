@@ -22,6 +22,8 @@ def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
     }
     if decision.ignored:
         found["ignored"] = decision.ignored
+    if decision.window:
+        found["window"] = decision.window
     if decision.runner_up is not None:
         found["runnerUp"] = _option(decision.runner_up)
     return found | {"weights": dict(decision.weights)} if weights else found
@@ -61,6 +63,7 @@ def render(decision: Mapping[str, Any]) -> str:
         f"  links learned from {winner['links'] or 'nothing'}",
         f"  weights of profile {decision.get('profile', 'unknown')}",
         *([f"  not followed: {decision['ignored']}"] if decision.get("ignored") else []),
+        *([f"  decided together: {decision['window']}"] if decision.get("window") else []),
         "",
         f"{'score':<13} {'weight':>6} {winner['node']:>18}" + (f" {other['node']:>18}" if other else ""),
     ]

@@ -122,6 +122,19 @@ class Solved:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowSolved:
+    """A plan for a window: per pod the offer that it takes, -1 for none.
+
+    gap : by which share a plan may be worth more, of those offers that were compared; 0 where none was looked for.
+    """
+
+    generation: int
+    method: str
+    plan: tuple[int, ...]
+    gap: float
+
+
+@dataclass(frozen=True, slots=True)
 class ScalarEvaluated:
     """Answer to EvaluateScalar: per tuple a verdict, or the text of the error."""
 
@@ -151,7 +164,7 @@ class Appraised:
 Event = (
     Seen | Gone | Rejected | Listed | ClockRead | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound
     | BindRefused
-    | Solved | ScalarEvaluated | Inspected | Appraised
+    | Solved | WindowSolved | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 
 # ---------------------------------------------------------------- instructions
@@ -311,6 +324,20 @@ class Solve:
 
 
 @dataclass(frozen=True, slots=True)
+class SolveWindow:
+    """Decide pods that got in each other's way together: answered by WindowSolved with the same generation.
+
+    `window` is a `solvers.window.Window`; method : of core/windows.py; limit_s : for HiGHS.
+    """
+
+    window: object
+    method: str
+    limit_s: float
+    generation: int
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateScalar:
     """Evaluate a selector that has no vector form, once per distinct tuple of what it reads.
 
@@ -347,7 +374,7 @@ class Appraise:
 
 
 Report = ReportScheduled | ReportUnschedulable | ReportIgnored
-Slow = Solve | EvaluateScalar | Inspect | Appraise
+Slow = Solve | SolveWindow | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision
     | WarnOfTopology | Slow

@@ -30,7 +30,7 @@ class Decision:
     """Why a pod goes where it goes: the winner, the next best node, and how many nodes were possible.
 
     profile : whose weights these are, but for those that the pod set itself. ignored : why its annotations are not
-    followed, empty if they are.
+    followed, empty if they are. window : which solver decided it together with how many other pods, empty if none did.
     """
 
     pod: str
@@ -41,6 +41,7 @@ class Decision:
     weights: Mapping[str, float]
     profile: str = DEFAULT
     ignored: str = ""
+    window: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,15 @@ class Ranking:
         """Of one node."""
         return int(self._keys[row]) >> _KEPT_BITS
 
+    def top(self, count: int, order: Counts) -> list[int]:
+        """The best nodes, at most so many, best first."""
+        fitting = np.flatnonzero(self._keys >= 0)
+        if len(fitting) > count:
+            least = np.partition(self._keys[fitting], len(fitting) - count)[len(fitting) - count]
+            fitting = fitting[self._keys[fitting] >= least]
+        ordered: list[int] = fitting[np.lexsort((order[fitting], -self._keys[fitting]))].tolist()
+        return ordered[:count]
+
     def best(self, order: Counts) -> tuple[int | None, int | None]:
         """The best node and the next best."""
         first = self._first(order)

@@ -1,19 +1,40 @@
 """Answers to the instructions that take too long for the core: pure functions, for whoever runs them."""
 
+from typing import Final
+
 from scheduler.core.cel import compile_selector, evaluate_tuple, outline_of
+from scheduler.core.config import JOINT
 from scheduler.core.errors import FaultError
-from scheduler.core.messages import Appraise, Appraised, Inspect, Inspected, ScalarEvaluated, Slow, Solve, Solved
+from scheduler.core.messages import (
+    Appraise,
+    Appraised,
+    Inspect,
+    Inspected,
+    ScalarEvaluated,
+    Slow,
+    Solve,
+    Solved,
+    SolveWindow,
+    WindowSolved,
+)
+from scheduler.core.solvers.joint import joint
 from scheduler.core.solvers.puzzle import Puzzle
+from scheduler.core.solvers.regret import in_order, regret
 from scheduler.core.solvers.search import NodeProblem, solve
+from scheduler.core.solvers.window import Window
 from scoring.market import Market, market_of
 from scoring.mix import Sample
 from scoring.prices import Supply
 
+WINDOW_STEPS: Final = 50_000  # of solvers/regret.py; about a tenth of a second
 
-def answer(instruction: Slow) -> Solved | ScalarEvaluated | Inspected | Appraised:
+
+def answer(instruction: Slow) -> Solved | WindowSolved | ScalarEvaluated | Inspected | Appraised:
     """Do the work. Arguments and answers pickle, so this may run in another process."""
     if isinstance(instruction, Appraise):
         return Appraised(instruction.generation, _appraised(instruction.sample, instruction.supply))
+    if isinstance(instruction, SolveWindow):
+        return _window_solved(instruction)
     if isinstance(instruction, Inspect):
         return Inspected(instruction.expression, instruction.generation, outline_of(instruction.expression))
     if isinstance(instruction, Solve):
@@ -26,6 +47,18 @@ def answer(instruction: Slow) -> Solved | ScalarEvaluated | Inspected | Appraise
         raise FaultError(f"EvaluateScalar asks for {steps} steps with a budget of {instruction.budget}")
     verdicts = tuple(evaluate_tuple(instruction.expression, item) for item in instruction.tuples)
     return ScalarEvaluated(instruction.expression, instruction.generation, instruction.tuples, verdicts)
+
+
+def _window_solved(instruction: SolveWindow) -> WindowSolved:
+    """A plan that is worth no less than one pod after the other. HiGHS reads a clock, so only answers are replayed."""
+    window = instruction.window
+    if not isinstance(window, Window):
+        raise FaultError(f"SolveWindow carries a {type(window).__name__}, not a Window")
+    plan, gap = max(in_order(window), regret(window, WINDOW_STEPS), key=window.worth), 0.0
+    if instruction.method == JOINT:
+        found = joint(window, plan, instruction.limit_s)
+        plan, gap = found.plan, found.gap
+    return WindowSolved(instruction.generation, instruction.method, plan, gap)
 
 
 def _appraised(sample: object, supply: object) -> Market | None:

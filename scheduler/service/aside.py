@@ -21,6 +21,7 @@ from scheduler.core.messages import (
     Slow,
     Solve,
     Solved,
+    SolveWindow,
 )
 from scheduler.core.slow import answer
 from scheduler.core.solvers.search import NodeAnswer
@@ -146,6 +147,8 @@ def _question(instruction: Slow) -> object:
         return instruction.problem
     if isinstance(instruction, Appraise):
         return Appraise
+    if isinstance(instruction, SolveWindow):
+        return instruction.generation
     return (instruction.expression, instruction.tuples if isinstance(instruction, EvaluateScalar) else ())
 
 
@@ -153,7 +156,7 @@ def _failed(instruction: Slow, words: str) -> Event | None:
     """The answer in place of one; None where the question has to be asked again."""
     if isinstance(instruction, Solve):
         return Solved(instruction.problem, instruction.generation, NodeAnswer(None, {}, exhausted=True))
-    if isinstance(instruction, Inspect):
+    if isinstance(instruction, Inspect | SolveWindow):
         return None
     if isinstance(instruction, Appraise):
         return Appraised(instruction.generation, None)

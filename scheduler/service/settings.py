@@ -141,6 +141,8 @@ class SchedulerConfig(_Section):
     overrides: OverridesSettings = OverridesSettings()
     ownership: OwnershipSettings = OwnershipSettings()
     device_choice: Literal["scored", "first-fit"] = "scored"
+    solver: Literal["greedy", "regret", "joint"] = "regret"
+    joint_limit_seconds: Annotated[float, Field(ge=0.01, le=5, allow_inf_nan=False)] = EngineConfig().joint_limit_s
     batch: Annotated[int, Field(ge=1, le=10_000)] = EngineConfig().batch
     seed: int = 0
     verify_plans: bool = False
@@ -183,6 +185,8 @@ class SchedulerConfig(_Section):
             profiles=self._own(),
             overrides=self.overrides.engine(),
             device_choice=self.device_choice,
+            solver=self.solver,
+            joint_limit_s=self.joint_limit_seconds,
             batch=self.batch,
             verify_plans=self.verify_plans,
             seed=self.seed,

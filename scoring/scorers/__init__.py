@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from scoring.scorers.alignment import Alignment
 from scoring.scorers.bandwidth import Bandwidth
 from scoring.scorers.base import CardScorer, NodeScorer, Scorer, SetScorer, StateScorer
 from scoring.scorers.depth import Depth
@@ -12,6 +13,7 @@ from scoring.scorers.locality import Locality
 from scoring.scorers.packing import Packing
 from scoring.scorers.partitions import Partitions
 from scoring.scorers.scarcity import Scarcity
+from scoring.scorers.sockets import Sockets
 from scoring.scorers.spreading import Spreading
 from scoring.scorers.stranding import Stranding
 from scoring.scorers.untouched import Untouched
@@ -19,7 +21,9 @@ from scoring.scorers.untouched import Untouched
 SET_SCORERS: Final[tuple[SetScorer, ...]] = (
     Bandwidth(),
     Locality(),
+    Alignment(),
     Islands(),
+    Sockets(),
 )
 
 NODE_SCORERS: Final[tuple[NodeScorer, ...]] = (

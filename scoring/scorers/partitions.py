@@ -21,8 +21,8 @@ class Partitions(CardScorer):
 
     def measure(self, cards: Cards, market: Market) -> NDArray[np.float64]:
         """Expected milli that are left and of no use."""
-        size = cards.uses @ cards.milli
-        wasted: NDArray[np.float64] = (cards.left @ cards.milli) * market.cut_share.sum()
+        size = (cards.uses * cards.milli).sum(axis=1)  # row by row: no sum depends on the rows beside it
+        wasted: NDArray[np.float64] = (cards.left * cards.milli).sum(axis=1) * market.cut_share.sum()
         large_first = np.argsort(-size, kind="stable").tolist()
         for mask, share in zip(market.cuts, market.cut_share.tolist(), strict=True):
             left = cards.left.copy()

@@ -145,6 +145,47 @@ def test_a_nic_beside_them_does_not_change_which_gpus_are_best():
     assert card.breakdown(card.best)["bandwidth"] == 0.75  # 300 / (300 + 100), as without the NIC
 
 
+def rails(sockets=TWO_SOCKETS):
+    """Eight GPUs behind NVSwitches, then eight NICs; two of each behind a PCIe root."""
+    matrix = np.zeros((16, 16), np.float32)
+    matrix[:8, :8] = H100.bandwidth
+    numa, pcie = np.array(sockets * 2, np.int32), np.array([0, 0, 1, 1, 2, 2, 3, 3] * 2, np.int32)
+    return Layout(matrix, numa, pcie, "test", np.arange(16) < 8)
+
+
+def with_nics(frees, gpus, nics):
+    """The best choice for a pod of so many GPUs and NICs on nodes with these free devices."""
+    layout, every = rails(), []
+    for at, free in enumerate(frees):
+        picks = [
+            set(own + others)
+            for own in combinations([i for i in sorted(free) if i < 8], gpus)
+            for others in combinations([i for i in sorted(free) if i >= 8], nics)
+        ]
+        members = np.array([[i in pick for i in range(16)] for pick in picks])
+        sets = Sets(layout, np.isin(np.arange(16), list(free)), members)
+        card = score_sets(SET_SCORERS, WEIGHTS.vector(SET_SCORERS), sets)
+        every += [(total, -at, pick) for total, pick in zip(card.total.tolist(), picks, strict=True)]
+    _, at, pick = max(every, key=lambda each: each[:2])
+    return -at, pick
+
+
+def test_nics_come_from_behind_the_root_of_a_gpu():
+    assert with_nics([set(range(16))], 2, 2) in [(0, {i, i + 1, i + 8, i + 9}) for i in (0, 2, 4, 6)]
+    assert with_nics([{0, 2, 5, 10, 13, 15}], 1, 1) in [(0, {2, 10}), (0, {5, 13})]
+
+
+def test_a_pod_of_four_takes_a_whole_socket_rather_than_what_is_left_of_two():
+    left_of_two = {0, 1, 4, 5, 8, 9, 12, 13}
+    assert with_nics([left_of_two, set(range(16))], 4, 4)[0] == 1
+    assert choice([machine(H100, {0, 1, 4, 5}), machine(H100)], 4) == (1, {0, 1, 2, 3})
+
+
+def test_one_gpu_leaves_whole_what_another_socket_cannot_serve_anyway():
+    assert choice([machine(H100, {0, 1, 2, 3, 4, 5, 6})], 1)[1] <= {4, 5, 6}
+    assert choice([machine(H100, {0, 1, 4, 5, 6})], 1)[1] <= {4, 5, 6}
+
+
 # ---------------------------------------------------------------- laws over mixed fleets
 
 machines = st.builds(

@@ -15,14 +15,15 @@ from scoring.topology.base import Layout
 NAN = float("nan")
 
 
-def layout_of(bandwidth, numa, pcie, linkable):
+def layout_of(bandwidth, numa, pcie, linkable, switch, rail):
     columns = np.array(bandwidth, np.float32), np.array(numa, np.int32), np.array(pcie, np.int32)
-    return Layout(*columns, "test", np.array(linkable, np.bool_))
+    more = np.array(linkable, np.bool_), np.array(switch, np.int32), np.array(rail, np.int32)
+    return Layout(*columns, "test", *more)
 
 
 @st.composite
 def sets(draw):
-    n = draw(st.integers(0, 7))
+    n = draw(st.integers(0, 10))
     speeds = st.sampled_from([0.0, NAN, 25.0, 50.0, 300.0, 450.0]) | st.floats(0, 2000, width=32)
     bandwidth = np.zeros((n, n), np.float32)
     for i, j in combinations(range(n), 2):
@@ -32,7 +33,8 @@ def sets(draw):
     free = np.array(draw(bits), np.bool_)
     rows = draw(st.lists(bits, max_size=6))
     members = np.array(rows, np.bool_).reshape(len(rows), n) & free
-    return Sets(layout_of(bandwidth, draw(domain), draw(domain), draw(bits)), free, members)
+    layout = layout_of(bandwidth, draw(domain), draw(domain), draw(bits), draw(domain), draw(domain))
+    return Sets(layout, free, members)
 
 
 amounts = st.tuples(st.integers(0, 10**12), st.integers(-5, 10**12))
@@ -76,6 +78,39 @@ def locality_of(layout, free, chosen):
     return (numa + pcie) / 2
 
 
+def alignment_of(layout, free, chosen):
+    def near(i, j):
+        if i == j:
+            return 0.0
+        if together(layout.rail, i, j) or together(layout.switch, i, j):
+            return 1.0
+        return 0.9 if together(layout.pcie, i, j) else 0.5 if together(layout.numa, i, j) else 0.0
+
+    spanned = sum(1 / sum(i == j or together(layout.numa, i, j) for j in chosen) for i in chosen)
+    gpus = [i for i in chosen if layout.linkable[i]]
+    nics = [i for i in chosen if not layout.linkable[i]]
+    beside = 1.0
+    if gpus and nics:
+        found = [max(near(i, j) for j in nics) for i in gpus] + [max(near(i, j) for j in gpus) for i in nics]
+        beside = sum(found) / len(found)
+    return 0.5 / max(spanned, 1) + 0.5 * beside
+
+
+def sockets_of(layout, free, chosen):
+    def alike(node):
+        here = [i for i in range(layout.size) if layout.linkable[i] and layout.numa[i] == node]
+        return len({link(layout, i, j) for i, j in combinations(here, 2)}) < 2
+
+    def room(devices, size):
+        numa = [layout.numa[i] for i in devices if layout.linkable[i] and layout.numa[i] != -1]
+        return size * sum(numa.count(each) // size for each in set(numa) if alike(each))
+
+    taken = [i for i in chosen if layout.linkable[i]]
+    left = [i for i in free if i not in chosen]
+    lost = sum(room(free, size) - room(left, size) for size in (2, 4, 8))
+    return 1 / (1 + lost / max(len(taken), 1))
+
+
 def islands_of(layout, free, chosen):
     chosen = [i for i in chosen if layout.linkable[i]]
     free = {i for i in free if layout.linkable[i]}
@@ -103,7 +138,13 @@ def spreading_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
     return 1 - packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left)
 
 
-SET_ORACLE = {"bandwidth": bandwidth_of, "locality": locality_of, "islands": islands_of}
+SET_ORACLE = {
+    "bandwidth": bandwidth_of,
+    "locality": locality_of,
+    "alignment": alignment_of,
+    "islands": islands_of,
+    "sockets": sockets_of,
+}
 NODE_ORACLE = {"packing": packing_of, "spreading": spreading_of}
 
 
@@ -145,6 +186,8 @@ def test_the_order_of_devices_and_of_sets_changes_no_score(scorer, sets, random)
             layout.numa[devices],
             layout.pcie[devices],
             layout.linkable[devices],
+            layout.switch[devices],
+            layout.rail[devices],
         ),
         sets.free[devices],
         sets.members[rows][:, devices],

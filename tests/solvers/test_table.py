@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from scheduler.core.solvers.search import NodeProblem, solve_node
 from scheduler.core.solvers.table import SetTable, spread
+from scoring.scorers import SET_SCORERS
 from scoring.topology.base import Layout
+from scoring.weights import Weights
 
-WEIGHTS = (20.0, 10.0, 15.0)
+WEIGHTS = tuple(Weights().vector(SET_SCORERS).tolist())
 
 
 @st.composite
@@ -24,9 +26,10 @@ def problems(draw):
     domain = st.lists(st.integers(-1, 2), min_size=size, max_size=size).map(lambda each: np.array(each, np.int32))
     linkable = np.array(draw(st.lists(st.booleans(), min_size=size, max_size=size)), np.bool_)
     layout = Layout(bandwidth, draw(domain), draw(domain), "test", linkable)
-    positions = tuple(sorted(draw(st.sets(st.integers(0, size - 1), min_size=1))))
-    counts = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
-    wants = tuple((count, positions) for count in counts)
+    owners = draw(st.lists(st.integers(-1, 1), min_size=size, max_size=size))  # of each position which group it serves
+    groups = [tuple(i for i in range(size) if owners[i] == group) for group in (0, 1)]
+    able = [group for group in groups if group] or [tuple(range(size))]
+    wants = tuple(draw(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(able)), min_size=1, max_size=3)))
     labels = st.lists(st.integers(-1, 2), min_size=size, max_size=size).map(tuple)
     matches = tuple((tuple(range(len(wants))), draw(labels)) for _ in range(draw(st.integers(0, 2))))
     limits = tuple(draw(st.integers(0, 1)) for _ in wants)
@@ -67,7 +70,9 @@ def test_what_a_table_cannot_hold_is_left_to_the_search():
     assert SetTable.of(plain, 500) is not None
     assert SetTable.of(_plain(20, 10), 500) is None  # 184,756 sets
     assert SetTable.of(replace(plain, wants=((0, tuple(range(8))),)), 500) is None  # mode All
-    assert SetTable.of(replace(plain, wants=((1, (0, 1)), (1, (1, 2)))), 500) is None  # unequal requests
+    assert SetTable.of(replace(plain, wants=((1, (0, 1)), (1, (1, 2)))), 500) is None  # some devices in common
+    beside = replace(plain, wants=((1, (0, 1)), (2, (2, 3, 4))), limits=(0, 0))
+    assert SetTable.of(beside, 500) is not None
     two = replace(plain, wants=((1, (0, 1)), (1, (0, 1))), limits=(0, 0))
     assert SetTable.of(replace(two, matches=(((0,), (0,) * 8),)), 500) is None  # a constraint on one of them
     assert SetTable.of(replace(plain, matches=(((0,), (0, 1, 2, 3, 4, 5, 6, 7)),)), 7) is None  # more values than steps

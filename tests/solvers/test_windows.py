@@ -173,6 +173,31 @@ def test_without_time_the_plan_in_hand_is_the_answer_and_the_gap_is_told():
     assert (answer.level, answer.gap) == (0, pytest.approx(0.5))
 
 
+def test_what_solves_leave_of_the_time_goes_to_those_after_them():
+    window = Window((pod(0), pod(1)), (one_device(500.0, 100.0), one_device(300.0)), ((1,), (1,)))
+    early, late = iter([0.0, 0.0, 0.0]), iter([0.0, 9.0, 9.0])
+
+    in_time = joint(window, (0, NOTHING), limit_s=5.0, clock=lambda: next(early, 0.0))
+    too_late = joint(window, (0, NOTHING), limit_s=5.0, clock=lambda: next(late, 9.0))
+
+    assert (in_time.plan, in_time.status) == ((1, 0), OPTIMAL)
+    assert (too_late.plan, too_late.status) == ((0, NOTHING), LIMITED)
+
+
+def test_a_plan_that_is_the_best_at_one_level_is_completed_below_it():
+    """What the first solve says of pods of lower priority means nothing, and the others may come too late."""
+    times = iter([0.0, 0.0, 9.0, 9.0])
+    window = Window(
+        (pod(0, priority=1), pod(1, priority=1), pod(2)),
+        (one_device(500.0, 100.0), one_device(300.0), PodClass((Offer(2, (1,), 5.0),))),
+        ((1,), (1,), (1,)),
+    )
+
+    answer = joint(window, (0, NOTHING, NOTHING), limit_s=5.0, clock=lambda: next(times))
+
+    assert answer.plan == (1, 0, 0)
+
+
 def test_offers_that_were_left_out_are_told():
     kinds = (one_device(*range(50)),)
     window = Window((pod(0), pod(0)), kinds, ((1,),) * 50)

@@ -11,18 +11,25 @@ from scheduler.core.opinions import Preference
 from scheduler.core.plan import Decision, Option, Placement, Unplaced
 from scheduler.core.reasons import refused, unplaced
 from scheduler.core.state import State
+from scheduler.core.windows import Hint
 
 Way = tuple[Resolved, Candidates]
 
 
 def place(
-    state: State, pod: Pod, ways: Sequence[Way], closed: Sequence[str], preference: Preference, attempt: int
+    state: State,
+    pod: Pod,
+    ways: Sequence[Way],
+    closed: Sequence[str],
+    preference: Preference,
+    attempt: int,
+    hint: Hint | None = None,
 ) -> Placement | Unplaced:
     """Decide one pod; the state is not changed. Candidates are refreshed and nothing of them is pending.
 
     ways : as demand.resolve found them, with the class of each. closed : why there are not more, for the reason.
     preference : with whose opinion they were made. attempt : how often placing the pod was tried before and failed
-    later on.
+    later on. hint : the node that a plan for several pods has for it; it is taken if the pod fits there.
     """
     for resolved, candidates in ways:
         broken = candidates.fatal
@@ -41,6 +48,9 @@ def place(
     found.sort(key=lambda each: each[:3])
     first, resolved = found[0][3:]
     second = found[1][3] if len(found) > 1 else None
+    hinted = ways[0][1].at(state, hint.node) if hint is not None and len(ways) == 1 else None
+    if hinted is not None and hinted.row != first.row:
+        first, second = hinted, first
     node = _name(state, first)
     allocations = {}
     at = 0
@@ -63,6 +73,7 @@ def place(
         weights=preference.opinion.weights.values,
         profile=preference.profile,
         ignored=preference.problem,
+        window="" if hinted is None or hint is None else hint.told,
     )
     joined = tuple(claim.uid for claim in resolved.joined)
     return Placement(pod.uid, node, allocations, joined, decision, resolved.special)

@@ -7,7 +7,7 @@ values, each bound to what the ones before it reached.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
+from scheduler.core.solvers.regret import mended
 from scheduler.core.solvers.window import NOTHING, Plan, Window, feasible
 
 LIMIT_S: Final = 0.2
@@ -24,6 +25,8 @@ OFFERS: Final = 40  # of a class that take part, beyond those of the plan in han
 OPTIMAL: Final = "optimal"  # nothing is better
 LIMITED: Final = "limited"  # the time was up, or offers were left out: the gap says how much better a plan may be
 
+_PART = 0.6  # of the time left that one solve may use, if others come after it
+_STEPS_A_POD = 200  # of repair of a plan that is the best at one level
 _EQUAL = 1e-6
 _WHOLE = 1e-3  # rewards are whole numbers, and what HiGHS says of them is that near
 _Floats = NDArray[np.float64]
@@ -50,11 +53,18 @@ class Joint:
         return OPTIMAL if self.complete and self.level < 0 else LIMITED
 
 
-def joint(window: Window, start: Plan, limit_s: float | None = LIMIT_S, offers: int | None = OFFERS) -> Joint:
+def joint(
+    window: Window,
+    start: Plan,
+    limit_s: float | None = LIMIT_S,
+    offers: int | None = OFFERS,
+    clock: Callable[[], float] | None = None,
+) -> Joint:
     """The best plan that is found in time, `start` where none is better.
 
     limit_s : of all solves together, None for as long as it takes. offers : per class, None for all of them.
-    ValueError if `start` does not fit.
+    clock : seconds, of whoever runs this and may know the time; without it the solves get equal parts of the limit,
+    with it a solve may use what those before it left. ValueError if `start` does not fit.
     """
     if not feasible(window, start):
         raise ValueError("the plan in hand gives pods what their nodes do not have")
@@ -64,16 +74,24 @@ def joint(window: Window, start: Plan, limit_s: float | None = LIMIT_S, offers: 
     best, open_level, gap = start, -1, 0.0
     floors: list[tuple[_Floats, float]] = []
     levels = program.levels
-    left = sum(not program.trivial(window.worth(start), level) for level in range(len(levels)))
+    solves = sum(not program.trivial(window.worth(start), level) for level in range(len(levels)))
+    began = clock() if clock is not None else 0.0
     for level, gains in enumerate(levels):
         reached = window.worth(best)[level]
         if not program.trivial(window.worth(best), level):
-            share = None if limit_s is None else limit_s / max(left, 1)
+            share = limit_s
+            if limit_s is not None and clock is None:
+                share = limit_s / max(solves, 1)
+            elif limit_s is not None and clock is not None:
+                left = max(limit_s - (clock() - began), 0.0)
+                share = left if level == len(levels) - 1 else _PART * left
             found, bound = program.solve(gains, floors, share)
             if level < len(window.tiers):
                 bound = math.floor(bound + _WHOLE)
-            if found is not None and feasible(window, found) and window.worth(found) > window.worth(best):
-                best, reached = found, window.worth(found)[level]
+            if found is not None and feasible(window, found):
+                found = mended(window, found, _STEPS_A_POD * len(window.pods))  # below this level anything goes
+                best = max(best, found, key=window.worth)
+                reached = window.worth(best)[level]
             if open_level < 0 and bound > reached + _slack(reached):
                 open_level, gap = level, (bound - reached) / max(abs(bound), 1.0)
         if level < len(window.tiers):

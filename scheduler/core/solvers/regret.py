@@ -40,6 +40,13 @@ def regret(window: Window, steps: int | None = None) -> Plan:
     return best.plan
 
 
+def mended(window: Window, plan: Plan, steps: int) -> Plan:
+    """A plan that is worth at least as much as this one, which fits: what still fits is placed, then it is repaired."""
+    repair = _Repair(window, plan)
+    repair.run(steps)
+    return repair.plan
+
+
 def _large_first(window: Window) -> Plan:
     """Pods by priority, then those that count most, then those with the fewest nodes to go to."""
     packing = Packing(window)

@@ -7,10 +7,9 @@ nodes are solved by one pass over arrays. The answers are those of `search.solve
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from math import comb
+from math import comb, prod
 
 import numpy as np
-from numpy.typing import NDArray
 
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.solvers.search import MAX_SETS, NO_FIT, NodeAnswer, NodeProblem, subsets
@@ -31,14 +30,16 @@ class SetTable:
     scores : float32 (S, A), of that set. Both are longer than what is known.
     """
 
-    def __init__(self, problem: NodeProblem, members: Mask) -> None:
+    def __init__(self, problem: NodeProblem, choices: Rows) -> None:
         self._problem = problem
-        self._members = members
+        self._choices = choices
+        self._members: Mask = np.zeros((len(choices), problem.layout.size), np.bool_)
+        np.put_along_axis(self._members, choices, values=True, axis=1)
         self._counts = [count for count, _ in problem.wants]
         self._known: dict[int, int] = {}  # free devices as bits -> where its answer is
         self.picks: Rows = np.full(64, NONE, np.int32)
         self.scores: Floats = np.zeros((len(SET_SCORERS), 64), np.float32)
-        every = Sets(problem.layout, np.ones(problem.layout.size, np.bool_), members)
+        every = Sets(problem.layout, np.ones(problem.layout.size, np.bool_), self._members)
         self._fixed = [None if scorer.sees_free else scorer.score(every) for scorer in SET_SCORERS]
 
     @classmethod
@@ -49,8 +50,8 @@ class SetTable:
         """
         if problem.layout.fabric:  # partitions of it are listed by `search`
             return None
-        members = _members(problem, budget)
-        return None if members is None else cls(problem, members)
+        choices = _choices(problem, budget)
+        return None if choices is None else cls(problem, choices)
 
     def find(self, states: Sequence[int]) -> Rows:
         """Where the answers for these states are, each given as the bits of its free devices; int32 (len(states),)."""
@@ -65,7 +66,7 @@ class SetTable:
         pick = int(self.picks[at])
         if pick == NONE:
             return NO_FIT
-        positions = np.flatnonzero(self._members[pick]).tolist()
+        positions = self._choices[pick].tolist()
         chosen, start = [], 0
         for count in self._counts:
             chosen.append(tuple(positions[start : start + count]))
@@ -73,12 +74,11 @@ class SetTable:
         return NodeAnswer(tuple(chosen), breakdown(self.scores[:, at]))
 
     def positions(self, at: Rows) -> Rows:
-        """Of the devices of these answers, int32 (len(at), count), -1 where nothing fits."""
+        """Of the devices of these answers, want by want, int32 (len(at), count), -1 where nothing fits."""
         picks = self.picks[at]
-        count = sum(self._counts)
-        found: Rows = np.full((len(at), count), -1, np.int32)
+        found: Rows = np.full((len(at), sum(self._counts)), NONE, np.int32)
         fits = picks != NONE
-        found[fits] = self._members[picks[fits]].nonzero()[1].reshape(-1, count)
+        found[fits] = self._choices[picks[fits]]
         return found
 
     def _solve(self, states: Sequence[int]) -> None:
@@ -138,39 +138,63 @@ def spread(states: Sequence[int], size: int) -> Mask:
     return found
 
 
-def _members(problem: NodeProblem, budget: int) -> Mask | None:
-    """All sets, bool (C, n), in the order in which the search compares them."""
+def _choices(problem: NodeProblem, budget: int) -> Rows | None:
+    """All sets as the positions taken, want by want, int32 (C, K), in the order in which the search compares them.
+
+    Requests that the same devices can serve are one group and share its sets; those of other groups stand beside them.
+    """
     wants = range(len(problem.wants))
-    [*distinct] = {positions for _, positions in problem.wants}
-    total = sum(count for count, _ in problem.wants)
-    if problem.first_fit or len(distinct) != 1 or not all(count for count, _ in problem.wants):
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for want, (count, positions) in enumerate(problem.wants):
+        if not count:
+            return None
+        groups.setdefault(positions, []).append(want)
+    reached = [position for positions in groups for position in positions]
+    if problem.first_fit or len(set(reached)) < len(reached):
         return None
     if any(set(members) != set(wants) for members, _ in problem.matches):
         return None
-    for claim in set(problem.limits):
-        asked = sum(problem.wants[want][0] for want in wants if problem.limits[want] == claim)
-        if asked > MAX_RESULTS:
-            return None
-    groups = list(_groups(distinct[0], [labels for _, labels in problem.matches], budget))
-    if len(groups) > budget or sum(comb(len(group), total) for group in groups) >= MAX_SETS:
+    counts = [sum(problem.wants[want][0] for want in members) for members in groups.values()]
+    asked = [(owner, count) for owner, (count, _) in zip(problem.limits, problem.wants, strict=True)]
+    if any(sum(count for owner, count in asked if owner == claim) > MAX_RESULTS for claim in set(problem.limits)):
         return None
-    rows = [np.zeros((0, problem.layout.size), np.bool_)]
-    for group in groups:
-        chosen: NDArray[np.int64] = np.asarray(group, np.int64)[subsets(len(group), total)]
-        members = np.zeros((len(chosen), problem.layout.size), np.bool_)
-        np.put_along_axis(members, chosen, values=True, axis=1)
-        rows.append(members)
+    parts = list(_alike([*groups], [labels for _, labels in problem.matches], budget))
+    sizes = [[comb(len(each), count) for each, count in zip(part, counts, strict=True)] for part in parts]
+    if len(parts) > budget or sum(prod(each) for each in sizes) >= MAX_SETS:
+        return None
+    # Columns come group by group; dealt out to the wants in their order.
+    owners = [want for members in groups.values() for want in members for _ in range(problem.wants[want][0])]
+    order = np.argsort(np.array(owners), kind="stable")
+    rows = [np.zeros((0, len(order)), np.int32)]
+    for part in parts:
+        picked = [
+            np.asarray(each, np.int32)[subsets(len(each), count)] for each, count in zip(part, counts, strict=True)
+        ]
+        rows.append(_beside(picked)[:, order])
     return np.concatenate(rows)
 
 
-def _groups(positions: tuple[int, ...], labels: Sequence[tuple[int, ...]], budget: int) -> Iterator[tuple[int, ...]]:
-    """Positions that share a value of every label, by ascending values; at most budget + 1 combinations."""
-    values = [sorted({label[position] for position in positions} - {-1}) for label in labels]
+def _beside(parts: Sequence[Rows]) -> Rows:
+    """Every row of the first with every row of the second and so on, the last changing fastest."""
+    found = parts[0]
+    for part in parts[1:]:
+        found = np.concatenate([np.repeat(found, len(part), axis=0), np.tile(part, (len(found), 1))], axis=1)
+    return found
+
+
+def _alike(
+    groups: Sequence[tuple[int, ...]], labels: Sequence[tuple[int, ...]], budget: int
+) -> Iterator[list[tuple[int, ...]]]:
+    """Positions of each group with one value of every label, by ascending values; at most budget + 1 combinations."""
+    values = [sorted({label[position] for group in groups for position in group} - {-1}) for label in labels]
     for number, chosen in enumerate(product(*values)):
         if number > budget:
             return
-        yield tuple(
-            position
-            for position in positions
-            if all(label[position] == value for label, value in zip(labels, chosen, strict=True))
-        )
+        yield [
+            tuple(
+                position
+                for position in group
+                if all(label[position] == value for label, value in zip(labels, chosen, strict=True))
+            )
+            for group in groups
+        ]
