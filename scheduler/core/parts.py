@@ -257,11 +257,12 @@ class Parts:
         seen = state.bays.rows[rows]
         served = (seen >= 0) & np.any([each.usable[seen] for each in serving], axis=0)
         here = (places >= 0) & np.take_along_axis(served[:, None, :], np.maximum(places, 0), axis=2)
-        loose = served & (self.card[rows] < 0)
+        loose, gpus = served & (self.card[rows] < 0), served & self.whole[rows]
+        bound = state.bays.partitioned[rows] & gpus.any(axis=1)
         return Served(
             alone=(here.sum(axis=2) <= 1).all(axis=1),
-            whole=~(served & ~self.whole[rows]).any(axis=1),
-            only=served.any(axis=1) & ~loose.any(axis=1),
+            whole=(gpus == served).all(axis=1),
+            only=served.any(axis=1) & ~loose.any(axis=1) & ~bound,
         )
 
     def bits(self, state: State, rows: Rows) -> list[int]:
@@ -495,7 +496,8 @@ def _joined(parts: Mapping[int, Device]) -> list[tuple[int, ...]]:
 class Served:
     """What serves a demand on some nodes, bool (R,) each.
 
-    alone : one part at most of each card. whole : nothing but whole GPUs. only : parts, and nothing else.
+    alone : one part at most of each card. whole : nothing but whole GPUs. only : parts, and nothing else, and none that
+    is a GPU of a Fabric Manager partition.
     """
 
     alone: Mask

@@ -279,3 +279,17 @@ def test_a_single_part_must_have_the_attribute_that_its_constraint_names():
     place(hands, 1, one(SMALL), bound=(match("absent"),))
 
     assert [hands.node_of("p0"), hands.node_of("p1")] == ["n1", ""]
+
+
+def test_gpus_that_go_by_fabric_partitions_do_so_beside_the_parts_of_others():
+    nvidia, fabric = "gpu.nvidia.com", {"type": "gpu", "partition2": 0}
+    sets, parts = zip(*[card(at, whole=True) for at in range(2)], strict=True)
+    cut = [each if "-" in each.name[4:] else replace(each, attributes=fabric) for part in parts for each in part]
+    whole_first = sorted(cut, key=lambda each: each.attributes["type"])
+    hands = Hands(build.device_class(driver=nvidia), node("n1"), *published("n1", sets, whole_first, driver=nvidia))
+    for number in range(2):
+        place(hands, number, one("true"))
+    place(hands, 2, request("r", 2, f'device.attributes["{nvidia}"].type == "gpu"'))
+
+    assert all("1g" in name or "3g" in name for number in range(2) for name in hands.devices_of(f"c{number}"))
+    assert "Fabric Manager partition" in hands.reason("p2") or "lack 2 free devices" in hands.reason("p2")
