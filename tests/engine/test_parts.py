@@ -293,3 +293,25 @@ def test_gpus_that_go_by_fabric_partitions_do_so_beside_the_parts_of_others():
 
     assert all("1g" in name or "3g" in name for number in range(2) for name in hands.devices_of(f"c{number}"))
     assert "Fabric Manager partition" in hands.reason("p2") or "lack 2 free devices" in hands.reason("p2")
+
+
+def test_what_is_known_of_cards_stays_when_a_node_with_more_devices_comes(monkeypatch):
+    hands = Hands(node("n1"), *cards("n1", 1))
+    monkeypatch.setattr(hands.engine._catalogue.puzzles, "make", None)
+    place(hands, 0, one(HALF))
+    hands.see(node("n2", unschedulable=True), *cards("n2", 3))
+    place(hands, 1, one(HALF))
+    place(hands, 2, one(SMALL))
+
+    assert hands.devices_of("c0") + hands.devices_of("c1") == ["gpu-0-3g-0", "gpu-0-3g-4"]
+    assert hands.node_of("p2") == ""
+
+
+def test_cards_of_too_many_parts_are_searched():
+    many = [replace(build.device(f"part-{at}", {"profile": "1g"}), consumes=(uses("board", s0=1),)) for at in range(65)]
+    hands = Hands(node("n1"), *published("n1", [CounterSet("board", quantities({"s0": 2}))], many))
+    for number in range(3):
+        place(hands, number, one(SMALL))
+
+    assert not hands.engine._catalogue.parts.drawn.any()
+    assert [hands.node_of(f"p{number}") for number in range(3)] == ["n1", "n1", ""]
