@@ -214,7 +214,7 @@ class Candidates:
         bool (len(rows),), and (R, W) per want.
         """
         parts = self._catalogue.parts
-        counted: Mask = parts.drawn[rows] & (self._kind[rows] != _SEARCHED)
+        counted: Mask = parts.drawn[rows] & ~self._sharing[rows] & (self._kind[rows] != _SEARCHED)
         able: list[Mask] = [np.zeros((len(rows), state.bays.width), np.bool_) for _ in self.demand.wants]
         [at] = counted.nonzero()
         for [eligible, *_], each in zip(self.eligible, able, strict=True):

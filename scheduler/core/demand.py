@@ -133,8 +133,9 @@ class Demand:
 
     @property
     def single(self) -> bool:
-        """Whether it is for one device and nothing else."""
-        return self.plain and self.sizing is None and len(self.wants) == 1 and self.wants[0].count == 1
+        """Whether it is for one device and nothing else; a constraint asks even that for an attribute."""
+        one = len(self.wants) == 1 and self.wants[0].count == 1
+        return one and self.plain and self.sizing is None and not self.relations
 
     @property
     def countable(self) -> bool:

@@ -33,6 +33,8 @@ from scoring.scorers.base import Cards
 MAX_CLASSES: Final = 4_096
 MAX_STATES: Final = 100_000
 MAX_DESIGNS: Final = 4_096
+MAX_CARDS: Final = 64  # of a node
+MAX_PARTS: Final = 64  # of a card; nodes beyond that are searched
 _MOST: Final = 2**52  # units of a counter
 _EQUAL: Final = 1e-6  # milli; parts that leave less than that between them are equal, and the first of them is taken
 _NONE: Final = -1
@@ -221,6 +223,8 @@ class Parts:
             self.states.trade(market)
         nodes = state.nodes
         shape = state.bays.rows.shape
+        if self.card.shape[0] == shape[0] and self.card.shape[1] < shape[1]:
+            self._widen_bays(shape[1])
         if self._position == nodes.changes.position and self.card.shape == shape:
             return
         known = self._position >= 0 and self.card.shape == shape
@@ -257,11 +261,12 @@ class Parts:
         seen = state.bays.rows[rows]
         served = (seen >= 0) & np.any([each.usable[seen] for each in serving], axis=0)
         here = (places >= 0) & np.take_along_axis(served[:, None, :], np.maximum(places, 0), axis=2)
-        loose = served & (self.card[rows] < 0)
+        loose, gpus = served & (self.card[rows] < 0), served & self.whole[rows]
+        bound = state.bays.partitioned[rows] & gpus.any(axis=1)
         return Served(
             alone=(here.sum(axis=2) <= 1).all(axis=1),
-            whole=~(served & ~self.whole[rows]).any(axis=1),
-            only=served.any(axis=1) & ~loose.any(axis=1),
+            whole=(gpus == served).all(axis=1),
+            only=served.any(axis=1) & ~loose.any(axis=1) & ~bound,
         )
 
     def bits(self, state: State, rows: Rows) -> list[int]:
@@ -362,6 +367,8 @@ class Parts:
                 if design is None:
                     return
                 cards.append(Card(design, positions, number))
+        if len(cards) > MAX_CARDS or any(len(card.positions) > MAX_PARTS for card in cards):
+            return
         self._widen(len(cards), max(len(card.positions) for card in cards))
         for number, card in enumerate(cards):
             at = np.array(card.positions)
@@ -404,6 +411,13 @@ class Parts:
             bits &= ~card.spread(shut)
         self.vacant[row] = bits
         self.cards[row, : len(found)] = found
+
+    def _widen_bays(self, width: int) -> None:
+        """Some node shows more devices than any did before; what is known of the others stays."""
+        more = ((0, 0), (0, width - self.card.shape[1]))
+        self.card = np.pad(self.card, more, constant_values=_NONE)
+        self.part = np.pad(self.part, more, constant_values=_NONE)
+        self.whole = np.pad(self.whole, more)
 
     def _widen(self, cards: int, parts: int) -> None:
         nodes, cards_now, parts_now = self.places.shape
@@ -495,7 +509,8 @@ def _joined(parts: Mapping[int, Device]) -> list[tuple[int, ...]]:
 class Served:
     """What serves a demand on some nodes, bool (R,) each.
 
-    alone : one part at most of each card. whole : nothing but whole GPUs. only : parts, and nothing else.
+    alone : one part at most of each card. whole : nothing but whole GPUs. only : parts, and nothing else, and none that
+    is a GPU of a Fabric Manager partition.
     """
 
     alone: Mask

@@ -234,10 +234,8 @@ def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows
         rows = rows[~short]
     bound: Counter[str] = Counter()
     for row in rows[state.bays.partitioned[rows]].tolist():
-        seen, free = state.bays.rows[row], np.unpackbits(state.bays.free[row], bitorder="little")
-        serving = (seen >= 0) & eligible[0].usable[seen]  # nodes like this come here for one request only
-        layout = state.bays.layouts[int(state.bays.layout[row])]
-        words = _no_partition(layout, _at(free), _at(serving), {demand.wants[0].count})
+        free = np.unpackbits(state.bays.free[row], bitorder="little")
+        words = _no_whole_partition(state, demand, eligible[0], row, _at(free))
         if words:
             bound[words] += 1
     found += bound.items()
@@ -245,6 +243,13 @@ def _devices(state: State, demand: Demand, eligible: Sequence[Eligibility], rows
     if joint:
         found.append((_joint(demand) + _absent(state, demand, eligible, rows), joint))
     return found
+
+
+def _no_whole_partition(state: State, demand: Demand, serving: Eligibility, row: int, free: set[int]) -> str:
+    """Which partition a pod wants and cannot have on a node that was counted: that is so for one request only."""
+    seen = state.bays.rows[row]
+    layout = state.bays.layouts[int(state.bays.layout[row])]
+    return _no_partition(layout, free, _at((seen >= 0) & serving.usable[seen]), {demand.wants[0].count})
 
 
 def _absent(state: State, demand: Demand, eligible: Sequence[Eligibility], rows: Rows) -> str:
@@ -309,7 +314,12 @@ def _searched(
             positions = np.flatnonzero(selected[at]).tolist()
             short.hinder(state, candidates, reason, int(counted[lacking][at]), positions, (index, 0))
         short.hindered.setdefault(reason, NONE_MATCHES)
-    short.counted[_joint(candidates.demand)] += int(left.sum())
+    joint = _joint(candidates.demand)
+    for at in np.flatnonzero(left).tolist():
+        row, words = int(counted[at]), ""
+        if state.bays.partitioned[row]:
+            words = _no_whole_partition(state, candidates.demand, candidates.eligible[0][0], row, _at(able[0][at]))
+        short.counted[words or joint] += 1
     return [
         (reason + _best(short.nearest.get(reason), short.hindered.get(reason, "")), count)
         for reason, count in short.counted.items()

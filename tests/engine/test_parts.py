@@ -17,7 +17,7 @@ from scheduler.core.opinions import Opinion
 from scheduler.core.quantity import parse_quantity
 from scoring.weights import Weights
 from tests import build
-from tests.build import DRIVER, claim, node, pod, request, slice_of
+from tests.build import DRIVER, claim, match, node, pod, request, slice_of
 from tests.driving import Hands
 
 ATTRIBUTES = f'device.attributes["{DRIVER}"]'
@@ -81,13 +81,14 @@ def requests(draw, name):
     return request(name, draw(st.sampled_from([1, 1, 1, 1, 2])), sizes, kinds, all=draw(st.integers(0, 9)) == 0)
 
 
+constraints = st.sampled_from([(), (), (), (match("size"),), (match("absent"),)])
 asked = st.sampled_from([1, 1, 1, 2]).flatmap(lambda count: st.tuples(*[requests(f"r{at}") for at in range(count)]))
 
 
-def classes(hands, requests, *, exact=False, few=module._FEW_ROWS):
+def classes(hands, requests, bound=(), *, exact=False, few=module._FEW_ROWS):
     """The class of a pod with such a claim, fresh, with the market of the engine."""
     state, known = hands.engine.state, hands.engine._catalogue
-    hands.see(claim("probe", *requests), pod("probe", claims=["probe"]))
+    hands.see(claim("probe", *requests, constraints=bound), pod("probe", claims=["probe"]))
     state.settle()
     [way] = resolve(state.pods.current[build.pod_uid("probe")], state).open
     hands.tell(Gone("Pod", "default/probe", build.pod_uid("probe")))
@@ -114,8 +115,11 @@ def results(hands, found):
     return [(rank, found.cut[row], found.answer(row).chosen) if rank >= 0 else None for row, rank in ranks.items()]
 
 
-def place(hands, number, *wanted):
-    hands.see(claim(f"c{number}", *wanted), pod(f"p{number}", claims=[f"c{number}"], created=f"{number:03d}"))
+def place(hands, number, *wanted, bound=()):
+    hands.see(
+        claim(f"c{number}", *wanted, constraints=bound),
+        pod(f"p{number}", claims=[f"c{number}"], created=f"{number:03d}"),
+    )
     hands.settle()  # every plan is checked
 
 
@@ -125,19 +129,21 @@ def leave(hands, number):
 
 
 @settings(max_examples=150, deadline=None)
-@given(fleets(), st.lists(asked, min_size=1, max_size=7), st.sampled_from(["scored", "first-fit"]))
+@given(
+    fleets(), st.lists(st.tuples(asked, constraints), min_size=1, max_size=7), st.sampled_from(["scored", "first-fit"])
+)
 def test_counting_agrees_with_the_exact_search(fleet, crowd, choice):
     hands = Hands(*fleet, device_choice=choice)
-    for number, wanted in enumerate(crowd):
-        one_by_one, columns = classes(hands, wanted), classes(hands, wanted, few=0)
-        searched = classes(hands, wanted, exact=True)
+    for number, (wanted, bound) in enumerate(crowd):
+        one_by_one, columns = classes(hands, wanted, bound), classes(hands, wanted, bound, few=0)
+        searched = classes(hands, wanted, bound, exact=True)
         assert verdicts(hands, one_by_one) == verdicts(hands, searched)
         assert results(hands, one_by_one) == results(hands, columns)
         if choice == "first-fit":
             picks = [[each and each[2] for each in results(hands, found)] for found in (one_by_one, searched)]
             assert picks[0] == picks[1]
 
-        place(hands, number, *wanted)
+        place(hands, number, *wanted, bound=bound)
         if number % 3 == 2:
             leave(hands, number - 1)
 
@@ -265,3 +271,47 @@ def test_counters_that_several_nodes_draw_on_are_left_to_the_search():
 
     assert not hands.engine._catalogue.parts.drawn.any()
     assert sorted(hands.node_of(f"p{number}") != "" for number in range(3)) == [False, True, True]
+
+
+def test_a_single_part_must_have_the_attribute_that_its_constraint_names():
+    hands = Hands(node("n1"), *cards("n1", 2))
+    place(hands, 0, one(SMALL), bound=(match("profile"),))
+    place(hands, 1, one(SMALL), bound=(match("absent"),))
+
+    assert [hands.node_of("p0"), hands.node_of("p1")] == ["n1", ""]
+
+
+def test_gpus_that_go_by_fabric_partitions_do_so_beside_the_parts_of_others():
+    nvidia, fabric = "gpu.nvidia.com", {"type": "gpu", "partition2": 0}
+    sets, parts = zip(*[card(at, whole=True) for at in range(2)], strict=True)
+    cut = [each if "-" in each.name[4:] else replace(each, attributes=fabric) for part in parts for each in part]
+    whole_first = sorted(cut, key=lambda each: each.attributes["type"])
+    hands = Hands(build.device_class(driver=nvidia), node("n1"), *published("n1", sets, whole_first, driver=nvidia))
+    for number in range(2):
+        place(hands, number, one("true"))
+    place(hands, 2, request("r", 2, f'device.attributes["{nvidia}"].type == "gpu"'))
+
+    assert all("1g" in name or "3g" in name for number in range(2) for name in hands.devices_of(f"c{number}"))
+    assert "Fabric Manager partition" in hands.reason("p2") or "lack 2 free devices" in hands.reason("p2")
+
+
+def test_what_is_known_of_cards_stays_when_a_node_with_more_devices_comes(monkeypatch):
+    hands = Hands(node("n1"), *cards("n1", 1))
+    monkeypatch.setattr(hands.engine._catalogue.puzzles, "make", None)
+    place(hands, 0, one(HALF))
+    hands.see(node("n2", unschedulable=True), *cards("n2", 3))
+    place(hands, 1, one(HALF))
+    place(hands, 2, one(SMALL))
+
+    assert hands.devices_of("c0") + hands.devices_of("c1") == ["gpu-0-3g-0", "gpu-0-3g-4"]
+    assert hands.node_of("p2") == ""
+
+
+def test_cards_of_too_many_parts_are_searched():
+    many = [replace(build.device(f"part-{at}", {"profile": "1g"}), consumes=(uses("board", s0=1),)) for at in range(65)]
+    hands = Hands(node("n1"), *published("n1", [CounterSet("board", quantities({"s0": 2}))], many))
+    for number in range(3):
+        place(hands, number, one(SMALL))
+
+    assert not hands.engine._catalogue.parts.drawn.any()
+    assert [hands.node_of(f"p{number}") for number in range(3)] == ["n1", "n1", ""]
