@@ -28,6 +28,7 @@ DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
         "alignment": 60.0,
         "islands": 10.0,
         "sockets": 10.0,
+        "health": 60.0,
         "packing": 0.0,
         "spreading": 0.0,
         # 64 is 1 milli for every milli saved. Fitted on seeds from 100 on and flat around: each may be a tenth larger

@@ -906,6 +906,9 @@ class Candidates:
         parts = [state.bays.layout[rows].astype(np.int32)[:, None].view(np.uint8)]
         parts += kept.values()
         parts += [np.ascontiguousarray(label).view(np.uint8).reshape(len(rows), -1) for label in labels]
+        if state.flaws.any():
+            flaws = np.where(exists[possible], state.flaws[seen[possible]], 0).astype(np.int8)
+            parts.append(flaws.view(np.uint8))
         keys = np.ascontiguousarray(np.concatenate(parts, axis=1))
 
         def kind(at: int) -> int:
@@ -986,6 +989,7 @@ class Candidates:
 
     def _problem(self, state: State, row: int, serves: list[Bytes], labels: list[Rows]) -> NodeProblem:
         layout = state.bays.layouts[int(state.bays.layout[row])]
+        flaws = state.flaws[state.bays.rows[row][: layout.size]]
         return NodeProblem(
             layout=layout,
             free=(),
@@ -1000,6 +1004,7 @@ class Candidates:
             limits=tuple(want.claim for want in self.demand.wants),
             weights=self._opinion.set_key,
             first_fit=self._first_fit,
+            flaws=tuple(flaws.tolist()) if flaws.any() else (),
         )
 
     def _add_shape(self, problem: NodeProblem | Puzzle) -> int:

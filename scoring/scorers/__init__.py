@@ -7,6 +7,7 @@ from scoring.scorers.bandwidth import Bandwidth
 from scoring.scorers.base import CardScorer, NodeScorer, Scorer, SetScorer, StateScorer
 from scoring.scorers.depth import Depth
 from scoring.scorers.fragmentation import Fragmentation
+from scoring.scorers.health import Health
 from scoring.scorers.holes import Holes
 from scoring.scorers.islands import Islands
 from scoring.scorers.locality import Locality
@@ -24,6 +25,7 @@ SET_SCORERS: Final[tuple[SetScorer, ...]] = (
     Alignment(),
     Islands(),
     Sockets(),
+    Health(),
 )
 
 NODE_SCORERS: Final[tuple[NodeScorer, ...]] = (

@@ -7,7 +7,7 @@ as the waste it saves. A *card scorer* does the same for devices that are cut in
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Final
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.arrays import Counts, Floats, Mask, Rows
+from scoring.flaws import Flaws
 from scoring.market import Market
 from scoring.states import States
 from scoring.topology.base import Layout
@@ -29,11 +30,17 @@ class Sets:
 
     free : bool (n,), devices that are free before the choice, or (C, n) where each set has its own node.
     members : bool (C, n), each row within `free`.
+    flaws : int8 (n,), what speaks against each device; nothing unless given.
     """
 
     layout: Layout
     free: Mask
     members: Mask
+    flaws: Flaws = field(default_factory=lambda: np.zeros(0, np.int8))
+
+    def __post_init__(self) -> None:
+        if not len(self.flaws):
+            object.__setattr__(self, "flaws", np.zeros(self.layout.size, np.int8))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.flaws import Flaw
 from scoring.scorers import CARD_SCORER, NODE_SCORERS, SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.scorers.base import Loads, Sets, SetScorer, check
 from scoring.topology.base import Layout
@@ -34,7 +35,8 @@ def sets(draw):
     rows = draw(st.lists(bits, max_size=6))
     members = np.array(rows, np.bool_).reshape(len(rows), n) & free
     layout = layout_of(bandwidth, draw(domain), draw(domain), draw(bits), draw(domain), draw(domain))
-    return Sets(layout, free, members)
+    flaws = draw(st.lists(st.sampled_from(Flaw), min_size=n, max_size=n))
+    return Sets(layout, free, members, np.array(flaws, np.int8))
 
 
 amounts = st.tuples(st.integers(0, 10**12), st.integers(-5, 10**12))
@@ -111,6 +113,11 @@ def sockets_of(layout, free, chosen):
     return 1 / (1 + lost / max(len(taken), 1))
 
 
+def health_of(layout, free, chosen, flaws):
+    worth = [(1.0, 0.8, 0.3, 0.1, 0.0)[flaws[i]] for i in chosen]
+    return 0.5 * min(worth) + 0.5 * sum(worth) / len(worth) if worth else 1.0
+
+
 def islands_of(layout, free, chosen):
     chosen = [i for i in chosen if layout.linkable[i]]
     free = {i for i in free if layout.linkable[i]}
@@ -144,6 +151,7 @@ SET_ORACLE = {
     "alignment": alignment_of,
     "islands": islands_of,
     "sockets": sockets_of,
+    "health": health_of,
 }
 NODE_ORACLE = {"packing": packing_of, "spreading": spreading_of}
 
@@ -156,7 +164,8 @@ def test_set_scores_keep_the_contract_and_equal_plain_loops(scorer, sets):
 
     free = set(np.flatnonzero(sets.free).tolist())
     chosen = [np.flatnonzero(row).tolist() for row in sets.members]
-    expected = [SET_ORACLE[scorer.name](sets.layout, free, row) for row in chosen]
+    also = (sets.flaws.tolist(),) if scorer.name == "health" else ()
+    expected = [SET_ORACLE[scorer.name](sets.layout, free, row, *also) for row in chosen]
     np.testing.assert_allclose(scores, expected, atol=2e-6, rtol=0)
 
 
@@ -191,6 +200,7 @@ def test_the_order_of_devices_and_of_sets_changes_no_score(scorer, sets, random)
         ),
         sets.free[devices],
         sets.members[rows][:, devices],
+        sets.flaws[devices],
     )
 
     assert scorer.score(moved).tolist() == scorer.score(sets)[rows].tolist()
