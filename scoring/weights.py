@@ -31,6 +31,7 @@ DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
         "health": 60.0,
         "packing": 0.0,
         "spreading": 0.0,
+        "stability": 0.0,
         # 64 is 1 milli for every milli saved. Fitted on seeds from 100 on and flat around: each may be a tenth larger
         # or smaller (e2e/bench/quality.py).
         "fragmentation": 64.0,
@@ -41,6 +42,7 @@ DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
         "depth": 51.2,
         # In steps of scoring/placement.py a part of a card is little: finer by six than what is said of whole devices.
         "partitions": 384.0,
+        "preference": 0.0,
     }
 )
 

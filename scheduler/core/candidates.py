@@ -34,7 +34,7 @@ from scoring.mix import Kind
 from scoring.placement import HIGHEST, STEP, steps, steps_one, total, total_one, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
-from scoring.scorers import CARD_SCORER, STATE_SCORERS
+from scoring.scorers import CARD_SCORER, PREFERENCE, STATE_SCORERS
 from scoring.scorers.base import Loads
 
 # Kinds of nodes: where no device can serve, where only the exact search can tell, where shares are picked, and where
@@ -589,6 +589,7 @@ class Candidates:
             cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
             memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
+            changes=bays.disturbed[rows],
         )
         return score_nodes(self._opinion.node_scorers, self._opinion.node_weights, loads)
 
@@ -1123,6 +1124,9 @@ class Candidates:
             scores[scorer.name] = scorer.worth(saved)
         scores[CARD_SCORER.name] = CARD_SCORER.worth(float(self.cut[row]))
         shares = self._opinion.shares.values
+        if self._listed or shares[PREFERENCE.name]:
+            late = sum(at for want, at in zip(self.demand.wants, alternatives, strict=True) if want.listed)
+            scores[PREFERENCE.name] = PREFERENCE.worth(late, self._listed)
         total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole, 6)
         rank, links = self._ranking.rank(row), state.links_told(row)
         return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)

@@ -148,6 +148,7 @@ class State:
         self._viewers: dict[PoolKey, set[str]] = defaultdict(set)  # nodes that see a pool with shared counters
         self._row_by_identity: dict[Identity, list[int]] = {}
         self._dirty: set[str] = set()
+        self._disturbed: dict[str, int] = {}  # by node, how often its slices changed or went
         self._products: dict[str, Mapping[str, int]] = {}  # GPUs of each node by product
         self._unsaid: list[str] = []
         self._strangers_known = True
@@ -183,6 +184,7 @@ class State:
         self.link_warnings.pop(name, None)
         self._products.pop(name, None)
         self._dirty.discard(name)
+        self._disturbed.pop(name, None)
         self._strangers_known = self.links is None
         self.revision += 1
 
@@ -191,6 +193,7 @@ class State:
         before = self._published.get(item.name)
         if before is not None and before.slice == item:
             return False
+        self._disturb(before)
         self._exchange(before, item)
         return True
 
@@ -198,7 +201,13 @@ class State:
         """Take a slice out."""
         before = self._published.get(name)
         if before is not None:
+            self._disturb(before)
             self._exchange(before, None)
+
+    def _disturb(self, before: Published | None) -> None:
+        name = before.slice.node_name if before is not None else None
+        if name is not None and name in self.node_by_name.current:
+            self._disturbed[name] = self._disturbed.get(name, 0) + 1
 
     def put_class(self, item: DeviceClass) -> bool:
         """Add or change a device class; true if anything changed."""
@@ -792,6 +801,7 @@ class State:
             tuple(pools), foreign, tuple(problems), invalid, intricate or drawn, drawn=drawn and not intricate
         )
         self.bays.put(row, devices, learned.layout, sight, self.taken)
+        self.bays.disturbed[row] = self._disturbed.get(name, 0)
         self.nodes.remake(row)
 
     def _intricate(self, item: Slice, device: Device) -> bool:

@@ -1,7 +1,8 @@
 """Laws of every scorer, and each equal to plain loops."""
 
+from dataclasses import fields
 from itertools import combinations
-from math import isnan
+from math import isnan, log2
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.flaws import Flaw
-from scoring.scorers import CARD_SCORER, NODE_SCORERS, SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.scorers import CARD_SCORER, NODE_SCORERS, PREFERENCE, SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.scorers.base import Loads, Sets, SetScorer, check
 from scoring.topology.base import Layout
 
@@ -44,8 +45,8 @@ amounts = st.tuples(st.integers(0, 10**12), st.integers(-5, 10**12))
 
 @st.composite
 def loads(draw):
-    rows = draw(st.lists(st.tuples(amounts, amounts, amounts), max_size=6))
-    columns = np.array([[value for pair in row for value in pair] for row in rows], np.int64).reshape(len(rows), 6)
+    rows = draw(st.lists(st.tuples(amounts, amounts, amounts, st.tuples(st.integers(0, 10**6))), max_size=6))
+    columns = np.array([[value for pair in row for value in pair] for row in rows], np.int64).reshape(len(rows), 7)
     return Loads(*columns.T)
 
 
@@ -133,7 +134,7 @@ def unused(left, total):
     return min(max(left, 0), total) / total if total else 0.0
 
 
-def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
+def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left, changes):
     return (
         0.8 * (1 - unused(devices_left, devices))
         + 0.1 * (1 - unused(cpu_left, cpu))
@@ -141,8 +142,12 @@ def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
     )
 
 
-def spreading_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
-    return 1 - packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left)
+def spreading_of(*amounts):
+    return 1 - packing_of(*amounts)
+
+
+def stability_of(*amounts):
+    return 1 / (1 + log2(1 + amounts[-1]))
 
 
 SET_ORACLE = {
@@ -153,7 +158,7 @@ SET_ORACLE = {
     "sockets": sockets_of,
     "health": health_of,
 }
-NODE_ORACLE = {"packing": packing_of, "spreading": spreading_of}
+NODE_ORACLE = {"packing": packing_of, "spreading": spreading_of, "stability": stability_of}
 
 
 @pytest.mark.parametrize("scorer", SET_SCORERS, ids=lambda scorer: scorer.name)
@@ -175,7 +180,7 @@ def test_set_scores_keep_the_contract_and_equal_plain_loops(scorer, sets):
 def test_node_scores_keep_the_contract_and_equal_plain_loops(scorer, loads):
     scores = check(scorer, scorer.score(loads), len(loads.devices))
 
-    columns = (loads.devices, loads.devices_left, loads.cpu, loads.cpu_left, loads.memory, loads.memory_left)
+    columns = [getattr(loads, field.name) for field in fields(Loads)]
     expected = [NODE_ORACLE[scorer.name](*map(int, row)) for row in zip(*columns, strict=True)]
     np.testing.assert_allclose(scores, expected, atol=2e-6, rtol=0)
 
@@ -215,8 +220,23 @@ def test_registries_hold_every_scorer_file_once():
     assert sorted(scorer.name for scorer in SCORERS) == sorted(files)
     assert {*SET_ORACLE, *NODE_ORACLE} == {scorer.name for scorer in (*SET_SCORERS, *NODE_SCORERS)}
     others = set(SCORERS) - {*SET_SCORERS, *NODE_SCORERS}
-    assert {*STATE_SCORERS, CARD_SCORER} == others  # tests/scorers/test_states.py, tests/scorers/test_partitions.py
+    # tests/scorers/test_states.py, tests/scorers/test_partitions.py, and below
+    assert others == {*STATE_SCORERS, CARD_SCORER, PREFERENCE}
     assert all(scorer.says for scorer in SCORERS)
+
+
+lists = st.integers(0, 16).flatmap(
+    lambda size: st.tuples(*[st.lists(st.integers(0, 7), min_size=size, max_size=size)] * 2)
+)
+
+
+@given(lists)
+def test_the_preference_score_is_in_the_order_of_preference(pair):
+    one, other = (PREFERENCE.worth(sum(chosen), len(chosen)) for chosen in pair)
+
+    assert 0 <= one <= 1
+    assert one == pytest.approx(1 - sum(pair[0]) / max(8 * len(pair[0]), 1), abs=1e-6)
+    assert (one > other) == (sum(pair[0]) < sum(pair[1]))
 
 
 @pytest.mark.parametrize(
