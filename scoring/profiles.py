@@ -19,11 +19,11 @@ PROFILES: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
         # Replicas share no fate. It has its price: large pods find fewer nodes with room.
         "spread": {"spreading": 5.0, "untouched": 0.0},
         # Links before what a placement leaves to others: ten times as much as shipped, so that nothing outweighs them.
-        "topology-first": {"bandwidth": 600.0, "locality": 100.0, "alignment": 600.0},
+        "topology-first": {"bandwidth": 800.0, "locality": 100.0, "alignment": 800.0},
         # Many small pods on shares of devices: what is left of a device must fit the next, links matter little.
-        "inference-shared": {"bandwidth": 15.0, "locality": 2.5, "alignment": 15.0, "holes": 204.8},
+        "inference-shared": {"bandwidth": 20.0, "locality": 2.5, "alignment": 20.0, "holes": 204.8},
         # A long job runs at the pace of its slowest link, and the next one needs a whole node.
-        "training": {"bandwidth": 180.0, "locality": 30.0, "alignment": 180.0, "untouched": 64.0},
+        "training": {"bandwidth": 240.0, "locality": 30.0, "alignment": 240.0, "untouched": 64.0},
     }
 )
 

@@ -20,16 +20,18 @@ from scoring.scorers.base import Scorer
 # packing: islands / packing must stay above about 9. tests/scorers/test_preferences.py.
 # Crossing a socket costs a quarter of alignment, which must outweigh what islands and sockets gain where a remainder
 # elsewhere fits (S8); a linked pair across sockets must outweigh one without links in one socket, which takes as much
-# bandwidth as alignment. Fitted on S7 and S8, seeds 100 to 104.
+# bandwidth as alignment. Fitted on S7 and S8, seeds 100 to 104: with islands at 10 jobs wait longer.
 DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
     {
-        "bandwidth": 60.0,
+        "bandwidth": 80.0,
         "locality": 10.0,
-        "alignment": 60.0,
-        "islands": 10.0,
-        "sockets": 10.0,
+        "alignment": 80.0,
+        "islands": 15.0,
+        "sockets": 15.0,
+        "health": 60.0,
         "packing": 0.0,
         "spreading": 0.0,
+        "stability": 0.0,
         # 64 is 1 milli for every milli saved. Fitted on seeds from 100 on and flat around: each may be a tenth larger
         # or smaller (e2e/bench/quality.py).
         "fragmentation": 64.0,
@@ -40,6 +42,7 @@ DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
         "depth": 51.2,
         # In steps of scoring/placement.py a part of a card is little: finer by six than what is said of whole devices.
         "partitions": 384.0,
+        "preference": 0.0,
     }
 )
 

@@ -48,7 +48,8 @@ class Bays:
     count, vacant : int64 (N,), how many devices the node sees, and how many of them are free.
     layout : int32 (N,), index into `layouts`. problems : node row -> why parts of its pools are out of reach.
     intricate : bool (N,), some device there needs the exact search. partitioned : bool (N,), its layout has a fabric.
-    sights : node row -> what of its pools that reads.
+    sights : node row -> what of its pools that reads. disturbed : int64 (N,), how often slices of the node
+    itself changed or went, for the state to set.
     """
 
     def __init__(self, nodes: int, width: int = 8) -> None:
@@ -58,6 +59,7 @@ class Bays:
         self.bits: list[int] = [0] * nodes
         self.count: Counts = np.zeros(nodes, np.int64)
         self.vacant: Counts = np.zeros(nodes, np.int64)
+        self.disturbed: Counts = np.zeros(nodes, np.int64)
         self.layout: Rows = np.zeros(nodes, np.int32)
         self.layouts: list[Layout] = []
         self.problems: dict[int, tuple[str, ...]] = {}
@@ -111,7 +113,7 @@ class Bays:
         self.rows[node] = -1
         self.free[node] = 0
         self.bits[node] = 0
-        self.count[node] = self.vacant[node] = 0
+        self.count[node] = self.vacant[node] = self.disturbed[node] = 0
         self.problems.pop(node, None)
         self.intricate[node] = False
         self.partitioned[node] = False
@@ -139,6 +141,7 @@ class Bays:
         self.bits.extend([0] * extra)
         self.count = np.concatenate([self.count, np.zeros(extra, np.int64)])
         self.vacant = np.concatenate([self.vacant, np.zeros(extra, np.int64)])
+        self.disturbed = np.concatenate([self.disturbed, np.zeros(extra, np.int64)])
         self.layout = np.concatenate([self.layout, np.zeros(extra, np.int32)])
         self.intricate = np.concatenate([self.intricate, np.zeros(extra, np.bool_)])
         self.partitioned = np.concatenate([self.partitioned, np.zeros(extra, np.bool_)])

@@ -34,7 +34,7 @@ from scoring.mix import Kind
 from scoring.placement import HIGHEST, STEP, steps, steps_one, total, total_one, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
-from scoring.scorers import CARD_SCORER, STATE_SCORERS
+from scoring.scorers import CARD_SCORER, PREFERENCE, STATE_SCORERS
 from scoring.scorers.base import Loads
 
 # Kinds of nodes: where no device can serve, where only the exact search can tell, where shares are picked, and where
@@ -589,6 +589,7 @@ class Candidates:
             cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
             memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
+            changes=bays.disturbed[rows],
         )
         return score_nodes(self._opinion.node_scorers, self._opinion.node_weights, loads)
 
@@ -906,6 +907,9 @@ class Candidates:
         parts = [state.bays.layout[rows].astype(np.int32)[:, None].view(np.uint8)]
         parts += kept.values()
         parts += [np.ascontiguousarray(label).view(np.uint8).reshape(len(rows), -1) for label in labels]
+        if state.flaws.any():
+            flaws = np.where(exists[possible], state.flaws[seen[possible]], 0).astype(np.int8)
+            parts.append(flaws.view(np.uint8))
         keys = np.ascontiguousarray(np.concatenate(parts, axis=1))
 
         def kind(at: int) -> int:
@@ -986,6 +990,7 @@ class Candidates:
 
     def _problem(self, state: State, row: int, serves: list[Bytes], labels: list[Rows]) -> NodeProblem:
         layout = state.bays.layouts[int(state.bays.layout[row])]
+        flaws = state.flaws[state.bays.rows[row][: layout.size]]
         return NodeProblem(
             layout=layout,
             free=(),
@@ -1000,6 +1005,7 @@ class Candidates:
             limits=tuple(want.claim for want in self.demand.wants),
             weights=self._opinion.set_key,
             first_fit=self._first_fit,
+            flaws=tuple(flaws.tolist()) if flaws.any() else (),
         )
 
     def _add_shape(self, problem: NodeProblem | Puzzle) -> int:
@@ -1118,6 +1124,9 @@ class Candidates:
             scores[scorer.name] = scorer.worth(saved)
         scores[CARD_SCORER.name] = CARD_SCORER.worth(float(self.cut[row]))
         shares = self._opinion.shares.values
+        if self._listed or shares[PREFERENCE.name]:
+            late = sum(at for want, at in zip(self.demand.wants, alternatives, strict=True) if want.listed)
+            scores[PREFERENCE.name] = PREFERENCE.worth(late, self._listed)
         total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole, 6)
         rank, links = self._ranking.rank(row), state.links_told(row)
         return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)

@@ -68,6 +68,7 @@ class Puzzles:
         """The puzzle of a node for a demand; `eligible` per want and alternative, `weights` of the set scorers."""
         board = self._board(state, row)
         rows: Rows = state.bays.rows[row][: len(board.devices)]
+        flaws = state.flaws[rows]
         pieces = self._pieces(state, board)
         counters, overdrawn = _left(state, board)
         claims = []
@@ -101,6 +102,7 @@ class Puzzles:
             incomplete=board.sight.problems[0] if board.sight.problems else "",
             weights=weights,
             first_fit=self._first_fit,
+            flaws=tuple(flaws.tolist()) if flaws.any() else (),
         )
 
     # ------------------------------------------------------------ the node

@@ -14,6 +14,7 @@ from scheduler.core.bays import MAX_WIDTH, Bays, Sight
 from scheduler.core.columns import ABSENT, Column, DeviceTable
 from scheduler.core.config import Ownership
 from scheduler.core.extended import is_special
+from scheduler.core.flaws import flaw
 from scheduler.core.gates import Gates
 from scheduler.core.match import untolerated
 from scheduler.core.model import (
@@ -42,6 +43,7 @@ from scheduler.core.snapshot import Snapshot, Versioned
 from scheduler.core.topology import KNOWN, LinkMap, Spellings, learn
 from scheduler.core.topology.labels import levels
 from scoring.arrays import Counts, Mask
+from scoring.flaws import Flaw, Flaws
 
 Identity = tuple[str, str, str]
 Capacities = tuple[tuple[str, Quantity, RequestPolicy | None], ...]
@@ -105,6 +107,7 @@ class State:
         self.device_changes = Changes()
         self.device_taints: Column[tuple[Taint, ...]] = Column(self.devices.size)
         self.device_problems: Column[tuple[str, ...]] = Column(self.devices.size)
+        self.flaws: Flaws = np.zeros(self.devices.size, np.int8)  # scoring/flaws.py, by device row
         self.row_device: dict[int, tuple[Slice, Device]] = {}
         self.node_by_name: Versioned[str, Node] = Versioned()
         self.slices: Versioned[str, Slice] = Versioned()
@@ -145,6 +148,7 @@ class State:
         self._viewers: dict[PoolKey, set[str]] = defaultdict(set)  # nodes that see a pool with shared counters
         self._row_by_identity: dict[Identity, list[int]] = {}
         self._dirty: set[str] = set()
+        self._disturbed: dict[str, int] = {}  # by node, how often its slices changed or went
         self._products: dict[str, Mapping[str, int]] = {}  # GPUs of each node by product
         self._unsaid: list[str] = []
         self._strangers_known = True
@@ -180,6 +184,7 @@ class State:
         self.link_warnings.pop(name, None)
         self._products.pop(name, None)
         self._dirty.discard(name)
+        self._disturbed.pop(name, None)
         self._strangers_known = self.links is None
         self.revision += 1
 
@@ -188,6 +193,7 @@ class State:
         before = self._published.get(item.name)
         if before is not None and before.slice == item:
             return False
+        self._disturb(before)
         self._exchange(before, item)
         return True
 
@@ -195,7 +201,13 @@ class State:
         """Take a slice out."""
         before = self._published.get(name)
         if before is not None:
+            self._disturb(before)
             self._exchange(before, None)
+
+    def _disturb(self, before: Published | None) -> None:
+        name = before.slice.node_name if before is not None else None
+        if name is not None and name in self.node_by_name.current:
+            self._disturbed[name] = self._disturbed.get(name, 0) + 1
 
     def put_class(self, item: DeviceClass) -> bool:
         """Add or change a device class; true if anything changed."""
@@ -623,7 +635,9 @@ class State:
         self.slices.put(item.name, item)
         span = self.devices.add(item.driver, item.devices)
         if self.devices.size > len(self.taken):
-            self.taken = np.concatenate([self.taken, np.zeros(self.devices.size - len(self.taken), np.bool_)])
+            extra = self.devices.size - len(self.taken)
+            self.taken = np.concatenate([self.taken, np.zeros(extra, np.bool_)])
+            self.flaws = np.concatenate([self.flaws, np.zeros(extra, np.int8)])
             self.device_taints.grow(self.devices.size)
             self.device_problems.grow(self.devices.size)
             self.products.grow(self.devices.size)
@@ -673,6 +687,7 @@ class State:
             self.device_changes.mark(row)
         if item.devices:
             self.device_taints.write(span.rows, ABSENT)
+            self.flaws[span.rows] = Flaw.NONE
             self.device_problems.write(span.rows, ABSENT)
             self.products.write(span.rows, ABSENT)
             if (self.capacities.codes[span.rows] != ABSENT).any():
@@ -706,12 +721,17 @@ class State:
     def _describe(self, row: int, item: Slice, device: Device) -> None:
         taints = self.device_taints_of(item.driver, item.pool, device)
         self.device_taints.write(row, self.device_taints.code(taints))
+        self.flaws[row] = self._flaw(item, device, taints)
         problems = item.unsupported + device.unsupported
         avoided = self.avoided.get((item.driver, item.pool, device.name))
         if avoided is not None:
             problems += (avoided,)
         self.device_problems.write(row, self.device_problems.code(problems) if problems else ABSENT)
         self.device_changes.mark(row)
+
+    def _flaw(self, item: Slice, device: Device, taints: tuple[Taint, ...]) -> Flaw:
+        heard = [taint for taint in taints if not ours(taint)] if self.gates.device_taints else []
+        return flaw(item.driver, device, heard)
 
     def _retaint(self, *changed: TaintRule) -> None:
         """These rules came, went or changed: look at the devices that they cover."""
@@ -720,9 +740,11 @@ class State:
             self._rules_for[rule.device].append(rule)
         for row in sorted({row for rule in changed for row in self._covered(rule)}):
             item, device = self.row_device[row]
-            taints = self.device_taints.code(self.device_taints_of(item.driver, item.pool, device))
-            if self.device_taints.codes[row] != taints:
-                self.device_taints.write(row, taints)
+            taints = self.device_taints_of(item.driver, item.pool, device)
+            code = self.device_taints.code(taints)
+            if self.device_taints.codes[row] != code:
+                self.device_taints.write(row, code)
+                self.flaws[row] = self._flaw(item, device, taints)
                 self.device_changes.mark(row)
                 for node in self.bays.nodes_of(row):
                     self.nodes.remake(node)
@@ -779,6 +801,7 @@ class State:
             tuple(pools), foreign, tuple(problems), invalid, intricate or drawn, drawn=drawn and not intricate
         )
         self.bays.put(row, devices, learned.layout, sight, self.taken)
+        self.bays.disturbed[row] = self._disturbed.get(name, 0)
         self.nodes.remake(row)
 
     def _intricate(self, item: Slice, device: Device) -> bool:

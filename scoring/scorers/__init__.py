@@ -4,17 +4,20 @@ from typing import Final
 
 from scoring.scorers.alignment import Alignment
 from scoring.scorers.bandwidth import Bandwidth
-from scoring.scorers.base import CardScorer, NodeScorer, Scorer, SetScorer, StateScorer
+from scoring.scorers.base import CardScorer, NodeScorer, RankScorer, Scorer, SetScorer, StateScorer
 from scoring.scorers.depth import Depth
 from scoring.scorers.fragmentation import Fragmentation
+from scoring.scorers.health import Health
 from scoring.scorers.holes import Holes
 from scoring.scorers.islands import Islands
 from scoring.scorers.locality import Locality
 from scoring.scorers.packing import Packing
 from scoring.scorers.partitions import Partitions
+from scoring.scorers.preference import Preference
 from scoring.scorers.scarcity import Scarcity
 from scoring.scorers.sockets import Sockets
 from scoring.scorers.spreading import Spreading
+from scoring.scorers.stability import Stability
 from scoring.scorers.stranding import Stranding
 from scoring.scorers.untouched import Untouched
 
@@ -24,11 +27,13 @@ SET_SCORERS: Final[tuple[SetScorer, ...]] = (
     Alignment(),
     Islands(),
     Sockets(),
+    Health(),
 )
 
 NODE_SCORERS: Final[tuple[NodeScorer, ...]] = (
     Packing(),
     Spreading(),
+    Stability(),
 )
 
 # Summed in milli by scoring/placement.py.
@@ -44,4 +49,6 @@ STATE_SCORERS: Final[tuple[StateScorer, ...]] = (
 # The one that tells what is left of cards; the core keeps a number for each of their states.
 CARD_SCORER: Final[CardScorer] = Partitions()
 
-SCORERS: Final[tuple[Scorer, ...]] = (*SET_SCORERS, *NODE_SCORERS, *STATE_SCORERS, CARD_SCORER)
+PREFERENCE: Final[RankScorer] = Preference()
+
+SCORERS: Final[tuple[Scorer, ...]] = (*SET_SCORERS, *NODE_SCORERS, *STATE_SCORERS, CARD_SCORER, PREFERENCE)

@@ -4,10 +4,11 @@ There are four kinds. A *set scorer* judges which devices are taken inside a nod
 row per possible set. A *node scorer* judges where: it sees one row per node, with what would be left there. A *state
 scorer* judges what is left for the mix of demand: it measures the waste in a node's state, and a placement is as good
 as the waste it saves. A *card scorer* does the same for devices that are cut into parts (MIG).
+A *rank scorer* judges nothing: it shows what comes before all weights.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, Final
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.arrays import Counts, Floats, Mask, Rows
+from scoring.flaws import Flaws
 from scoring.market import Market
 from scoring.states import States
 from scoring.topology.base import Layout
@@ -29,18 +31,25 @@ class Sets:
 
     free : bool (n,), devices that are free before the choice, or (C, n) where each set has its own node.
     members : bool (C, n), each row within `free`.
+    flaws : int8 (n,), what speaks against each device; nothing unless given.
     """
 
     layout: Layout
     free: Mask
     members: Mask
+    flaws: Flaws = field(default_factory=lambda: np.zeros(0, np.int8))
+
+    def __post_init__(self) -> None:
+        if not len(self.flaws):
+            object.__setattr__(self, "flaws", np.zeros(self.layout.size, np.int8))
 
 
 @dataclass(frozen=True)
 class Loads:
     """Possible nodes, one row each; int64 (C,), amounts as in core/model (cpu in thousandths).
 
-    `devices` are those in the pools local to the node; `left` means after the pod is placed there.
+    `devices` are those in the pools local to the node; `left` means after the pod is placed there; `changes` counts how
+    often what its drivers publish changed.
     """
 
     devices: Counts
@@ -49,6 +58,7 @@ class Loads:
     cpu_left: Counts
     memory: Counts
     memory_left: Counts
+    changes: Counts
 
     @cached_property
     def shares_left(self) -> NDArray[np.float64]:
@@ -139,7 +149,18 @@ class CardScorer(WasteScorer):
         """Waste in each state: float64 (C,), finite; lower is better, only differences count."""
 
 
-Scorer = SetScorer | NodeScorer | StateScorer | CardScorer
+class RankScorer(ABC):
+    """Shows what ranks placements before any weight does."""
+
+    name: ClassVar[str]
+    says: ClassVar[str]
+
+    @abstractmethod
+    def worth(self, indices: int, lists: int) -> float:
+        """In [0, 1], higher is better, strictly in the order in which placements are ranked."""
+
+
+Scorer = SetScorer | NodeScorer | StateScorer | CardScorer | RankScorer
 
 
 def check(scorer: Scorer, values: Floats, count: int | None = None) -> Floats:

@@ -1,14 +1,16 @@
 """Laws of every scorer, and each equal to plain loops."""
 
+from dataclasses import fields
 from itertools import combinations
-from math import isnan
+from math import isnan, log2
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.scorers import CARD_SCORER, NODE_SCORERS, SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.flaws import Flaw
+from scoring.scorers import CARD_SCORER, NODE_SCORERS, PREFERENCE, SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.scorers.base import Loads, Sets, SetScorer, check
 from scoring.topology.base import Layout
 
@@ -34,7 +36,8 @@ def sets(draw):
     rows = draw(st.lists(bits, max_size=6))
     members = np.array(rows, np.bool_).reshape(len(rows), n) & free
     layout = layout_of(bandwidth, draw(domain), draw(domain), draw(bits), draw(domain), draw(domain))
-    return Sets(layout, free, members)
+    flaws = draw(st.lists(st.sampled_from(Flaw), min_size=n, max_size=n))
+    return Sets(layout, free, members, np.array(flaws, np.int8))
 
 
 amounts = st.tuples(st.integers(0, 10**12), st.integers(-5, 10**12))
@@ -42,8 +45,8 @@ amounts = st.tuples(st.integers(0, 10**12), st.integers(-5, 10**12))
 
 @st.composite
 def loads(draw):
-    rows = draw(st.lists(st.tuples(amounts, amounts, amounts), max_size=6))
-    columns = np.array([[value for pair in row for value in pair] for row in rows], np.int64).reshape(len(rows), 6)
+    rows = draw(st.lists(st.tuples(amounts, amounts, amounts, st.tuples(st.integers(0, 10**6))), max_size=6))
+    columns = np.array([[value for pair in row for value in pair] for row in rows], np.int64).reshape(len(rows), 7)
     return Loads(*columns.T)
 
 
@@ -111,6 +114,11 @@ def sockets_of(layout, free, chosen):
     return 1 / (1 + lost / max(len(taken), 1))
 
 
+def health_of(layout, free, chosen, flaws):
+    worth = [(1.0, 0.8, 0.3, 0.1, 0.0)[flaws[i]] for i in chosen]
+    return 0.5 * min(worth) + 0.5 * sum(worth) / len(worth) if worth else 1.0
+
+
 def islands_of(layout, free, chosen):
     chosen = [i for i in chosen if layout.linkable[i]]
     free = {i for i in free if layout.linkable[i]}
@@ -126,7 +134,7 @@ def unused(left, total):
     return min(max(left, 0), total) / total if total else 0.0
 
 
-def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
+def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left, changes):
     return (
         0.8 * (1 - unused(devices_left, devices))
         + 0.1 * (1 - unused(cpu_left, cpu))
@@ -134,8 +142,12 @@ def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
     )
 
 
-def spreading_of(devices, devices_left, cpu, cpu_left, memory, memory_left):
-    return 1 - packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left)
+def spreading_of(*amounts):
+    return 1 - packing_of(*amounts)
+
+
+def stability_of(*amounts):
+    return 1 / (1 + log2(1 + amounts[-1]))
 
 
 SET_ORACLE = {
@@ -144,8 +156,9 @@ SET_ORACLE = {
     "alignment": alignment_of,
     "islands": islands_of,
     "sockets": sockets_of,
+    "health": health_of,
 }
-NODE_ORACLE = {"packing": packing_of, "spreading": spreading_of}
+NODE_ORACLE = {"packing": packing_of, "spreading": spreading_of, "stability": stability_of}
 
 
 @pytest.mark.parametrize("scorer", SET_SCORERS, ids=lambda scorer: scorer.name)
@@ -156,7 +169,8 @@ def test_set_scores_keep_the_contract_and_equal_plain_loops(scorer, sets):
 
     free = set(np.flatnonzero(sets.free).tolist())
     chosen = [np.flatnonzero(row).tolist() for row in sets.members]
-    expected = [SET_ORACLE[scorer.name](sets.layout, free, row) for row in chosen]
+    also = (sets.flaws.tolist(),) if scorer.name == "health" else ()
+    expected = [SET_ORACLE[scorer.name](sets.layout, free, row, *also) for row in chosen]
     np.testing.assert_allclose(scores, expected, atol=2e-6, rtol=0)
 
 
@@ -166,7 +180,7 @@ def test_set_scores_keep_the_contract_and_equal_plain_loops(scorer, sets):
 def test_node_scores_keep_the_contract_and_equal_plain_loops(scorer, loads):
     scores = check(scorer, scorer.score(loads), len(loads.devices))
 
-    columns = (loads.devices, loads.devices_left, loads.cpu, loads.cpu_left, loads.memory, loads.memory_left)
+    columns = [getattr(loads, field.name) for field in fields(Loads)]
     expected = [NODE_ORACLE[scorer.name](*map(int, row)) for row in zip(*columns, strict=True)]
     np.testing.assert_allclose(scores, expected, atol=2e-6, rtol=0)
 
@@ -191,6 +205,7 @@ def test_the_order_of_devices_and_of_sets_changes_no_score(scorer, sets, random)
         ),
         sets.free[devices],
         sets.members[rows][:, devices],
+        sets.flaws[devices],
     )
 
     assert scorer.score(moved).tolist() == scorer.score(sets)[rows].tolist()
@@ -205,8 +220,23 @@ def test_registries_hold_every_scorer_file_once():
     assert sorted(scorer.name for scorer in SCORERS) == sorted(files)
     assert {*SET_ORACLE, *NODE_ORACLE} == {scorer.name for scorer in (*SET_SCORERS, *NODE_SCORERS)}
     others = set(SCORERS) - {*SET_SCORERS, *NODE_SCORERS}
-    assert {*STATE_SCORERS, CARD_SCORER} == others  # tests/scorers/test_states.py, tests/scorers/test_partitions.py
+    # tests/scorers/test_states.py, tests/scorers/test_partitions.py, and below
+    assert others == {*STATE_SCORERS, CARD_SCORER, PREFERENCE}
     assert all(scorer.says for scorer in SCORERS)
+
+
+lists = st.integers(0, 16).flatmap(
+    lambda size: st.tuples(*[st.lists(st.integers(0, 7), min_size=size, max_size=size)] * 2)
+)
+
+
+@given(lists)
+def test_the_preference_score_is_in_the_order_of_preference(pair):
+    one, other = (PREFERENCE.worth(sum(chosen), len(chosen)) for chosen in pair)
+
+    assert 0 <= one <= 1
+    assert one == pytest.approx(1 - sum(pair[0]) / max(8 * len(pair[0]), 1), abs=1e-6)
+    assert (one > other) == (sum(pair[0]) < sum(pair[1]))
 
 
 @pytest.mark.parametrize(

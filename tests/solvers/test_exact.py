@@ -12,6 +12,7 @@ from scheduler.core.solvers import exact
 from scheduler.core.solvers.exact import Found, Search
 from scheduler.core.solvers.puzzle import ALL, ERROR, NO, YES, Ask, ClaimPuzzle, Piece, Puzzle
 from scheduler.core.solvers.search import solve_puzzle
+from scoring.scorers import SET_SCORERS
 from scoring.topology.base import Layout
 
 FEW = 2_000  # steps: a search that explodes takes millions
@@ -58,7 +59,7 @@ def puzzle(
         capacity=capacity,
         compatibility=False,
         incomplete="",
-        weights=(1.0,) * 3,
+        weights=(1.0,) * len(SET_SCORERS),
     )
 
 
@@ -355,7 +356,7 @@ def test_the_best_of_all_sets_is_taken():
         **{
             **{name: getattr(base, name) for name in base.__slots__},
             "layout": Layout(speed, unknown, unknown, "test"),
-            "weights": (1.0, 0.0, 0.0),
+            "weights": tuple(float(scorer.name == "bandwidth") for scorer in SET_SCORERS),
         }
     )
 

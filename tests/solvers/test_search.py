@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.solvers.search import MAX_RESULTS, NodeProblem, solve_node
+from scoring.scorers import SET_SCORERS
 from scoring.topology.base import Layout
 
 
@@ -26,7 +27,7 @@ def problem(size: int, *wants: tuple[int, list[int]], free: list[int] | None = N
         "wants": tuple((count, tuple(positions)) for count, positions in wants),
         "matches": (),
         "limits": (0,) * len(wants),
-        "weights": (1.0, 1.0, 1.0),
+        "weights": (1.0,) * len(SET_SCORERS),
     }
     return NodeProblem(**{**fields, **more})
 

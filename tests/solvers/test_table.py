@@ -34,7 +34,8 @@ def problems(draw):
     matches = tuple((tuple(range(len(wants))), draw(labels)) for _ in range(draw(st.integers(0, 2))))
     limits = tuple(draw(st.integers(0, 1)) for _ in wants)
     states = draw(st.lists(st.integers(0, 2**size - 1), min_size=1, max_size=12))
-    return NodeProblem(layout, (), wants, matches, limits, WEIGHTS), states
+    flaws = draw(st.just(()) | st.tuples(*[st.integers(0, 4)] * size))
+    return NodeProblem(layout, (), wants, matches, limits, WEIGHTS, flaws=flaws), states
 
 
 def searched(problem, state):

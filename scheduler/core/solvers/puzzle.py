@@ -74,7 +74,7 @@ class Puzzle:
 
     groups : per counter set what allocated devices left of compatibility groups.
     capacity : whether consumable capacity is checked at all. incomplete : why a request for all devices is refused for
-    the whole pod. weights, first_fit : as in `search.NodeProblem`.
+    the whole pod. weights, first_fit, flaws : as in `search.NodeProblem`.
     """
 
     layout: Layout
@@ -89,6 +89,7 @@ class Puzzle:
     incomplete: str
     weights: tuple[float, ...]
     first_fit: bool = False
+    flaws: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class NodeProblem:
     matches : (indices of wants, value number of each position, -1 absent): those wants share one value.
     limits : per want the claim it belongs to; one claim gets at most MAX_RESULTS devices.
     weights : of the set scorers, in their order. first_fit : take the first set that works instead of the best.
+    flaws : of each position what speaks against it (scoring/flaws.py); empty where nothing speaks against any.
     """
 
     layout: Layout
@@ -46,6 +47,7 @@ class NodeProblem:
     limits: tuple[int, ...]
     weights: tuple[float, ...]
     first_fit: bool = False
+    flaws: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,11 @@ def solve_puzzle(puzzle: Puzzle, budget: int) -> NodeAnswer:
     members = np.zeros((len(options), len(puzzle.pieces)), np.bool_)
     for row, option in zip(members, options, strict=True):
         row[[position for picks in option.picks for position in picks]] = True
-    card = score_sets(SET_SCORERS, np.array(puzzle.weights), Sets(puzzle.layout, free, members & free))
+    card = score_sets(
+        SET_SCORERS,
+        np.array(puzzle.weights),
+        Sets(puzzle.layout, free, members & free, np.array(puzzle.flaws, np.int8)),
+    )
     best = 0 if puzzle.first_fit else card.best
     return NodeAnswer(
         options[best].picks, card.breakdown(best), False, truncated, options[best].chosen, looks=looks + LOOKS_A_SCORE
@@ -351,7 +357,9 @@ def _best(
     members = np.concatenate([rows for rows, _ in options])
     free = np.zeros(problem.layout.size, np.bool_)
     free[list(problem.free)] = True
-    card = score_sets(SET_SCORERS, np.array(problem.weights), Sets(problem.layout, free, members))
+    card = score_sets(
+        SET_SCORERS, np.array(problem.weights), Sets(problem.layout, free, members, np.array(problem.flaws, np.int8))
+    )
     best = 0 if problem.first_fit else card.best
     ends = np.cumsum([len(rows) for rows, _ in options])
     groups = options[int(np.searchsorted(ends, best, side="right"))][1]

@@ -14,6 +14,7 @@ import numpy as np
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.solvers.search import MAX_SETS, NO_FIT, NodeAnswer, NodeProblem, subsets
 from scoring.arrays import Floats, Mask, Rows
+from scoring.flaws import Flaws
 from scoring.scorecard import score_sets
 from scoring.scorers import SET_SCORERS
 from scoring.scorers.base import Sets
@@ -39,7 +40,8 @@ class SetTable:
         self._known: dict[int, int] = {}  # free devices as bits -> where its answer is
         self.picks: Rows = np.full(64, NONE, np.int32)
         self.scores: Floats = np.zeros((len(SET_SCORERS), 64), np.float32)
-        every = Sets(problem.layout, np.ones(problem.layout.size, np.bool_), self._members)
+        self._flaws: Flaws = np.array(problem.flaws, np.int8)
+        every = Sets(problem.layout, np.ones(problem.layout.size, np.bool_), self._members, self._flaws)
         self._fixed = [None if scorer.sees_free else scorer.score(every) for scorer in SET_SCORERS]
 
     @classmethod
@@ -105,7 +107,7 @@ class SetTable:
         card = score_sets(
             SET_SCORERS,
             np.array(self._problem.weights),
-            Sets(self._problem.layout, free[state], self._members[pick]),
+            Sets(self._problem.layout, free[state], self._members[pick], self._flaws),
             [None if fixed is None else fixed[pick] for fixed in self._fixed],
         )
         solved, starts = np.unique(state, return_index=True)
