@@ -45,27 +45,33 @@ def weighed_one(measured: Sequence[float], weights: Sequence[float]) -> float:
     return summed
 
 
-def total(scores: NDArray[np.float64], saved: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
-    """Milli that placements are worth, float64 (C,).
+def gain(saved: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """Milli that the waste saved is worth, float64 (C,).
 
-    scores : weighted sums of set and node scores. saved : of milli saved, see weighed. unit : milli
-    that a score of 1 comes to at a weight of 1, see Weights.unit. A state scorer's score falls by 1 with 2 SPAN milli.
+    saved : see weighed. unit : milli that a score of 1 comes to at a weight of 1, see Weights.unit. A state scorer's
+    score falls by 1 with 2 SPAN milli.
     """
-    milli: NDArray[np.float64] = unit * (scores + saved / (2 * SPAN))
+    milli: NDArray[np.float64] = unit * (saved / (2 * SPAN))
     return milli
 
 
-def total_one(scores: float, saved: float, unit: float) -> float:
-    """`total` of one placement, to the last bit."""
-    return unit * (scores + saved / (2 * SPAN))
+def steps(milli: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Milli in whole steps, (C,)."""
+    whole: NDArray[np.float64] = np.floor((milli + _NOISE) / STEP)
+    return whole
 
 
-def steps_one(milli: float) -> int:
-    """`steps` of one placement, to the last bit."""
-    return int(min(max(math.floor((milli + _NOISE) / STEP), -HIGHEST), HIGHEST - 1)) + HIGHEST
+def ranks(scores: NDArray[np.float64], saved: NDArray[np.float64], unit: float) -> Counts:
+    """How good placements are, int64 (C,) in [0, 2 HIGHEST): the highest wins, the fixed order of nodes tells equals.
 
-
-def steps(milli: NDArray[np.float64]) -> Counts:
-    """Milli in whole steps, int64 (C,) in [0, 2 HIGHEST): the highest wins, the fixed order of nodes tells equals."""
-    whole: Counts = np.floor((milli + _NOISE) / STEP).clip(-HIGHEST, HIGHEST - 1).astype(np.int64)
+    scores : weighted sums of set and node scores. They are counted in steps of their own, so that where they are equal
+    they do not move the limits between steps of what is saved.
+    """
+    whole: Counts = (steps(unit * scores) + steps(gain(saved, unit))).clip(-HIGHEST, HIGHEST - 1).astype(np.int64)
     return whole + HIGHEST
+
+
+def rank_one(scores: float, saved: float, unit: float) -> int:
+    """`ranks` of one placement, to the last bit."""
+    whole = math.floor((unit * scores + _NOISE) / STEP) + math.floor((unit * (saved / (2 * SPAN)) + _NOISE) / STEP)
+    return min(max(whole, -HIGHEST), HIGHEST - 1) + HIGHEST

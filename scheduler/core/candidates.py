@@ -31,7 +31,7 @@ from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.mix import Kind
-from scoring.placement import HIGHEST, STEP, steps, steps_one, total, total_one, weighed, weighed_one
+from scoring.placement import HIGHEST, STEP, rank_one, ranks, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
 from scoring.scorers import CARD_SCORER, PREFERENCE, STATE_SCORERS
@@ -420,7 +420,7 @@ class Candidates:
             return
         budget.spend(_STEPS_A_NODE * len(rows))
         self._open[rows] = self._unjudged[rows] = False
-        ranks = np.full(len(rows), -1, np.int64)
+        found = np.full(len(rows), -1, np.int64)
         fit: Mask = self._allowed[rows]
         for rule in _USE_RULES:
             fit &= rule.mask(state.nodes, self.demand, rows)
@@ -438,9 +438,9 @@ class Candidates:
             if self.demand.sizing is not None:
                 at = at[self._affordable(state, rows[at])]
         if len(at):
-            ranks[at] = self._judge(state, rows[at])
+            found[at] = self._judge(state, rows[at])
         self._measured[rows] = False
-        self._ranking.put(rows, ranks, state.nodes.order)
+        self._ranking.put(rows, found, state.nodes.order)
 
     def _compute_few(self, state: State, rows: list[int], budget: Budget) -> bool:
         """As `_compute`, one node after the other; whether that was possible."""
@@ -561,8 +561,8 @@ class Candidates:
             sums, preference = float(opinion.set_weights.sum()), 0
         cut = self._catalogue.parts.saves_one(row, self._shapes.places(shape)) if self.demand.wants else 0.0
         self.cut[row] = cut
-        milli = total_one(sums, weighed_one(saved, weights) + opinion.card_weight * cut, opinion.unit)
-        return steps_one(milli) + preference * (2 * HIGHEST)
+        rank = rank_one(sums, weighed_one(saved, weights) + opinion.card_weight * cut, opinion.unit)
+        return rank + preference * (2 * HIGHEST)
 
     def _judge(self, state: State, rows: Rows) -> Counts:
         """Ranks of nodes that fit, with the shapes that they have."""
@@ -578,7 +578,7 @@ class Candidates:
             sums = sums + weighted(opinion.node_weights, card.scores.astype(np.float64))
         saved = weighed(self._save(state, rows), opinion.state_weights) + self._save_parts(rows)
         # What a prioritized list names earlier is preferred to anything that scores can say.
-        return steps(total(sums, saved, opinion.unit)) + preferences * (2 * HIGHEST)
+        return ranks(sums, saved, opinion.unit) + preferences * (2 * HIGHEST)
 
     def _score(self, state: State, rows: Rows, counts: Counts) -> Scorecard:
         nodes, bays = state.nodes, state.bays

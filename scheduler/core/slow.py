@@ -1,5 +1,6 @@
 """Answers to the instructions that take too long for the core: pure functions, for whoever runs them."""
 
+from collections.abc import Callable
 from typing import Final
 
 from scheduler.core.cel import compile_selector, evaluate_tuple, outline_of
@@ -19,22 +20,27 @@ from scheduler.core.messages import (
 )
 from scheduler.core.solvers.joint import joint
 from scheduler.core.solvers.puzzle import Puzzle
-from scheduler.core.solvers.regret import in_order, regret
+from scheduler.core.solvers.regret import STEPS_A_POD, in_order, regret
 from scheduler.core.solvers.search import NodeProblem, solve
 from scheduler.core.solvers.window import Window
 from scoring.market import Market, market_of
 from scoring.mix import Sample
 from scoring.prices import Supply
 
-WINDOW_STEPS: Final = 50_000  # of solvers/regret.py; about a tenth of a second
+WINDOW_STEPS: Final = 100_000  # of solvers/regret.py at most; about a fifth of a second
 
 
-def answer(instruction: Slow) -> Solved | WindowSolved | ScalarEvaluated | Inspected | Appraised:
-    """Do the work. Arguments and answers pickle, so this may run in another process."""
+def answer(
+    instruction: Slow, clock: Callable[[], float] | None = None
+) -> Solved | WindowSolved | ScalarEvaluated | Inspected | Appraised:
+    """Do the work. Arguments and answers pickle, so this may run in another process.
+
+    clock : for the time limit of HiGHS, so that what one of its solves does not need is left to the next.
+    """
     if isinstance(instruction, Appraise):
         return Appraised(instruction.generation, _appraised(instruction.sample, instruction.supply))
     if isinstance(instruction, SolveWindow):
-        return _window_solved(instruction)
+        return _window_solved(instruction, clock)
     if isinstance(instruction, Inspect):
         return Inspected(instruction.expression, instruction.generation, outline_of(instruction.expression))
     if isinstance(instruction, Solve):
@@ -49,14 +55,17 @@ def answer(instruction: Slow) -> Solved | WindowSolved | ScalarEvaluated | Inspe
     return ScalarEvaluated(instruction.expression, instruction.generation, instruction.tuples, verdicts)
 
 
-def _window_solved(instruction: SolveWindow) -> WindowSolved:
+def _window_solved(instruction: SolveWindow, clock: Callable[[], float] | None) -> WindowSolved:
     """A plan that is worth no less than one pod after the other. HiGHS reads a clock, so only answers are replayed."""
     window = instruction.window
     if not isinstance(window, Window):
         raise FaultError(f"SolveWindow carries a {type(window).__name__}, not a Window")
-    plan, gap = max(in_order(window), regret(window, WINDOW_STEPS), key=window.worth), 0.0
+    plan, gap = (
+        max(in_order(window), regret(window, min(WINDOW_STEPS, STEPS_A_POD * len(window.pods))), key=window.worth),
+        0.0,
+    )
     if instruction.method == JOINT:
-        found = joint(window, plan, instruction.limit_s)
+        found = joint(window, plan, instruction.limit_s, clock=clock)
         plan, gap = found.plan, found.gap
     return WindowSolved(instruction.generation, instruction.method, plan, gap)
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _START_S: Final = 60.0
 _NICE: Final = 10  # decisions come first where cores are few
+_TIMED: Final = partial(answer, clock=time.monotonic)
 _WAITING: Final = 256  # questions of one tenant
 
 
@@ -55,7 +57,10 @@ class Aside:
     """
 
     def __init__(
-        self, post: Callable[[Event], None], deadline_s: float = 10.0, work: Callable[[Slow], Event] = answer
+        self,
+        post: Callable[[Event], None],
+        deadline_s: float = 10.0,
+        work: Callable[[Slow], Event] = _TIMED,
     ) -> None:
         self._post = post
         self._deadline_s = deadline_s

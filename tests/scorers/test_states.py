@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring import placement
 from scoring.market import Market, unknown_market
-from scoring.placement import A_SCORE, HIGHEST, measures, steps, total, weighed
+from scoring.placement import A_SCORE, HIGHEST, measures, rank_one, ranks, steps, weighed, weighed_one
 from scoring.scorers import STATE_SCORERS
 from scoring.scorers.base import SPAN, check
 from scoring.states import Changes, Remainders
@@ -193,7 +194,7 @@ def test_before_anything_arrived_no_kind_counts_and_only_untouched_nodes_are_spa
 
 def gains(before, after, weights):
     """Milli, as an engine with these weights counts them."""
-    return total(np.zeros(len(before)), weighed(before - after, weights), A_SCORE)
+    return placement.gain(weighed(before - after, weights), A_SCORE)
 
 
 def node(left, *, cpu=96_000, used=True):
@@ -229,16 +230,36 @@ def gain(before, after, market):
 
 
 def test_gains_closer_than_a_step_are_equal_and_noise_around_nothing_is_nothing():
-    found = steps(np.array([0.0, -0.01, 59.9, 60.0, -1.0, 125.0])) - HIGHEST
+    found = steps(np.array([0.0, -0.01, 59.9, 60.0, -1.0, 125.0]))
 
     assert found.tolist() == [0, 0, 0, 1, -1, 2]
 
 
-def test_steps_are_ranks_however_much_is_saved_or_lost():
-    assert steps(np.array([-1e300, -1e9, 0.0, 1e9, 1e300])).tolist() == [
-        0,
-        0,
-        HIGHEST,
-        2 * HIGHEST - 1,
-        2 * HIGHEST - 1,
-    ]
+def test_ranks_are_within_their_limits_however_much_is_saved_or_lost():
+    saved = np.array([-1e300, -1e12, 0.0, 1e12, 1e300])
+
+    assert ranks(np.zeros(5), saved, A_SCORE).tolist() == [0, 0, HIGHEST, 2 * HIGHEST - 1, 2 * HIGHEST - 1]
+
+
+def test_equal_scores_of_sets_do_not_move_the_limits_between_steps():
+    saved = np.linspace(-500, 500, 97) * 64
+
+    plain = ranks(np.zeros(97), saved, A_SCORE)
+
+    for scores in (0.37, 12.3456, 260.0):
+        moved = ranks(np.full(97, scores), saved, A_SCORE)
+        assert (np.diff(moved) == np.diff(plain)).all()
+
+
+@given(st.lists(st.tuples(st.floats(0, 1e3), st.floats(-1e6, 1e6)), max_size=9), st.sampled_from([62.5, 1000.0, 4e6]))
+def test_one_placement_is_ranked_as_among_many(cases, unit):
+    scores, saved = (np.array([case[at] for case in cases], np.float64) for at in (0, 1))
+
+    assert ranks(scores, saved, unit).tolist() == [rank_one(*case, unit) for case in cases]
+
+
+@given(st.lists(st.lists(st.floats(-1e6, 1e6), min_size=6, max_size=6), max_size=5))
+def test_one_state_is_weighed_as_among_many(rows):
+    measured = np.array(rows, np.float64).reshape(len(rows), 6)
+
+    assert weighed(measured, WEIGHTS).tolist() == [weighed_one(row, WEIGHTS.tolist()) for row in rows]
