@@ -4,9 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from scoring.arrays import Floats, Mask
+from scoring.arrays import Floats
 from scoring.scorers.base import Sets, SetScorer, rounded
-from scoring.topology.base import Layout
 
 GROUPS: Final = (2, 4, 8)
 HALF_LOSS: Final = 1.0
@@ -33,21 +32,10 @@ class Sockets(SetScorer):
         """One where no group is lost."""
         layout = sets.layout
         members = sets.members & layout.linkable
-        home = _home(layout).astype(np.float32)
+        home = layout.even_numa.astype(np.float32)
         before = np.atleast_2d(sets.free @ home).astype(np.int64)
         after = before - (members @ home).astype(np.int64)
         lost = np.zeros(len(members))
         for size in GROUPS:
             lost += size * (before // size - after // size).sum(axis=1)
         return rounded(HALF_LOSS / (HALF_LOSS + lost / np.maximum(members.sum(axis=1), 1)))
-
-
-def _home(layout: Layout) -> Mask:
-    """The NUMA nodes that count, and which devices are in each: bool (n, nodes)."""
-    home: Mask = layout.numa[:, None] == np.arange(layout.numa.max(initial=-1) + 1)
-    home &= layout.linkable[:, None]
-    counts = [True] * home.shape[1]
-    for node, inside in enumerate(home.T):
-        links = layout.links[np.ix_(inside, inside)]
-        counts[node] = len(np.unique(links[~np.eye(len(links), dtype=np.bool_)])) < 2
-    return home[:, counts]

@@ -146,6 +146,16 @@ class Layout:
         return _same(self.pcie, self.near_pcie)
 
     @cached_property
+    def even_numa(self) -> Mask:
+        """bool (n, nodes): by NUMA node the linkable devices in it, of the nodes where their links are all equal."""
+        inside: Mask = (self.numa[:, None] == np.arange(self.numa.max(initial=-1) + 1)) & self.linkable[:, None]
+        links = [self.links[np.ix_(each, each)] for each in inside.T]
+        even = [len(np.unique(each[~np.eye(len(each), dtype=np.bool_)])) < 2 for each in links]
+        found: Mask = inside[:, np.array(even, np.bool_)]
+        found.setflags(write=False)
+        return found
+
+    @cached_property
     def nearness(self) -> NDArray[np.int8]:
         """int8 (n, n): 4 on one rail, else 3 behind one PCIe switch, 2 behind one root, 1 in one NUMA node, 0 unknown.
 

@@ -247,7 +247,7 @@ def test_which_node_a_pod_opens_is_up_to_the_profile(profile):
 
 
 @pytest.mark.parametrize(("boxes", "count", "expected"), [
-    # A bridged pair tears less; NVSwitch is faster. One socket is enough for four; NVSwitch is faster.
+    # A bridged pair tears less; NVSwitch is faster. One socket of a mesh is enough for four where links mean little.
     (["a100-pcie-bridged", "dgx-h100"], 2, {"default": 0, "training": 0, "topology-first": 1, "inference-shared": 0}),
     (["dgx1-v100", "dgx-h100"], 4, {"default": 1, "training": 1, "topology-first": 1, "inference-shared": 0}),
     (["a100-pcie-bridged", "dgx1-v100"], 4, {"default": 1, "training": 1, "topology-first": 1, "inference-shared": 0}),
