@@ -124,6 +124,7 @@ def measure(state: State, asked: Demand, rounds: int, table: type[Catalogue]) ->
     for _ in range(rounds):
         catalogue = table(config)
         catalogue.stock.refresh(state)
+        catalogue.parts.refresh(state, catalogue.stock.market, catalogue.stock.version)
         for want in asked.wants:
             catalogue.eligibility(want.request).refresh(state, catalogue.verdicts, Budget(_UNLIMITED))
         candidates = Candidates(asked, catalogue, Opinion(Weights()))

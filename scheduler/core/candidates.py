@@ -333,7 +333,8 @@ class Candidates:
         first = True
         while first or not budget.spent:
             first = False
-            rows = np.flatnonzero(self._unsorted)[: self._pieces.size].astype(np.int32)
+            size = max(self._pieces.size, budget.left // _STEPS_A_KIND)  # each may be of a kind of its own
+            rows = np.flatnonzero(self._unsorted)[:size].astype(np.int32)
             if not len(rows):
                 return
             kinds = len(self._kinds)

@@ -44,12 +44,23 @@ def _claim_names(world: World) -> list[str]:
 
 
 def ended(world: World, hands: Hands) -> bool:
-    """Whether the attempt ended on every node as kube-scheduler's does, because of a request for all devices."""
+    """Whether the attempt ended on every node as kube-scheduler's does, by an error that one of them met.
+
+    That is a selector that fails on a device, or a request for all devices that cannot be served.
+    """
     why = hands.engine.why_pending("default/p")
     if why is None or why[0] != plan.REFUSED:
         return False
     asked = [world.claims[uid].spec for uid in world.claims if world.claims[uid].name in _claim_names(world)]
-    assert any(each.mode == ALL for spec in asked for each in spec.requests)
+    requests = [each for spec in asked for each in spec.requests]
+    if "failed on device" in why[1]:
+        texts = [text for item in world.classes.values() for text in item.selectors]
+        texts += [text for each in requests for text in each.selectors]
+        devices = [device for item in world.slices.values() for device in item.devices]
+        assert any(".model ==" in text for text in texts)
+        assert any("model" not in device.attributes for device in devices)
+        return True
+    assert any(each.mode == ALL for each in requests)
     assert "asks for all devices" in why[1]
     return True
 
