@@ -5,7 +5,7 @@ nodes, layout, devices that serve the requests) makes nodes of one kind; nodes o
 share one device search.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from scheduler.core.allocatable import UnmeasuredError, Used, footprint, units
 from scheduler.core.allocation import consumed_of
-from scheduler.core.bays import Bytes, pack
+from scheduler.core.bays import pack
 from scheduler.core.budget import Budget, Pieces
 from scheduler.core.catalogue import Catalogue
-from scheduler.core.demand import Demand, DeviceRequest
+from scheduler.core.demand import Demand
 from scheduler.core.eligibility import Pending, Verdicts
-from scheduler.core.model import MAX_RESULTS
+from scheduler.core.kinds import CUT, SEARCHED, SHARED, Kinds, NodeKind
 from scheduler.core.opinions import Opinion
 from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
@@ -27,7 +27,6 @@ from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of, wei
 from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem
-from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.mix import Kind
@@ -37,16 +36,11 @@ from scoring.scorecard import Scorecard, score_nodes
 from scoring.scorers import CARD_SCORER, PREFERENCE, STATE_SCORERS
 from scoring.scorers.base import Loads
 
-# Kinds of nodes: where no device can serve, where only the exact search can tell, where shares are picked, and where
-# parts of devices are.
-_NOWHERE, _SEARCHED, _SHARED, _CUT = -1, -2, -3, -4
 _ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece, unless a budget has room for more
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
 _FEW_ROWS = 32  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
-_FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
-_LABEL_CELLS = 4_000_000  # comparisons held in memory at once
 _FIRST_ROWS, _LAST_ROWS = 64, 4_096  # nodes sorted in one piece
 # What work takes, in the steps of core/budget.py.
 _STEPS_A_REFRESH = 80
@@ -91,15 +85,6 @@ class Offered:
 
 
 @dataclass(slots=True)
-class _Kind:
-    """Nodes that differ in nothing but what is in use. problem : theirs, with nothing free. shapes : by free bits."""
-
-    problem: NodeProblem
-    table: SetTable | None
-    shapes: dict[int, int]
-
-
-@dataclass(slots=True)
 class _Found:
     """What one node has for a pod.
 
@@ -129,18 +114,13 @@ class Candidates:
         self._opinion = opinion
         self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
         self._every = [eligible for asks in self.eligible for eligible in asks]
-        self._matches = [relation for relation in demand.relations if not relation.distinct]
-        self._plain = demand.plain
-        self._whole = any(not want.count for want in demand.wants)
         self._listed = sum(want.listed for want in demand.wants)
         self._amounts = dict(demand.resources)
         self._first_fit = catalogue.config.device_choice == "first-fit"
         self._shares = Shares(demand, [asks[0] for asks in self.eligible]) if demand.countable else None
         judged = not self._first_fit and opinion.card_weight > 0
         self._cuts = Cuts(catalogue.parts, self.eligible[0][0], judged=judged) if demand.single else None
-        self._one = len(demand.wants) == 1 and demand.wants[0].count > 1  # a set of devices, judged as such
-        self._kinds: list[_Kind] = []
-        self._kind_index: dict[bytes, int] = {}
+        self._kinds = Kinds(demand, catalogue, opinion.set_key, self.eligible, self._shares, self._cuts)
         self._shapes = Shapes()
         self._puzzle_shapes: dict[Puzzle, int] = {}
         self._pick_shapes: dict[tuple[int, ...], int] = {}
@@ -166,9 +146,6 @@ class Candidates:
         self._market_at = -1
         self._asks: tuple[tuple[int, int], Kind] | None = None  # and when it was worked out
         self.shape: Rows = np.zeros(0, np.int32)
-        self._allowed: Mask = np.zeros(0, np.bool_)  # nodes that no rule rules out, use aside
-        self._kind: Rows = np.zeros(0, np.int32)
-        self._sharing: Mask = np.zeros(0, np.bool_)  # nodes where devices are shared, and counting decides
         self._reached: Mask = np.zeros(0, np.bool_)
         self.node_scores: Floats = np.zeros((0, 0), np.float32)
         self.saved: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # milli of waste, by state scorer
@@ -214,12 +191,12 @@ class Candidates:
         bool (len(rows),), and (R, W) per want.
         """
         parts = self._catalogue.parts
-        counted: Mask = parts.drawn[rows] & ~self._sharing[rows] & (self._kind[rows] != _SEARCHED)
+        counted: Mask = parts.drawn[rows] & ~self._kinds.sharing[rows] & (self._kinds.kind[rows] != SEARCHED)
         able: list[Mask] = [np.zeros((len(rows), state.bays.width), np.bool_) for _ in self.demand.wants]
         [at] = counted.nonzero()
         for [eligible, *_], each in zip(self.eligible, able, strict=True):
             each[at] = parts.able(state, rows[at], eligible)
-        [at] = (self._sharing[rows] & ~counted).nonzero()
+        [at] = (self._kinds.sharing[rows] & ~counted).nonzero()
         if self._shares is not None and len(at):
             fits, sure = self._shares.fits(state, rows[at])
             sure &= ~self.searched(rows[at])
@@ -294,7 +271,7 @@ class Candidates:
             self._market_at = stock.version
             self.reason = ""
             # Which share or part of a node is taken hangs on the market; what else fits and how well does not.
-            changed += np.flatnonzero(self._sharing | (self._kind == _CUT)).tolist()
+            changed += np.flatnonzero(self._kinds.sharing | (self._kinds.kind == CUT)).tolist()
             self._unjudged[:] = self._ranking.fits
         self._unsorted[remade] = True
         self._open[changed] = True
@@ -337,11 +314,11 @@ class Candidates:
             rows = np.flatnonzero(self._unsorted)[:size].astype(np.int32)
             if not len(rows):
                 return
-            kinds = len(self._kinds)
+            kinds = len(self._kinds.found)
             self._unsorted[rows] = False
             steps = self._catalogue.parts.learn(state, rows)
-            self._sort(state, rows)
-            steps += _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds) - kinds)
+            self._kinds.sort(state, rows)
+            steps += _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds.found) - kinds)
             budget.spend(steps)
             self._pieces.took(steps)
 
@@ -361,8 +338,7 @@ class Candidates:
 
     def _forget_shapes(self) -> None:
         self._known_after.clear()
-        self._kinds.clear()
-        self._kind_index.clear()
+        self._kinds.forget()
         self._shapes = Shapes()
         self._puzzle_shapes.clear()
         self._pick_shapes.clear()
@@ -376,9 +352,6 @@ class Candidates:
             self._size = size
             self._ranking = Ranking(size)
             self.shape = np.zeros(size, np.int32)
-            self._allowed = np.zeros(size, np.bool_)
-            self._kind = np.zeros(size, np.int32)
-            self._sharing = np.zeros(size, np.bool_)
             self._reached = np.zeros(size, np.bool_)
             self._unsorted = np.zeros(size, np.bool_)
             self._open = np.zeros(size, np.bool_)
@@ -390,31 +363,8 @@ class Candidates:
             self.cut = np.zeros(size)
         self._ranking.clear()
         self.shape[:] = NO_SHAPE
-        self._kind[:] = _NOWHERE
-        self._allowed[:] = self._reached[:] = self._sharing[:] = self._unsorted[:] = self._open[:] = self._unjudged[
-            :
-        ] = False
-
-    def _sort(self, state: State, rows: Rows) -> None:
-        """Note of these nodes what does not change with use: whether the pod may go there, and what kind they are."""
-        self._allowed[rows] = self._sharing[rows] = False
-        self._kind[rows] = _NOWHERE
-        rows = rows[state.nodes.live[rows]]
-        for rule in _FIXED_RULES:
-            if not len(rows):
-                return
-            rows = rows[rule.mask(state.nodes, self.demand, rows)]
-        self._allowed[rows] = True
-        if self.demand.wants and len(rows):
-            exact, shared = self._needs_search(state, rows)
-            cut = self._sort_parts(state, rows, exact, shared)
-            self._kind[rows[exact]] = _SEARCHED
-            self._kind[rows[cut]] = _CUT
-            exact |= cut
-            self._sharing[rows[shared]] = True
-            if not self._one:
-                self._kind[rows[shared]] = _SHARED
-            self._sort_plain(state, rows[~exact & ~shared | shared & self._one])
+        self._kinds.resize(size)
+        self._reached[:] = self._unsorted[:] = self._open[:] = self._unjudged[:] = False
 
     def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
         if len(rows) <= _FEW_ROWS and self._compute_few(state, rows.tolist(), budget):
@@ -422,7 +372,7 @@ class Candidates:
         budget.spend(_STEPS_A_NODE * len(rows))
         self._open[rows] = self._unjudged[rows] = False
         found = np.full(len(rows), -1, np.int64)
-        fit: Mask = self._allowed[rows]
+        fit: Mask = self._kinds.allowed[rows]
         for rule in _USE_RULES:
             fit &= rule.mask(state.nodes, self.demand, rows)
         self._reached[rows] = fit
@@ -451,7 +401,9 @@ class Candidates:
             return False
         found: list[_Found] = []
         for row in rows:
-            fits = bool(self._allowed[row]) and all(rule.holds(state.nodes, self.demand, row) for rule in _USE_RULES)
+            fits = bool(self._kinds.allowed[row]) and all(
+                rule.holds(state.nodes, self.demand, row) for rule in _USE_RULES
+            )
             self._reached[row] = fits
             each = self._look_at(state, row, budget) if fits else _Found(row)
             if each is None:
@@ -469,17 +421,19 @@ class Candidates:
 
     def _simple(self, rows: Sequence[int]) -> bool:
         """Whether these nodes need neither a search nor more than one share."""
-        kinds = [int(self._kind[row]) for row in rows]
-        if _SEARCHED in kinds or (self._one and self._shares is not None and any(self._sharing[row] for row in rows)):
+        kinds = [int(self._kinds.kind[row]) for row in rows]
+        if SEARCHED in kinds or (
+            self._kinds.one and self._shares is not None and any(self._kinds.sharing[row] for row in rows)
+        ):
             return False
-        return _SHARED not in kinds or (len(self.demand.wants) == 1 and not self._first_fit)
+        return SHARED not in kinds or (len(self.demand.wants) == 1 and not self._first_fit)
 
     def _look_at(self, state: State, row: int, budget: Budget) -> "_Found | None":
         """What a node that no rule rules out has for the pod; None where only the exact search can tell."""
         if not self.demand.wants:
             return _Found(row, ways=[((), ())])
-        kind = int(self._kind[row])
-        if kind == _SHARED and self._shares is not None:
+        kind = int(self._kinds.kind[row])
+        if kind == SHARED and self._shares is not None:
             offers = self._shares.offers(state, row)
             if offers is None:
                 return None
@@ -493,7 +447,7 @@ class Candidates:
                 before, place = like, position
             return found
         parts = self._catalogue.parts
-        if kind == _CUT and self._cuts is not None:
+        if kind == CUT and self._cuts is not None:
             position = self._cuts.choose_one(row, first=self._first_fit)
             return _Found(row, self._single_shape(position), [((), ())]) if position >= 0 else _Found(row)
         if kind < 0:
@@ -515,7 +469,7 @@ class Candidates:
             row = each.row
             each.before = stock.measured_one(state, row)
             left = state.nodes.left_at("cpu", row) - cpu
-            if self._kind[row] == _SHARED:
+            if self._kinds.kind[row] == SHARED:
                 missing += [(each, None, places, taken, left) for places, taken in each.ways]
                 continue
             key = (each.shape, stock.content(row), left)
@@ -550,7 +504,7 @@ class Candidates:
         costs = [weighed_one(after, weights) for after in found.after]
         least = min(costs) + _EQUAL
         best = next(at for at, cost in enumerate(costs) if cost <= least)
-        if self._kind[row] == _SHARED:
+        if self._kinds.kind[row] == SHARED:
             self.shape[row] = self._single_shape(found.ways[best][0][0])
         after = found.after[best]
         saved = [one - other for one, other in zip(found.before, after, strict=True)]
@@ -633,7 +587,7 @@ class Candidates:
 
         Nodes whose search the budget does not cover stay open.
         """
-        kinds = self._kind.take(rows)
+        kinds = self._kinds.kind.take(rows)
         counted = self._shares is not None and bool(state.capacities.values)
         if len(rows) <= _FEW_ROWS and not counted:
             bits = self._catalogue.parts.bits(state, rows)
@@ -645,10 +599,10 @@ class Candidates:
         if self._shares is not None and counted:
             self._count_shares(state, self._shares, rows, kinds, found, kept)
         if self._cuts is not None:
-            [at] = (kinds == _CUT).nonzero()
+            [at] = (kinds == CUT).nonzero()
             if len(at):
                 found[at] = self._pick_shapes_of(self._cuts.choose(rows[at], first=self._first_fit))
-        if self._kinds:
+        if self._kinds.found:
             [at] = (kinds >= 0).nonzero()
             if kept or len(at) <= _VECTOR_ROWS or state.bays.width > 32 or self._catalogue.parts.vacant:
                 states = self._catalogue.parts.bits(state, rows[at])
@@ -661,7 +615,7 @@ class Candidates:
                 distinct, inverse = np.unique(keys, return_inverse=True)
                 pairs = [(key >> 32, key & 0xFFFFFFFF) for key in distinct.tolist()]
                 found[at] = np.array(self._known_shapes(pairs, budget), np.int32)[inverse]
-        [at] = (kinds == _SEARCHED).nonzero()
+        [at] = (kinds == SEARCHED).nonzero()
         for number, place in enumerate(at.tolist()):
             if number and budget.spent:
                 self._open[rows[at[number:]]] = True
@@ -671,7 +625,7 @@ class Candidates:
 
     def _known_shapes(self, pairs: Sequence[tuple[int, int]], budget: Budget) -> list[int]:
         """Shapes of nodes by kind and free bits."""
-        kinds = self._kinds
+        kinds = self._kinds.found
         found = [kinds[kind].shapes.get(bits) for kind, bits in pairs]
         known = [shape for shape in found if shape is not None]
         if len(known) == len(pairs):
@@ -689,10 +643,10 @@ class Candidates:
         self, state: State, shares: Shares, rows: Rows, kinds: Rows, found: Rows, kept: dict[int, int]
     ) -> None:
         """Of nodes where devices are shared the shapes, or the devices with room; those that need it are searched."""
-        [at] = self._sharing[rows].nonzero()
+        [at] = self._kinds.sharing[rows].nonzero()
         if not len(at):
             return
-        if self._one:
+        if self._kinds.one:
             [fits], sure = shares.fits(state, rows[at])
             packed = pack(fits)
             width, flat = packed.shape[1], packed.tobytes()
@@ -706,7 +660,7 @@ class Candidates:
             picks = shares.choose(state, rows[at], first=self._first_fit)
             sure = picks.sure
             found[at] = self._pick_shapes_of(picks)
-        kinds[at[~sure]] = _SEARCHED
+        kinds[at[~sure]] = SEARCHED
 
     def _pick_shapes_of(self, picks: Picks) -> Rows:
         """Shapes of nodes that give these shares of devices, NO_SHAPE where they do not serve all."""
@@ -781,7 +735,7 @@ class Candidates:
             self._shapes.put(known, answer, self._opinion.set_weights, 0)
         return known
 
-    def _solve(self, kind: _Kind, states: Sequence[int]) -> None:
+    def _solve(self, kind: NodeKind, states: Sequence[int]) -> None:
         """Find the shapes of nodes of a kind in states that were not met before."""
         if kind.table is None:
             for bits in states:
@@ -792,54 +746,6 @@ class Candidates:
         first = self._shapes.add_from_table(kind.problem, kind.table, at, states, self._opinion.set_weights, count)
         kind.shapes.update(zip(states, range(first, first + len(states)), strict=True))
 
-    def _needs_search(self, state: State, rows: Rows) -> tuple[Mask, Mask]:
-        """Where counting and matching are not enough, or an error may be met; and where shares are counted.
-
-        bool (len(rows),) each.
-        """
-        shared: Mask = np.zeros(len(rows), np.bool_)
-        if not self._plain and self._shares is None:
-            return ~shared, shared
-        found: Mask = state.bays.intricate[rows] & ~self._catalogue.parts.drawn[rows]
-        if self._whole or len(self.demand.wants) > 1:
-            found |= state.bays.partitioned[rows]  # requests of one claim share a partition
-        if self._whole and state.bays.problems:
-            found |= np.isin(rows, np.fromiter(state.bays.problems, np.int64, len(state.bays.problems)))
-        if self._whole:
-            found |= self._asks_too_much(state, rows)
-        for [eligible] in self.eligible:
-            if eligible.failed.any():
-                seen = state.bays.rows[rows]
-                found |= ((seen >= 0) & eligible.failed[seen]).any(axis=1)
-        if state.capacities.values:
-            if self._shares is not None:
-                shared, others = self._shares.sort(state, rows)
-                found |= shared & others if self._plain else others
-                shared &= ~found
-            else:
-                found |= self._selects_shareable(state, rows)
-        elif not self._plain:  # amounts are asked of devices that cannot be shared
-            found[:] = True
-        return found, shared
-
-    def _sort_parts(self, state: State, rows: Rows, exact: Mask, shared: Mask) -> Mask:
-        """Of these nodes those where a part of a card is picked; `exact` grows by those where parts need the search.
-
-        Where each card has one part at most that serves the demand, counting and matching decide as anywhere else; and
-        they do so for whole GPUs in any case, so that links are looked at.
-        """
-        parts = self._catalogue.parts
-        cut: Mask = np.zeros(len(rows), np.bool_)
-        [at] = (parts.drawn[rows] & ~exact & ~shared).nonzero()
-        if not len(at):
-            return cut
-        found = parts.sort(state, rows[at], self._every)
-        if self._cuts is not None:
-            cut[at] = found.only & ~(found.alone & found.whole)
-            self._cuts.sort(state, rows[cut])
-        exact[at] = ~cut[at] & (~found.alone | self._whole)
-        return cut
-
     def _save_parts(self, rows: Rows) -> NDArray[np.float64]:
         """How much waste on cards the placement saves on these nodes, float64 (len(rows),), weighted."""
         parts = self._catalogue.parts
@@ -848,25 +754,6 @@ class Candidates:
             return self.cut[rows]
         saved = self.cut[rows] = parts.saves(rows, self._shapes.positions(self.shape[rows]))
         found: NDArray[np.float64] = self._opinion.card_weight * saved
-        return found
-
-    def _selects_shareable(self, state: State, rows: Rows) -> Mask:
-        """bool (len(rows),): where a device that can be shared is selected."""
-        seen = state.bays.rows[rows]
-        shareable = (seen >= 0) & (state.capacities.codes[seen] >= 0)
-        found: Mask = np.zeros(len(rows), np.bool_)
-        for [eligible] in self.eligible:
-            found |= (shareable & eligible.selected[seen]).any(axis=1)
-        return found
-
-    def _asks_too_much(self, state: State, rows: Rows) -> Mask:
-        """bool (len(rows),): where mode All comes to more devices than a claim can hold."""
-        seen = state.bays.rows[rows]
-        asked: dict[int, Counts] = {}
-        for want, [eligible] in zip(self.demand.wants, self.eligible, strict=True):
-            count = np.int64(want.count) if want.count else ((seen >= 0) & eligible.selected[seen]).sum(axis=1)
-            asked[want.claim] = asked.get(want.claim, np.zeros(len(rows), np.int64)) + count
-        found: Mask = np.any([counts > MAX_RESULTS for counts in asked.values()], axis=0)
         return found
 
     def _puzzle_shape(self, state: State, row: int, budget: Budget) -> int:
@@ -879,47 +766,6 @@ class Candidates:
         budget.spend(cost)
         self._puzzle_steps += (cost - self._puzzle_steps) // 16
         return known
-
-    def _sort_plain(self, state: State, rows: Rows) -> None:
-        """Note the kind of nodes where counting and matching decide."""
-        if not len(rows):
-            return
-        seen = state.bays.rows[rows]
-        exists = seen >= 0
-        possible: Mask = np.ones(len(rows), np.bool_)
-        serves: dict[tuple[DeviceRequest, bool], Bytes] = {}  # by request and whether it asks for all
-        for want, [eligible] in zip(self.demand.wants, self.eligible, strict=True):
-            if want.kind not in serves:
-                if want.count:
-                    serves[want.kind] = pack(exists & eligible.usable[seen])
-                else:
-                    serves[want.kind] = pack(exists & eligible.selected[seen])
-                    possible &= ~(exists & (eligible.selected & ~eligible.usable)[seen]).any(axis=1)
-            bits = serves[want.kind]
-            if want.count:
-                possible &= np.bitwise_count(bits).sum(axis=1, dtype=np.int64) >= want.count
-            else:
-                possible &= bits.any(axis=1)
-        if not possible.any():
-            return
-        labels = [_value_numbers(state, match.attribute, seen[possible]) for match in self._matches]
-        rows = rows[possible]
-        kept = {kind: bits[possible] for kind, bits in serves.items()}
-        parts = [state.bays.layout[rows].astype(np.int32)[:, None].view(np.uint8)]
-        parts += kept.values()
-        parts += [np.ascontiguousarray(label).view(np.uint8).reshape(len(rows), -1) for label in labels]
-        if state.flaws.any():
-            flaws = np.where(exists[possible], state.flaws[seen[possible]], 0).astype(np.int8)
-            parts.append(flaws.view(np.uint8))
-        keys = np.ascontiguousarray(np.concatenate(parts, axis=1))
-
-        def kind(at: int) -> int:
-            served = [kept[want.kind][at] for want in self.demand.wants]
-            problem = self._problem(state, int(rows[at]), served, [each[at] for each in labels])
-            self._kinds.append(_Kind(problem, self._catalogue.table(problem), {}))
-            return len(self._kinds) - 1
-
-        self._kind[rows] = self._lookup(keys, kind)
 
     def _affordable(self, state: State, rows: Rows) -> list[bool]:
         """Which of these nodes have what the chosen devices take of their node's resources.
@@ -971,43 +817,6 @@ class Candidates:
             if amount > left:
                 return name
         return ""
-
-    def _lookup(self, keys: Bytes, kind: Callable[[int], int]) -> Rows:
-        index = self._kind_index
-
-        def number(key: bytes, at: int) -> int:
-            known = index.get(key)
-            if known is None:
-                known = index[key] = kind(at)
-            return known
-
-        if len(keys) < _VECTOR_ROWS:
-            return np.array([number(keys[at].tobytes(), at) for at in range(len(keys))], np.int32)
-        whole = keys.view(np.dtype((np.void, keys.shape[1]))).ravel()
-        distinct, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
-        found = [number(item.tobytes(), at) for item, at in zip(distinct, first.tolist(), strict=True)]
-        spread: Rows = np.array(found, np.int32)[inverse]
-        return spread
-
-    def _problem(self, state: State, row: int, serves: list[Bytes], labels: list[Rows]) -> NodeProblem:
-        layout = state.bays.layouts[int(state.bays.layout[row])]
-        flaws = state.flaws[state.bays.rows[row][: layout.size]]
-        return NodeProblem(
-            layout=layout,
-            free=(),
-            wants=tuple(
-                (want.count, positions_of(int.from_bytes(bits.tobytes(), "little")))
-                for want, bits in zip(self.demand.wants, serves, strict=True)
-            ),
-            matches=tuple(
-                (match.wants, tuple(label[: layout.size].tolist()))
-                for match, label in zip(self._matches, labels, strict=True)
-            ),
-            limits=tuple(want.claim for want in self.demand.wants),
-            weights=self._opinion.set_key,
-            first_fit=self._first_fit,
-            flaws=tuple(flaws.tolist()) if flaws.any() else (),
-        )
 
     def _add_shape(self, problem: NodeProblem | Puzzle) -> int:
         number = self._shapes.add(problem)
@@ -1085,23 +894,23 @@ class Candidates:
 
     def _ways(self, state: State, row: int) -> list[tuple[tuple[int, int], ...]]:
         """Positions and thousandths of each, for each way to serve a pod on a node."""
-        kind, shape = int(self._kind[row]), int(self.shape[row])
+        kind, shape = int(self._kinds.kind[row]), int(self.shape[row])
         if not self.demand.wants:
             return [()]
-        if kind == _SHARED and self._shares is not None and len(self.demand.wants) == 1:
+        if kind == SHARED and self._shares is not None and len(self.demand.wants) == 1:
             offers = self._shares.offers(state, row) or []
             if sum(want.count for want in self.demand.wants) == 1:
                 return [((position, taken),) for position, taken in offers]
         places = self._shapes.places(shape)
         taken = [WHOLE] * len(places)
-        if self._shares is not None and self._sharing[row]:
+        if self._shares is not None and self._kinds.sharing[row]:
             by_want = self._shares.thousandths(state, np.array([row], np.int32))
             counts = [want.count for want in self.demand.wants]
             owner = [index for index, count in enumerate(counts) for _ in range(count)]
             taken = [int(by_want[index][0, place]) for index, place in zip(owner, places, strict=False)]
         found = [tuple(zip(places, taken, strict=False))]
         bits = state.bays.bits[row]
-        while kind >= 0 and places and not self._sharing[row]:
+        while kind >= 0 and places and not self._kinds.sharing[row]:
             bits &= ~sum(1 << place for place in places)
             [shape] = self._known_shapes([(kind, bits)], Budget(0))
             if not self._shapes.fits[shape]:
@@ -1145,18 +954,3 @@ def _together(places: NDArray[np.intp], taken: Counts) -> Counts:
             taken[again, other] += taken[again, slot]
             taken[again, slot] = 0
     return taken
-
-
-def _value_numbers(state: State, attribute: str, seen: Rows) -> Rows:
-    """Value numbers of an attribute on the devices of each node, named by the first device that has the value."""
-    column = state.devices.attributes.get(attribute)
-    if column is None:
-        return np.full(seen.shape, -1, np.int32)
-    codes = np.where(seen >= 0, column.codes[seen], -1)
-    labels = np.empty(codes.shape, np.int32)
-    rows_at_once = max(1, _LABEL_CELLS // codes.shape[1] ** 2)
-    for start in range(0, len(codes), rows_at_once):
-        part = codes[start : start + rows_at_once]
-        labels[start : start + rows_at_once] = (part[:, :, None] == part[:, None, :]).argmax(axis=2)
-    labels[codes < 0] = -1
-    return labels

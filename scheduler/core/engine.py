@@ -82,6 +82,7 @@ from scheduler.core.model import (
 )
 from scheduler.core.opinions import Opinion, Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
+from scheduler.core.questions import MAX_QUESTIONS, Questions
 from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
@@ -92,8 +93,6 @@ from scheduler.core.windows import MAX_PODS, Held, Hint, held
 from scoring.market import Market
 from scoring.mix import Mix
 
-SLOW_S = 30.0  # a slow answer that takes longer is asked for again
-MAX_SLOW = 10_000  # questions remembered before those that nobody answered are dropped
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
 MAX_SOLVES = 4  # searches of which one pod waits for at once
@@ -191,16 +190,13 @@ class Engine:
         self._reported: dict[Uid, tuple[str, str]] = {}
         self._ignored: dict[Uid, str] = {}  # why annotations of a pod are not followed, as it was told
         self._failures: dict[Uid, int] = {}
-        self._slow: dict[Hashable, tuple[int, float]] = {}
-        self._questions: dict[Uid, set[Hashable]] = {}  # that a pod waits for
-        self._askers: dict[Hashable, set[Uid]] = defaultdict(set)
+        self._questions = Questions()
         self._held: dict[int, Held] = {}  # by generation, windows that are being solved
         self._tried: dict[Uid, list[Way]] = {}  # what the pods of this cycle were tried with
         self._hints: dict[Uid, Hint] = {}  # of pods that were in a window and are not decided yet
         self._mix = Mix()
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
-        self._generation = 0
         self._listed = False
         self._now = 0.0
         self._handlers: dict[type, Callable[[Any], Iterable[Instruction]]] = {
@@ -486,7 +482,7 @@ class Engine:
 
     def _forget_pending(self, uid: Uid) -> None:
         self.backlog.discard(uid)
-        self._forget_questions(uid)
+        self._questions.forget(uid)
         for key in self._claim_keys.pop(uid, ()):
             self._waiting_for[key].discard(uid)
             if not self._waiting_for[key]:
@@ -585,11 +581,11 @@ class Engine:
     def _ask_window(self, asked: Sequence[tuple[Pod, Candidates]]) -> list[Instruction]:
         """Ask for a plan for these pods, and have them wait for it, though not long."""
         waiting = held(self.state, asked)
-        generation = self._ask(waiting.pods)
+        generation = self._questions.ask(waiting.pods, self._now)
         for pod, _ in asked:
             self._hints[pod.uid] = Hint("")
             self.backlog.park(pod.uid, plan.RETRY, self._now, delay=HOLD_S)
-            self._await_answers(pod, [waiting.pods])
+            self._questions.await_answers(pod.uid, [waiting.pods])
         if generation is None:
             return []
         self._held[generation] = waiting
@@ -613,7 +609,7 @@ class Engine:
 
     def _window_solved(self, event: WindowSolved) -> Iterable[Instruction]:
         waiting = self._held.pop(event.generation, None)
-        if waiting is not None and self._answered(waiting.pods, event.generation):
+        if waiting is not None and self._questions.answered(waiting.pods, event.generation):
             hints = waiting.hints(event)
             self._hints.update({uid: hint for uid, hint in hints.items() if uid in self._hints})
             self._tell_askers(waiting.pods)
@@ -624,11 +620,11 @@ class Engine:
         stock = self._catalogue.stock
         if not self._mix.due and stock.known == len(stock.market.prices):
             return []
-        generation = self._ask(Appraise)
+        generation = self._questions.ask(Appraise, self._now)
         return [] if generation is None else [Appraise(self._mix.sample(), stock.supply(), generation)]
 
     def _appraised(self, event: Appraised) -> Iterable[Instruction]:
-        if self._answered(Appraise, event.generation) and event.market is not None:
+        if self._questions.answered(Appraise, event.generation) and event.market is not None:
             if not isinstance(event.market, Market):
                 raise FaultError(f"Appraised carries a {type(event.market).__name__}")
             self._catalogue.stock.trade(event.market)
@@ -1189,24 +1185,13 @@ class Engine:
 
     # ------------------------------------------------------------ slow work
 
-    def _ask(self, key: Hashable) -> int | None:
-        """A generation for slow work that is not under way already."""
-        asked = self._slow.get(key)
-        if asked is not None and asked[1] > self._now:
-            return None
-        if len(self._slow) >= MAX_SLOW:
-            self._slow = {each: asked for each, asked in self._slow.items() if asked[1] > self._now}
-        self._generation += 1
-        self._slow[key] = (self._generation, self._now + SLOW_S)
-        return self._generation
-
     def _ask_about(self, pod: Pod, pending: Sequence[Pending]) -> list[Instruction]:
         """What is not under way yet."""
         out: list[Instruction] = []
         keys: list[Hashable] = [(each.expression, each.tuples) for each in pending]
-        self._await_answers(pod, keys)
+        self._questions.await_answers(pod.uid, keys)
         for key, each in zip(keys, pending, strict=True):
-            generation = self._ask(key)
+            generation = self._questions.ask(key, self._now)
             if generation is None:
                 continue
             if each.tuples:
@@ -1218,48 +1203,24 @@ class Engine:
 
     def _ask_solve(self, pod: Pod, problems: Sequence[NodeProblem | Puzzle]) -> list[Instruction]:
         out: list[Instruction] = []
-        self._await_answers(pod, problems)
+        self._questions.await_answers(pod.uid, problems)
         for problem in problems:
-            generation = self._ask(problem)
+            generation = self._questions.ask(problem, self._now)
             if generation is not None:
                 budget = min(self._solve_budgets.get(problem, FIRST_SOLVE), self.config.solve_steps)
                 out.append(Solve(problem, budget, generation, pod.namespace))
         return out
 
-    def _await_answers(self, pod: Pod, keys: Iterable[Hashable]) -> None:
-        """The pod is tried again at once when all of these are answered, whoever asked."""
-        self._forget_questions(pod.uid)
-        self._questions[pod.uid] = set(keys)
-        for key in self._questions[pod.uid]:
-            self._askers[key].add(pod.uid)
-
-    def _forget_questions(self, pod: Uid) -> None:
-        for key in self._questions.pop(pod, ()):
-            self._askers[key].discard(pod)
-            if not self._askers[key]:
-                del self._askers[key]
-
-    def _answered(self, key: Hashable, generation: int) -> bool:
-        """Whether this is the answer that we still wait for; anything else is late or stale, and dropped."""
-        asked = self._slow.get(key)
-        if asked is None or asked[0] != generation:
-            return False
-        del self._slow[key]
-        return True
-
     def _tell_askers(self, key: Hashable) -> None:
         """A question is answered: pods that waited for nothing else are tried again."""
-        for pod in sorted(self._askers.pop(key, ())):
-            self._questions[pod].discard(key)
-            if not self._questions[pod]:
-                del self._questions[pod]
-                self.backlog.hurry(pod)
+        for pod in self._questions.release(key):
+            self.backlog.hurry(pod)
 
     def _solved(self, event: Solved) -> Iterable[Instruction]:
         problem, found = event.problem, event.answer
         if not isinstance(problem, NodeProblem | Puzzle) or not isinstance(found, NodeAnswer):
             raise FaultError(f"Solved carries a {type(problem).__name__} and a {type(found).__name__}")
-        if not self._answered(problem, event.generation):
+        if not self._questions.answered(problem, event.generation):
             return []
         spent = self._solve_budgets.pop(problem, FIRST_SOLVE)
         if not found.exhausted:
@@ -1268,7 +1229,7 @@ class Engine:
             return []
         # A budget that was spent says nothing about whether the pod fits. The last one is asked for at each retry.
         self._solve_budgets[problem] = 8 * spent
-        if len(self._solve_budgets) > MAX_SLOW:
+        if len(self._solve_budgets) > MAX_QUESTIONS:
             self._solve_budgets.pop(next(iter(self._solve_budgets)))
         if spent < self.config.solve_steps:
             self._tell_askers(problem)
@@ -1276,7 +1237,7 @@ class Engine:
 
     def _scalar_evaluated(self, event: ScalarEvaluated) -> Iterable[Instruction]:
         key = (event.expression, event.tuples)
-        if self._answered(key, event.generation):
+        if self._questions.answered(key, event.generation):
             self._catalogue.verdicts.learn(event.expression, event.tuples, event.verdicts)
             self._tell_askers(key)
         return []
@@ -1285,7 +1246,7 @@ class Engine:
         if not isinstance(event.outline, Outline):
             raise FaultError(f"Inspected carries a {type(event.outline).__name__}")
         key = (event.expression, ())
-        if self._answered(key, event.generation):
+        if self._questions.answered(key, event.generation):
             self._catalogue.verdicts.learn_outline(event.outline)
             self._tell_askers(key)
         return []

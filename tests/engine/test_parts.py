@@ -98,7 +98,7 @@ def classes(hands, requests, bound=(), *, exact=False, few=module._FEW_ROWS):
     catalogue.parts = known.parts  # which numbers the classes that the market speaks of
     found = Candidates(way.demand, catalogue, Opinion(Weights()))
     if exact:
-        found._plain, found._shares = False, None
+        found._kinds._plain, found._kinds._shares, found._shares = False, None, None
     kept, module._FEW_ROWS = module._FEW_ROWS, few
     found.refresh(state, Budget(10**9))
     module._FEW_ROWS = kept

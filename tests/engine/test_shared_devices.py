@@ -78,7 +78,7 @@ def probe(hands, requests):
     for exact in (False, True):
         candidates = Candidates(way.demand, Catalogue(EngineConfig(search_steps=100_000)), Opinion(Weights()))
         if exact:
-            candidates._plain, candidates._shares = False, None
+            candidates._kinds._plain, candidates._kinds._shares, candidates._shares = False, None, None
         candidates.refresh(state, Budget(10**9))
         fits = {name: candidates._ranking.rank(row) >= 0 for name, row in state.nodes.rows.items()}
         verdicts.append((fits, candidates.fatal))
