@@ -462,12 +462,17 @@ class Candidates:
             self._known_at = (stock.version, stock.epoch)
             self._known_after.clear()
         cpu = self._amounts.get("cpu", 0)
+        stale: list[_Found] = []
         missing: list[tuple[_Found, tuple[int, int, int] | None, tuple[int, ...], tuple[int, ...], int]] = []
         for each in found:
             if not each.ways:
                 continue
             row = each.row
-            each.before = stock.measured_one(state, row)
+            before = stock.known_one(state, row)
+            if before is None:
+                stale.append(each)
+            else:
+                each.before = before
             left = state.nodes.left_at("cpu", row) - cpu
             if self._kinds.kind[row] == SHARED:
                 missing += [(each, None, places, taken, left) for places, taken in each.ways]
@@ -479,21 +484,25 @@ class Candidates:
                 continue
             places = self._shapes.places(each.shape) if self.demand.wants else ()
             missing.append((each, key, places, (WHOLE,) * len(places), left))
-        if not missing:
+        if not missing and not stale:
             return
         if len(self._known_after) > self.MAX_SHAPES:
             self._known_after.clear()
-        width = max([len(places) for _, _, places, _, _ in missing])  # alternatives may take different numbers
-        after = stock.after(
-            np.array([each.row for each, _, _, _, _ in missing], np.int32),
-            np.array([_padded(places, width) for _, _, places, _, _ in missing], np.intp).reshape(len(missing), width),
-            np.array([_padded(taken, width) for _, _, _, taken, _ in missing], np.int64).reshape(len(missing), width),
-            np.array([left for _, _, _, _, left in missing], np.int64),
-        ).tolist()
-        for (each, kept, _, _, _), values in zip(missing, after, strict=True):
-            each.after.append(values)
+        shape = (len(missing), max([len(places) for _, _, places, _, _ in missing], default=0))
+        befores, afters = stock.measure_few(
+            state,
+            [each.row for each in stale],
+            [each.row for each, _, _, _, _ in missing],
+            np.array([_padded(places, shape[1]) for _, _, places, _, _ in missing], np.intp).reshape(shape),
+            np.array([_padded(taken, shape[1]) for _, _, _, taken, _ in missing], np.int64).reshape(shape),
+            [left for _, _, _, _, left in missing],
+        )
+        for each, before in zip(stale, befores, strict=True):
+            each.before = before
+        for (each, kept, _, _, _), after in zip(missing, afters, strict=True):
+            each.after.append(after)
             if kept is not None:
-                self._known_after[kept] = values
+                self._known_after[kept] = after
 
     def _rank(self, state: State, found: "_Found") -> int:
         """Of a node, -1 where the pod does not fit; the best way to serve it becomes the node's shape."""
@@ -943,7 +952,8 @@ class Candidates:
 
 
 def _padded(values: tuple[int, ...], width: int) -> tuple[int, ...]:
-    return values + (0,) * (width - len(values))
+    """Alternatives may take different numbers of devices: the last is named again, which changes nothing."""
+    return values + values[-1:] * (width - len(values))
 
 
 def _together(places: NDArray[np.intp], taken: Counts) -> Counts:
