@@ -422,11 +422,7 @@ class Candidates:
     def _simple(self, rows: Sequence[int]) -> bool:
         """Whether these nodes need neither a search nor more than one share."""
         kinds = [int(self._kinds.kind[row]) for row in rows]
-        if SEARCHED in kinds or (
-            self._kinds.one and self._shares is not None and any(self._kinds.sharing[row] for row in rows)
-        ):
-            return False
-        return SHARED not in kinds or (len(self.demand.wants) == 1 and not self._first_fit)
+        return SEARCHED not in kinds and (SHARED not in kinds or (len(self.demand.wants) == 1 and not self._first_fit))
 
     def _look_at(self, state: State, row: int, budget: Budget) -> "_Found | None":
         """What a node that no rule rules out has for the pod; None where only the exact search can tell."""
@@ -452,6 +448,15 @@ class Candidates:
             return _Found(row, self._single_shape(position), [((), ())]) if position >= 0 else _Found(row)
         if kind < 0:
             return _Found(row)
+        if self._shares is not None and self._kinds.sharing[row]:
+            room = self._shares.offers(state, row)
+            if room is None:
+                return None
+            takes = dict(room)
+            [shape] = self._known_shapes([(kind, sum([1 << position for position in takes]))], budget)
+            places = self._shapes.places(shape)
+            ways = [(places, tuple([takes[position] for position in places]))]
+            return _Found(row, shape, ways if self._shapes.fits[shape] else [])
         [shape] = self._known_shapes([(kind, parts.vacant.get(row, state.bays.bits[row]))], budget)
         return _Found(row, shape, [((), ())] if self._shapes.fits[shape] else [])
 
@@ -474,7 +479,7 @@ class Candidates:
             else:
                 each.before = before
             left = state.nodes.left_at("cpu", row) - cpu
-            if self._kinds.kind[row] == SHARED:
+            if each.ways[0][0]:
                 missing += [(each, None, places, taken, left) for places, taken in each.ways]
                 continue
             key = (each.shape, stock.content(row), left)

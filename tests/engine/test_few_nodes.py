@@ -17,7 +17,14 @@ from scoring.mix import Mix
 from scoring.weights import Weights
 
 NODES, DEVICES = 40, 4
-ASKED = [(False, (1,), ""), (False, (2,), ""), (False, (1, 1), ""), (True, (1,), "10Gi"), (True, (1,), "37Gi")]
+ASKED = [
+    (False, (1,), ""),
+    (False, (2,), ""),
+    (False, (1, 1), ""),
+    (True, (1,), "10Gi"),
+    (True, (1,), "37Gi"),
+    (True, (2,), "10Gi"),
+]
 clusters = {shared: cluster(NODES, DEVICES, shared=shared, seed=3) for shared in (False, True)}
 
 
