@@ -38,7 +38,7 @@ from scoring.scorers.base import Loads
 
 _ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece, unless a budget has room for more
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
-_FEW_ROWS = 32  # up to here one node after the other is faster than columns
+_FEW_ROWS = 16  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
 _FIRST_ROWS, _LAST_ROWS = 64, 4_096  # nodes sorted in one piece
