@@ -105,6 +105,7 @@ RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 LAST_PAUSE_S = 60.0
 CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a device class wakes
 HOLD_S = 1.0  # how long pods wait for a plan
+MAX_HELD = 16  # windows that are waited for at once
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
 
 
@@ -547,16 +548,17 @@ class Engine:
         if self.config.solver == GREEDY:
             return decided
         lost = [pod for pod, outcome in decided if isinstance(outcome, Unplaced) and self._is_new(pod, outcome)]
+        lost = lost[: MAX_PODS // 2]
         lowest = max((pod.priority for pod in lost), default=None)
         placed = [pod for pod, outcome in decided if isinstance(outcome, Placement) and _stands_alone(outcome)]
-        placed = [pod for pod in placed if pod.uid not in self._hints][:MAX_PODS]
+        placed = [pod for pod in placed if pod.uid not in self._hints][-(MAX_PODS - len(lost)) :]
         classes = {self._tried[pod.uid][0][1] for pod in (*placed, *lost)}
         if lowest is None or len(classes) < 2 or not any(pod.priority <= lowest for pod in placed):
             return decided
         outcomes = {pod.uid: outcome for pod, outcome in decided}
         for pod in placed:
             self._take_back(self._flights[pod.uid])
-        queue = sorted([*placed, *lost[: MAX_PODS - len(placed)]], key=lambda pod: self.backlog.order(pod.uid))
+        queue = sorted([*placed, *lost], key=lambda pod: self.backlog.order(pod.uid))
         asked = [(pod, candidates) for pod in queue for candidates in self._alone(pod)]
         new = {pod.uid for pod in lost}
         if any(candidates.feasible for pod, candidates in asked if pod.uid in new):
@@ -589,6 +591,8 @@ class Engine:
         if generation is None:
             return []
         self._held[generation] = waiting
+        if len(self._held) > MAX_HELD:
+            del self._held[next(iter(self._held))]
         return [SolveWindow(waiting.window, self.config.solver, self.config.joint_limit_s, generation)]
 
     def _is_new(self, pod: Pod, outcome: Unplaced) -> bool:

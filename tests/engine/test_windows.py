@@ -14,17 +14,18 @@ from scheduler.core.messages import (
     WriteAllocation,
 )
 from scheduler.core.slow import answer
+from tests import build
 from tests.build import claim, gpus, node, pod, pod_uid
 from tests.driving import Hands
 
 X = 'device.attributes["gpu.example.com"].model == "x"'
 
 
-def either_and_only(**config):
+def either_and_only(*more, **config):
     """Pod p may use both devices and is first in line, pod q needs the one that p likes better."""
     for seed in range(50):
-        hands = Hands(*world(), seed=seed, **config)
-        greedy = Hands(*world(), seed=seed, solver="greedy").settle()
+        hands = Hands(*world(), *more, seed=seed, **config)
+        greedy = Hands(*world(), *more, seed=seed, solver="greedy").settle()
         if not greedy.node_of("q"):
             return hands
     raise AssertionError("plain greed never leaves q out")
@@ -131,6 +132,31 @@ def test_a_pod_that_fits_nowhere_holds_nobody_up():
     assert {type(each) for each in out} - {Appraise} == {RecordDecision, WriteAllocation, ReportUnschedulable}
     hands.obey_all(out)
     assert hands.node_of("p")
+
+
+def test_a_window_has_room_for_the_pods_that_found_no_node(monkeypatch):
+    monkeypatch.setattr("scheduler.core.engine.MAX_PODS", 2)
+    alone = {build.HOSTNAME: "n3"}
+    more = (node("n3"), gpus("n3", 1), claim("e"), pod("e", claims=["e"], created="0", selector=alone))
+
+    hands = either_and_only(*more).settle()
+
+    assert [hands.node_of(name) for name in ("e", "p", "q")] == ["n3", "n2", "n1"]
+
+
+def test_plans_that_never_come_are_forgotten(monkeypatch):
+    monkeypatch.setattr("scheduler.core.engine.MAX_HELD", 1)
+    hands = either_and_only()
+    first = question(hands)
+    for name in ("p", "q"):
+        hands.tell(Gone("Pod", f"default/{name}", pod_uid(name)))
+    hands.see(pod("p2", claims=["a"], created="a"), pod("q2", claims=["b"], created="b"))
+
+    second = question(hands)
+
+    assert list(hands.engine._held) == [second.generation]
+    hands.tell(answer(first))
+    assert hands.decide() == []
 
 
 def test_equal_pods_are_not_decided_together():
