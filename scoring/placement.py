@@ -30,7 +30,10 @@ def measures(states: States, market: Market) -> NDArray[np.float64]:
 
 
 def weighed(measured: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted sums over state scorers, float64 (C,), added in the order of the scorers."""
+    """Weighted sums over scorers of what each says, float64 (C, S) -> (C,), always added in the order of the scorers.
+
+    Equal rows have equal sums, whatever stands beside them.
+    """
     summed = np.zeros(len(measured))
     for column, weight in enumerate(weights.tolist()):
         summed += weight * measured[:, column]

@@ -23,7 +23,7 @@ from scheduler.core.opinions import Opinion
 from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
-from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of, weighted
+from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of
 from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem
@@ -367,8 +367,6 @@ class Candidates:
         self._reached[:] = self._unsorted[:] = self._open[:] = self._unjudged[:] = False
 
     def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
-        if len(rows) <= _FEW_ROWS and self._compute_few(state, rows.tolist(), budget):
-            return
         budget.spend(_STEPS_A_NODE * len(rows))
         self._open[rows] = self._unjudged[rows] = False
         found = np.full(len(rows), -1, np.int64)
@@ -523,12 +521,11 @@ class Candidates:
         after = found.after[best]
         saved = [one - other for one, other in zip(found.before, after, strict=True)]
         self.saved[row] = saved
+        sums, preference, cut = float(opinion.set_weights.sum()), 0, 0.0
         if self.demand.wants:
             shape = int(self.shape[row])
             sums, preference = self._shapes.worth_one(shape)
-        else:
-            sums, preference = float(opinion.set_weights.sum()), 0
-        cut = self._catalogue.parts.saves_one(row, self._shapes.places(shape)) if self.demand.wants else 0.0
+            cut = self._catalogue.parts.saves_one(row, self._shapes.places(shape))
         self.cut[row] = cut
         rank = rank_one(sums, weighed_one(saved, weights) + opinion.card_weight * cut, opinion.unit)
         return rank + preference * (2 * HIGHEST)
@@ -544,7 +541,7 @@ class Candidates:
         if opinion.node_scorers:
             card = self._score(state, rows, counts)
             self.node_scores[:, rows] = card.scores
-            sums = sums + weighted(opinion.node_weights, card.scores.astype(np.float64))
+            sums = sums + weighed(card.scores.astype(np.float64).T, opinion.node_weights)
         saved = weighed(self._save(state, rows), opinion.state_weights) + self._save_parts(rows)
         # What a prioritized list names earlier is preferred to anything that scores can say.
         return ranks(sums, saved, opinion.unit) + preferences * (2 * HIGHEST)
@@ -900,11 +897,6 @@ class Candidates:
             value = STEP * self._ranking.rank(row)
             found += [Offered(row, value, takes) for takes in self._ways(state, row)]
         return found
-
-    def thousandths(self, state: State, row: int) -> list[int]:
-        """Thousandths left of each device of a node; those that do not count in the stock are whole, or taken."""
-        bits, left = state.bays.bits[row], self._catalogue.stock.left[row].tolist()
-        return [amount or (WHOLE if bits >> place & 1 else 0) for place, amount in enumerate(left)]
 
     def _ways(self, state: State, row: int) -> list[tuple[tuple[int, int], ...]]:
         """Positions and thousandths of each, for each way to serve a pod on a node."""

@@ -582,7 +582,7 @@ class Engine:
 
     def _ask_window(self, asked: Sequence[tuple[Pod, Candidates]]) -> list[Instruction]:
         """Ask for a plan for these pods, and have them wait for it, though not long."""
-        waiting = held(self.state, asked)
+        waiting = held(self.state, self._catalogue.stock, asked)
         generation = self._questions.ask(waiting.pods, self._now)
         for pod, _ in asked:
             self._hints[pod.uid] = Hint("")

@@ -11,6 +11,7 @@ from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NO_FIT, NodeAnswer, NodeProblem
 from scheduler.core.solvers.table import SetTable
 from scoring.arrays import Counts, Mask, Rows
+from scoring.placement import weighed, weighed_one
 from scoring.scorers import SET_SCORERS
 
 Doubles = NDArray[np.float64]
@@ -79,7 +80,7 @@ class Shapes:
         self.fits[number] = answer.chosen is not None
         self.searched[number] = isinstance(self._origins[number][0], Puzzle)
         scores = np.array([answer.scores.get(name, 0.0) for name in SET_NAMES])
-        self._sums[number] = weighted(weights, scores[:, None])[0]
+        self._sums[number] = weighed_one(scores.tolist(), weights.tolist())
         taken = [position for part in answer.chosen or () for position in part]
         self._counts[number] = len(taken)
         self._widen(len(taken))
@@ -104,7 +105,7 @@ class Shapes:
         self._answers += [(table, each) for each in at.tolist()]
         self.fits[span] = table.picks[at] >= 0
         scores: Doubles = np.round(table.scores[:, at].astype(np.float64), 6).astype(np.float64)
-        self._sums[span] = weighted(weights, scores)
+        self._sums[span] = weighed(scores.T, weights)
         self._counts[span] = np.where(self.fits[span], count, 0)
         self._widen(count)
         self._positions[span] = -1
@@ -133,14 +134,6 @@ class Shapes:
             self._preferences = np.concatenate([self._preferences, np.zeros(extra, np.int64)])
             more = np.full((extra, self._positions.shape[1]), -1, np.int32)
             self._positions = np.concatenate([self._positions, more])
-
-
-def weighted(weights: Doubles, scores: NDArray[np.float64]) -> Doubles:
-    """Sum over scorers, always in the same order: equal scores have equal sums, whatever stands beside them."""
-    total = np.zeros(scores.shape[1])
-    for weight, row in zip(weights.tolist(), scores, strict=True):
-        total += weight * row
-    return total
 
 
 def positions_of(bits: int) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from scheduler.core.messages import (
 )
 from scheduler.core.solvers.joint import joint
 from scheduler.core.solvers.puzzle import Puzzle
-from scheduler.core.solvers.regret import STEPS_A_POD, in_order, regret
+from scheduler.core.solvers.regret import STEPS_A_POD, regret
 from scheduler.core.solvers.search import NodeProblem, solve
 from scheduler.core.solvers.window import Window
 from scoring.market import Market, market_of
@@ -60,10 +60,7 @@ def _window_solved(instruction: SolveWindow, clock: Callable[[], float] | None) 
     window = instruction.window
     if not isinstance(window, Window):
         raise FaultError(f"SolveWindow carries a {type(window).__name__}, not a Window")
-    plan, gap = (
-        max(in_order(window), regret(window, min(WINDOW_STEPS, STEPS_A_POD * len(window.pods))), key=window.worth),
-        0.0,
-    )
+    plan, gap = regret(window, min(WINDOW_STEPS, STEPS_A_POD * len(window.pods))), 0.0
     if instruction.method == JOINT:
         found = joint(window, plan, instruction.limit_s, clock=clock)
         plan, gap = found.plan, found.gap

@@ -99,6 +99,11 @@ class Stock:
         found: NDArray[np.float64] = self.waste.take(rows, axis=0)
         return found
 
+    def thousandths(self, state: State, row: int) -> list[int]:
+        """What is left of each device of a node; one that does not count here is whole, or taken."""
+        bits = state.bays.bits[row]
+        return [amount or (WHOLE if bits >> place & 1 else 0) for place, amount in enumerate(self.left[row].tolist())]
+
     def content(self, row: int) -> int:
         """A number that nodes share whose devices are of the same classes and have the same left."""
         found = self._contents[row]

@@ -15,6 +15,7 @@ from scheduler.core.messages import WindowSolved
 from scheduler.core.model import Pod, Uid
 from scheduler.core.solvers.window import NOTHING, Offer, PodClass, Window, WindowPod
 from scheduler.core.state import State
+from scheduler.core.stock import Stock
 
 MAX_NODES: Final = 24  # that a class is offered
 MAX_PODS: Final = 128
@@ -52,7 +53,7 @@ class Held:
         return found
 
 
-def held(state: State, asked: Sequence[tuple[Pod, Candidates]]) -> Held:
+def held(state: State, stock: Stock, asked: Sequence[tuple[Pod, Candidates]]) -> Held:
     """These pods, in the order of the queue, as they are before any of them is placed; candidates are settled."""
     classes = list(dict.fromkeys(candidates for _, candidates in asked))
     offers = [candidates.offers(state, MAX_NODES) for candidates in classes]
@@ -61,7 +62,7 @@ def held(state: State, asked: Sequence[tuple[Pod, Candidates]]) -> Held:
     resources = [PODS, *sorted({name for each in classes for name, _ in each.demand.resources} - {PODS})]
     width = state.bays.width
     free = tuple(
-        (*(max(state.nodes.left_at(name, row), 0) for name in resources), *classes[0].thousandths(state, row))
+        (*(max(state.nodes.left_at(name, row), 0) for name in resources), *stock.thousandths(state, row))
         for row in rows
     )
     made = []
