@@ -30,6 +30,7 @@ bench: $(READY)
 	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape match
 
 soak: $(READY)
+	$(BIN)/python -m pytest -n 2 -q tests --hypothesis-profile fresh
 	$(BIN)/python -m e2e.soak --seeds 400
 
 lint: $(READY)

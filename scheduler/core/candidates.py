@@ -444,17 +444,19 @@ class Candidates:
         if kind == CUT and self._cuts is not None:
             position = self._cuts.choose_one(row, first=self._first_fit)
             return _Found(row, self._single_shape(position), [((), ())]) if position >= 0 else _Found(row)
-        if kind < 0:
-            return _Found(row)
         if self._shares is not None and self._kinds.sharing[row]:
             room = self._shares.offers(state, row)
             if room is None:
                 return None
+            if kind < 0:
+                return _Found(row)
             takes = dict(room)
             [shape] = self._known_shapes([(kind, sum([1 << position for position in takes]))], budget)
             places = self._shapes.places(shape)
             ways = [(places, tuple([takes[position] for position in places]))]
             return _Found(row, shape, ways if self._shapes.fits[shape] else [])
+        if kind < 0:
+            return _Found(row)
         [shape] = self._known_shapes([(kind, parts.vacant.get(row, state.bays.bits[row]))], budget)
         return _Found(row, shape, [((), ())] if self._shapes.fits[shape] else [])
 

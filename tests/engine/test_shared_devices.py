@@ -171,3 +171,20 @@ def test_a_set_is_found_on_nodes_whose_devices_are_not_shared_beside_others_wher
     hands.settle()
 
     assert {hands.node_of(name) for name in ("p0", "p1")} == {"n1", "n2"}
+
+
+def test_a_node_with_too_few_devices_and_an_amount_that_no_column_holds_is_searched_alone_as_among_others():
+    amounts = [{}, {}, {}, {"memory": "1n"}]
+    made = [build.device(f"gpu-{i}", {"even": i % 2 == 0}, has) for i, has in enumerate(amounts)]
+    hands = Hands(node("n1"), slice_of([replace(each, shareable=True) for each in made], node="n1"), node("n2"))
+    three = build.request("r", 3, 'device.attributes["gpu.example.com"].even')
+    for number, wanted in enumerate([three, build.request("r", 1)]):
+        hands.see(claim(f"c{number}", wanted), pod(f"p{number}", claims=[f"c{number}"], created=f"{number}"))
+        hands.settle()
+    state = hands.engine.state
+
+    for (demand, opinion), old in hands.engine._classes.items():
+        old.refresh(state, Budget(10**9))
+        new = Candidates(demand, hands.engine._catalogue, opinion)
+        new.refresh(state, Budget(10**9))
+        assert [old.answer(row) for row in range(2)] == [new.answer(row) for row in range(2)]
