@@ -1,6 +1,7 @@
 """The SchedulerConfig file and its environment: read, or refused with the place of every mistake."""
 
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -38,6 +39,7 @@ _SCORER_NAMES: Final = {"propertyNames": {"enum": list(DEFAULTS)}}
 NamedWeights = Annotated[dict[str, Weight], AfterValidator(_known), Field(json_schema_extra=_SCORER_NAMES)]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=_NAME, max_length=253)]
+ClientName = Annotated[str, Field(min_length=1, max_length=253)]
 AttributeName = Annotated[str, Field(pattern=_ATTRIBUTE, max_length=63 + 1 + 32)]
 ProfileName = Annotated[str, Field(pattern=_NAME, max_length=MAX_NAME)]
 ProfileChoice = Annotated[str, Field(pattern=rf"^\*$|{_NAME}", max_length=MAX_NAME)]
@@ -79,6 +81,73 @@ class HttpSettings(_Section):
 
     host: Annotated[str, Field(pattern=r"^[0-9A-Za-z.:%_-]+$", max_length=253)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 10371
+
+
+class TlsConfig(_Section):
+    """Files of a listener that speaks TLS; none named: it does not. Whoever replaces a file need not restart anything.
+
+    `clientCAFile` : who connects must show a certificate that one of these authorities signed.
+    `clientNames` : and it must carry one of these names, as common name or DNS name. None: any that they signed.
+    """
+
+    cert_file: str = ""
+    key_file: str = ""
+    client_ca_file: Annotated[str, Field(alias="clientCAFile")] = ""
+    client_names: list[ClientName] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TlsConfig":
+        for key, given, needs, other in (
+            ("keyFile", self.key_file, "certFile", self.cert_file),
+            ("certFile", self.cert_file, "keyFile", self.key_file),
+            ("clientCAFile", self.client_ca_file, "certFile", self.cert_file),
+            ("clientNames", self.client_names, "clientCAFile", self.client_ca_file),
+        ):
+            if given and not other:
+                raise ValueError(f"{key} is set and {needs} is not: set both")
+        return self
+
+    @property
+    def on(self) -> bool:
+        """Whether the listener speaks TLS."""
+        return bool(self.cert_file)
+
+
+class ListenerSettings(_Section):
+    """A listener that tells scores: off unless enabled, and beyond loopback only for those with a certificate."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)]
+    tls: TlsConfig = TlsConfig()
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "ListenerSettings":
+        if self.enabled and not self.tls.client_ca_file and not _loopback(self.host):
+            raise ValueError(
+                f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
+                f"anybody could ask; set tls.clientCAFile, or host: 127.0.0.1"
+            )
+        return self
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class HttpExtenderSettings(ListenerSettings):
+    """Where a kube-scheduler may ask for our scores; see `service.extender`."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 10372
+
+
+class ExtenderSettings(_Section):
+    """Who else may use our scores, and how."""
+
+    http: HttpExtenderSettings = HttpExtenderSettings()
 
 
 class AttributeSettings(_Section):
@@ -169,6 +238,7 @@ class SchedulerConfig(_Section):
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
+    extender: ExtenderSettings = ExtenderSettings()
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":

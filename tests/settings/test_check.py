@@ -75,7 +75,7 @@ def test_the_schema_knows_every_key_and_every_scorer():
 
 
 def test_the_shipped_configmap_can_be_used(tmp_path):
-    shipped = (ROOT / "manifests" / "configmap.yaml").read_text()
+    shipped = (ROOT / "manifests" / "base" / "configmap.yaml").read_text()
     inner = re.sub(r"^    ", "", shipped.split("config.yaml: |\n")[1], flags=re.MULTILINE)
 
     assert run("check", "-", input=inner).stdout == f"config hash {load(None, {}).digest()}\n"
