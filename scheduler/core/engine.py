@@ -51,6 +51,7 @@ from scheduler.core.messages import (
     Listed,
     PodBound,
     PodRef,
+    Reconfigured,
     RecordDecision,
     Rejected,
     ReleaseClaim,
@@ -170,6 +171,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
+        self._ours = config.scheduler_names
         self.state = State(
             config.ownership,
             config.seed,
@@ -208,6 +210,7 @@ class Engine:
             Rejected: self._rejected,
             Listed: self._all_listed,
             ClockRead: self._clock_read,
+            Reconfigured: self._reconfigured,
             Drained: lambda event: self._decide(),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
@@ -287,6 +290,28 @@ class Engine:
         self._ahead = event.ahead
         return []
 
+    def _reconfigured(self, event: Reconfigured) -> list[Instruction]:
+        """Judge by other weights from now on. What is placed stays placed, and what was assumed stays assumed.
+
+        Weights decide only which node is taken of those that fit, so pods that wait would wait again. Tried at once are
+        those that wait for a plan, which was asked for by the old weights, and those who have to be told something else
+        about their annotations.
+        """
+        if not self.config.can_become(event.config):
+            raise FaultError("the new configuration changes what a running engine cannot change")
+        self._opinions = Opinions(event.config)
+        self.config = event.config
+        for key in [key for key in self._classes if key[1] not in self._opinions]:
+            del self._classes[key]
+        for generation, waiting in self._held.items():
+            if self._questions.answered(waiting.pods, generation):
+                self._tell_askers(waiting.pods)
+        self._held.clear()
+        self._hints.clear()
+        for uid in sorted(self._ignored):
+            self.backlog.wake_one(uid, self._now)
+        return []
+
     def _node_seen(self, node: Node) -> list[Instruction]:
         if self.state.put_node(node):
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
@@ -353,7 +378,7 @@ class Engine:
         resized = before is not None and before.requests != pod.requests
         if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
-        if pod.scheduler_name != self.config.scheduler_name:
+        if pod.scheduler_name not in self._ours:
             return out
         if pod.done and place is not None and pod.uid in self._known_pods:
             self._known_pods.discard(pod.uid)
@@ -724,13 +749,13 @@ class Engine:
 
     def _tell_ignored(self, pod: Pod, preference: Preference) -> list[Instruction]:
         """Tell the owner once that annotations are not followed; the pod is scheduled nevertheless."""
-        if self._ignored.get(pod.uid, "") == preference.problem:
-            return []
         if not preference.problem:
-            del self._ignored[pod.uid]
+            self._ignored.pop(pod.uid, None)
             return []
-        self._ignored[pod.uid] = preference.problem
         message = f"pod {pod.key}: {preference.problem}; until then the weights of profile {preference.profile} count"
+        if self._ignored.get(pod.uid) == message:
+            return []
+        self._ignored[pod.uid] = message
         return [ReportIgnored(_pod_ref(pod), message)]
 
     def _owed(self, ways: Iterable[Way]) -> int:
@@ -830,7 +855,7 @@ class Engine:
             claims=claims,
             pods=now.pods_as_placed(),
             ownership=self.config.ownership,
-            scheduler_name=self.config.scheduler_name,
+            scheduler_names=self._ours,
             gates=self.config.gates,
             groups=now.groups,
             fabric_partitions=self.config.fabric_partitions,
