@@ -46,6 +46,22 @@ def read_yaml(text: str, longest: int = MAX_CHARACTERS) -> Any:
     return reader.root
 
 
+def too_deep(text: str, most: int) -> int | None:
+    """The line of one or many documents where they are nested more than so many levels deep, None if they are not.
+
+    Nothing is built meanwhile, so it is safe to ask of any text; one that is no YAML is not judged.
+    """
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > most:
+                return int(event.start_mark.line) + 1
+    except (yaml.YAMLError, UnicodeEncodeError):
+        return None
+    return None
+
+
 class _Reader:
     """Makes values of events; no event can cost more than its own length."""
 

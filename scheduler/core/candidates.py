@@ -120,7 +120,7 @@ class Candidates:
         self._every = [eligible for asks in self.eligible for eligible in asks]
         self._listed = sum(want.listed for want in demand.wants)
         self._amounts = dict(demand.resources)
-        self._first_fit = catalogue.config.device_choice == "first-fit"
+        self._first_fit = catalogue.first_fit(demand)
         avoids = opinion.flaw_costs[-1] > 0
         self._shares = Shares(demand, [asks[0] for asks in self.eligible], avoids=avoids) if demand.countable else None
         worth = (0.0, ()) if self._first_fit else (opinion.card_weight, opinion.flaw_costs)
@@ -904,6 +904,20 @@ class Candidates:
             None if first is None else self._choice(state, first),
             None if second is None else self._choice(state, second),
         )
+
+    def ranks(self, rows: Rows) -> Counts:
+        """How good these nodes are, int64 (len(rows),) as `Choice.rank`; -1 where the pod does not fit."""
+        return self._ranking.ranks(rows)
+
+    def reached(self, rows: Rows) -> Mask:
+        """On which of these nodes nothing but devices could keep the pod away."""
+        found: Mask = self._reached[rows]
+        return found
+
+    def open(self, rows: Rows) -> Mask:
+        """On which of these nodes the search for devices was not finished: see `unsolved`."""
+        found: Mask = np.isin(self.shape[rows], list(self._unsolved.values()))
+        return found
 
     def at(self, state: State, node: str) -> Choice | None:
         """A node by its name; None where the pod does not fit there."""

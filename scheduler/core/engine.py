@@ -17,6 +17,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from scheduler.core import allocatable, conditions, groups, names, plan
+from scheduler.core.advice import Advice, Later
 from scheduler.core.backlog import Backlog
 from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
@@ -97,6 +98,7 @@ from scoring.mix import Mix
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
 MAX_SOLVES = 4  # searches of which one pod waits for at once
+BAYS_AT_ONCE = 32  # nodes whose devices are looked at anew in one piece of advice
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
 STEPS_A_REASON = 2  # for each node and request
@@ -258,6 +260,25 @@ class Engine:
         """Token and sentence last reported for a pod (`namespace/name`)."""
         uid = self.state.pod_by_key.get(pod)
         return self._reported.get(uid) if uid is not None else None
+
+    def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
+        """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
+
+        It takes as many calls as their budgets demand. An Advice holds until the next event.
+        """
+        self._now = now
+        if not self.state.settle(BAYS_AT_ONCE):
+            return Later(waits=False), []
+        ways = resolve(pod, self.state, foreign=True)
+        if isinstance(ways, Refusal):
+            return ways, []
+        opinion = self._opinions.of(pod).opinion
+        tried = [(resolved, self._class(resolved.demand, opinion)) for resolved in ways.open]
+        if not self._refresh(tried, budget):
+            pending = [each for _, candidates in tried for each in candidates.pending]
+            return Later(waits=bool(pending)), self._evaluate(pending[:MAX_PARTS], pod.namespace)
+        unsolved = [problem for _, candidates in tried for problem in candidates.unsolved]
+        return Advice(self.state, self.config.scheduler_name, tried), self._search(unsolved[:MAX_SOLVES], pod.namespace)
 
     # ------------------------------------------------------------ the world changes
 
@@ -1215,29 +1236,34 @@ class Engine:
     # ------------------------------------------------------------ slow work
 
     def _ask_about(self, pod: Pod, pending: Sequence[Pending]) -> list[Instruction]:
-        """What is not under way yet."""
+        """What is not under way yet; the pod waits for all of it."""
+        self._questions.await_answers(pod.uid, [(each.expression, each.tuples) for each in pending])
+        return self._evaluate(pending, pod.namespace)
+
+    def _evaluate(self, pending: Sequence[Pending], tenant: str) -> list[Instruction]:
         out: list[Instruction] = []
-        keys: list[Hashable] = [(each.expression, each.tuples) for each in pending]
-        self._questions.await_answers(pod.uid, keys)
-        for key, each in zip(keys, pending, strict=True):
-            generation = self._questions.ask(key, self._now)
+        for each in pending:
+            generation = self._questions.ask((each.expression, each.tuples), self._now)
             if generation is None:
                 continue
             if each.tuples:
                 steps = self.config.scalar_steps
-                out.append(EvaluateScalar(each.expression, each.tuples, steps, generation, pod.namespace))
+                out.append(EvaluateScalar(each.expression, each.tuples, steps, generation, tenant))
             else:
-                out.append(Inspect(each.expression, generation, pod.namespace))
+                out.append(Inspect(each.expression, generation, tenant))
         return out
 
     def _ask_solve(self, pod: Pod, problems: Sequence[NodeProblem | Puzzle]) -> list[Instruction]:
-        out: list[Instruction] = []
         self._questions.await_answers(pod.uid, problems)
+        return self._search(problems, pod.namespace)
+
+    def _search(self, problems: Sequence[NodeProblem | Puzzle], tenant: str) -> list[Instruction]:
+        out: list[Instruction] = []
         for problem in problems:
             generation = self._questions.ask(problem, self._now)
             if generation is not None:
                 budget = min(self._solve_budgets.get(problem, FIRST_SOLVE), self.config.solve_steps)
-                out.append(Solve(problem, budget, generation, pod.namespace))
+                out.append(Solve(problem, budget, generation, tenant))
         return out
 
     def _tell_askers(self, key: Hashable) -> None:

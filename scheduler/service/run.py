@@ -54,6 +54,7 @@ from scheduler.core.messages import (
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.topology import LinkMap
 from scheduler.service.aside import Aside
+from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.reload import Reload
 from scheduler.service.settings import SchedulerConfig, load
 
@@ -280,6 +281,7 @@ class Process:
         self.loop = Loop(self._submit, self.fence)
         self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self.loop.post)
+        self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
         self._unreadable: dict[Uid, ReportUnschedulable] = {}
@@ -328,6 +330,10 @@ class Process:
         config = self.reload.active.engine(served.minor)
         kinds = served.watched(config.gates)
         _tell(served, config.gates)
+        map_ = self.settings.config_map
+        wanted = needed(served, config.gates, election=self.lock is not None, config_map=(map_.namespace, map_.name))
+        await self.permissions.passed(wanted)
+        self.writer.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
@@ -390,6 +396,8 @@ class Process:
             await self.reload.changed.wait()
             await self.leading.wait()
             self.reload.changed.clear()
+            if not self.writer.events:
+                continue
             notice, source = self.reload.notice(), self.reload.source
             about = {**lease, "namespace": names.NAMESPACE}
             if source is not None:
@@ -476,6 +484,8 @@ class Process:
 
     def unready(self) -> str:
         """Why this process cannot do its work now; empty when it can."""
+        if self.permissions.problem:
+            return f"not permitted: {self.permissions.problem}"
         if not self.reflectors:
             return "the cluster was not reached yet"
         now = time.monotonic()
@@ -497,7 +507,7 @@ class Process:
 
         async def ready(request: web.Request) -> web.Response:
             problem = self.unready()
-            state = "deciding" if self.loop.deciding else "standing by"
+            state = ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
             return web.Response(text=f"{problem or state}\n", status=503 if problem else 200)
 
         application = web.Application(client_max_size=1024)
