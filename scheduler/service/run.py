@@ -263,6 +263,7 @@ class Process:
         file: Path | None = None,
     ) -> None:
         self.settings = settings
+        self.ours = settings.engine().scheduler_names
         self.reload = reload or Reload(settings)
         self._file = file
         self.client = client
@@ -371,7 +372,7 @@ class Process:
         self.loop.wake()
         for report in self._unreadable.values():
             self.writer.report(report)
-        log.info("deciding for schedulerName %s", self.settings.scheduler_name)
+        log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
 
     def _follow_configuration(self, served: Served) -> None:
         """From here on a change of the configuration is an event like any other."""
@@ -432,7 +433,7 @@ class Process:
     def _post(self, event: Event) -> None:
         """Hand on what was seen. A pod of ours that cannot be read never gets to a decision: its owner is told here."""
         self.loop.post(event)
-        if isinstance(event, Rejected) and event.uid and event.scheduler == self.settings.scheduler_name:
+        if isinstance(event, Rejected) and event.uid and event.scheduler in self.ours:
             namespace, _, name = event.key.rpartition("/")
             report = ReportUnschedulable(PodRef(namespace, name, event.uid), plan.MISCONFIGURED, event.problem)
             # The condition comes back as an update of the pod, with the same problem.

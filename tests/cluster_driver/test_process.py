@@ -206,6 +206,17 @@ async def test_a_standby_keeps_no_complaint_about_a_pod_that_was_mended_or_left(
     assert not process._unreadable
 
 
+async def test_the_owner_of_a_broken_pod_is_told_under_every_scheduler_name_of_ours(api, start, settings):
+    serving(api)
+    api.put(POD, unreadable(5, schedulerName="batch"))
+    api.lists[PODS] = [unreadable(5, schedulerName="batch")]
+
+    process = start(settings.model_copy(update={"scheduler_profiles": {"batch": "training"}}))
+    await until(lambda: process.loop.deciding and api.sent("POST", "/events"))
+
+    assert api.sent("POST", "/events")[0]["body"]["involvedObject"]["name"] == "p"
+
+
 @pytest.mark.parametrize(
     "spec", [{"schedulerName": "another"}, {"nodeName": "n1"}, {"schedulerName": 3}, {"schedulingGates": [{}]}]
 )
