@@ -7,13 +7,11 @@ bipartite matching. Feasibility costs one matching per combination of values, ne
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations, islice, product
 from math import comb
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
@@ -24,9 +22,8 @@ from scoring.arrays import Floats, Mask
 from scoring.scorecard import score_sets
 from scoring.scorers import SET_SCORERS
 from scoring.scorers.base import Sets
+from scoring.sets import MAX_SETS, subsets
 from scoring.topology.base import Layout
-
-MAX_SETS = 13_000  # C(16, 8) = 12,870: every set of a node with 16 devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,15 +286,6 @@ def _member_rows(picks: Sequence[Sequence[Sequence[int]]], base: Mask) -> Mask:
         for part in pick:
             row[list(part)] = True
     return members
-
-
-@lru_cache(maxsize=512)
-def subsets(size: int, count: int) -> NDArray[np.int64]:
-    """Every set of `count` of the numbers below `size`, in lexicographic order, int64 (C, count)."""
-    flat = np.fromiter(
-        (index for chosen in combinations(range(size), count) for index in chosen), np.int64, comb(size, count) * count
-    )
-    return flat.reshape(-1, count)
 
 
 def _matching(groups: Sequence[_Group], size: int) -> list[list[int]] | None:
