@@ -141,6 +141,37 @@ def set_count(groups: Sequence[tuple[Sequence[int], Sequence[int]]], counts: Seq
     return prod(comb(len(positions), _size(wants, counts)) for positions, wants in groups)
 
 
+def near_sets(layout: Layout, groups: Sequence[tuple[Sequence[int], int]], limit: int) -> list[list[list[int]]]:
+    """Promising sets where there are too many: around each device the ones nearest to it, group after group.
+
+    groups : free positions that serve each, and how many of them it wants; they may overlap. limit : of devices.
+    """
+    near = _nearness(layout)
+    found: list[list[list[int]]] = []
+    seeds = sorted({position for positions, _ in groups for position in positions})
+    for seed in seeds[: max(limit, 1)]:
+        used: set[int] = set()
+        pick: list[list[int]] = []
+        for positions, count in groups:
+            ranked = sorted(
+                (position for position in positions if position not in used),
+                key=lambda position: (position != seed, -near[seed, position], position),
+            )
+            part = ranked[:count]
+            used.update(part)
+            pick.append(part)
+        if all(len(part) == count for part, (_, count) in zip(pick, groups, strict=True)):
+            found.append(pick)
+    return found
+
+
+def _nearness(layout: Layout) -> Floats:
+    same_numa = (layout.numa[:, None] == layout.numa[None, :]) & (layout.numa[:, None] >= 0)
+    same_root = (layout.pcie[:, None] == layout.pcie[None, :]) & (layout.pcie[:, None] >= 0)
+    found: Floats = (layout.links + 4.0 * same_numa + 2.0 * same_root).astype(np.float32)
+    return found
+
+
 def _size(wants: Sequence[int], counts: Sequence[int]) -> int:
     return sum(counts[want] for want in wants)
 

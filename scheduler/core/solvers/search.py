@@ -18,11 +18,11 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.solvers.exact import Search, Solution
 from scheduler.core.solvers.puzzle import Fatal, Puzzle
-from scoring.arrays import Floats, Mask
+from scoring.arrays import Mask
 from scoring.scorecard import score_sets
 from scoring.scorers import SET_SCORERS
 from scoring.scorers.base import Sets
-from scoring.sets import MAX_SETS, subsets
+from scoring.sets import MAX_SETS, near_sets, subsets
 from scoring.topology.base import Layout
 
 
@@ -252,7 +252,9 @@ def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: in
     for group in groups:
         total *= comb(len(group.positions), group.count)
     if problem.first_fit or total > max(limit, 1):
-        rows = [first] if problem.first_fit else _sample(problem.layout, groups, first, limit)
+        rows: list[Sequence[Sequence[int]]] = [first]
+        if not problem.first_fit:
+            rows += near_sets(problem.layout, [(group.positions, group.count) for group in groups], limit)
         return _member_rows(rows, base), not problem.first_fit
     if len(groups) == 1:
         picked = np.asarray(groups[0].positions)[subsets(len(groups[0].positions), groups[0].count)]
@@ -303,37 +305,6 @@ def _matching(groups: Sequence[_Group], size: int) -> list[list[int]] | None:
     for slot, position in enumerate(found.tolist()):
         chosen[slots[slot]].append(position)
     return chosen
-
-
-def _sample(
-    layout: Layout, groups: Sequence[_Group], first: list[list[int]], limit: int
-) -> list[Sequence[Sequence[int]]]:
-    """Promising sets where there are too many: around each device the ones nearest to it, group after group."""
-    near = _nearness(layout)
-    picks: list[Sequence[Sequence[int]]] = [first]
-    seeds = sorted({position for group in groups for position in group.positions})
-    for seed in seeds[: max(limit, 1)]:
-        used: set[int] = set()
-        pick: list[list[int]] = []
-        for group in groups:
-            ranked = sorted(
-                (position for position in group.positions if position not in used),
-                key=lambda position: (position != seed, -near[seed, position], position),
-            )
-            part = ranked[: group.count]
-            used.update(part)
-            pick.append(part)
-        if all(len(part) == group.count for part, group in zip(pick, groups, strict=True)):
-            picks.append(pick)
-    return picks
-
-
-def _nearness(layout: Layout) -> Floats:
-    bandwidth = np.nan_to_num(layout.bandwidth, nan=0.0)
-    same_numa = (layout.numa[:, None] == layout.numa[None, :]) & (layout.numa[:, None] >= 0)
-    same_root = (layout.pcie[:, None] == layout.pcie[None, :]) & (layout.pcie[:, None] >= 0)
-    found: Floats = (bandwidth + 4.0 * same_numa + 2.0 * same_root).astype(np.float32)
-    return found
 
 
 def _best(
