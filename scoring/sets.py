@@ -56,6 +56,10 @@ class SetTable:
         every = Sets(layout, np.ones(layout.size, np.bool_), self._members, self._flaws)
         self._fixed = [None if scorer.sees_free else scorer.score(every) for scorer in SET_SCORERS]
 
+    def __len__(self) -> int:
+        """How many states are known."""
+        return len(self._known)
+
     def find(self, states: Sequence[int]) -> Rows:
         """Where the answers for these states are, each given as the bits of its free devices; int32 (len(states),)."""
         known = self._known
