@@ -82,7 +82,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
-from scheduler.core.opinions import Opinion, Opinions, Preference
+from scheduler.core.opinions import Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.questions import MAX_QUESTIONS, Questions
 from scheduler.core.solvers.greedy import Way, place
@@ -94,6 +94,7 @@ from scheduler.core.verify import World, violations
 from scheduler.core.windows import MAX_PODS, Held, Hint, held
 from scoring.market import Market
 from scoring.mix import Mix
+from scoring.opinion import Opinion
 
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
