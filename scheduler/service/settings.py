@@ -72,10 +72,16 @@ class LeaderElectionSettings(_Section):
 
 
 class HttpSettings(_Section):
-    """Where /healthz and /readyz are served; port 0 serves nothing."""
+    """Where health, metrics and debug pages are served; port 0 serves nothing. See `service.http`."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 10371
+
+
+class MetricsSettings(_Section):
+    """Who may read metrics and debug pages beyond loopback: tokens meant for one of these, or for the API server."""
+
+    audiences: list[Annotated[str, Field(min_length=1, max_length=253)]] = []
 
 
 class AttributeSettings(_Section):
@@ -153,6 +159,7 @@ class SchedulerConfig(_Section):
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
