@@ -348,7 +348,8 @@ def _node(raw: wire.Node) -> Node:
     allocatable: dict[str, int] = {}
     for name, amount in ((raw.status.allocatable if raw.status else None) or {}).items():
         quantity = _quantity(amount, f"status.allocatable[{name}]")
-        allocatable[name] = min(quantity.milli() if name == "cpu" else quantity.value(), MAX_ALLOCATABLE)
+        whole = quantity.milli() if name == "cpu" else quantity.value()
+        allocatable[name] = min(max(whole, 0), MAX_ALLOCATABLE)
     return Node(
         name=metadata.name,
         uid=Uid(metadata.uid or ""),

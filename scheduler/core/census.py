@@ -285,7 +285,7 @@ class Census:
         shared = state.capacities.codes[bays.seen] != ABSENT
         if not demand.countable or not (shared & usable).any():
             return _Offer(left, left >= WHOLE, (left >= WHOLE).sum(axis=1), None, np.zeros(len(left), np.bool_))
-        shares = Shares(replace(demand, wants=(want,)), [eligible])
+        shares = Shares(replace(demand, wants=(want,)), [eligible], avoids=False)
         able = shares.fits(state, bays.rows)[0][0] | ~shared
         copies = np.where(able, left // np.maximum(shares.thousandths(state, bays.rows)[0], 1), 0)
         return _Offer(left, copies > 0, copies.sum(axis=1), copies, np.zeros(len(left), np.bool_))

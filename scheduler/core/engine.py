@@ -17,6 +17,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from scheduler.core import allocatable, conditions, groups, names, plan
+from scheduler.core.advice import Advice, Later
 from scheduler.core.backlog import Backlog
 from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
@@ -51,6 +52,7 @@ from scheduler.core.messages import (
     Listed,
     PodBound,
     PodRef,
+    Reconfigured,
     RecordDecision,
     RecordUnplaced,
     Rejected,
@@ -98,6 +100,7 @@ from scoring.mix import Mix
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
 MAX_SOLVES = 4  # searches of which one pod waits for at once
+BAYS_AT_ONCE = 32  # nodes whose devices are looked at anew in one piece of advice
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
 STEPS_A_REASON = 2  # for each node and request
@@ -170,6 +173,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
+        self._ours = config.scheduler_names
         self.state = State(
             config.ownership,
             config.seed,
@@ -209,6 +213,7 @@ class Engine:
             Rejected: self._rejected,
             Listed: self._all_listed,
             ClockRead: self._clock_read,
+            Reconfigured: self._reconfigured,
             Drained: lambda event: self._decide(),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
@@ -263,6 +268,25 @@ class Engine:
         """Counts what there is, beside decisions; keep it for as long as this engine."""
         return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
 
+    def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
+        """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
+
+        It takes as many calls as their budgets demand. An Advice holds until the next event.
+        """
+        self._now = now
+        if not self.state.settle(BAYS_AT_ONCE):
+            return Later(waits=False), []
+        ways = resolve(pod, self.state, foreign=True)
+        if isinstance(ways, Refusal):
+            return ways, []
+        opinion = self._opinions.of(pod).opinion
+        tried = [(resolved, self._class(resolved.demand, opinion)) for resolved in ways.open]
+        if not self._refresh(tried, budget):
+            pending = [each for _, candidates in tried for each in candidates.pending]
+            return Later(waits=bool(pending)), self._evaluate(pending[:MAX_PARTS], pod.namespace)
+        unsolved = [problem for _, candidates in tried for problem in candidates.unsolved]
+        return Advice(self.state, self.config.scheduler_name, tried), self._search(unsolved[:MAX_SOLVES], pod.namespace)
+
     # ------------------------------------------------------------ the world changes
 
     def _all_listed(self, event: Listed) -> list[Instruction]:
@@ -271,6 +295,28 @@ class Engine:
 
     def _clock_read(self, event: ClockRead) -> list[Instruction]:
         self._ahead = event.ahead
+        return []
+
+    def _reconfigured(self, event: Reconfigured) -> list[Instruction]:
+        """Judge by other weights from now on. What is placed stays placed, and what was assumed stays assumed.
+
+        Weights decide only which node is taken of those that fit, so pods that wait would wait again. Tried at once are
+        those that wait for a plan, which was asked for by the old weights, and those who have to be told something else
+        about their annotations.
+        """
+        if not self.config.can_become(event.config):
+            raise FaultError("the new configuration changes what a running engine cannot change")
+        self._opinions = Opinions(event.config)
+        self.config = event.config
+        for key in [key for key in self._classes if key[1] not in self._opinions]:
+            del self._classes[key]
+        for generation, waiting in self._held.items():
+            if self._questions.answered(waiting.pods, generation):
+                self._tell_askers(waiting.pods)
+        self._held.clear()
+        self._hints.clear()
+        for uid in sorted(self._ignored):
+            self.backlog.wake_one(uid, self._now)
         return []
 
     def _node_seen(self, node: Node) -> list[Instruction]:
@@ -339,7 +385,7 @@ class Engine:
         resized = before is not None and before.requests != pod.requests
         if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
-        if pod.scheduler_name != self.config.scheduler_name:
+        if pod.scheduler_name not in self._ours:
             return out
         if pod.done and place is not None and pod.uid in self._known_pods:
             self._known_pods.discard(pod.uid)
@@ -711,13 +757,13 @@ class Engine:
 
     def _tell_ignored(self, pod: Pod, preference: Preference) -> list[Instruction]:
         """Tell the owner once that annotations are not followed; the pod is scheduled nevertheless."""
-        if self._ignored.get(pod.uid, "") == preference.problem:
-            return []
         if not preference.problem:
-            del self._ignored[pod.uid]
+            self._ignored.pop(pod.uid, None)
             return []
-        self._ignored[pod.uid] = preference.problem
         message = f"pod {pod.key}: {preference.problem}; until then the weights of profile {preference.profile} count"
+        if self._ignored.get(pod.uid) == message:
+            return []
+        self._ignored[pod.uid] = message
         return [ReportIgnored(_pod_ref(pod), message)]
 
     def _owed(self, ways: Iterable[Way]) -> int:
@@ -817,7 +863,7 @@ class Engine:
             claims=claims,
             pods=now.pods_as_placed(),
             ownership=self.config.ownership,
-            scheduler_name=self.config.scheduler_name,
+            scheduler_names=self._ours,
             gates=self.config.gates,
             groups=now.groups,
             fabric_partitions=self.config.fabric_partitions,
@@ -1201,29 +1247,34 @@ class Engine:
     # ------------------------------------------------------------ slow work
 
     def _ask_about(self, pod: Pod, pending: Sequence[Pending]) -> list[Instruction]:
-        """What is not under way yet."""
+        """What is not under way yet; the pod waits for all of it."""
+        self._questions.await_answers(pod.uid, [(each.expression, each.tuples) for each in pending])
+        return self._evaluate(pending, pod.namespace)
+
+    def _evaluate(self, pending: Sequence[Pending], tenant: str) -> list[Instruction]:
         out: list[Instruction] = []
-        keys: list[Hashable] = [(each.expression, each.tuples) for each in pending]
-        self._questions.await_answers(pod.uid, keys)
-        for key, each in zip(keys, pending, strict=True):
-            generation = self._questions.ask(key, self._now)
+        for each in pending:
+            generation = self._questions.ask((each.expression, each.tuples), self._now)
             if generation is None:
                 continue
             if each.tuples:
                 steps = self.config.scalar_steps
-                out.append(EvaluateScalar(each.expression, each.tuples, steps, generation, pod.namespace))
+                out.append(EvaluateScalar(each.expression, each.tuples, steps, generation, tenant))
             else:
-                out.append(Inspect(each.expression, generation, pod.namespace))
+                out.append(Inspect(each.expression, generation, tenant))
         return out
 
     def _ask_solve(self, pod: Pod, problems: Sequence[NodeProblem | Puzzle]) -> list[Instruction]:
-        out: list[Instruction] = []
         self._questions.await_answers(pod.uid, problems)
+        return self._search(problems, pod.namespace)
+
+    def _search(self, problems: Sequence[NodeProblem | Puzzle], tenant: str) -> list[Instruction]:
+        out: list[Instruction] = []
         for problem in problems:
             generation = self._questions.ask(problem, self._now)
             if generation is not None:
                 budget = min(self._solve_budgets.get(problem, FIRST_SOLVE), self.config.solve_steps)
-                out.append(Solve(problem, budget, generation, pod.namespace))
+                out.append(Solve(problem, budget, generation, tenant))
         return out
 
     def _tell_askers(self, key: Hashable) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.plan import Decision, Unplaced
@@ -62,6 +63,13 @@ class ClockRead:
     """
 
     ahead: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """Another configuration counts from now on. It differs from the one before in `config.LIVE` only."""
+
+    config: EngineConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +170,8 @@ class Appraised:
 
 
 Event = (
-    Seen | Gone | Rejected | Listed | ClockRead | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound
-    | BindRefused
+    Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | Drained | ClaimCreated | ClaimWritten | ClaimRefused
+    | PodBound | BindRefused
     | Solved | WindowSolved | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 

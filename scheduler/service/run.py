@@ -53,6 +53,7 @@ from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
 from scheduler.service.http import Check, Listener
+from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.settings import SchedulerConfig, load
 
 log = logging.getLogger("dovetail")
@@ -280,6 +281,7 @@ class Process:
         self.loop = Loop(self._submit, self.fence)
         self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self.loop.post)
+        self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
         self._unreadable: dict[Uid, ReportUnschedulable] = {}
@@ -328,6 +330,8 @@ class Process:
         config = self.settings.engine(served.minor)
         kinds = served.watched(config.gates)
         _tell(served, config.gates)
+        await self.permissions.passed(needed(served, config.gates, election=self.lock is not None))
+        self.writer.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
@@ -456,13 +460,14 @@ class Process:
             return f"nothing heard of {kind} for {silent:.0f} s" if silent > _STALE_S else ""
 
         return [
+            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
             Check("cluster", lambda: "" if self.reflectors else "the cluster was not reached yet"),
             *(Check(f"watch {each.watched.kind}", partial(watching, each)) for each in self.reflectors),
             Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
         ]
 
     def _state(self) -> str:
-        return "deciding" if self.loop.deciding else "standing by"
+        return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
 
     async def _listen(self) -> None:
         if self.settings.http.port == 0:

@@ -12,7 +12,7 @@ from scheduler.cluster import decode
 from scheduler.cluster.watch import Timing
 from scheduler.core import names
 from scheduler.core.errors import ConfigError
-from scheduler.core.messages import Gone, Rejected, Seen, WarnOfTopology
+from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable, Seen, WarnOfTopology
 from scheduler.core.model import Uid
 from scheduler.service.run import Process
 from scheduler.service.settings import load
@@ -299,3 +299,37 @@ async def test_it_decides_without_the_topology_map_where_its_role_is_missing(api
     await until(lambda: process.loop.deciding)
 
     assert api.sent("GET", path)
+
+
+async def test_without_a_permission_it_decides_nothing_until_that_is_granted(api, start, settings):
+    serving(api)
+    api.denied = {("patch", "resourceclaims/binding")}
+    process = start(settings)
+    process.permissions.again_s = 0.01
+    await until(lambda: process.permissions.problem)
+    before = await health(settings, "/readyz")
+    led = LEASE in api.objects
+
+    api.denied.clear()
+    await until(lambda: process.loop.deciding)
+
+    assert before[0] == 503
+    assert "lacks verb patch on resourceclaims/binding.resource.k8s.io in all namespaces" in before[1]
+    assert "apply manifests/base/rbac.yaml" in before[1]
+    assert not led
+    assert await health(settings, "/readyz") == (200, "deciding")
+
+
+async def test_without_events_it_decides_and_writes_none(api, start, settings):
+    serving(api)
+    api.denied = {("create", "events")}
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+    api.put(POD, {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": {}})
+
+    process.writer.report(ReportUnschedulable(PodRef("ns", "p", Uid("u")), "Misconfigured", "why"))
+    await api.until(lambda: api.sent("PATCH", "/pods/p/status"))
+    await until(lambda: process.writer.idle)
+
+    assert await health(settings, "/readyz") == (200, "deciding without events of pods")
+    assert api.sent("POST", "/events") == []

@@ -46,7 +46,8 @@ MAY_IMPORT = {
     "scheduler.core": NUMBERS | {"celpy", "lark", "re2", "uuid", "scoring"},
     "scheduler.cluster": STDLIB | CLIENTS | {"scheduler.core"},
     "scheduler.simulator": SHELL
-    | {"scheduler.core", "scoring", "scheduler.cluster.decode", "scheduler.cluster.encode"},
+    | {"scheduler.core", "scoring"}
+    | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents", "encode")},
     "scheduler.service": SHELL
     | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"},
     "scheduler": SHELL | {"scheduler.core", "scheduler.service", "scheduler.simulator"},
