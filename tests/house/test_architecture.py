@@ -50,7 +50,8 @@ MAY_IMPORT = {
     "scheduler.simulator": SHELL
     | {"scheduler.core", "scoring"}
     | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents", "encode")},
-    "scheduler.service": SHELL | {"aiohttp", "msgspec", "scheduler.core", "scheduler.cluster", "scoring"},
+    "scheduler.service": SHELL
+    | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"},
     "scheduler": SHELL | {"scheduler.core", "scheduler.service", "scheduler.simulator"},
 }
 """What each package may import besides itself. `uuid` in the core is for uuid5, which draws nothing."""
