@@ -19,7 +19,6 @@ from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand
 from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.kinds import CUT, SEARCHED, SHARED, Kinds, NodeKind
-from scheduler.core.opinions import Opinion
 from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
@@ -31,6 +30,7 @@ from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.flaws import Flaw
 from scoring.mix import Kind
+from scoring.opinion import Opinion
 from scoring.placement import HIGHEST, STEP, rank_one, ranks, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes

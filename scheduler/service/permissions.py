@@ -78,6 +78,10 @@ WRITES: Final = (
     Permission("update", "resourceclaims/binding", _DRA, "the same where the server takes no patch", since=36),
     Permission("create", "resourceclaims", _DRA, "claims for extended resources", gate="DRAExtendedResource"),
     Permission("delete", "resourceclaims", _DRA, "claims for extended resources", gate="DRAExtendedResource"),
+    Permission("create", "tokenreviews", "authentication.k8s.io", "metrics for others than this pod", optional=True),
+    Permission(
+        "create", "subjectaccessreviews", "authorization.k8s.io", "metrics for others than this pod", optional=True
+    ),
 )
 ELECTION: Final = (
     Permission("create", "leases", _LEASES, "leader election", namespace=names.NAMESPACE),

@@ -1,4 +1,4 @@
-"""`dovetail run`: reflectors, engine, writer, election and health in one asyncio loop.
+"""`dovetail run`: reflectors, engine, writer, election and what is served over HTTP in one asyncio loop.
 
 Everything reaches the engine through one inbox, in order of arrival; only a leader decides. Whatever ends unexpectedly
 ends the process, which finishes its writes and gives the lease back first: a fresh start from a list is the repair. So
@@ -15,11 +15,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Final, Protocol
-
-from aiohttp import web
 
 from scheduler.cluster import decode, encode
 from scheduler.cluster.client import ApiError, Client
@@ -53,7 +52,9 @@ from scheduler.core.messages import (
 )
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.topology import LinkMap
+from scheduler.service.access import Access
 from scheduler.service.aside import Aside
+from scheduler.service.http import Check, Listener
 from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.reload import Reload
 from scheduler.service.settings import SchedulerConfig, load
@@ -66,6 +67,7 @@ _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is t
 _FENCED_S: Final = 0.2
 _NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
+_STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
 _WARNINGS_AT_ONCE: Final = 50
@@ -163,15 +165,22 @@ class Loop:
         self._wall = wall
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
+        self._moved = clock()  # when events were last taken in, or began to wait
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""
+        if not self._inbox:
+            self._moved = self._clock()
         self._inbox.append(event)
         self._arrived.set()
 
     def wake(self) -> None:
         """Decide soon."""
         self._arrived.set()
+
+    def stuck(self) -> float:
+        """For how many seconds events have waited while none was taken in."""
+        return self._clock() - self._moved if self._inbox else 0.0
 
     async def run(self, engine: Decider) -> None:
         """Until cancelled. Raises what the engine raises, except for a single object that it cannot take."""
@@ -183,7 +192,7 @@ class Loop:
                 await asyncio.sleep(early)
             self._arrived.clear()
             while self._inbox:
-                now = self._clock()
+                now = self._moved = self._clock()
                 for _ in range(min(len(self._inbox), _EVENTS_AT_ONCE)):
                     self._act(self._take(engine, self._inbox.popleft(), now))
                 if self._inbox:
@@ -326,7 +335,7 @@ class Process:
         return name
 
     async def _start(self) -> None:
-        await self._serve_health()
+        await self._listen()
         served = await self._discover()
         config = self.reload.active.engine(served.minor)
         kinds = served.watched(config.gates)
@@ -481,53 +490,42 @@ class Process:
             else:
                 log.warning("some writes may still be in flight: the lease is left to run out")
 
-    # ------------------------------------------------------------ health
+    # ------------------------------------------------------------ HTTP
 
-    def unready(self) -> str:
-        """Why this process cannot do its work now; empty when it can."""
-        if self.permissions.problem:
-            return f"not permitted: {self.permissions.problem}"
-        if not self.reflectors:
-            return "the cluster was not reached yet"
+    def alive(self) -> list[Check]:
+        """What has to hold for this process to be worth keeping."""
+
+        def turning() -> str:
+            waited = self.loop.stuck()
+            return f"events have waited for {waited:.0f} s" if waited > _STUCK_S else ""
+
+        return [Check("loop", turning)]
+
+    def ready(self) -> list[Check]:
+        """What has to hold for this process to do its work now, or as soon as it leads."""
         now = time.monotonic()
-        for reflector in self.reflectors:
+
+        def watching(reflector: Reflector) -> str:
             kind = reflector.watched.kind
             if not reflector.listed.is_set():
                 return f"{kind} not listed yet"
-            if now - reflector.heard > _STALE_S:
-                return f"nothing heard of {kind} for {now - reflector.heard:.0f} s"
-        return f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""
+            silent = now - reflector.heard
+            return f"nothing heard of {kind} for {silent:.0f} s" if silent > _STALE_S else ""
 
-    async def _serve_health(self) -> None:
-        http = self.settings.http
-        if http.port == 0:
+        return [
+            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
+            Check("cluster", lambda: "" if self.reflectors else "the cluster was not reached yet"),
+            *(Check(f"watch {each.watched.kind}", partial(watching, each)) for each in self.reflectors),
+            Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
+        ]
+
+    def _state(self) -> str:
+        return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+
+    async def _listen(self) -> None:
+        if self.settings.http.port == 0:
             return
-
-        async def alive(request: web.Request) -> web.Response:
-            return web.Response(text="ok\n")
-
-        async def ready(request: web.Request) -> web.Response:
-            problem = self.unready()
-            state = ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
-            return web.Response(text=f"{problem or state}\n", status=503 if problem else 200)
-
-        application = web.Application(client_max_size=1024)
-        application.router.add_get("/healthz", alive)
-        application.router.add_get("/readyz", ready)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, http.host, http.port).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise ConfigError(
-                f"http {http.host}:{http.port}", f"cannot be served on ({error.strerror})", "choose another http.port"
-            ) from error
-        self._begin("health", self._hold(runner))
-
-    @staticmethod
-    async def _hold(runner: web.AppRunner) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
+        access = Access(self.client, self.settings.metrics.audiences)
+        listener = Listener(self.settings.http, self.alive, self.ready, self._state, {}, access)
+        await listener.open()
+        self._begin("http", listener.hold())

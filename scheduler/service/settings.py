@@ -77,10 +77,16 @@ class LeaderElectionSettings(_Section):
 
 
 class HttpSettings(_Section):
-    """Where /healthz and /readyz are served; port 0 serves nothing."""
+    """Where health, metrics and debug pages are served; port 0 serves nothing. See `service.http`."""
 
     host: Annotated[str, Field(pattern=r"^[0-9A-Za-z.:%_-]+$", max_length=253)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 10371
+
+
+class MetricsSettings(_Section):
+    """Who may read metrics and debug pages beyond loopback: tokens meant for one of these, or for the API server."""
+
+    audiences: list[Annotated[str, Field(min_length=1, max_length=253)]] = []
 
 
 class TlsConfig(_Section):
@@ -238,6 +244,7 @@ class SchedulerConfig(_Section):
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
     extender: ExtenderSettings = ExtenderSettings()
 
     @model_validator(mode="after")

@@ -139,7 +139,7 @@ def test_the_sentence_says_who_lacks_what_and_what_would_help():
 def test_a_long_list_is_cut_and_each_remedy_named_once():
     text = describe(WHO, WRITES)
 
-    assert "and 9 more" in text
+    assert "and 11 more" in text
     assert text.count("apply manifests/base/rbac.yaml") == 2  # alone, and with the gate as the other way out
 
 
@@ -151,7 +151,7 @@ async def test_it_asks_again_until_what_is_missing_is_granted(api, client):
     told = check.problem
 
     api.denied.remove(("patch", "pods/status"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await passing
 
     assert told.startswith(f"{WHO} lacks verb patch on pods/status in all namespaces")
@@ -166,7 +166,7 @@ async def test_an_outage_is_waited_out(api, client, steps):
     api.script("POST", REVIEWS, *[steps.refuse(503)] * 3)
     check = SelfCheck(client, again_s=0.01)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await check.passed(needed(cluster(37), Gates()))
 
     assert check.problem == ""
