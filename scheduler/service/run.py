@@ -56,6 +56,7 @@ from scheduler.service.access import Access
 from scheduler.service.aside import Aside
 from scheduler.service.http import Check, Listener
 from scheduler.service.permissions import SelfCheck, needed
+from scheduler.service.record import Recorder
 from scheduler.service.reload import Reload
 from scheduler.service.settings import SchedulerConfig, load
 
@@ -287,6 +288,7 @@ class Process:
             self.fence = LeaseFence(margin_s=(1 + PATIENCE) * limit_s)
             self.lock = LeaseLock(lease_client, self.fence, self.timing, new_identity())
         self.leading = asyncio.Event()
+        self.recorder: Recorder | None = None
         self.engine: Engine | None = None  # made once the cluster has told its version
         self.loop = Loop(self._submit, self.fence)
         self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
@@ -347,7 +349,10 @@ class Process:
         self.engine = Engine(config)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
-        self._begin("decisions", self.loop.run(self.engine))
+        record = self.reload.active.record
+        if record.path:
+            self.recorder = Recorder(self.engine, record, self.reload.active, served.minor)
+        self._begin("decisions", self.loop.run(self.recorder or self.engine))
         if self.lock is None:
             self.leading.set()
         else:
@@ -359,8 +364,9 @@ class Process:
             except TimeoutError:
                 log.info("another process leads; standing by")
         won = time.monotonic() if self.leading.is_set() else None
+        read = self.recorder.read if self.recorder is not None else decode.decode
         for watched in kinds:
-            reflector = Reflector(self.client, watched, self._post, self._watch_timing)
+            reflector = Reflector(self.client, watched, self._post, self._watch_timing, read=read)
             self.reflectors.append(reflector)
             self._begin(f"watch of {watched.kind}", reflector.run())
         self._follow_configuration(served)
@@ -385,7 +391,13 @@ class Process:
 
     def _follow_configuration(self, served: Served) -> None:
         """From here on a change of the configuration is an event like any other."""
-        self.reload.attach(lambda settings: self.loop.post(Reconfigured(settings.engine(served.minor))))
+
+        def apply(settings: SchedulerConfig) -> None:
+            if self.recorder is not None:
+                self.recorder.expect(settings)
+            self.loop.post(Reconfigured(settings.engine(served.minor)))
+
+        self.reload.attach(apply)
         map_ = self.settings.config_map
         if map_.name:
             path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
@@ -489,6 +501,8 @@ class Process:
                 await self.lock.release()
             else:
                 log.warning("some writes may still be in flight: the lease is left to run out")
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
 
     # ------------------------------------------------------------ HTTP
 
