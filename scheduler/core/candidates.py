@@ -452,9 +452,8 @@ class Candidates:
             position = self._cuts.choose_one(row, first=self._first_fit)
             if position < 0:
                 return _Found(row)
-            return _Found(
-                row, self._single_shape(position, int(state.flaws[state.bays.rows[row, position]])), [((), ())]
-            )
+            flaw = int(state.flaws[state.bays.rows[row, position]])
+            return _Found(row, self._single_shape(position, flaw), [((), ())])
         if self._shares is not None and self._kinds.sharing[row]:
             room = self._shares.offers(state, row)
             if room is None:

@@ -20,13 +20,14 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from scheduler.cluster import decode, encode
 from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.discovery import Served, discover
 from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead, new_identity
-from scheduler.cluster.watch import Reflector
+from scheduler.cluster.watch import Reflector, Watched
 from scheduler.cluster.watch import Timing as WatchTiming
 from scheduler.cluster.write import PATIENCE, Write, Writer
-from scheduler.core import plan
+from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
@@ -40,6 +41,7 @@ from scheduler.core.messages import (
     Kind,
     Listed,
     PodRef,
+    Reconfigured,
     RecordDecision,
     Rejected,
     Report,
@@ -54,6 +56,7 @@ from scheduler.service.access import Access
 from scheduler.service.aside import Aside
 from scheduler.service.http import Check, Listener
 from scheduler.service.permissions import SelfCheck, needed
+from scheduler.service.reload import Reload
 from scheduler.service.settings import SchedulerConfig, load
 
 log = logging.getLogger("dovetail")
@@ -62,6 +65,7 @@ DISTRIBUTION: Final = "dovetail-scheduler"
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
+_NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
@@ -91,7 +95,7 @@ def main(kubeconfig: Path | None, config: Path | None) -> int:
     try:
         refuse_intruders(packages_distributions())
         settings = load(config)
-        return asyncio.run(serve(kubeconfig, settings))
+        return asyncio.run(serve(kubeconfig, settings, config))
     except ConfigError as error:
         log.error("%s", error)
         return 2
@@ -233,17 +237,18 @@ class Loop:
             self._submit(instruction)
 
 
-async def serve(kubeconfig: Path | None, settings: SchedulerConfig) -> int:
-    """Run against a cluster until SIGTERM or SIGINT; returns the exit code."""
+async def serve(kubeconfig: Path | None, settings: SchedulerConfig, file: Path | None = None) -> int:
+    """Run against a cluster until SIGTERM or SIGINT; returns the exit code. file : whose changes are followed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     client = await Client.connect(kubeconfig)
+    reload = Reload(settings)
     lease_client = client.sibling(4)  # a renewal must not queue behind two hundred writes
     try:
         while True:
-            process = Process(settings, client, lease_client)
+            process = Process(settings, client, lease_client, reload=reload, file=file)
             code = await process.run(stop)
             if code == 0 or not process.lease_lost:
                 return code
@@ -263,8 +268,13 @@ class Process:
         client: Client,
         lease_client: Client,
         watch_timing: WatchTiming | None = None,
+        reload: Reload | None = None,
+        file: Path | None = None,
     ) -> None:
         self.settings = settings
+        self.ours = settings.engine().scheduler_names
+        self.reload = reload or Reload(settings)
+        self._file = file
         self.client = client
         self.patience_s = 3.0
         self.lease_lost = False
@@ -327,10 +337,12 @@ class Process:
     async def _start(self) -> None:
         await self._listen()
         served = await self._discover()
-        config = self.settings.engine(served.minor)
+        config = self.reload.active.engine(served.minor)
         kinds = served.watched(config.gates)
         _tell(served, config.gates)
-        await self.permissions.passed(needed(served, config.gates, election=self.lock is not None))
+        map_ = self.settings.config_map
+        wanted = needed(served, config.gates, election=self.lock is not None, config_map=(map_.namespace, map_.name))
+        await self.permissions.passed(wanted)
         self.writer.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
         self._begin("writer", self.writer.run())
@@ -351,6 +363,7 @@ class Process:
             reflector = Reflector(self.client, watched, self._post, self._watch_timing)
             self.reflectors.append(reflector)
             self._begin(f"watch of {watched.kind}", reflector.run())
+        self._follow_configuration(served)
         compile_selector("true")  # builds the parser of selectors now, and not before the first pod
         for reflector in self.reflectors:
             await reflector.listed.wait()
@@ -368,7 +381,47 @@ class Process:
         self.loop.wake()
         for report in self._unreadable.values():
             self.writer.report(report)
-        log.info("deciding for schedulerName %s", self.settings.scheduler_name)
+        log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
+
+    def _follow_configuration(self, served: Served) -> None:
+        """From here on a change of the configuration is an event like any other."""
+        self.reload.attach(lambda settings: self.loop.post(Reconfigured(settings.engine(served.minor))))
+        map_ = self.settings.config_map
+        if map_.name:
+            path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
+            watched = Watched("ConfigMap", path, f"metadata.name={map_.name}", optional=True)
+            reflector = Reflector(
+                self.client, watched, self.reload.seen, self._watch_timing, read=lambda _, raw: decode.config_text(raw)
+            )
+            self.reflectors.append(reflector)
+            self._begin(f"watch of ConfigMap {map_.name}", reflector.run())
+        elif self._file is not None:
+            self._begin("watch of the configuration file", self.reload.follow(self._file))
+        self._begin("news of the configuration", self._tell_configuration())
+
+    async def _tell_configuration(self) -> None:
+        """Record what became of changes as events; of those that follow each other fast the last one."""
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": names.LEASE}
+        while True:
+            await self.reload.changed.wait()
+            await self.leading.wait()
+            self.reload.changed.clear()
+            if not self.writer.events:
+                continue
+            notice, source = self.reload.notice(), self.reload.source
+            about = {**lease, "namespace": names.NAMESPACE}
+            if source is not None:
+                namespace, _, name = source.key.partition("/")
+                about = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": name}
+                about |= {"uid": source.uid}
+            now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            body = encode.notice(about, (notice.type, notice.reason, "Reconfiguring"), notice.message, now)
+            path = f"/api/v1/namespaces/{about['namespace']}/events"
+            try:
+                await self.client.request("POST", path, body, permitted=self.fence.allows)
+            except ApiError as error:
+                log.warning("event %s not written: %s", notice.reason, error)
+            await asyncio.sleep(_NEWS_S)
 
     async def _lead(self, lock: LeaseLock) -> None:
         await lead(lock, self.timing, self.leading)
@@ -389,7 +442,7 @@ class Process:
     def _post(self, event: Event) -> None:
         """Hand on what was seen. A pod of ours that cannot be read never gets to a decision: its owner is told here."""
         self.loop.post(event)
-        if isinstance(event, Rejected) and event.uid and event.scheduler == self.settings.scheduler_name:
+        if isinstance(event, Rejected) and event.uid and event.scheduler in self.ours:
             namespace, _, name = event.key.rpartition("/")
             report = ReportUnschedulable(PodRef(namespace, name, event.uid), plan.MISCONFIGURED, event.problem)
             # The condition comes back as an update of the pod, with the same problem.
