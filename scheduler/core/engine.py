@@ -267,7 +267,13 @@ class Engine:
 
     def census(self) -> Census:
         """Counts what there is, beside decisions; keep it for as long as this engine."""
-        return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
+        return Census(
+            self.state,
+            self._catalogue.verdicts,
+            self._shapes,
+            self.backlog,
+            lambda pod: pod.scheduler_name in self._ours,
+        )
 
     def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
         """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.

@@ -436,3 +436,39 @@ async def test_without_events_it_decides_and_writes_none(api, start, settings):
 
     assert await health(settings, "/readyz") == (200, "deciding without events of pods")
     assert api.sent("POST", "/events") == []
+
+
+async def test_metrics_and_debug_pages_are_served_on_loopback(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    status, text = await health(settings, "/metrics")
+    _, queue = await health(settings, "/debug/queue")
+    _, config = await health(settings, "/debug/config")
+
+    assert status == 200
+    assert "dovetail_leader 1.0" in text
+    assert f'dovetail_config_info{{hash="{settings.digest()}",profile="default"}} 1.0' in text
+    assert 'dovetail_api_requests_total{code="200",resource="pods",verb="watch"} 1.0' in text
+    assert 'dovetail_watch_listed{kind="Pod"} 1.0' in text
+    assert json.loads(queue) == {"waiting": 0, "inFlight": 0, "pods": []}
+    assert json.loads(config)["hash"] == settings.digest()
+
+
+async def test_every_check_is_named_on_request(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    status, text = await health(settings, "/readyz?verbose")
+
+    lines = text.splitlines()
+    assert (status, lines[-1]) == (200, "deciding")
+    assert {
+        "[+]permissions ok",
+        "[+]cluster ok",
+        "[+]watch Pod ok",
+        "[+]watch ResourceClaim ok",
+        "[+]writes ok",
+    } <= set(lines)
