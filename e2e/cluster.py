@@ -52,12 +52,14 @@ class Profile:
     """A version of Kubernetes, a choice of feature gates and served APIs.
 
     module : the Go module that pins the version; a cluster that is given or of KUBEBUILDER_ASSETS has its own.
+    components : those of manifests/components that such a cluster needs.
     """
 
     name: str
     gates: Mapping[str, bool] = field(default_factory=dict)
     apis: Mapping[str, str] = field(default_factory=dict)
     module: Path = controlplane.MODULE
+    components: tuple[str, ...] = ()
 
 
 # AllAlpha and AllBeta are not used: some of their members need what a cluster without kubelets lacks.
@@ -68,8 +70,8 @@ _ALPHA_GATES = (
 )  # fmt: skip
 PROFILES = {
     "default": Profile("default"),
-    "alpha": Profile("alpha", dict.fromkeys(_ALPHA_GATES, True), {"api/all": "true"}),
-    "v1.35": Profile("v1.35", module=controlplane.OLDER),
+    "alpha": Profile("alpha", dict.fromkeys(_ALPHA_GATES, True), {"api/all": "true"}, components=("pod-groups",)),
+    "v1.35": Profile("v1.35", module=controlplane.OLDER, components=("kubernetes-1.35",)),
 }
 
 

@@ -22,7 +22,7 @@ def _opened(name: str) -> Iterator[Cluster]:
     with scratch(f"dovetail-e2e-{name}-") as folder:
         cluster = open_cluster(PROFILES[name], folder)
         try:
-            install(cluster.api)
+            install(cluster.api, *cluster.profile.components)
             yield cluster
         finally:
             cluster.stop()

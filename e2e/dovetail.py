@@ -1,4 +1,4 @@
-"""Installs Dovetail's manifests and runs `dovetail run` as the ServiceAccount in them."""
+"""Installs the shipped manifests and runs `dovetail run` as the ServiceAccount in them."""
 
 import os
 import sys
@@ -7,32 +7,23 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
-from e2e.api import Api, Raw, documents, until
+from e2e.api import Api, until
 from e2e.cluster import free_ports, write_kubeconfig
-from e2e.controlplane import ROOT
+from e2e.kustomize import composed
 from e2e.process import Child
 
-MANIFESTS = ROOT / "manifests"
 NAMESPACE = "dovetail-system"
 ACCOUNT = "dovetail"
 CONFIG_MAP = "dovetail-config"
 _TOKEN_S = 7200
 
 
-def manifests(folder: Path = MANIFESTS) -> list[Raw]:
-    """The objects of a kustomization, in its order."""
-    listed = YAML(typ="safe", pure=True).load((folder / "kustomization.yaml").read_text())["resources"]
-    return [item for name in listed for item in documents((folder / name).read_text())]
-
-
-def install(api: Api) -> None:
-    """Apply the manifests as they are, strictly validated.
+def install(api: Api, *components: str) -> None:
+    """Apply the base, with some components, as they are, strictly validated.
 
     The Deployment is validated by the server and not kept: Dovetail runs as a process of the test instead.
     """
-    for item in manifests():
+    for item in composed(*components):
         api.apply(item, dry_run=item["kind"] == "Deployment")
 
 

@@ -21,7 +21,7 @@ def boxes(prefix: str, count: int, *, owned: bool) -> list[Raw]:
 
 
 def taint_rule(pool: str) -> Raw:
-    """As manifests/ownership has it, for one pool."""
+    """As manifests/components/taint-rule has it, for one pool."""
     return {
         "apiVersion": DRA,
         "kind": "DeviceTaintRule",

@@ -3,6 +3,8 @@
 from typing import Final
 
 from scoring.scorers import CARD_SCORER, NODE_SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.scorers.base import SPAN
+from scoring.scorers.health import WORTH, Health
 from scoring.weights import Weights
 
 
@@ -10,7 +12,8 @@ class Opinion:
     """Weights with all that follows from them; equal weights are one opinion.
 
     weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
-    node_scorers : those that count at all. set_key : set_weights as a tuple. unit : see `Weights.unit`.
+    node_scorers : those that count at all. set_key : set_weights as a tuple. unit : see `Weights.unit`. flaw_costs : by
+    Flaw, what a single device costs for it, in weighted milli of waste.
     """
 
     def __init__(self, weights: Weights) -> None:
@@ -26,6 +29,7 @@ class Opinion:
         self.card_weight: Final = shares.values[CARD_SCORER.name]
         self.whole: Final = sum(shares.values.values()) or 1.0
         self.unit: Final = weights.unit
+        self.flaw_costs: Final[list[float]] = (2 * SPAN * shares.values[Health.name] * (1 - WORTH)).tolist()
         self._hash = hash(weights)
 
     def __eq__(self, other: object) -> bool:

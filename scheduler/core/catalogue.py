@@ -3,7 +3,7 @@
 from collections import OrderedDict
 
 from scheduler.core.config import EngineConfig
-from scheduler.core.demand import DeviceRequest
+from scheduler.core.demand import Demand, DeviceRequest
 from scheduler.core.eligibility import Eligibility, Verdicts
 from scheduler.core.parts import Parts
 from scheduler.core.puzzles import Puzzles
@@ -33,6 +33,10 @@ class Catalogue:
         self.learned_before = 0  # how many stood in front of those
         self._eligible: OrderedDict[DeviceRequest, Eligibility] = OrderedDict()
         self._tables: OrderedDict[NodeProblem, SetTable | None] = OrderedDict()
+
+    def first_fit(self, demand: Demand) -> bool:
+        """Whether a pod gets the first devices that fit instead of the best: those are what other schedulers take."""
+        return demand.foreign or self.config.device_choice == "first-fit"
 
     def table(self, problem: NodeProblem) -> SetTable | None:
         """All answers to a problem whatever is free, None where each has to be searched; nothing is free in it."""

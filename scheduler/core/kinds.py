@@ -75,7 +75,7 @@ class Kinds:
         self._matches = [relation for relation in demand.relations if not relation.distinct]
         self._plain = demand.plain
         self._whole = any(not want.count for want in demand.wants)
-        self._first_fit = catalogue.config.device_choice == "first-fit"
+        self._first_fit = catalogue.first_fit(demand)
 
     def resize(self, size: int) -> None:
         """Know nothing of so many nodes."""

@@ -10,22 +10,34 @@ from scheduler.service.settings import load
 from scoring.weights import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[2] / "manifests"
+BASE = ROOT / "base"
+FOLDERS = sorted(path.parent for path in ROOT.rglob("kustomization.yaml"))
 
 
-def documents(folder=ROOT):
-    yaml = YAML(typ="safe", pure=True)
-    listed = yaml.load((folder / "kustomization.yaml").read_text())["resources"]
-    found = [document for name in listed for document in yaml.load_all((folder / name).read_text())]
+def kustomization(folder):
+    return YAML(typ="safe", pure=True).load((folder / "kustomization.yaml").read_text())
+
+
+def documents(folder=BASE):
+    """The objects in the files of one folder, by kind and name; what it takes from other folders is not among them."""
+    files = [name for name in kustomization(folder).get("resources", []) if not name.startswith("..")]
+    found = [
+        document for name in files for document in YAML(typ="safe", pure=True).load_all((folder / name).read_text())
+    ]
     return {(document["kind"], document["metadata"]["name"]): document for document in found}
 
 
-def test_every_file_of_the_folder_is_listed():
-    for folder in (ROOT, ROOT / "ownership"):
-        listed = YAML(typ="safe", pure=True).load((folder / "kustomization.yaml").read_text())["resources"]
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_every_file_of_a_folder_is_used(folder):
+    stated = kustomization(folder)
+    patches = [patch["path"] for patch in stated.get("patches", []) if "path" in patch]
+    used = [*stated.get("resources", []), *patches]
 
-        assert sorted(listed) == sorted(
-            path.name for path in folder.glob("*.yaml") if path.name != "kustomization.yaml"
-        )
+    assert sorted(name for name in used if not name.startswith("..")) == sorted(
+        path.name for path in folder.glob("*.yaml") if path.name != "kustomization.yaml"
+    )
+    for other in [*stated.get("components", []), *(name for name in used if name.startswith(".."))]:
+        assert (folder / other / "kustomization.yaml").is_file()
 
 
 def test_everything_namespaced_stands_in_the_one_namespace():
@@ -35,14 +47,19 @@ def test_everything_namespaced_stands_in_the_one_namespace():
     assert ("Namespace", names.NAMESPACE) in documents()
 
 
-@pytest.mark.parametrize("kind", ["RoleBinding", "ClusterRoleBinding"])
-def test_bindings_name_a_role_and_an_account_that_exist(kind):
-    found = documents()
-    binding = found[kind, "dovetail"]
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
+def test_every_role_is_bound_to_the_account(folder):
+    found = documents(folder)
+    kinds = {"ClusterRole", "Role"}
+    bound = {
+        (binding["roleRef"]["kind"], binding["roleRef"]["name"]): binding["subjects"]
+        for (kind, _), binding in found.items()
+        if kind.removesuffix("Binding") in kinds and kind.endswith("Binding")
+    }
 
-    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) in found
-    for subject in binding["subjects"]:
-        assert found[subject["kind"], subject["name"]]["metadata"]["namespace"] == subject["namespace"]
+    account = {"kind": "ServiceAccount", "name": "dovetail", "namespace": names.NAMESPACE}
+    assert account["name"] == documents()["ServiceAccount", "dovetail"]["metadata"]["name"]
+    assert bound == {key: [account] for key in found if key[0] in kinds}
 
 
 def test_the_deployment_uses_what_the_other_files_define():
@@ -91,9 +108,14 @@ def test_probes_ask_where_health_is_served():
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port["name"]}
 
 
+def roles():
+    """All that is shipped anywhere, base and components."""
+    return [item for folder in FOLDERS for (kind, _), item in documents(folder).items() if kind.endswith("Role")]
+
+
 def test_roles_grant_no_wildcard_no_secret_and_only_the_one_lease_to_change():
     found = documents()
-    rules = found["ClusterRole", "dovetail"]["rules"] + found["Role", "dovetail"]["rules"]
+    rules = [rule for role in roles() for rule in role["rules"]]
 
     granted = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
     assert not any("*" in pair or pair[0] == "secrets" for pair in granted)
@@ -103,23 +125,8 @@ def test_roles_grant_no_wildcard_no_secret_and_only_the_one_lease_to_change():
     assert changing["resourceNames"] == [names.LEASE]
 
 
-def test_claims_for_extended_resources_can_be_made_and_deleted():
-    rules = documents()["ClusterRole", "dovetail"]["rules"]
-
-    verbs = {verb for rule in rules if "resourceclaims" in rule["resources"] for verb in rule["verbs"]}
-    assert {"create", "delete", "patch"} <= verbs
-
-
-@pytest.mark.parametrize("resource", ["resourceclaims", "resourceclaims/status", "resourceclaims/binding"])
-def test_claims_can_be_written_whole_where_the_server_takes_no_patch(resource):
-    rules = documents()["ClusterRole", "dovetail"]["rules"]
-
-    verbs = {verb for rule in rules if resource in rule["resources"] for verb in rule["verbs"]}
-    assert {"patch", "update"} <= verbs
-
-
 def test_the_ownership_example_taints_with_our_own_key():
-    (rule,) = documents(ROOT / "ownership").values()
+    (rule,) = documents(ROOT / "components" / "taint-rule").values()
 
     assert rule["kind"] == "DeviceTaintRule"
     assert rule["spec"]["taint"]["key"] == names.OWNED

@@ -50,7 +50,8 @@ def boards(draw):
             drawn = [uses(f"set-{at}", **taken)]
             if count > 1 and draw(st.integers(0, 7)) == 0:
                 drawn.append(uses(f"set-{(at + 1) % count}", **{counters[0]: 1}))
-            made = build.device(f"part-{len(parts)}", {"type": kind, "size": sum(taken.values())})
+            flaw = {"healthy": False} if draw(st.integers(0, 7)) == 0 else {}
+            made = build.device(f"part-{len(parts)}", {"type": kind, "size": sum(taken.values())} | flaw)
             parts.append(replace(made, consumes=tuple(drawn)))
     parts += [
         build.device(f"plain-{at}", {"type": draw(st.sampled_from(KINDS)), "size": 1})

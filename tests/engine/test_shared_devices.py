@@ -41,7 +41,8 @@ def devices(draw, number):
     capacity = {name: draw(quantities) for name in names}
     shareable = draw(st.sampled_from([True, True, True, False]))
     chosen = {name: draw(policies()) for name in names if shareable and draw(st.integers(0, 3)) == 0}
-    made = build.device(f"gpu-{number}", {"even": number % 2 == 0}, capacity)
+    attributes = {"even": number % 2 == 0} | ({"healthy": False} if draw(st.integers(0, 4)) == 0 else {})
+    made = build.device(f"gpu-{number}", attributes, capacity)
     return replace(made, shareable=shareable, policies=chosen)
 
 

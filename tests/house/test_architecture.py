@@ -48,8 +48,10 @@ MAY_IMPORT = {
     "scheduler.core": NUMBERS | {"celpy", "lark", "re2", "uuid", "scoring"},
     "scheduler.cluster": STDLIB | CLIENTS | {"scheduler.core"},
     "scheduler.simulator": SHELL
-    | {"scheduler.core", "scoring", "scheduler.cluster.decode", "scheduler.cluster.encode"},
-    "scheduler.service": SHELL | {"aiohttp", "scheduler.core", "scheduler.cluster", "scoring"},
+    | {"scheduler.core", "scoring"}
+    | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents", "encode")},
+    "scheduler.service": SHELL
+    | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"},
     "scheduler": SHELL | {"scheduler.core", "scheduler.service", "scheduler.simulator"},
 }
 """What each package may import besides itself. `uuid` in the core is for uuid5, which draws nothing."""
