@@ -76,6 +76,11 @@ def _channel(address: str, credentials: Any, server_name: str = "") -> Any:
     return grpc.aio.secure_channel(address, credentials, options=options)
 
 
+def channel_credentials(authorities: bytes, certificate: bytes = b"", key: bytes = b"") -> Any:
+    """TLS with a server that these authorities vouch for; with a certificate of our own if it asks for one. PEM."""
+    return grpc.ssl_channel_credentials(authorities, key or None, certificate or None)
+
+
 def _remote(error: Any) -> RemoteError:
     return RemoteError(error.code().name, error.details() or "")
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ log = logging.getLogger("dovetail.scoring")
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["Scoring"].full_name
 GENERATION: Final = "dovetail-generation"
 """Trailing metadata of FAILED_PRECONDITION: the current generation of the table, 0 if there is none of that name."""
+_NAMES: Final = ("x509_common_name", "x509_subject_alternative_name")
 _SLICE_S: Final = 0.005  # of work, until the loop has its turn
 _NO_DEADLINE_S: Final = 10.0  # what a call may take that states none
 _REGISTER_S: Final = 60.0
@@ -49,12 +50,12 @@ Context = Any  # grpc.aio.ServicerContext, which has no types
 
 @dataclass(slots=True)
 class _Held:
-    """A table that is registered. judged : by ask and profile, the one that was asked for last at the end."""
+    """A table that is registered. judged : by ask and opinion, the one that was asked for last at the end."""
 
     table: Table
     generation: int
     used: float
-    judged: OrderedDict[tuple[Wish, str], Judged] = field(default_factory=OrderedDict)
+    judged: OrderedDict[tuple[Wish, Opinion], Judged] = field(default_factory=OrderedDict)
 
 
 class StaleError(Exception):
@@ -68,6 +69,10 @@ class StaleError(Exception):
 
 class FullError(Exception):
     """There is no room."""
+
+
+class DeniedError(Exception):
+    """Whoever calls may not."""
 
 
 def _read(message_type: Any) -> Callable[[bytes], Any]:
@@ -98,6 +103,7 @@ def _guarded(handle: Callable[[Any, Any, Context], Awaitable[Any]]) -> Callable[
 
     async def answer(self: Any, request: Any, context: Context) -> Any:
         try:
+            self.admit(context)
             return await handle(self, request, context)
         except Exception as error:
             await _fail(error, context)
@@ -116,6 +122,8 @@ async def _fail(error: Exception, context: Context) -> None:
         await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
     if isinstance(error, FullError):
         await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+    if isinstance(error, DeniedError):
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
     if isinstance(error, TimeoutError):
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline is past; what was found is kept")
     log.exception("a call failed", exc_info=error)
@@ -140,17 +148,39 @@ class _Turn:
 
 
 class Scoring:
-    """The service. weights : by the names of profiles. profile : of calls that name none."""
+    """The service.
+
+    weights : by the names of profiles. profile : of calls that name none. clients : names, of which one must be in the
+    certificate of whoever calls, as common or alternative name; none: whoever got through to us may call.
+    """
 
     def __init__(
-        self, weights: Mapping[str, Weights], profile: str, clock: Callable[[], float] = time.monotonic
+        self,
+        weights: Mapping[str, Weights],
+        profile: str,
+        clients: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._opinions = {name: Opinion(each) for name, each in weights.items()}
-        self._profile = profile
+        self._clients = frozenset(clients)
         self._clock = clock
+        self.weigh(weights, profile)
         self._held: dict[str, _Held] = {}
         # Above all generations of earlier processes, as long as the time of day does not go back.
         self._generation = time.time_ns()
+
+    def weigh(self, weights: Mapping[str, Weights], profile: str) -> None:
+        """Score by these weights from now on."""
+        self._opinions = {name: Opinion(each) for name, each in weights.items()}
+        self._profile = profile
+
+    def admit(self, context: Context) -> None:
+        """Raises DeniedError for a caller whose certificate has none of the names that may call."""
+        if not self._clients:
+            return
+        shown = context.auth_context()
+        names = {each.decode(errors="replace") for key in _NAMES for each in shown.get(key, ())}
+        if not names & self._clients:
+            raise DeniedError(f"no name of the certificate may call: {ascii(sorted(names))[:200]}")
 
     # ------------------------------------------------------------ tables
 
@@ -222,6 +252,7 @@ class Scoring:
     ) -> AsyncIterator[pb.UpdateResponse]:
         """Apply changes, one message as a whole or not at all."""
         try:
+            self.admit(context)
             async for request in _messages(requests):
                 table = self._find(request.table, request.generation).table
                 for row, what in changes.read(table, request):
@@ -266,12 +297,12 @@ class Scoring:
         return answer
 
     def _judged(self, held: _Held, wish: Wish, profile: str) -> Judged:
-        key = (wish, profile)
+        key = (wish, self._opinions[profile])
         found = held.judged.get(key)
         if found is None:
             while len(held.judged) >= max(1, min(_MOST_JUDGED, _MOST_ROWS // len(held.table.live))):
                 held.judged.popitem(last=False)
-            found = held.judged[key] = Judged(wish, self._opinions[profile])
+            found = held.judged[key] = Judged(*key)
         held.judged.move_to_end(key)
         return found
 
@@ -296,6 +327,24 @@ def _put_best(scores: pb.PodScores, judged: Judged, count: int, mask: Mask) -> N
 
 
 # ---------------------------------------------------------------- serving
+
+
+Pem = tuple[bytes, bytes, bytes]
+"""Certificates of the server, its key, and the authorities of clients; without these nobody is asked for one."""
+
+
+def server_credentials(pem: Pem, renewed: Callable[[], Pem | None] = lambda: None) -> Any:
+    """TLS with these; renewed : asked at each new connection, None where nothing changed."""
+
+    def configuration(each: Pem) -> Any:
+        certificate, key, authorities = each
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], authorities or None)
+
+    def fetch() -> Any:
+        fresh = renewed()
+        return None if fresh is None else configuration(fresh)
+
+    return grpc.dynamic_ssl_server_credentials(configuration(pem), fetch, require_client_authentication=bool(pem[2]))
 
 
 class Served:
