@@ -65,7 +65,9 @@ from scheduler.service.journeys import Journeys
 from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.reload import Reload
+from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
+from scoring.extender.server import Scoring
 
 log = logging.getLogger("dovetail")
 
@@ -317,6 +319,7 @@ class Process:
         self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self._hear)
+        self.scoring: Scoring | None = None  # where others are served scores over gRPC
         self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
@@ -362,6 +365,9 @@ class Process:
 
     async def _start(self) -> None:
         await self._listen()
+        if self.settings.extender.grpc.enabled:
+            listener, self.scoring = await open_scores(self.settings)
+            self._begin("scores over gRPC", hold(listener))
         served = await self._discover()
         config = self.reload.active.engine(served.minor)
         kinds = served.watched(config.gates)
@@ -412,7 +418,13 @@ class Process:
 
     def _follow_configuration(self, served: Served) -> None:
         """From here on a change of the configuration is an event like any other."""
-        self.reload.attach(lambda settings: self.loop.post(Reconfigured(settings.engine(served.minor))))
+
+        def apply(settings: SchedulerConfig) -> None:
+            self.loop.post(Reconfigured(settings.engine(served.minor)))
+            if self.scoring is not None:
+                self.scoring.weigh(settings.vectors(), settings.profile)
+
+        self.reload.attach(apply)
         map_ = self.settings.config_map
         if map_.name:
             path = f"/api/v1/namespaces/{map_.namespace}/configmaps"

@@ -16,6 +16,8 @@ from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable,
 from scheduler.core.model import Uid
 from scheduler.service.run import Process
 from scheduler.service.settings import load
+from scoring.extender.client import ScoringClient
+from tests.extender.served import pod, registration
 
 DRA = "/apis/resource.k8s.io/v1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
@@ -472,3 +474,22 @@ async def test_every_check_is_named_on_request(api, start, settings):
         "[+]watch ResourceClaim ok",
         "[+]writes ok",
     } <= set(lines)
+
+
+async def test_it_serves_scores_over_grpc_by_the_weights_that_are_in_force(api, start, unused_tcp_port_factory):
+    serving(api)
+    health_port, port = unused_tcp_port_factory(), unused_tcp_port_factory()
+    scores = {"DOVETAIL_EXTENDER__GRPC__ENABLED": "true", "DOVETAIL_EXTENDER__GRPC__PORT": str(port)}
+    process = start(load(None, {"DOVETAIL_HTTP__PORT": str(health_port), **scores}))
+    await until(lambda: process.loop.deciding)
+    scorer = ScoringClient(f"127.0.0.1:{port}", registration, timeout_s=10.0)
+
+    [[before]] = await scorer.best([pod()], top=1)
+    process.reload._apply(load(None, {"DOVETAIL_WEIGHTS__PACKING": "50", **scores}))
+    [[after]] = await scorer.best([pod()], top=1)
+    await scorer.close()
+    process.stop.set()
+
+    assert await process.task == 0
+    assert "packing" not in before.scores
+    assert "packing" in after.scores
