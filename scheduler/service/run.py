@@ -52,6 +52,7 @@ from scheduler.core.messages import (
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.topology import LinkMap
 from scheduler.service.aside import Aside
+from scheduler.service.extender import Extender
 from scheduler.service.settings import SchedulerConfig, load
 
 log = logging.getLogger("dovetail")
@@ -61,6 +62,7 @@ _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
 _STALE_S: Final = 120.0
+_BROKEN_S: Final = 10.0
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
 _WARNINGS_AT_ONCE: Final = 50
@@ -158,6 +160,11 @@ class Loop:
         self._wall = wall
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
+        self._taken_in = asyncio.Event()  # another one each time
+
+    async def heard(self) -> None:
+        """Wait until the engine has taken in further events."""
+        await self._taken_in.wait()
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""
@@ -183,6 +190,8 @@ class Loop:
                     self._act(self._take(engine, self._inbox.popleft(), now))
                 if self._inbox:
                     await asyncio.sleep(0)
+            self._taken_in.set()
+            self._taken_in = asyncio.Event()
             last = self._clock()
             if abs(self._wall() - last - ahead) > _DRIFT_S:
                 ahead = self._wall() - last
@@ -271,6 +280,10 @@ class Process:
         self.loop = Loop(self._submit, self.fence)
         self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self.loop.post)
+        http = settings.extender.http
+        self.extender = (
+            Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit) if http.enabled else None
+        )
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
         self._unreadable: dict[Uid, ReportUnschedulable] = {}
@@ -315,6 +328,8 @@ class Process:
 
     async def _start(self) -> None:
         await self._serve_health()
+        if self.extender is not None:
+            self._begin("extender", self._hold(await self.extender.start()))
         served = await self._discover()
         config = self.settings.engine(served.minor)
         kinds = served.watched(config.gates)
@@ -438,6 +453,18 @@ class Process:
             if now - reflector.heard > _STALE_S:
                 return f"nothing heard of {kind} for {now - reflector.heard:.0f} s"
         return f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""
+
+    def outdated(self) -> str:
+        """Why others must not be told what this process knows; empty when they may. It need not lead for that."""
+        problem = self.unready()
+        if problem:
+            return problem
+        now = time.monotonic()
+        for reflector in self.reflectors:
+            silent = now - reflector.heard
+            if reflector.failed > reflector.heard and silent > _BROKEN_S:
+                return f"the watch of {reflector.watched.kind} broke {silent:.0f} s ago"
+        return ""
 
     async def _serve_health(self) -> None:
         http = self.settings.http

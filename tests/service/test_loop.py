@@ -175,3 +175,17 @@ def test_packages_of_our_own_pass():
 def test_a_distribution_with_files_in_our_packages_is_named():
     with pytest.raises(ConfigError, match="other-scheduler"):
         refuse_intruders({"scheduler": ["other-scheduler", DISTRIBUTION]})
+
+
+async def test_whoever_waits_hears_once_further_events_were_taken_in(started):
+    run = started()
+    waiting = asyncio.ensure_future(run.loop.heard())
+    await asyncio.sleep(0)
+    early = waiting.done()
+
+    run.loop.post(Listed())
+    async with asyncio.timeout(5):
+        await waiting
+
+    assert not early
+    assert run.engine.events == [Listed()]
