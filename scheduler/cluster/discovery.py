@@ -13,7 +13,7 @@ from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.watch import Watched
 from scheduler.core import names
 from scheduler.core.errors import ConfigError
-from scheduler.core.gates import Gates
+from scheduler.core.gates import NAMES, Gates
 from scheduler.core.messages import Kind
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,11 @@ class Source:
     gate: str = ""
     namespace: str = ""
     optional: bool = False
+
+    @property
+    def gate_name(self) -> str:
+        """Kubernetes' name of the gate; empty without one."""
+        return NAMES.get(self.gate, "")
 
 
 SOURCES: Final = (

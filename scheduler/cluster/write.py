@@ -70,6 +70,7 @@ class Writer:
     through, so the fence has to close that long before the lease can pass on.
     release_s : how long a release is tried, from its submission on.
     `forbidden` is the API server's last refusal for want of permission, until a write succeeds.
+    `events` : whether events are written, which takes a permission that scheduling does not need.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Writer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.forbidden = ""
+        self.events = True
         self.reports_dropped = 0
         self.reports_failed = 0
         self._client = client
@@ -554,6 +556,8 @@ class Writer:
         if isinstance(report, ReportUnschedulable):
             body = encode.unschedulable_condition_patch(report, _now())
             await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, STRATEGIC_PATCH)
+        if not self.events:
+            return
         body = encode.event(report, _now())
         await self._send("POST", f"/api/v1/namespaces/{pod.namespace}/events?{self._query}", body, JSON)
 

@@ -23,6 +23,7 @@ from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.cel import Outline
+from scheduler.core.census import Asked, Census
 from scheduler.core.config import GREEDY, EngineConfig
 from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
@@ -53,6 +54,7 @@ from scheduler.core.messages import (
     PodRef,
     Reconfigured,
     RecordDecision,
+    RecordUnplaced,
     Rejected,
     ReleaseClaim,
     ReportIgnored,
@@ -82,7 +84,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
-from scheduler.core.opinions import Opinion, Opinions, Preference
+from scheduler.core.opinions import Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.questions import MAX_QUESTIONS, Questions
 from scheduler.core.solvers.greedy import Way, place
@@ -94,6 +96,7 @@ from scheduler.core.verify import World, violations
 from scheduler.core.windows import MAX_PODS, Held, Hint, held
 from scoring.market import Market
 from scoring.mix import Mix
+from scoring.opinion import Opinion
 
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
@@ -200,6 +203,7 @@ class Engine:
         self._tried: dict[Uid, list[Way]] = {}  # what the pods of this cycle were tried with
         self._hints: dict[Uid, Hint] = {}  # of pods that were in a window and are not decided yet
         self._mix = Mix()
+        self._shapes = Asked()
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._listed = False
@@ -260,6 +264,10 @@ class Engine:
         """Token and sentence last reported for a pod (`namespace/name`)."""
         uid = self.state.pod_by_key.get(pod)
         return self._reported.get(uid) if uid is not None else None
+
+    def census(self) -> Census:
+        """Counts what there is, beside decisions; keep it for as long as this engine."""
+        return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
 
     def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
         """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
@@ -736,6 +744,7 @@ class Engine:
         if pod.uid not in self._known_pods:
             self._known_pods.add(pod.uid)
             self._mix.arrive(tried[0][1].asks(self.state))
+            self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
         outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint)
@@ -874,10 +883,13 @@ class Engine:
         early = outcome.token in {plan.CLAIM_PENDING, plan.RETRY} and attempts == 0
         self.backlog.park(pod.uid, outcome.token, self._now, delay=PENDING_S if early else None)
         message = printable(outcome.message)
-        if early or self._reported.get(pod.uid) == (outcome.token, message):
+        if early:  # what it waits for is on its way
             return []
+        out: list[Instruction] = [RecordUnplaced(pod.key, outcome)]
+        if self._reported.get(pod.uid) == (outcome.token, message):
+            return out
         self._reported[pod.uid] = (outcome.token, message)
-        return [ReportUnschedulable(_pod_ref(pod), outcome.token, message)]
+        return [*out, ReportUnschedulable(_pod_ref(pod), outcome.token, message)]
 
     def _untie(self, pod: Pod, joined: Iterable[Claim]) -> list[Instruction]:
         """Claims that nobody else reserves must not tie a pod to nodes where it cannot run: free them."""

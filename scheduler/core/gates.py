@@ -10,7 +10,7 @@ from typing import Final
 
 from scheduler.core.errors import ConfigError
 
-_NAMES: Final = {
+NAMES: Final = {
     "admin_access": "DRAAdminAccess",
     "prioritized_list": "DRAPrioritizedList",
     "partitionable_devices": "DRAPartitionableDevices",
@@ -27,6 +27,7 @@ _NAMES: Final = {
     "node_allocatable": "DRANodeAllocatableResources",
     "workload_claims": "DRAWorkloadResourceClaims",
 }
+"""Kubernetes' names, by field of Gates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Gates:
 
     def override(self, given: Mapping[str, bool]) -> "Gates":
         """With some gates set by Kubernetes' names. Raises ConfigError for a name that is not one of them."""
-        fields_by_name = {name: key for key, name in _NAMES.items()}
+        fields_by_name = {name: key for key, name in NAMES.items()}
         for name in given:
             if name not in fields_by_name:
                 known = ", ".join(sorted(fields_by_name))
@@ -113,12 +114,12 @@ class Gates:
         Taint rules are none of them, since they are applied before it runs: they go with device taints.
         """
         on = {_FEATURES.get(name, name): value for name, value in features.items()}
-        off = dict.fromkeys(_NAMES.values(), False)
+        off = dict.fromkeys(NAMES.values(), False)
         return cls().override({**off, "DRADeviceTaintRules": features.get("DeviceTaints", False), **on})
 
     def by_name(self) -> Mapping[str, bool]:
         """All gates by Kubernetes' names."""
-        return {_NAMES[field.name]: getattr(self, field.name) for field in fields(self)}
+        return {NAMES[field.name]: getattr(self, field.name) for field in fields(self)}
 
 
 TAINT_RULES_APART: Final = 35  # before 1.35 the rules had no gate of their own

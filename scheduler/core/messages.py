@@ -7,7 +7,7 @@ from typing import Literal
 from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
-from scheduler.core.plan import Decision
+from scheduler.core.plan import Decision, Unplaced
 from scheduler.core.topology.maps import LinkMap
 
 Kind = Literal[
@@ -311,6 +311,17 @@ class RecordDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordUnplaced:
+    """Keep that an attempt found no place, and why. pod : namespace/name.
+
+    Not said of a first attempt that only lacks a claim or an answer which is on its way.
+    """
+
+    pod: str
+    outcome: Unplaced
+
+
+@dataclass(frozen=True, slots=True)
 class WarnOfTopology:
     """Tell the operator what is wrong with sources of links that were put aside; each is told once."""
 
@@ -385,5 +396,5 @@ Report = ReportScheduled | ReportUnschedulable | ReportIgnored
 Slow = Solve | SolveWindow | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision
-    | WarnOfTopology | Slow
+    | RecordUnplaced | WarnOfTopology | Slow
 )  # fmt: skip

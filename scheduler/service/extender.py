@@ -20,9 +20,10 @@ from scheduler.cluster import extender as wire
 from scheduler.core.advice import Advice, Later
 from scheduler.core.budget import Budget
 from scheduler.core.demand import Refusal
-from scheduler.core.errors import ConfigError, DecodeError, NotNowError, printable
+from scheduler.core.errors import DecodeError, NotNowError, printable
 from scheduler.core.messages import Instruction
 from scheduler.core.model import Pod
+from scheduler.service.door import LASTS_S, Door
 from scheduler.service.settings import HttpExtenderSettings
 from scheduler.service.tls import Certificates, server_context, stranger
 
@@ -35,7 +36,6 @@ _PATIENCE_S: Final = 0.25  # for a claim that kube-scheduler has seen before us
 _DEADLINE_S: Final = 2.0  # kube-scheduler waits five seconds, unless httpTimeout says otherwise
 _READ_S: Final = 5.0
 _AT_ONCE: Final = 16  # requests; a kube-scheduler sends one at a time
-_IDLE_S: Final = 300.0
 _MEGABYTE: Final = 2**20
 
 
@@ -78,38 +78,26 @@ class Extender:
         self._under_way = 0
         self._told = ""
         self.certificates = Certificates(settings.tls, f"{PLACE}.tls", wall) if settings.tls.on else None
-
-    def application(self) -> web.Application:
-        """The two verbs, behind what keeps others out."""
         application = web.Application(
-            middlewares=[self._guard], client_max_size=self._settings.max_body_megabytes * _MEGABYTE
+            middlewares=[self._guard], client_max_size=settings.max_body_megabytes * _MEGABYTE
         )
         application.router.add_post(f"{PREFIX}/filter", self._filter)
         application.router.add_post(f"{PREFIX}/prioritize", self._prioritize)
-        return application
+        options = {"auto_decompress": False, "keepalive_timeout": LASTS_S, "shutdown_timeout": _DEADLINE_S}
+        self._door = Door(PLACE, settings.host, settings.port, application, **options)
 
-    async def start(self) -> web.AppRunner:
-        """Listen; whoever calls cleans the runner up. Raises ConfigError."""
-        settings = self._settings
-        runner = web.AppRunner(
-            self.application(),
-            access_log=None,
-            handle_signals=False,
-            auto_decompress=False,
-            keepalive_timeout=_IDLE_S,
-            shutdown_timeout=_DEADLINE_S,
-        )
-        await runner.setup()
-        context = server_context(self.certificates) if self.certificates is not None else None
-        try:
-            await web.TCPSite(runner, settings.host, settings.port, ssl_context=context).start()
-        except OSError as error:
-            await runner.cleanup()
-            where = f"{PLACE} {settings.host}:{settings.port}"
-            problem = f"cannot be served on ({error.strerror})"
-            raise ConfigError(where, problem, f"choose another {PLACE}.port") from error
-        log.info("scores for other schedulers on %s:%d%s", settings.host, settings.port, PREFIX)
-        return runner
+    async def open(self) -> None:
+        """Begin. Raises ConfigError where the address cannot be had."""
+        await self._door.open(server_context(self.certificates) if self.certificates is not None else None)
+        log.info("scores for other schedulers on %s:%d%s", self._settings.host, self._settings.port, PREFIX)
+
+    async def hold(self) -> None:
+        """Serve until cancelled."""
+        await self._door.hold()
+
+    async def close(self) -> None:
+        """End, once what is under way is answered."""
+        await self._door.close()
 
     # ------------------------------------------------------------ who may ask, and what is answered when all fails
 

@@ -19,11 +19,13 @@ class FakeApi:
 
     `script(method, path, step, ...)`: each such request takes the next step instead of the default; a step is a
     coroutine function of (api, request) that returns a response.
+    `denied` : (verb, resource) pairs of which a review says that the client lacks them.
     """
 
     def __init__(self):
         self.objects = {}
         self.lists = {}
+        self.denied = set()
         self.version = 100
         self.requests = []
         self.scripts = defaultdict(deque)
@@ -74,6 +76,10 @@ class FakeApi:
         if method == "GET":
             found = self.objects.get(path)
             return (found, 200) if found else failure(404, "NotFound")
+        if method == "POST" and path.endswith("/selfsubjectaccessreviews"):
+            return self.review(body["spec"]["resourceAttributes"]), 201
+        if method == "POST" and path.endswith("/selfsubjectreviews"):
+            return {"status": {"userInfo": {"username": "system:serviceaccount:dovetail-system:dovetail"}}}, 201
         if method == "POST" and path.endswith("/binding"):
             return self.bind(path.removesuffix("/binding"), body)
         if method == "POST":
@@ -101,6 +107,10 @@ class FakeApi:
             merged = {**merged, "status": found.get("status", {})}
         merged["metadata"] = {**merged["metadata"]}
         return self.put(path.removesuffix("/status"), merged), 200
+
+    def review(self, asked):
+        resource = asked["resource"] + (f"/{asked['subresource']}" if asked["subresource"] else "")
+        return {"status": {"allowed": (asked["verb"], resource) not in self.denied}}
 
     def delete(self, path):
         found = self.objects[path]

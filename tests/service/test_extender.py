@@ -26,16 +26,17 @@ SHORT = {"n1": "has too few devices for request r of claim c, which asks for 2"}
 
 @pytest.fixture
 async def serve(unused_tcp_port_factory):
-    runners = []
+    running = []
 
     async def serve(*objects, **settings):
         server = Server(cluster(*(objects or FLEET)), unused_tcp_port_factory(), **settings)
-        runners.append(await server.extender.start())
+        await server.extender.open()
+        running.append(server.extender)
         return server
 
     yield serve
-    for runner in runners:
-        await runner.cleanup()
+    for each in running:
+        await each.close()
 
 
 @pytest.fixture
@@ -257,7 +258,7 @@ FIELDS = st.sampled_from(
 def test_whatever_stands_anywhere_is_answered(place, value, verb, unused_tcp_port):
     async def ask():
         server = Server(cluster(*FLEET), unused_tcp_port)
-        runner = await server.extender.start()
+        await server.extender.open()
         try:
             body = json.loads(json.dumps(GOOD))
             target = body
@@ -267,7 +268,7 @@ def test_whatever_stands_anywhere_is_answered(place, value, verb, unused_tcp_por
             async with asyncio.timeout(5):
                 return await server.post(verb, body)
         finally:
-            await runner.cleanup()
+            await server.extender.close()
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "_PATIENCE_S", 0.001)
@@ -427,4 +428,4 @@ async def test_a_port_that_is_taken_is_named(serve, server):
     port = int(server.url.split(":")[2].split("/")[0])
 
     with pytest.raises(ConfigError, match=rf"extender.http 127.0.0.1:{port}: cannot be served on .*extender.http.port"):
-        await Server(cluster(), port).extender.start()
+        await Server(cluster(), port).extender.open()

@@ -111,7 +111,7 @@ MISTAKES = {
     "": "is empty",
     "- a": "holds a list, not a mapping",
     "a: [": "is not YAML",
-    "a: 1\na: 2": "is not YAML",
+    "a: 1\na: 2": "a (line 2): is given twice",
     "kind: SchedulerConfig": "apiVersion: is missing",
     "apiVersion: v1\nkind: SchedulerConfig": "apiVersion = 'v1'",
     HEAD + "weigths: {}": "weigths: is not a known key",
