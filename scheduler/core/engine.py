@@ -281,6 +281,8 @@ class Engine:
         It takes as many calls as their budgets demand. An Advice holds until the next event.
         """
         self._now = now
+        if not self._listed:
+            return Refusal(plan.RETRY, "not everything in the cluster was seen yet"), []
         if not self.state.settle(BAYS_AT_ONCE):
             return Later(waits=False), []
         ways = resolve(pod, self.state, foreign=True)

@@ -60,6 +60,7 @@ from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
 from scheduler.service.debug import Debug
+from scheduler.service.extender import Extender
 from scheduler.service.http import Check, Listener
 from scheduler.service.journeys import Journeys
 from scheduler.service.metrics import Metrics, Own
@@ -77,6 +78,7 @@ _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is t
 _FENCED_S: Final = 0.2
 _NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
+_BROKEN_S: Final = 10.0
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
@@ -179,7 +181,12 @@ class Loop:
         self._wall = wall
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
+        self._taken_in = asyncio.Event()  # another one each time
         self._moved = clock()  # when events were last taken in, or began to wait
+
+    async def heard(self) -> None:
+        """Wait until the engine has taken in further events."""
+        await self._taken_in.wait()
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""
@@ -216,6 +223,8 @@ class Loop:
                     self._act(self._take(engine, self._inbox.popleft(), now))
                 if self._inbox:
                     await asyncio.sleep(0)
+            self._taken_in.set()
+            self._taken_in = asyncio.Event()
             last = self._clock()
             if abs(self._wall() - last - ahead) > _DRIFT_S:
                 ahead = self._wall() - last
@@ -320,6 +329,10 @@ class Process:
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self._hear)
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
+        http = settings.extender.http
+        self.extender = (
+            Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit) if http.enabled else None
+        )
         self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
@@ -368,6 +381,9 @@ class Process:
         if self.settings.extender.grpc.enabled:
             listener, self.scoring = await open_scores(self.settings)
             self._begin("scores over gRPC", hold(listener))
+        if self.extender is not None:
+            await self.extender.open()
+            self._begin("extender", self.extender.hold())
         served = await self._discover()
         config = self.reload.active.engine(served.minor)
         kinds = served.watched(config.gates)
@@ -553,6 +569,14 @@ class Process:
 
     def ready(self) -> list[Check]:
         """What has to hold for this process to do its work now, or as soon as it leads."""
+        return [
+            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
+            *self._views(),
+            Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
+        ]
+
+    def _views(self) -> list[Check]:
+        """What has to hold for the state to be that of the cluster."""
         now = time.monotonic()
 
         def watching(reflector: Reflector) -> str:
@@ -563,11 +587,19 @@ class Process:
             return f"nothing heard of {kind} for {silent:.0f} s" if silent > _STALE_S else ""
 
         return [
-            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
             Check("cluster", lambda: "" if self.reflectors else "the cluster was not reached yet"),
             *(Check(f"watch {each.watched.kind}", partial(watching, each)) for each in self.reflectors),
-            Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
         ]
+
+    def outdated(self) -> str:
+        """Why others must not be told what this process knows; empty when they may. It need not lead for that."""
+        now = time.monotonic()
+        broken = [
+            f"the watch of {each.watched.kind} broke {now - each.heard:.0f} s ago"
+            for each in self.reflectors
+            if each.failed > each.heard and now - each.heard > _BROKEN_S
+        ]
+        return next((problem for problem in [*(check.problem() for check in self._views()), *broken] if problem), "")
 
     def _state(self) -> str:
         return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation

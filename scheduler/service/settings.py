@@ -136,7 +136,7 @@ class ListenerSettings(_Section):
     @property
     def exposed(self) -> str:
         """Why nobody may be listened to like this; empty if that is fine."""
-        if self.tls.client_ca_file or _loopback(self.host):
+        if self.tls.client_ca_file or is_loopback(self.host):
             return ""
         return (
             f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
@@ -144,7 +144,8 @@ class ListenerSettings(_Section):
         )
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine (or pod) can reach a listener on this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -152,9 +153,14 @@ def _loopback(host: str) -> bool:
 
 
 class HttpExtenderSettings(ListenerSettings):
-    """Where a kube-scheduler may ask for our scores; see `service.extender`."""
+    """Where a kube-scheduler may ask for our scores; see `service.extender`.
+
+    `maxBodyMegabytes` : of a request. With nodeCacheCapable 1 does for 5,000 nodes; without, a node may take 10 KiB and
+    more, and each megabyte holds up decisions for a millisecond or two.
+    """
 
     port: Annotated[int, Field(ge=1, le=65535)] = 10372
+    max_body_megabytes: Annotated[int, Field(ge=1, le=256)] = 16
 
 
 class GrpcExtenderSettings(ListenerSettings):
@@ -279,6 +285,12 @@ class SchedulerConfig(_Section):
             Gates().override(self.feature_gates)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        owned = self.ownership
+        if self.extender.http.enabled and owned.nodes == "all" and not owned.drivers and not owned.device_classes:
+            raise ValueError(
+                "extender.http.enabled: with ownership.nodes = 'all' every device is Dovetail's, and other schedulers "
+                "would get no node for any claim; set ownership.nodes: labelled, or name ownership.drivers"
+            )
         if "default-scheduler" in {self.scheduler_name, *self.scheduler_profiles}:
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         if self.scheduler_name in self.scheduler_profiles:
