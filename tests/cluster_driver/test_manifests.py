@@ -1,5 +1,7 @@
 """The manifests parse, refer to one another by names that exist, and grant what the driver does."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,38 @@ def test_the_ownership_example_taints_with_our_own_key():
     assert rule["spec"]["taint"]["key"] == names.OWNED
     assert rule["spec"]["taint"]["effect"] == "NoSchedule"
     assert rule["spec"]["deviceSelector"]["driver"]
+
+
+def test_what_the_policies_call_owned_is_what_that_overlay_configures(tmp_path):
+    (config,) = YAML(typ="safe", pure=True).load_all((ROOT / "overlays" / "owns-dra" / "config.yaml").read_text())
+    path = tmp_path / names.CONFIG_KEY
+    path.write_text(config["data"][names.CONFIG_KEY])
+    owned = documents(ROOT / "components" / "admission" / "classes")["ConfigMap", "dovetail-owned"]["data"]
+
+    ownership = load(path, {}).engine().ownership
+
+    assert set(json.loads(owned["drivers"])) == ownership.drivers
+    assert set(json.loads(owned["deviceClasses"])) == ownership.device_classes
+    assert ownership.all_nodes
+
+
+@pytest.mark.parametrize("overlay", ["kind", "owns-dra"])
+def test_every_configuration_of_an_overlay_loads(overlay, tmp_path):
+    (config,) = YAML(typ="safe", pure=True).load_all((ROOT / "overlays" / overlay / "config.yaml").read_text())
+    path = tmp_path / names.CONFIG_KEY
+    path.write_text(config["data"][names.CONFIG_KEY])
+
+    assert load(path, {}).scheduler_name == names.SCHEDULER_NAME
+
+
+def test_policies_name_our_account_scheduler_and_label():
+    texts = {path.name: path.read_text() for path in (ROOT / "components" / "admission").rglob("*.yaml")}
+
+    whole = "".join(texts.values())
+    assert set(re.findall(r'system:serviceaccount:[^"]+', whole)) == {
+        f"system:serviceaccount:{names.NAMESPACE}:dovetail"
+    }
+    assert set(re.findall(r'schedulerName [!=]= "([^"]+)"', whole)) == {names.SCHEDULER_NAME}
+    assert names.OWNED in texts["nodes.yaml"]
+    assert names.CLAIM_FINALIZER in texts["claims.yaml"]
+    assert names.EXTENDED_CLAIM in texts["claims.yaml"]
