@@ -56,6 +56,29 @@ def demo() -> None:
     raise typer.Exit(run_demo())
 
 
+config_app = typer.Typer(help="Check a SchedulerConfig file, or see what it changes.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+
+@config_app.command("check")
+def config_check(
+    file: Annotated[Path, typer.Argument(help="SchedulerConfig file; - reads standard input.")],
+    show: Annotated[bool, typer.Option("--show", help="Print what comes out of it, defaults and all.")] = False,
+) -> None:
+    """Say whether a file can be used, and print the hash of what it comes to; exit 2 when it cannot."""
+    from scheduler.service.check import check
+
+    raise typer.Exit(check(file, show=show))
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON schema of a SchedulerConfig file."""
+    from scheduler.service.check import SCHEMA
+
+    typer.echo(SCHEMA.read_text(encoding="utf-8"), nl=False)
+
+
 @app.command()
 def explain(
     pod: Annotated[str, typer.Argument(help="NAMESPACE/POD")],

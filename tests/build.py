@@ -459,6 +459,6 @@ def world(
         claims={item.uid: item for item in every(Claim)},
         pods={item.uid: item for item in every(Pod)},
         ownership=ownership or Ownership(),
-        scheduler_name=scheduler,
+        scheduler_names=frozenset({scheduler}),
         groups={item.key: item for item in every(PodGroup)},
     )

@@ -71,6 +71,12 @@ class Backlog:
         if entry is not None and entry.token:
             self._parked[entry.token].discard(uid)
 
+    def waiting(self) -> dict[str, int]:
+        """How many pods wait for what, by token; under the empty one those that are due."""
+        found = {token: len(uids) for token, uids in self._parked.items() if uids}
+        due = len(self._entries) - sum(found.values())
+        return found | ({"": due} if due else {})
+
     def order(self, uid: Uid) -> tuple[int, str, str]:
         """Where a pod stands in the queue, smaller first."""
         return self._entries[uid].order

@@ -19,7 +19,6 @@ from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand
 from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.kinds import CUT, SEARCHED, SHARED, Kinds, NodeKind
-from scheduler.core.opinions import Opinion
 from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
@@ -29,12 +28,15 @@ from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem
 from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
+from scoring.flaws import Flaw
 from scoring.mix import Kind
+from scoring.opinion import Opinion
 from scoring.placement import HIGHEST, STEP, rank_one, ranks, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
 from scoring.scorers import CARD_SCORER, PREFERENCE, STATE_SCORERS
 from scoring.scorers.base import Loads
+from scoring.scorers.health import Health, health_of
 
 _ROWS_AT_ONCE = 1_024  # nodes that are judged in one piece, unless a budget has room for more
 _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
@@ -89,12 +91,14 @@ class _Found:
     """What one node has for a pod.
 
     ways : positions of devices and thousandths of each, for each way to serve the pod; none where it does not fit, and
-    one, without positions, where its shape tells. before, after : what state scorers measure, after by way.
+    one, without positions, where its shape tells. flaws : of the device of each way, where there are several. before,
+    after : what state scorers measure, after by way.
     """
 
     row: int
     shape: int = NO_SHAPE
     ways: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    flaws: list[int] = field(default_factory=list)
     before: Sequence[float] = ()
     after: list[Sequence[float]] = field(default_factory=list)
 
@@ -116,15 +120,16 @@ class Candidates:
         self._every = [eligible for asks in self.eligible for eligible in asks]
         self._listed = sum(want.listed for want in demand.wants)
         self._amounts = dict(demand.resources)
-        self._first_fit = catalogue.config.device_choice == "first-fit"
-        self._shares = Shares(demand, [asks[0] for asks in self.eligible]) if demand.countable else None
-        judged = not self._first_fit and opinion.card_weight > 0
-        self._cuts = Cuts(catalogue.parts, self.eligible[0][0], judged=judged) if demand.single else None
+        self._first_fit = catalogue.first_fit(demand)
+        avoids = opinion.flaw_costs[-1] > 0
+        self._shares = Shares(demand, [asks[0] for asks in self.eligible], avoids=avoids) if demand.countable else None
+        worth = (0.0, ()) if self._first_fit else (opinion.card_weight, opinion.flaw_costs)
+        self._cuts = Cuts(catalogue.parts, self.eligible[0][0], *worth) if demand.single else None
         self._kinds = Kinds(demand, catalogue, opinion.set_key, self.eligible, self._shares, self._cuts)
         self._shapes = Shapes()
         self._puzzle_shapes: dict[Puzzle, int] = {}
-        self._pick_shapes: dict[tuple[int, ...], int] = {}
-        self._single_shapes: Rows = np.zeros(0, np.int32)  # those of one device, by its position
+        self._pick_shapes: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}  # by positions and flaws
+        self._single_shapes: Rows = np.zeros(0, np.int32)  # those of one device, by its position and flaw
         self._fatal: set[int] = set()  # shapes that end every attempt
         self._unsolved: dict[NodeProblem | Puzzle, int] = {}  # shapes that the core's budget did not settle
         self._learned_at = -1
@@ -433,17 +438,22 @@ class Candidates:
                 return None
             stock = self._catalogue.stock
             left, classes = stock.left[row].tolist(), stock.classes[row].tolist()
+            flaws = state.flaws[state.bays.rows[row]].tolist()
             found, before, place = _Found(row), None, -1
             for position, taken in offers:
-                like = (left[position], taken, classes[position])
+                like = (left[position], taken, classes[position], flaws[position])
                 if like != before or position != place + 1:  # of equal devices side by side the first will do
                     found.ways.append(((position,), (taken,)))
+                    found.flaws.append(flaws[position])
                 before, place = like, position
             return found
         parts = self._catalogue.parts
         if kind == CUT and self._cuts is not None:
             position = self._cuts.choose_one(row, first=self._first_fit)
-            return _Found(row, self._single_shape(position), [((), ())]) if position >= 0 else _Found(row)
+            if position < 0:
+                return _Found(row)
+            flaw = int(state.flaws[state.bays.rows[row, position]])
+            return _Found(row, self._single_shape(position, flaw), [((), ())])
         if self._shares is not None and self._kinds.sharing[row]:
             room = self._shares.offers(state, row)
             if room is None:
@@ -516,10 +526,12 @@ class Candidates:
         row, opinion = found.row, self._opinion
         weights = opinion.state_weight_list
         costs = [weighed_one(after, weights) for after in found.after]
+        if found.flaws:
+            costs = [cost + opinion.flaw_costs[each] for cost, each in zip(costs, found.flaws, strict=True)]
         least = min(costs) + _EQUAL
         best = next(at for at, cost in enumerate(costs) if cost <= least)
         if self._kinds.kind[row] == SHARED:
-            self.shape[row] = self._single_shape(found.ways[best][0][0])
+            self.shape[row] = self._single_shape(found.ways[best][0][0], found.flaws[best])
         after = found.after[best]
         saved = [one - other for one, other in zip(found.before, after, strict=True)]
         self.saved[row] = saved
@@ -614,7 +626,8 @@ class Candidates:
         if self._cuts is not None:
             [at] = (kinds == CUT).nonzero()
             if len(at):
-                found[at] = self._pick_shapes_of(self._cuts.choose(rows[at], first=self._first_fit))
+                picks = self._cuts.choose(rows[at], first=self._first_fit)
+                found[at] = self._pick_shapes_of(state, rows[at], picks)
         if self._kinds.found:
             [at] = (kinds >= 0).nonzero()
             if kept or len(at) <= _VECTOR_ROWS or state.bays.width > 32 or self._catalogue.parts.vacant:
@@ -668,43 +681,48 @@ class Candidates:
         elif len(self.demand.wants) == 1 and not self._first_fit:
             picks = self._choose_share(state, shares, rows[at])
             sure = picks.sure
-            found[at] = self._pick_shapes_of(picks)
+            found[at] = self._pick_shapes_of(state, rows[at], picks)
         else:
             picks = shares.choose(state, rows[at], first=self._first_fit)
             sure = picks.sure
-            found[at] = self._pick_shapes_of(picks)
+            found[at] = self._pick_shapes_of(state, rows[at], picks)
         kinds[at[~sure]] = SEARCHED
 
-    def _pick_shapes_of(self, picks: Picks) -> Rows:
+    def _pick_shapes_of(self, state: State, rows: Rows, picks: Picks) -> Rows:
         """Shapes of nodes that give these shares of devices, NO_SHAPE where they do not serve all."""
         positions = picks.positions
+        flaws = state.flaws[state.bays.rows[rows[:, None], positions]]
         if positions.shape[1] == 1:
-            positions = positions[:, 0]
-            self._single_shape(int(positions.max()))
-            shapes = self._single_shapes[positions]
+            keys = positions[:, 0] * len(Flaw) + flaws[:, 0]
+            self._reserve_singles(int(keys.max()) + 1)
+            shapes = self._single_shapes[keys]
             [new] = (picks.found & (shapes == NO_SHAPE)).nonzero()
-            for position in dict.fromkeys(positions[new].tolist()):
-                self._single_shape(position)
+            for key in dict.fromkeys(keys[new].tolist()):
+                self._single_shape(*divmod(key, len(Flaw)))
             if len(new):
-                shapes = self._single_shapes[positions]
+                shapes = self._single_shapes[keys]
             return np.where(picks.found, shapes, NO_SHAPE)
         return np.array(
             [
-                self._pick_shape(tuple(each)) if fits else NO_SHAPE
-                for each, fits in zip(positions.tolist(), picks.found.tolist(), strict=True)
+                self._pick_shape(tuple(each), tuple(noted)) if fits else NO_SHAPE
+                for each, noted, fits in zip(positions.tolist(), flaws.tolist(), picks.found.tolist(), strict=True)
             ],
             np.int32,
         )
 
-    def _single_shape(self, position: int) -> int:
-        """The shape of a node that gives a share of the device in this position."""
-        extra = position + 1 - len(self._single_shapes)
+    def _reserve_singles(self, size: int) -> None:
+        extra = size - len(self._single_shapes)
         if extra > 0:
             more: Rows = np.full(extra, NO_SHAPE, np.int32)
             self._single_shapes = np.concatenate([self._single_shapes, more])
-        shape = int(self._single_shapes[position])
+
+    def _single_shape(self, position: int, flaw: int) -> int:
+        """The shape of a node that gives a share of the device in this position, which has this flaw."""
+        key = position * len(Flaw) + flaw
+        self._reserve_singles(key + 1)
+        shape = int(self._single_shapes[key])
         if shape == NO_SHAPE:
-            shape = self._single_shapes[position] = self._pick_shape((position,))
+            shape = self._single_shapes[key] = self._pick_shape((position,), (flaw,))
         return shape
 
     def _choose_share(self, state: State, shares: Shares, rows: Rows) -> Picks:
@@ -713,8 +731,10 @@ class Candidates:
         [able], sure = shares.fits(state, rows)
         [taken] = shares.thousandths(state, rows)
         left, classes = stock.left.take(rows, axis=0), stock.classes.take(rows, axis=0)
+        flaws = state.flaws[state.bays.rows[rows]]
         # Of devices side by side that are equal the first will do.
         same = (left[:, 1:] == left[:, :-1]) & (taken[:, 1:] == taken[:, :-1]) & (classes[:, 1:] == classes[:, :-1])
+        same &= flaws[:, 1:] == flaws[:, :-1]
         kept = able.copy()
         kept[:, 1:] &= ~(same & able[:, :-1])
         chosen: Rows = np.zeros((len(rows), 1), np.int32)
@@ -725,7 +745,7 @@ class Candidates:
         stock.measured(state, rows)
         nodes = rows.take(at)
         after = stock.after(nodes, position[:, None], taken[at, position][:, None], self._cpu_after(state, nodes))
-        cost = weighed(after, self._opinion.state_weights)
+        cost = weighed(after, self._opinion.state_weights) + np.array(self._opinion.flaw_costs)[flaws[at, position]]
         starts = np.flatnonzero(np.diff(at, prepend=-1))
         least = np.repeat(np.minimum.reduceat(cost, starts), np.diff(starts, append=len(at)))
         order = np.where(cost <= least + _EQUAL, np.arange(len(at)), len(at))
@@ -735,16 +755,17 @@ class Candidates:
         self._measured[nodes[best]] = True
         return Picks(chosen, found, sure)
 
-    def _pick_shape(self, positions: tuple[int, ...]) -> int:
+    def _pick_shape(self, positions: tuple[int, ...], flaws: tuple[int, ...]) -> int:
         """The shape of a node that gives shares of the devices in these positions. A share ties nothing up."""
-        known = self._pick_shapes.get(positions)
+        known = self._pick_shapes.get((positions, flaws))
         if known is None:
             chosen, start = [], 0
             for want in self.demand.wants:
                 chosen.append(tuple(sorted(positions[start : start + want.count])))
                 start += want.count
-            known = self._pick_shapes[positions] = self._shapes.add(None)
-            answer = NodeAnswer(tuple(chosen), dict.fromkeys(SET_NAMES, 1.0), truncated=len(positions) > 1)
+            known = self._pick_shapes[positions, flaws] = self._shapes.add(None)
+            scores = {**_FULL_SCORES, Health.name: health_of(list(dict(zip(positions, flaws, strict=True)).values()))}
+            answer = NodeAnswer(tuple(chosen), scores, truncated=len(positions) > 1)
             self._shapes.put(known, answer, self._opinion.set_weights, 0)
         return known
 
@@ -882,6 +903,20 @@ class Candidates:
             None if first is None else self._choice(state, first),
             None if second is None else self._choice(state, second),
         )
+
+    def ranks(self, rows: Rows) -> Counts:
+        """How good these nodes are, int64 (len(rows),) as `Choice.rank`; -1 where the pod does not fit."""
+        return self._ranking.ranks(rows)
+
+    def reached(self, rows: Rows) -> Mask:
+        """On which of these nodes nothing but devices could keep the pod away."""
+        found: Mask = self._reached[rows]
+        return found
+
+    def open(self, rows: Rows) -> Mask:
+        """On which of these nodes the search for devices was not finished: see `unsolved`."""
+        found: Mask = np.isin(self.shape[rows], list(self._unsolved.values()))
+        return found
 
     def at(self, state: State, node: str) -> Choice | None:
         """A node by its name; None where the pod does not fit there."""

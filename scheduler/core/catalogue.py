@@ -3,14 +3,15 @@
 from collections import OrderedDict
 
 from scheduler.core.config import EngineConfig
-from scheduler.core.demand import DeviceRequest
+from scheduler.core.demand import Demand, DeviceRequest
 from scheduler.core.eligibility import Eligibility, Verdicts
 from scheduler.core.parts import Parts
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
-from scheduler.core.solvers.table import SetTable
+from scheduler.core.solvers.table import table_of
 from scheduler.core.stock import Stock
+from scoring.sets import SetTable
 
 
 class Catalogue:
@@ -33,6 +34,10 @@ class Catalogue:
         self._eligible: OrderedDict[DeviceRequest, Eligibility] = OrderedDict()
         self._tables: OrderedDict[NodeProblem, SetTable | None] = OrderedDict()
 
+    def first_fit(self, demand: Demand) -> bool:
+        """Whether a pod gets the first devices that fit instead of the best: those are what other schedulers take."""
+        return demand.foreign or self.config.device_choice == "first-fit"
+
     def table(self, problem: NodeProblem) -> SetTable | None:
         """All answers to a problem whatever is free, None where each has to be searched; nothing is free in it."""
         if problem in self._tables:
@@ -40,7 +45,7 @@ class Catalogue:
             return self._tables[problem]
         if len(self._tables) >= self.MAX_TABLES:
             self._tables.popitem(last=False)
-        found = self._tables[problem] = SetTable.of(problem, self.config.search_steps)
+        found = self._tables[problem] = table_of(problem, self.config.search_steps)
         return found
 
     def eligibility(self, request: DeviceRequest) -> Eligibility:

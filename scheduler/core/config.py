@@ -1,7 +1,7 @@
-"""What the engine is told once, as plain values; `service/settings.py` reads and validates the file behind it."""
+"""What the engine is told, as plain values; `service/settings.py` reads and validates the file behind it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from scheduler.core import names
@@ -44,11 +44,17 @@ REGRET: Final = "regret"
 JOINT: Final = "joint"
 SOLVERS: Final = (GREEDY, REGRET, JOINT)
 
+LIVE: Final = (
+    "profile", "weights", "profiles", "scheduler_profiles", "overrides", "batch", "solver", "joint_limit_s", "digest",
+)  # fmt: skip
+"""What may change while an engine runs. All else is built into what it knows of the cluster."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """Everything that steers decisions.
 
+    scheduler_name : whose pods are ours. scheduler_profiles : further ones, each with the profile of its pods.
     profile : the weights of pods that choose none. weights : scorer name -> weight >= 0, merged over them.
     profiles : name -> weights, merged over the shipped profile of that name, or over the shipped weights.
     overrides : what pods may choose.
@@ -65,6 +71,7 @@ class EngineConfig:
     binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
     fabric_partitions : a claim takes whole GPUs that publish Fabric Manager partitions one partition at a time.
     spellings : attributes of devices, beyond those that are known, that tell where they sit.
+    digest : what stands for all of this in decisions; empty if nobody made one.
     """
 
     scheduler_name: str = names.SCHEDULER_NAME
@@ -72,6 +79,7 @@ class EngineConfig:
     profile: str = DEFAULT
     weights: Mapping[str, float] = field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    scheduler_profiles: Mapping[str, str] = field(default_factory=dict)
     overrides: Overrides = field(default_factory=Overrides)
     device_choice: str = "scored"  # "first-fit" takes the first devices that fit, in name order
     batch: int = 256
@@ -87,3 +95,14 @@ class EngineConfig:
     binding_timeout_s: float = 600.0
     fabric_partitions: bool = True
     spellings: Spellings = KNOWN
+    digest: str = ""
+
+    @property
+    def scheduler_names(self) -> frozenset[str]:
+        """The schedulerNames of pods that are ours."""
+        return frozenset({self.scheduler_name, *self.scheduler_profiles})
+
+    def can_become(self, other: "EngineConfig") -> bool:
+        """Whether a running engine may go over to another configuration: they differ in `LIVE` at most."""
+        alike = replace(self, **{name: getattr(other, name) for name in LIVE}) == other
+        return alike and self.scheduler_names == other.scheduler_names

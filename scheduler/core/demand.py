@@ -5,6 +5,7 @@ Pods with equal demands are one equivalence class and are solved once.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
@@ -27,14 +28,20 @@ from scheduler.core.model import (
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
+_EVERY_TAINT: Final = (Toleration("", "Exists", "", "", None),)
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceRequest:
-    """One request, reduced to what decides which devices serve it. `selectors` are the class's, then its own."""
+    """One request, reduced to what decides which devices serve it. `selectors` are the class's, then its own.
+
+    foreign : it is for another scheduler to serve, which may have any device, but none that our taint keeps for us.
+    """
 
     device_class: str
     selectors: tuple[str, ...]
     tolerations: tuple[Toleration, ...]
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,7 @@ class Demand:
     resources : amounts by name, units as in core/model. held : node selectors of claims that are allocated already.
     offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
     sizing : None where no device takes resources of its node.
+    foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -122,6 +130,7 @@ class Demand:
     held: tuple[NodeSelector, ...]
     offered: tuple[tuple[str, bool], ...] = ()
     sizing: Sizing | None = None
+    foreign: bool = False
 
     @property
     def plain(self) -> bool:
@@ -182,9 +191,12 @@ class Ways:
     closed: tuple[str, ...] = ()
 
 
-def resolve(pod: Pod, state: State) -> Ways | Refusal:
-    """Look up everything a pod refers to."""
-    refusal = _refuse_pod(pod, state)
+def resolve(pod: Pod, state: State, *, foreign: bool = False) -> Ways | Refusal:
+    """Look up everything a pod refers to.
+
+    foreign : it is another scheduler's pod. What it asks of nodes is not looked at: that scheduler has.
+    """
+    refusal = None if foreign else _refuse_pod(pod, state)
     if refusal is not None:
         return refusal
     found = _claims(pod, state)
@@ -195,7 +207,7 @@ def resolve(pod: Pod, state: State) -> Ways | Refusal:
     backed = _backed(pod, state)
     for had in state.nodes.offers(list(backed)) if backed else [()]:
         offered = tuple(zip(backed, had, strict=True))
-        way = _resolve_way(pod, state, found, offered, backed)
+        way = _resolve_way(pod, state, found, offered, backed, foreign=foreign)
         if isinstance(way, Refusal):
             refusals.append(way)
         else:
@@ -214,7 +226,13 @@ def _backed(pod: Pod, state: State) -> dict[str, str]:
 
 
 def _resolve_way(
-    pod: Pod, state: State, claims: Sequence[Claim], offered: tuple[tuple[str, bool], ...], backed: Mapping[str, str]
+    pod: Pod,
+    state: State,
+    claims: Sequence[Claim],
+    offered: tuple[tuple[str, bool], ...],
+    backed: Mapping[str, str],
+    *,
+    foreign: bool,
 ) -> Resolved | Refusal:
     served = {name: backed[name] for name, had in offered if not had}
     if pod.extended_claim and not served and offered:
@@ -229,12 +247,12 @@ def _resolve_way(
     wants: list[Want] = []
     relations: list[Relation] = []
     for index, claim in enumerate(fresh):
-        refusal = _add_claim(f"ResourceClaim {claim.key}", claim, index, state, wants, relations)
+        refusal = _add_claim(f"ResourceClaim {claim.key}", claim, index, state, wants, relations, foreign=foreign)
         if refusal is not None:
             return refusal
     if special is not None:
         where = f"pod {pod.key}, claim for {', '.join(served)}"
-        refusal = _add_claim(where, special.claim, len(fresh), state, wants, relations)
+        refusal = _add_claim(where, special.claim, len(fresh), state, wants, relations, foreign=foreign)
         if refusal is not None:
             return refusal
         fresh = (*fresh, special.claim)
@@ -249,15 +267,16 @@ def _resolve_way(
     requests, sizing = sized
     asked = {name: amount for name, amount in requests.items() if amount > 0 and name not in served}
     demand = Demand(
-        node_selector=tuple(sorted(pod.node_selector.items())),
-        affinity=pod.affinity,
-        tolerations=pod.tolerations,
+        node_selector=() if foreign else tuple(sorted(pod.node_selector.items())),
+        affinity=None if foreign else pod.affinity,
+        tolerations=_EVERY_TAINT if foreign else pod.tolerations,
         resources=tuple(sorted(asked.items())),
         wants=tuple(wants),
         relations=tuple(relations),
         held=held,
         sizing=sizing,
         offered=offered,
+        foreign=foreign,
     )
     return Resolved(demand, fresh, joined, special)
 
@@ -365,7 +384,7 @@ def _refuse_claim(pod: Pod, entry: PodClaim, claim: Claim, state: State) -> Refu
 
 
 def _add_claim(
-    where: str, claim: Claim, index: int, state: State, wants: list[Want], relations: list[Relation]
+    where: str, claim: Claim, index: int, state: State, wants: list[Want], relations: list[Relation], *, foreign: bool
 ) -> Refusal | None:
     if claim.spec.unsupported:
         return Refusal(plan.UNSUPPORTED, f"{where}: not supported yet: {'; '.join(claim.spec.unsupported)}")
@@ -378,12 +397,12 @@ def _add_claim(
         asks: list[Ask] = []
         for alternative in request.alternatives or (request,):
             named = f"{shown}/{alternative.name}" if request.alternatives else shown
-            refusal = _refuse_request(named, alternative, state)
+            refusal = _refuse_request(named, alternative, state, foreign=foreign)
             if refusal is not None:
                 return refusal
             members.setdefault(request.name, []).append((len(wants), len(asks)))
             members[f"{request.name}/{alternative.name}"] = [(len(wants), len(asks))]
-            asks.append(_ask(alternative, state))
+            asks.append(_ask(alternative, state, foreign=foreign))
         least = min(ask.count for ask in asks)
         total += least
         if total > MAX_RESULTS:
@@ -407,10 +426,10 @@ def _add_claim(
     return None
 
 
-def _ask(request: Request, state: State) -> Ask:
+def _ask(request: Request, state: State, *, foreign: bool) -> Ask:
     selectors = state.classes.current[request.device_class].selectors + request.selectors
     return Ask(
-        request=DeviceRequest(request.device_class, selectors, request.tolerations),
+        request=DeviceRequest(request.device_class, selectors, request.tolerations, foreign),
         count=0 if request.mode == ALL else request.count,
         admin=bool(request.admin_access),
         capacity=tuple(sorted((request.capacity or {}).items(), key=lambda item: item[0])),
@@ -447,7 +466,7 @@ def _gated(where: str, what: str, gate: str) -> Refusal:
     )
 
 
-def _refuse_request(where: str, request: Request, state: State) -> Refusal | None:
+def _refuse_request(where: str, request: Request, state: State, *, foreign: bool) -> Refusal | None:
     if request.unsupported:
         return Refusal(plan.UNSUPPORTED, f"{where}: not supported yet: {'; '.join(request.unsupported)}")
     gates = state.gates
@@ -473,7 +492,7 @@ def _refuse_request(where: str, request: Request, state: State) -> Refusal | Non
             plan.UNSUPPORTED, f"{where}: DeviceClass {name}: not supported yet: {'; '.join(device_class.unsupported)}"
         )
     owned = state.ownership.device_classes
-    if owned and name not in owned:
+    if owned and name not in owned and not foreign:
         return Refusal(
             plan.MISCONFIGURED,
             f"{where}: DeviceClass {name} is not among those that Dovetail owns ({', '.join(sorted(owned))})",

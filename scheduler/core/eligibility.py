@@ -16,6 +16,7 @@ from scheduler.core.cel import Outline, Selector, compile_selector, device_in, e
 from scheduler.core.columns import ABSENT
 from scheduler.core.demand import DeviceRequest
 from scheduler.core.errors import FaultError, SelectorError
+from scheduler.core.match import untolerated
 from scheduler.core.state import State
 from scoring.arrays import Mask, Rows
 
@@ -100,7 +101,7 @@ class Eligibility:
     """Devices for one request.
 
     selected : bool (rows,), all selectors true.
-    welcome : bool (rows,), of a driver that we own, supported and without a taint in the way.
+    welcome : bool (rows,), of a driver that we own (any, for another scheduler), supported, no taint in the way.
     usable : bool (rows,), selected and welcome.
     failed : bool (rows,), a selector could not be evaluated: an error that ends the pod's attempt when it is met.
     settled : whether all of that is up to date; it takes as many calls of `refresh` as its budgets demand.
@@ -275,7 +276,7 @@ class Eligibility:
 
     def _owned(self, state: State, rows: Rows) -> Mask:
         drivers = state.ownership.drivers
-        if not drivers:
+        if not drivers or self.request.foreign:
             return np.ones(len(rows), np.bool_)
         codes = state.devices.drivers.codes[rows]
         owned = [driver in drivers for driver in state.devices.drivers.values]
@@ -286,8 +287,9 @@ class Eligibility:
         if not state.gates.device_taints:
             return np.ones(len(rows), np.bool_)
         codes, inverse = np.unique(state.device_taints.codes[rows], return_inverse=True)
+        keeps_off = untolerated if self.request.foreign else state.taint_in_the_way
         free = [
-            code < 0 or state.taint_in_the_way(state.device_taints.values[code], self.request.tolerations) is None
+            code < 0 or keeps_off(state.device_taints.values[code], self.request.tolerations) is None
             for code in codes.tolist()
         ]
         found: Mask = np.array(free, np.bool_)[inverse]

@@ -17,11 +17,13 @@ from itertools import islice, takewhile
 from typing import Any
 
 from scheduler.core import allocatable, conditions, groups, names, plan
+from scheduler.core.advice import Advice, Later
 from scheduler.core.backlog import Backlog
 from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.cel import Outline
+from scheduler.core.census import Asked, Census
 from scheduler.core.config import GREEDY, EngineConfig
 from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
@@ -50,7 +52,9 @@ from scheduler.core.messages import (
     Listed,
     PodBound,
     PodRef,
+    Reconfigured,
     RecordDecision,
+    RecordUnplaced,
     Rejected,
     ReleaseClaim,
     ReportIgnored,
@@ -80,7 +84,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
-from scheduler.core.opinions import Opinion, Opinions, Preference
+from scheduler.core.opinions import Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.questions import MAX_QUESTIONS, Questions
 from scheduler.core.solvers.greedy import Way, place
@@ -92,10 +96,12 @@ from scheduler.core.verify import World, violations
 from scheduler.core.windows import MAX_PODS, Held, Hint, held
 from scoring.market import Market
 from scoring.mix import Mix
+from scoring.opinion import Opinion
 
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
 MAX_SOLVES = 4  # searches of which one pod waits for at once
+BAYS_AT_ONCE = 32  # nodes whose devices are looked at anew in one piece of advice
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
 STEPS_A_REASON = 2  # for each node and request
@@ -168,6 +174,7 @@ class Engine:
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
+        self._ours = config.scheduler_names
         self.state = State(
             config.ownership,
             config.seed,
@@ -196,6 +203,7 @@ class Engine:
         self._tried: dict[Uid, list[Way]] = {}  # what the pods of this cycle were tried with
         self._hints: dict[Uid, Hint] = {}  # of pods that were in a window and are not decided yet
         self._mix = Mix()
+        self._shapes = Asked()
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._listed = False
@@ -206,6 +214,7 @@ class Engine:
             Rejected: self._rejected,
             Listed: self._all_listed,
             ClockRead: self._clock_read,
+            Reconfigured: self._reconfigured,
             Drained: lambda event: self._decide(),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
@@ -256,6 +265,29 @@ class Engine:
         uid = self.state.pod_by_key.get(pod)
         return self._reported.get(uid) if uid is not None else None
 
+    def census(self) -> Census:
+        """Counts what there is, beside decisions; keep it for as long as this engine."""
+        return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
+
+    def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
+        """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
+
+        It takes as many calls as their budgets demand. An Advice holds until the next event.
+        """
+        self._now = now
+        if not self.state.settle(BAYS_AT_ONCE):
+            return Later(waits=False), []
+        ways = resolve(pod, self.state, foreign=True)
+        if isinstance(ways, Refusal):
+            return ways, []
+        opinion = self._opinions.of(pod).opinion
+        tried = [(resolved, self._class(resolved.demand, opinion)) for resolved in ways.open]
+        if not self._refresh(tried, budget):
+            pending = [each for _, candidates in tried for each in candidates.pending]
+            return Later(waits=bool(pending)), self._evaluate(pending[:MAX_PARTS], pod.namespace)
+        unsolved = [problem for _, candidates in tried for problem in candidates.unsolved]
+        return Advice(self.state, self.config.scheduler_name, tried), self._search(unsolved[:MAX_SOLVES], pod.namespace)
+
     # ------------------------------------------------------------ the world changes
 
     def _all_listed(self, event: Listed) -> list[Instruction]:
@@ -264,6 +296,28 @@ class Engine:
 
     def _clock_read(self, event: ClockRead) -> list[Instruction]:
         self._ahead = event.ahead
+        return []
+
+    def _reconfigured(self, event: Reconfigured) -> list[Instruction]:
+        """Judge by other weights from now on. What is placed stays placed, and what was assumed stays assumed.
+
+        Weights decide only which node is taken of those that fit, so pods that wait would wait again. Tried at once are
+        those that wait for a plan, which was asked for by the old weights, and those who have to be told something else
+        about their annotations.
+        """
+        if not self.config.can_become(event.config):
+            raise FaultError("the new configuration changes what a running engine cannot change")
+        self._opinions = Opinions(event.config)
+        self.config = event.config
+        for key in [key for key in self._classes if key[1] not in self._opinions]:
+            del self._classes[key]
+        for generation, waiting in self._held.items():
+            if self._questions.answered(waiting.pods, generation):
+                self._tell_askers(waiting.pods)
+        self._held.clear()
+        self._hints.clear()
+        for uid in sorted(self._ignored):
+            self.backlog.wake_one(uid, self._now)
         return []
 
     def _node_seen(self, node: Node) -> list[Instruction]:
@@ -332,7 +386,7 @@ class Engine:
         resized = before is not None and before.requests != pod.requests
         if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
             self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
-        if pod.scheduler_name != self.config.scheduler_name:
+        if pod.scheduler_name not in self._ours:
             return out
         if pod.done and place is not None and pod.uid in self._known_pods:
             self._known_pods.discard(pod.uid)
@@ -688,6 +742,7 @@ class Engine:
         if pod.uid not in self._known_pods:
             self._known_pods.add(pod.uid)
             self._mix.arrive(tried[0][1].asks(self.state))
+            self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
         outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint)
@@ -703,13 +758,13 @@ class Engine:
 
     def _tell_ignored(self, pod: Pod, preference: Preference) -> list[Instruction]:
         """Tell the owner once that annotations are not followed; the pod is scheduled nevertheless."""
-        if self._ignored.get(pod.uid, "") == preference.problem:
-            return []
         if not preference.problem:
-            del self._ignored[pod.uid]
+            self._ignored.pop(pod.uid, None)
             return []
-        self._ignored[pod.uid] = preference.problem
         message = f"pod {pod.key}: {preference.problem}; until then the weights of profile {preference.profile} count"
+        if self._ignored.get(pod.uid) == message:
+            return []
+        self._ignored[pod.uid] = message
         return [ReportIgnored(_pod_ref(pod), message)]
 
     def _owed(self, ways: Iterable[Way]) -> int:
@@ -809,7 +864,7 @@ class Engine:
             claims=claims,
             pods=now.pods_as_placed(),
             ownership=self.config.ownership,
-            scheduler_name=self.config.scheduler_name,
+            scheduler_names=self._ours,
             gates=self.config.gates,
             groups=now.groups,
             fabric_partitions=self.config.fabric_partitions,
@@ -826,10 +881,13 @@ class Engine:
         early = outcome.token in {plan.CLAIM_PENDING, plan.RETRY} and attempts == 0
         self.backlog.park(pod.uid, outcome.token, self._now, delay=PENDING_S if early else None)
         message = printable(outcome.message)
-        if early or self._reported.get(pod.uid) == (outcome.token, message):
+        if early:  # what it waits for is on its way
             return []
+        out: list[Instruction] = [RecordUnplaced(pod.key, outcome)]
+        if self._reported.get(pod.uid) == (outcome.token, message):
+            return out
         self._reported[pod.uid] = (outcome.token, message)
-        return [ReportUnschedulable(_pod_ref(pod), outcome.token, message)]
+        return [*out, ReportUnschedulable(_pod_ref(pod), outcome.token, message)]
 
     def _untie(self, pod: Pod, joined: Iterable[Claim]) -> list[Instruction]:
         """Claims that nobody else reserves must not tie a pod to nodes where it cannot run: free them."""
@@ -1190,29 +1248,34 @@ class Engine:
     # ------------------------------------------------------------ slow work
 
     def _ask_about(self, pod: Pod, pending: Sequence[Pending]) -> list[Instruction]:
-        """What is not under way yet."""
+        """What is not under way yet; the pod waits for all of it."""
+        self._questions.await_answers(pod.uid, [(each.expression, each.tuples) for each in pending])
+        return self._evaluate(pending, pod.namespace)
+
+    def _evaluate(self, pending: Sequence[Pending], tenant: str) -> list[Instruction]:
         out: list[Instruction] = []
-        keys: list[Hashable] = [(each.expression, each.tuples) for each in pending]
-        self._questions.await_answers(pod.uid, keys)
-        for key, each in zip(keys, pending, strict=True):
-            generation = self._questions.ask(key, self._now)
+        for each in pending:
+            generation = self._questions.ask((each.expression, each.tuples), self._now)
             if generation is None:
                 continue
             if each.tuples:
                 steps = self.config.scalar_steps
-                out.append(EvaluateScalar(each.expression, each.tuples, steps, generation, pod.namespace))
+                out.append(EvaluateScalar(each.expression, each.tuples, steps, generation, tenant))
             else:
-                out.append(Inspect(each.expression, generation, pod.namespace))
+                out.append(Inspect(each.expression, generation, tenant))
         return out
 
     def _ask_solve(self, pod: Pod, problems: Sequence[NodeProblem | Puzzle]) -> list[Instruction]:
-        out: list[Instruction] = []
         self._questions.await_answers(pod.uid, problems)
+        return self._search(problems, pod.namespace)
+
+    def _search(self, problems: Sequence[NodeProblem | Puzzle], tenant: str) -> list[Instruction]:
+        out: list[Instruction] = []
         for problem in problems:
             generation = self._questions.ask(problem, self._now)
             if generation is not None:
                 budget = min(self._solve_budgets.get(problem, FIRST_SOLVE), self.config.solve_steps)
-                out.append(Solve(problem, budget, generation, pod.namespace))
+                out.append(Solve(problem, budget, generation, tenant))
         return out
 
     def _tell_askers(self, key: Hashable) -> None:

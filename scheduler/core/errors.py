@@ -13,12 +13,19 @@
 Inside the core, "does not fit" is a value, never an exception.
 """
 
+from typing import Final
+
+LONGEST: Final = 2_000
+"""Characters of a text that people are told, before it is cut; the API takes 1,024 in an event."""
+
 
 def printable(text: str) -> str:
-    """With what no terminal, log or page should be given escaped: control, line and direction characters.
+    """With what no terminal, log or page should be given escaped: control, line and direction characters. Cut if long.
 
     Others wrote parts of what people are told.
     """
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} … ({len(text) - LONGEST} more characters) … {text[-LONGEST // 2 :]}"
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
@@ -38,7 +45,7 @@ class InputError(DovetailError):
         self.where = where
         self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{where}: {problem}" + (f"; {remedy}" if remedy else ""))
+        super().__init__(printable(f"{where}: {problem}" + (f"; {remedy}" if remedy else "")))
 
 
 class DecodeError(InputError):

@@ -20,6 +20,8 @@ def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
         "winner": _option(decision.winner),
         "profile": decision.profile,
     }
+    if decision.config:
+        found["config"] = decision.config
     if decision.ignored:
         found["ignored"] = decision.ignored
     if decision.window:
@@ -61,7 +63,8 @@ def render(decision: Mapping[str, Any]) -> str:
         f"{decision['pod']} -> {winner['node']}  ({decision['feasibleNodes']} of {decision['nodes']} nodes fit)",
         *(f"  {device}" for device in winner["devices"]),
         f"  links learned from {winner['links'] or 'nothing'}",
-        f"  weights of profile {decision.get('profile', 'unknown')}",
+        f"  weights of profile {decision.get('profile', 'unknown')}"
+        + (f", configuration {decision['config']}" if decision.get("config") else ""),
         *([f"  not followed: {decision['ignored']}"] if decision.get("ignored") else []),
         *([f"  decided together: {decision['window']}"] if decision.get("window") else []),
         "",

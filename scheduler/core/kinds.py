@@ -20,9 +20,9 @@ from scheduler.core.rules import NODE_RULES
 from scheduler.core.shapes import positions_of
 from scheduler.core.shares import Shares
 from scheduler.core.solvers.search import NodeProblem
-from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
+from scoring.sets import SetTable
 
 # Where no device can serve, where only the exact search can tell, where shares are picked, and where parts are.
 NOWHERE: Final = -1
@@ -75,7 +75,7 @@ class Kinds:
         self._matches = [relation for relation in demand.relations if not relation.distinct]
         self._plain = demand.plain
         self._whole = any(not want.count for want in demand.wants)
-        self._first_fit = catalogue.config.device_choice == "first-fit"
+        self._first_fit = catalogue.first_fit(demand)
 
     def resize(self, size: int) -> None:
         """Know nothing of so many nodes."""

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
-from scheduler.core.plan import Decision
+from scheduler.core.plan import Decision, Unplaced
 from scheduler.core.topology.maps import LinkMap
 
 Kind = Literal[
@@ -62,6 +63,13 @@ class ClockRead:
     """
 
     ahead: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured:
+    """Another configuration counts from now on. It differs from the one before in `config.LIVE` only."""
+
+    config: EngineConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +170,8 @@ class Appraised:
 
 
 Event = (
-    Seen | Gone | Rejected | Listed | ClockRead | Drained | ClaimCreated | ClaimWritten | ClaimRefused | PodBound
-    | BindRefused
+    Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | Drained | ClaimCreated | ClaimWritten | ClaimRefused
+    | PodBound | BindRefused
     | Solved | WindowSolved | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 
@@ -303,6 +311,17 @@ class RecordDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordUnplaced:
+    """Keep that an attempt found no place, and why. pod : namespace/name.
+
+    Not said of a first attempt that only lacks a claim or an answer which is on its way.
+    """
+
+    pod: str
+    outcome: Unplaced
+
+
+@dataclass(frozen=True, slots=True)
 class WarnOfTopology:
     """Tell the operator what is wrong with sources of links that were put aside; each is told once."""
 
@@ -377,5 +396,5 @@ Report = ReportScheduled | ReportUnschedulable | ReportIgnored
 Slow = Solve | SolveWindow | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision
-    | WarnOfTopology | Slow
+    | RecordUnplaced | WarnOfTopology | Slow
 )  # fmt: skip

@@ -7,15 +7,15 @@ pod is scheduled with the default weights, and its owner is told why.
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from scheduler.core import names
 from scheduler.core.config import EngineConfig
 from scheduler.core.errors import printable
 from scheduler.core.model import Pod
+from scoring.opinion import Opinion
 from scoring.profiles import profiles
-from scoring.scorers import CARD_SCORER, NODE_SCORERS, SET_SCORERS, STATE_SCORERS
 from scoring.weights import DEFAULTS, Weights, nearest
 
 MAX_NAME: Final = 63
@@ -23,42 +23,18 @@ MAX_TEXT: Final = 1_024
 _SHAPE: Final = 'write {"bandwidth": 40}'
 
 
-class Opinion:
-    """Weights with all that follows from them; equal weights are one opinion.
-
-    weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
-    node_scorers : those that count at all. set_key : set_weights as a tuple. unit : see `Weights.unit`.
-    """
-
-    def __init__(self, weights: Weights) -> None:
-        shares = weights.scaled()
-        self.weights: Final = weights
-        self.shares: Final = shares
-        self.set_weights: Final = shares.vector(SET_SCORERS)
-        self.set_key: Final[tuple[float, ...]] = tuple(self.set_weights.tolist())
-        self.node_scorers: Final = tuple(scorer for scorer in NODE_SCORERS if shares.values[scorer.name])
-        self.node_weights: Final = shares.vector(self.node_scorers)
-        self.state_weights: Final = shares.vector(STATE_SCORERS)
-        self.state_weight_list: Final[list[float]] = self.state_weights.tolist()
-        self.card_weight: Final = shares.values[CARD_SCORER.name]
-        self.whole: Final = sum(shares.values.values()) or 1.0
-        self.unit: Final = weights.unit
-        self._hash = hash(weights)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Opinion) and self.weights == other.weights
-
-    def __hash__(self) -> int:
-        return self._hash
-
-
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """What counts for a pod. profile : its name. problem : why its annotations are not followed, empty if they are."""
+    """What counts for a pod.
+
+    profile : its name. problem : why its annotations are not followed, empty if they are. digest : of the configuration
+    that says so.
+    """
 
     profile: str
     opinion: Opinion
     problem: str = ""
+    digest: str = ""
 
 
 class Opinions:
@@ -68,20 +44,32 @@ class Opinions:
 
     def __init__(self, config: EngineConfig) -> None:
         self._vectors = profiles(config.profiles, config.profile, config.weights)
-        self._of_profile = {name: Preference(name, Opinion(weights)) for name, weights in self._vectors.items()}
+        self._of_profile = {
+            name: Preference(name, Opinion(weights), digest=config.digest) for name, weights in self._vectors.items()
+        }
         self._default = self._of_profile[config.profile]
+        for scheduler, profile in config.scheduler_profiles.items():
+            if profile not in self._of_profile:
+                said = f"schedulerProfiles.{scheduler} = {profile!r}"
+                raise ValueError(f"{said}: no profile has this name; {nearest(profile, self._vectors)}")
+        self._defaults = {name: self._of_profile[profile] for name, profile in config.scheduler_profiles.items()}
         allowed = config.overrides.profiles
         self._profiles = [name for name in self._vectors if allowed is None or name in allowed]
         self._limits = dict(config.overrides.weights)
-        self._read: OrderedDict[tuple[str | None, str | None], Preference] = OrderedDict()
+        self._read: OrderedDict[tuple[str, str | None, str | None], Preference] = OrderedDict()
+
+    def __contains__(self, opinion: Opinion) -> bool:
+        """Whether it is that of a profile."""
+        return any(each.opinion == opinion for each in self._of_profile.values())
 
     def of(self, pod: Pod) -> Preference:
         """What counts for a pod."""
         name, text = pod.annotations.get(names.PROFILE), pod.annotations.get(names.WEIGHTS)
+        default = self._defaults.get(pod.scheduler_name, self._default)
         if name is None and text is None:
-            return self._default
+            return default
         # Nothing is read of what is too long: all that begins alike is refused alike.
-        key = (name and name[: MAX_NAME + 1], text and text[: MAX_TEXT + 1])
+        key = (default.profile, name and name[: MAX_NAME + 1], text and text[: MAX_TEXT + 1])
         found = self._read.get(key)
         if found is None:
             if len(self._read) >= self.MAX_READ:
@@ -90,20 +78,21 @@ class Opinions:
         self._read.move_to_end(key)
         return found
 
-    def _follow(self, name: str | None, text: str | None) -> Preference:
-        """What annotations come to."""
+    def _follow(self, standard: str, name: str | None, text: str | None) -> Preference:
+        """What annotations come to for a pod that has profile `standard` if it chooses none."""
+        default = self._of_profile[standard]
         try:
-            chosen = self._default if name is None else self._profile(name)
+            chosen = default if name is None else self._profile(name, standard)
             given = {} if text is None else self._weights(text)
         except _RefusedError as refusal:
-            return Preference(self._default.profile, self._default.opinion, printable(str(refusal)))
+            return replace(default, problem=printable(str(refusal)))
         if not given:
             return chosen
         weights = Weights({**self._vectors[chosen.profile].values, **given})
-        return Preference(chosen.profile, Opinion(weights))
+        return replace(chosen, opinion=Opinion(weights))
 
-    def _profile(self, name: str) -> Preference:
-        if name in self._profiles or name == self._default.profile:
+    def _profile(self, name: str, standard: str) -> Preference:
+        if name in self._profiles or name == standard:
             return self._of_profile[name]
         where = f"annotation {names.PROFILE}"
         allowed = f"allowed are: {', '.join(self._profiles) or 'none'}"

@@ -521,17 +521,19 @@ class Served:
 class Cuts:
     """What drawn nodes give to a demand for one part.
 
-    judged : whether what a part leaves matters; else the first that can be taken is.
+    weight : what a milli of waste counts. flaw_costs : by Flaw, what that costs; none if flaws do not matter. Where
+    neither counts the first part that can be taken is.
     """
 
-    def __init__(self, parts: Parts, eligible: Eligibility, *, judged: bool) -> None:
+    def __init__(self, parts: Parts, eligible: Eligibility, weight: float, flaw_costs: Sequence[float]) -> None:
         self._parts = parts
         self._eligible = eligible
-        self._judged = judged
+        self._weight = weight
+        self._flaw_costs = flaw_costs if any(flaw_costs) else ()
         self._usable: Rows = np.zeros((0, 0), np.int32)  # (N, G), number of the parts of each card that serve it
-        self._patterns: list[int] = []  # those parts as bits
-        self._pattern_index: dict[int, int] = {}
-        self._known: dict[int, tuple[int, float]] = {}  # part and milli saved, by pattern and state
+        self._patterns: list[tuple[int, bytes]] = []  # those parts as bits; and the flaw of each part, if there are any
+        self._pattern_index: dict[tuple[int, bytes], int] = {}
+        self._known: dict[int, tuple[int, float]] = {}  # part and what it saves, by pattern and state
         self._version = -1
 
     def sort(self, state: State, rows: Rows) -> None:
@@ -539,11 +541,16 @@ class Cuts:
         self._follow()
         places = self._parts.places[rows]
         seen = np.take_along_axis(state.bays.rows[rows][:, None, :], np.maximum(places, 0), axis=2)
-        serving = pack((places >= 0) & self._eligible.usable[seen])
-        width = serving.shape[2]
-        flat = np.ascontiguousarray(serving).view(np.dtype((np.void, width))).reshape(places.shape[:2])
+        keys = pack((places >= 0) & self._eligible.usable[seen])
+        bits = keys.shape[2]
+        if self._flaw_costs:
+            flaws = np.where(places >= 0, state.flaws[seen], 0)
+            if flaws.any():
+                keys = np.concatenate([keys, flaws.astype(np.uint8)], axis=2)
+        flat = np.ascontiguousarray(keys).view(np.dtype((np.void, keys.shape[2]))).reshape(places.shape[:2])
         distinct, member = np.unique(flat, return_inverse=True)
-        numbers = [self._pattern(int.from_bytes(each.tobytes(), "little")) for each in distinct]
+        found = [each.tobytes() for each in distinct]
+        numbers = [self._pattern(int.from_bytes(each[:bits], "little"), each[bits:]) for each in found]
         self._usable[rows] = np.array(numbers, np.int32)[member.reshape(flat.shape)]
 
     def choose(self, rows: Rows, *, first: bool) -> Picks:
@@ -596,29 +603,33 @@ class Cuts:
             self._version = self._parts.version
             self._known.clear()
 
-    def _pattern(self, bits: int) -> int:
-        found = self._pattern_index.setdefault(bits, len(self._patterns))
+    def _pattern(self, bits: int, flaws: bytes) -> int:
+        key = (bits, flaws if any(flaws) else b"")
+        found = self._pattern_index.setdefault(key, len(self._patterns))
         if found == len(self._patterns):
-            self._patterns.append(bits)
+            self._patterns.append(key)
         return found
 
     def _part(self, pattern: int, number: int) -> tuple[int, float]:
-        """Which part of a card in this state is taken, -1 for none, and how much waste that saves."""
+        """Which part of a card in this state is taken, -1 for none, and what that saves, weighted."""
         key = pattern << 32 | number + 1
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._best(self._patterns[pattern], number)
+            known = self._known[key] = self._best(*self._patterns[pattern], number)
         return known
 
-    def _best(self, serving: int, number: int) -> tuple[int, float]:
+    def _best(self, serving: int, flaws: bytes, number: int) -> tuple[int, float]:
         states = self._parts.states
         able = serving & states.open[number] if number >= 0 else 0
         if not able:
             return _NONE, -np.inf
         offered = [part for part in range(able.bit_length()) if able >> part & 1]
-        if not self._judged:
-            return offered[0], 0.0
-        now, *waste = states.waste([number, *[states.after(number, part) for part in offered]])
-        least = min(waste) + _EQUAL
-        best = next(at for at, each in enumerate(waste) if each <= least)
-        return offered[best], now - waste[best]
+        costs, now = [0.0] * len(offered), 0.0
+        if self._weight:
+            now, *waste = states.waste([number, *[states.after(number, part) for part in offered]])
+            costs = [self._weight * each for each in waste]
+        if flaws:
+            costs = [cost + self._flaw_costs[flaws[part]] for cost, part in zip(costs, offered, strict=True)]
+        least = min(costs) + _EQUAL
+        best = next(at for at, each in enumerate(costs) if each <= least)
+        return offered[best], self._weight * now - costs[best]

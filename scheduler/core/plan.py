@@ -31,6 +31,7 @@ class Decision:
 
     profile : whose weights these are, but for those that the pod set itself. ignored : why its annotations are not
     followed, empty if they are. window : which solver decided it together with how many other pods, empty if none did.
+    config : digest of the configuration in force.
     """
 
     pod: str
@@ -42,6 +43,7 @@ class Decision:
     profile: str = DEFAULT
     ignored: str = ""
     window: str = ""
+    config: str = ""
 
 
 @dataclass(frozen=True, slots=True)

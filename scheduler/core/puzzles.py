@@ -101,7 +101,7 @@ class Puzzles:
             compatibility=state.gates.compatibility_groups,
             incomplete=board.sight.problems[0] if board.sight.problems else "",
             weights=weights,
-            first_fit=self._first_fit,
+            first_fit=self._first_fit or demand.foreign,
             flaws=tuple(flaws.tolist()) if flaws.any() else (),
         )
 

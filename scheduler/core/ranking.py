@@ -63,6 +63,11 @@ class Ranking:
         """Of one node."""
         return int(self._keys[row]) >> _KEPT_BITS
 
+    def ranks(self, rows: Rows) -> Counts:
+        """Of these nodes."""
+        found: Counts = self._keys[rows] >> _KEPT_BITS
+        return found
+
     def top(self, count: int, order: Counts) -> list[int]:
         """The best nodes, at most so many, best first."""
         fitting = np.flatnonzero(self._keys >= 0)

@@ -55,7 +55,7 @@ def _obstacles(state: State, resolved: Resolved, candidates: Candidates) -> str:
     if not candidates.reason:
         candidates.reason = _reason(state, candidates)
     text = candidates.reason
-    for index, name in enumerate(_names(resolved)):
+    for index, name in enumerate(names_of(resolved)):
         text = text.replace(_mark(index), name)
     return text
 
@@ -156,7 +156,7 @@ def refused(state: State, resolved: Resolved, candidates: Candidates, row: int) 
         raise FaultError(f"node row {row} refused a pod without a reason")
     node = state.nodes.nodes[row]
     where = f"on node {node.name if node else row}"
-    want = _names(resolved)[fatal.want] if fatal.want >= 0 else "its claims"
+    want = names_of(resolved)[fatal.want] if fatal.want >= 0 else "its claims"
     device = ""
     if fatal.position >= 0:
         item, listed = state.row_device[int(state.bays.rows[row][fatal.position])]
@@ -194,7 +194,7 @@ def _remedy(problem: str) -> str:
     return next((remedy for words, remedy in _REMEDIES if words in problem), "correct the selector")
 
 
-def _names(resolved: Resolved) -> list[str]:
+def names_of(resolved: Resolved) -> list[str]:
     """Of the wants, as their owner wrote them."""
     special = resolved.special
     made = special.claim.uid if special is not None else ""

@@ -18,7 +18,9 @@ from scheduler.core.model import Device
 from scheduler.core.rules.capacity import UnrepresentableError, resolve
 from scheduler.core.state import Capacities, State, in_units
 from scoring.arrays import Counts, Mask, Rows
+from scoring.scorers.health import WORTH
 
+Doubles = NDArray[np.float64]
 _LEFT_OUT: Final = np.inf
 UNABLE, AWKWARD = "unable", "awkward"
 
@@ -52,13 +54,14 @@ class Picks:
 
 
 class Shares:
-    """The shares that a demand asks for. `eligible` : per want."""
+    """The shares that a demand asks for. eligible : per want. avoids : devices without flaws are preferred."""
 
-    def __init__(self, demand: Demand, eligible: Sequence[Eligibility]) -> None:
+    def __init__(self, demand: Demand, eligible: Sequence[Eligibility], *, avoids: bool) -> None:
         self._asks = [want.asks[0] for want in demand.wants]
         self._eligible = eligible
         self._needs = [_Need(np.zeros(0, np.bool_), {}, np.zeros(0, np.bool_), np.full(1, 1000)) for _ in self._asks]
         self._names: dict[str, None] = {}  # of capacities that are taken
+        self._avoids = avoids
         self._known = 0  # codes of capacities that the needs cover
         self._slots = sum(ask.count for ask in self._asks)
 
@@ -131,10 +134,14 @@ class Shares:
         return int(taken.max(initial=0)) or 1000
 
     def choose(self, state: State, rows: Rows, *, first: bool) -> Picks:
-        """Devices that are left with the least, the first among equals; or with `first` the first that fit."""
+        """Devices that are left with the least, the first among equals; or with `first` the first that fit.
+
+        A device that is worth nothing for its flaws counts as one of which all is left.
+        """
         self._learn(state)
         seen, codes, open_, room = _columns(state, rows, self._names)
         at = np.arange(len(rows))
+        lost = 1 - WORTH[state.flaws[seen]] if self._avoids else np.zeros(seen.shape)
         found: Mask = np.ones(len(rows), np.bool_)
         positions: Rows = np.zeros((len(rows), self._slots), np.int32)
         slot = 0
@@ -142,7 +149,7 @@ class Shares:
             able = self._fits(need, open_ & eligible.usable.take(seen), codes, room)
             amounts = {name: amount.take(codes) for name, amount in need.amounts.items()}
             for _ in range(ask.count):
-                pick = able.argmax(axis=1) if first else self._fullest(state, seen, able, room, amounts)
+                pick = able.argmax(axis=1) if first else self._fullest(state, seen, able, room, amounts, lost)
                 found &= able[at, pick]
                 positions[:, slot] = pick
                 slot += 1
@@ -163,10 +170,10 @@ class Shares:
 
     @staticmethod
     def _fullest(
-        state: State, seen: Rows, able: Mask, room: dict[str, Counts], amounts: dict[str, Counts]
+        state: State, seen: Rows, able: Mask, room: dict[str, Counts], amounts: dict[str, Counts], lost: Doubles
     ) -> NDArray[np.intp]:
-        """Per node the able device that is left with the least, as a share of what it has in all."""
-        left = np.where(able, 0.0, _LEFT_OUT)
+        """Per node the able device that is left with the least, as a share of what it has in all; `lost` is added."""
+        left = np.where(able, lost, _LEFT_OUT)
         for name, amount in amounts.items():
             left += (room[name] - amount) / np.maximum(state.whole[name].take(seen), 1)
         found: NDArray[np.intp] = left.argmin(axis=1)

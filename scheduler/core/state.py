@@ -380,17 +380,20 @@ class State:
 
     # ------------------------------------------------------------ reading
 
-    def settle(self) -> None:
-        """Rebuild the bays of nodes whose pools or links changed."""
+    def settle(self, most: int | None = None) -> bool:
+        """Rebuild the bays of nodes whose pools or links changed, of so many at most; whether that is all of them."""
         self.bays.reserve(self.nodes.size)
-        dirty, self._dirty = self._dirty, set()
-        for name in sorted(dirty):
+        for name in sorted(self._dirty)[:most]:
+            self._dirty.discard(name)
             row = self.nodes.rows.get(name)
             if row is not None:
                 self._rebuild_bay(name, row)
+        if self._dirty:
+            return False
         if not self._strangers_known and self.links is not None:
             self._warn("", self.links.problems + self.links.strangers(self.node_by_name.current))
             self._strangers_known = True
+        return True
 
     def _warn(self, node: str, warnings: tuple[str, ...]) -> None:
         """Note what is wrong with sources of links now."""

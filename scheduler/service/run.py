@@ -1,4 +1,4 @@
-"""`dovetail run`: reflectors, engine, writer, election and health in one asyncio loop.
+"""`dovetail run`: reflectors, engine, writer, election and what is served over HTTP in one asyncio loop.
 
 Everything reaches the engine through one inbox, in order of arrival; only a leader decides. Whatever ends unexpectedly
 ends the process, which finishes its writes and gives the lease back first: a fresh start from a list is the repair. So
@@ -15,19 +15,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from aiohttp import web
-
+from scheduler.cluster import decode, encode
 from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.discovery import Served, discover
 from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead, new_identity
-from scheduler.cluster.watch import Reflector
+from scheduler.cluster.watch import Reflector, Watched
 from scheduler.cluster.watch import Timing as WatchTiming
 from scheduler.cluster.write import PATIENCE, Write, Writer
-from scheduler.core import plan
+from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
@@ -41,6 +41,7 @@ from scheduler.core.messages import (
     Kind,
     Listed,
     PodRef,
+    Reconfigured,
     RecordDecision,
     Rejected,
     Report,
@@ -51,8 +52,11 @@ from scheduler.core.messages import (
 )
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.topology import LinkMap
+from scheduler.service.access import Access
 from scheduler.service.aside import Aside
+from scheduler.service.http import Check, Listener
 from scheduler.service.permissions import SelfCheck, needed
+from scheduler.service.reload import Reload
 from scheduler.service.settings import SchedulerConfig, load
 
 log = logging.getLogger("dovetail")
@@ -61,7 +65,9 @@ DISTRIBUTION: Final = "dovetail-scheduler"
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
+_NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
+_STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
 _WARNINGS_AT_ONCE: Final = 50
@@ -89,7 +95,7 @@ def main(kubeconfig: Path | None, config: Path | None) -> int:
     try:
         refuse_intruders(packages_distributions())
         settings = load(config)
-        return asyncio.run(serve(kubeconfig, settings))
+        return asyncio.run(serve(kubeconfig, settings, config))
     except ConfigError as error:
         log.error("%s", error)
         return 2
@@ -159,15 +165,22 @@ class Loop:
         self._wall = wall
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
+        self._moved = clock()  # when events were last taken in, or began to wait
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""
+        if not self._inbox:
+            self._moved = self._clock()
         self._inbox.append(event)
         self._arrived.set()
 
     def wake(self) -> None:
         """Decide soon."""
         self._arrived.set()
+
+    def stuck(self) -> float:
+        """For how many seconds events have waited while none was taken in."""
+        return self._clock() - self._moved if self._inbox else 0.0
 
     async def run(self, engine: Decider) -> None:
         """Until cancelled. Raises what the engine raises, except for a single object that it cannot take."""
@@ -179,7 +192,7 @@ class Loop:
                 await asyncio.sleep(early)
             self._arrived.clear()
             while self._inbox:
-                now = self._clock()
+                now = self._moved = self._clock()
                 for _ in range(min(len(self._inbox), _EVENTS_AT_ONCE)):
                     self._act(self._take(engine, self._inbox.popleft(), now))
                 if self._inbox:
@@ -224,17 +237,18 @@ class Loop:
             self._submit(instruction)
 
 
-async def serve(kubeconfig: Path | None, settings: SchedulerConfig) -> int:
-    """Run against a cluster until SIGTERM or SIGINT; returns the exit code."""
+async def serve(kubeconfig: Path | None, settings: SchedulerConfig, file: Path | None = None) -> int:
+    """Run against a cluster until SIGTERM or SIGINT; returns the exit code. file : whose changes are followed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     client = await Client.connect(kubeconfig)
+    reload = Reload(settings)
     lease_client = client.sibling(4)  # a renewal must not queue behind two hundred writes
     try:
         while True:
-            process = Process(settings, client, lease_client)
+            process = Process(settings, client, lease_client, reload=reload, file=file)
             code = await process.run(stop)
             if code == 0 or not process.lease_lost:
                 return code
@@ -254,8 +268,13 @@ class Process:
         client: Client,
         lease_client: Client,
         watch_timing: WatchTiming | None = None,
+        reload: Reload | None = None,
+        file: Path | None = None,
     ) -> None:
         self.settings = settings
+        self.ours = settings.engine().scheduler_names
+        self.reload = reload or Reload(settings)
+        self._file = file
         self.client = client
         self.patience_s = 3.0
         self.lease_lost = False
@@ -316,12 +335,14 @@ class Process:
         return name
 
     async def _start(self) -> None:
-        await self._serve_health()
+        await self._listen()
         served = await self._discover()
-        config = self.settings.engine(served.minor)
+        config = self.reload.active.engine(served.minor)
         kinds = served.watched(config.gates)
         _tell(served, config.gates)
-        await self.permissions.passed(needed(served, config.gates, election=self.lock is not None))
+        map_ = self.settings.config_map
+        wanted = needed(served, config.gates, election=self.lock is not None, config_map=(map_.namespace, map_.name))
+        await self.permissions.passed(wanted)
         self.writer.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
         self._begin("writer", self.writer.run())
@@ -342,6 +363,7 @@ class Process:
             reflector = Reflector(self.client, watched, self._post, self._watch_timing)
             self.reflectors.append(reflector)
             self._begin(f"watch of {watched.kind}", reflector.run())
+        self._follow_configuration(served)
         compile_selector("true")  # builds the parser of selectors now, and not before the first pod
         for reflector in self.reflectors:
             await reflector.listed.wait()
@@ -359,7 +381,47 @@ class Process:
         self.loop.wake()
         for report in self._unreadable.values():
             self.writer.report(report)
-        log.info("deciding for schedulerName %s", self.settings.scheduler_name)
+        log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
+
+    def _follow_configuration(self, served: Served) -> None:
+        """From here on a change of the configuration is an event like any other."""
+        self.reload.attach(lambda settings: self.loop.post(Reconfigured(settings.engine(served.minor))))
+        map_ = self.settings.config_map
+        if map_.name:
+            path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
+            watched = Watched("ConfigMap", path, f"metadata.name={map_.name}", optional=True)
+            reflector = Reflector(
+                self.client, watched, self.reload.seen, self._watch_timing, read=lambda _, raw: decode.config_text(raw)
+            )
+            self.reflectors.append(reflector)
+            self._begin(f"watch of ConfigMap {map_.name}", reflector.run())
+        elif self._file is not None:
+            self._begin("watch of the configuration file", self.reload.follow(self._file))
+        self._begin("news of the configuration", self._tell_configuration())
+
+    async def _tell_configuration(self) -> None:
+        """Record what became of changes as events; of those that follow each other fast the last one."""
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": names.LEASE}
+        while True:
+            await self.reload.changed.wait()
+            await self.leading.wait()
+            self.reload.changed.clear()
+            if not self.writer.events:
+                continue
+            notice, source = self.reload.notice(), self.reload.source
+            about = {**lease, "namespace": names.NAMESPACE}
+            if source is not None:
+                namespace, _, name = source.key.partition("/")
+                about = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": name}
+                about |= {"uid": source.uid}
+            now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            body = encode.notice(about, (notice.type, notice.reason, "Reconfiguring"), notice.message, now)
+            path = f"/api/v1/namespaces/{about['namespace']}/events"
+            try:
+                await self.client.request("POST", path, body, permitted=self.fence.allows)
+            except ApiError as error:
+                log.warning("event %s not written: %s", notice.reason, error)
+            await asyncio.sleep(_NEWS_S)
 
     async def _lead(self, lock: LeaseLock) -> None:
         await lead(lock, self.timing, self.leading)
@@ -380,7 +442,7 @@ class Process:
     def _post(self, event: Event) -> None:
         """Hand on what was seen. A pod of ours that cannot be read never gets to a decision: its owner is told here."""
         self.loop.post(event)
-        if isinstance(event, Rejected) and event.uid and event.scheduler == self.settings.scheduler_name:
+        if isinstance(event, Rejected) and event.uid and event.scheduler in self.ours:
             namespace, _, name = event.key.rpartition("/")
             report = ReportUnschedulable(PodRef(namespace, name, event.uid), plan.MISCONFIGURED, event.problem)
             # The condition comes back as an update of the pod, with the same problem.
@@ -428,53 +490,42 @@ class Process:
             else:
                 log.warning("some writes may still be in flight: the lease is left to run out")
 
-    # ------------------------------------------------------------ health
+    # ------------------------------------------------------------ HTTP
 
-    def unready(self) -> str:
-        """Why this process cannot do its work now; empty when it can."""
-        if self.permissions.problem:
-            return f"not permitted: {self.permissions.problem}"
-        if not self.reflectors:
-            return "the cluster was not reached yet"
+    def alive(self) -> list[Check]:
+        """What has to hold for this process to be worth keeping."""
+
+        def turning() -> str:
+            waited = self.loop.stuck()
+            return f"events have waited for {waited:.0f} s" if waited > _STUCK_S else ""
+
+        return [Check("loop", turning)]
+
+    def ready(self) -> list[Check]:
+        """What has to hold for this process to do its work now, or as soon as it leads."""
         now = time.monotonic()
-        for reflector in self.reflectors:
+
+        def watching(reflector: Reflector) -> str:
             kind = reflector.watched.kind
             if not reflector.listed.is_set():
                 return f"{kind} not listed yet"
-            if now - reflector.heard > _STALE_S:
-                return f"nothing heard of {kind} for {now - reflector.heard:.0f} s"
-        return f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""
+            silent = now - reflector.heard
+            return f"nothing heard of {kind} for {silent:.0f} s" if silent > _STALE_S else ""
 
-    async def _serve_health(self) -> None:
-        http = self.settings.http
-        if http.port == 0:
+        return [
+            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
+            Check("cluster", lambda: "" if self.reflectors else "the cluster was not reached yet"),
+            *(Check(f"watch {each.watched.kind}", partial(watching, each)) for each in self.reflectors),
+            Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
+        ]
+
+    def _state(self) -> str:
+        return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+
+    async def _listen(self) -> None:
+        if self.settings.http.port == 0:
             return
-
-        async def alive(request: web.Request) -> web.Response:
-            return web.Response(text="ok\n")
-
-        async def ready(request: web.Request) -> web.Response:
-            problem = self.unready()
-            state = ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
-            return web.Response(text=f"{problem or state}\n", status=503 if problem else 200)
-
-        application = web.Application(client_max_size=1024)
-        application.router.add_get("/healthz", alive)
-        application.router.add_get("/readyz", ready)
-        runner = web.AppRunner(application, access_log=None, handle_signals=False)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, http.host, http.port).start()
-        except OSError as error:
-            await runner.cleanup()
-            raise ConfigError(
-                f"http {http.host}:{http.port}", f"cannot be served on ({error.strerror})", "choose another http.port"
-            ) from error
-        self._begin("health", self._hold(runner))
-
-    @staticmethod
-    async def _hold(runner: web.AppRunner) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await runner.cleanup()
+        access = Access(self.client, self.settings.metrics.audiences)
+        listener = Listener(self.settings.http, self.alive, self.ready, self._state, {}, access)
+        await listener.open()
+        self._begin("http", listener.hold())

@@ -1,16 +1,18 @@
-"""The SchedulerConfig file and its environment, read once and refused with the place of every mistake."""
+"""The SchedulerConfig file and its environment: read, or refused with the place of every mistake."""
 
+import hashlib
+import ipaddress
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from scheduler.cluster.documents import read_yaml
 from scheduler.core import names
 from scheduler.core.config import EngineConfig, Overrides, Ownership
 from scheduler.core.errors import ConfigError, printable
@@ -18,9 +20,10 @@ from scheduler.core.gates import Gates
 from scheduler.core.opinions import MAX_NAME
 from scheduler.core.topology import Spellings
 from scoring.profiles import DEFAULT, profiles
-from scoring.weights import Weights, nearest
+from scoring.weights import DEFAULTS, Weights, nearest
 
-_LARGEST_FILE: Final = 2**20
+LARGEST: Final = 2**17  # characters
+_MOST_TOLD: Final = 10
 _NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _ATTRIBUTE: Final = _NAME.removesuffix("$") + "/[a-zA-Z_][a-zA-Z0-9_]*$"  # QualifiedName with its domain
 _SHOWN: Final = 60
@@ -31,10 +34,12 @@ def _known(weights: dict[str, float]) -> dict[str, float]:
     return weights
 
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-NamedWeights = Annotated[dict[str, Weight], AfterValidator(_known)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+_SCORER_NAMES: Final = {"propertyNames": {"enum": list(DEFAULTS)}}
+NamedWeights = Annotated[dict[str, Weight], AfterValidator(_known), Field(json_schema_extra=_SCORER_NAMES)]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=_NAME, max_length=253)]
+ClientName = Annotated[str, Field(min_length=1, max_length=253)]
 AttributeName = Annotated[str, Field(pattern=_ATTRIBUTE, max_length=63 + 1 + 32)]
 ProfileName = Annotated[str, Field(pattern=_NAME, max_length=MAX_NAME)]
 ProfileChoice = Annotated[str, Field(pattern=rf"^\*$|{_NAME}", max_length=MAX_NAME)]
@@ -72,10 +77,83 @@ class LeaderElectionSettings(_Section):
 
 
 class HttpSettings(_Section):
-    """Where /healthz and /readyz are served; port 0 serves nothing."""
+    """Where health, metrics and debug pages are served; port 0 serves nothing. See `service.http`."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(pattern=r"^[0-9A-Za-z.:%_-]+$", max_length=253)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 10371
+
+
+class MetricsSettings(_Section):
+    """Who may read metrics and debug pages beyond loopback: tokens meant for one of these, or for the API server."""
+
+    audiences: list[Annotated[str, Field(min_length=1, max_length=253)]] = []
+
+
+class TlsConfig(_Section):
+    """Files of a listener that speaks TLS; none named: it does not. Whoever replaces a file need not restart anything.
+
+    `clientCAFile` : who connects must show a certificate that one of these authorities signed.
+    `clientNames` : and it must carry one of these names, as common name or DNS name. None: any that they signed.
+    """
+
+    cert_file: str = ""
+    key_file: str = ""
+    client_ca_file: Annotated[str, Field(alias="clientCAFile")] = ""
+    client_names: list[ClientName] = []
+
+    @model_validator(mode="after")
+    def _whole(self) -> "TlsConfig":
+        for key, given, needs, other in (
+            ("keyFile", self.key_file, "certFile", self.cert_file),
+            ("certFile", self.cert_file, "keyFile", self.key_file),
+            ("clientCAFile", self.client_ca_file, "certFile", self.cert_file),
+            ("clientNames", self.client_names, "clientCAFile", self.client_ca_file),
+        ):
+            if given and not other:
+                raise ValueError(f"{key} is set and {needs} is not: set both")
+        return self
+
+    @property
+    def on(self) -> bool:
+        """Whether the listener speaks TLS."""
+        return bool(self.cert_file)
+
+
+class ListenerSettings(_Section):
+    """A listener that tells scores: off unless enabled, and beyond loopback only for those with a certificate."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)]
+    tls: TlsConfig = TlsConfig()
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "ListenerSettings":
+        if self.enabled and not self.tls.client_ca_file and not _loopback(self.host):
+            raise ValueError(
+                f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
+                f"anybody could ask; set tls.clientCAFile, or host: 127.0.0.1"
+            )
+        return self
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class HttpExtenderSettings(ListenerSettings):
+    """Where a kube-scheduler may ask for our scores; see `service.extender`."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 10372
+
+
+class ExtenderSettings(_Section):
+    """Who else may use our scores, and how."""
+
+    http: HttpExtenderSettings = HttpExtenderSettings()
 
 
 class AttributeSettings(_Section):
@@ -119,7 +197,7 @@ class OverridesSettings(_Section):
     """What pods may choose by annotation: any profile and no single weight, if nothing is said. `*` : every profile."""
 
     profiles: list[ProfileChoice] = ["*"]
-    weights: Annotated[dict[str, LimitSettings], AfterValidator(_scorers)] = {}
+    weights: Annotated[dict[str, LimitSettings], AfterValidator(_scorers), Field(json_schema_extra=_SCORER_NAMES)] = {}
 
     def engine(self) -> Overrides:
         """As the engine is told."""
@@ -129,12 +207,24 @@ class OverridesSettings(_Section):
         )
 
 
+class ConfigMapSettings(_Section):
+    """The ConfigMap whose key `config.yaml` is followed while the process runs; without a name the file is."""
+
+    namespace: Name = names.NAMESPACE
+    name: Annotated[str, Field(pattern=rf"^$|{_NAME}", max_length=253)] = ""
+
+
+_PROCESS: Final = ("config_map", "extender", "http", "leader_election", "metrics", "writes_in_flight")
+"""What is told of the process and not of decisions; replicas may differ in it."""
+
+
 class SchedulerConfig(_Section):
     """The configuration of one scheduler process. What is not given has the default written here."""
 
     api_version: Literal["config.dovetail.scheduler/v1alpha1"]
     kind: Literal["SchedulerConfig"]
     scheduler_name: Name = names.SCHEDULER_NAME
+    scheduler_profiles: dict[Name, ProfileName] = {}
     profile: ProfileName = DEFAULT
     weights: NamedWeights = {}
     profiles: dict[ProfileName, ProfileSettings] = {}
@@ -144,19 +234,29 @@ class SchedulerConfig(_Section):
     solver: Literal["greedy", "regret", "joint"] = "regret"
     joint_limit_seconds: Annotated[float, Field(ge=0.01, le=5, allow_inf_nan=False)] = EngineConfig().joint_limit_s
     batch: Annotated[int, Field(ge=1, le=10_000)] = EngineConfig().batch
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     verify_plans: bool = False
     feature_gates: dict[str, bool] = {}
     binding_timeout_seconds: Seconds = EngineConfig().binding_timeout_s
     topology: TopologySettings = TopologySettings()
     fabric_partitions: bool = True
+    config_map: ConfigMapSettings = ConfigMapSettings()
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    extender: ExtenderSettings = ExtenderSettings()
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
-        known = profiles(self._own(), self.profile, self.weights)
+        known = self._vectors()
+        for name, vector in known.items():
+            if not any(vector.values.values()):
+                raise ValueError(f"profile {name}: every weight is 0, so that all placements are equal; give one more")
+        for name, profile in self.scheduler_profiles.items():
+            if profile not in known:
+                said = f"schedulerProfiles.{name} = {profile!r}"
+                raise ValueError(f"{said}: no profile has this name; {nearest(profile, known)}")
         for i, name in enumerate(self.overrides.profiles):
             if name != "*" and name not in known:
                 raise ValueError(f"overrides.profiles.{i} = {name!r}: no profile has this name; {nearest(name, known)}")
@@ -164,9 +264,25 @@ class SchedulerConfig(_Section):
             Gates().override(self.feature_gates)
         except ConfigError as error:
             raise ValueError(str(error)) from error
-        if self.scheduler_name == "default-scheduler":
+        if "default-scheduler" in {self.scheduler_name, *self.scheduler_profiles}:
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
+        if self.scheduler_name in self.scheduler_profiles:
+            raise ValueError(f"schedulerProfiles.{self.scheduler_name}: is schedulerName itself; state it by profile")
         return self
+
+    def _vectors(self) -> Mapping[str, Weights]:
+        return profiles(self._own(), self.profile, self.weights)
+
+    def effective(self) -> dict[str, Any]:
+        """All that decides, by the keys of the file, with every profile and its weights as they come out."""
+        found = self.model_dump(mode="json", by_alias=True, exclude={*_PROCESS} & set(type(self).model_fields))
+        vectors = {name: {"weights": dict(vector.values)} for name, vector in self._vectors().items()}
+        return {**found, "weights": vectors[self.profile]["weights"], "profiles": vectors}
+
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that stand for `effective`: whoever shows the same decides by the same."""
+        text = json.dumps(self.effective(), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def _own(self) -> dict[str, Mapping[str, float]]:
         return {name: dict(profile.weights) for name, profile in self.profiles.items()}
@@ -183,6 +299,7 @@ class SchedulerConfig(_Section):
             profile=self.profile,
             weights=dict(self.weights),
             profiles=self._own(),
+            scheduler_profiles=dict(self.scheduler_profiles),
             overrides=self.overrides.engine(),
             device_choice=self.device_choice,
             solver=self.solver,
@@ -196,6 +313,7 @@ class SchedulerConfig(_Section):
             ),
             fabric_partitions=self.fabric_partitions,
             gates=Gates.of_cluster(minor, self.feature_gates),
+            digest=self.digest(),
         )
 
 
@@ -206,39 +324,81 @@ def load(path: Path | None, environment: Mapping[str, str] | None = None) -> Sch
     name no key of the file are not ours (Kubernetes sets DOVETAIL_SERVICE_HOST where a Service has our name).
     Raises ConfigError, which names the file or variable, the key and the value.
     """
-    document = _read(path) if path is not None else _header()
-    where = str(path) if path is not None else "built-in settings"
+    if path is None:
+        return _validated(_header(), "built-in settings", environment)
+    return parse(read_text(path), str(path), environment)
+
+
+def parse(text: str, where: str, environment: Mapping[str, str] | None = None) -> SchedulerConfig:
+    """What a text says, under the variables as `load` applies them. where : whose text it is, for ConfigError."""
+    try:
+        document = read_yaml(text, LARGEST)
+    except ValueError as error:
+        raise ConfigError(where, printable(str(error))) from None
+    if not isinstance(document, dict):
+        said = "is empty" if document is None else f"holds a {type(document).__name__}, not a mapping"
+        raise ConfigError(where, said, f"begin with apiVersion: {names.CONFIG_API_VERSION}")
+    return _validated(document, where, environment)
+
+
+def read_text(path: Path) -> str:
+    """What a file holds. Raises ConfigError for what is no text, and for what is too long to be looked at."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(4 * LARGEST + 1)
+        return content.decode("utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "check path and permissions") from error
+    except UnicodeDecodeError as error:
+        if len(content) > 4 * LARGEST:
+            raise ConfigError(str(path), f"is longer than {LARGEST} characters") from None
+        raise ConfigError(str(path), f"is not UTF-8 (byte {error.start + 1}: {error.reason})") from None
+
+
+def _validated(document: dict[str, Any], where: str, environment: Mapping[str, str] | None) -> SchedulerConfig:
     variables = _override(document, os.environ if environment is None else environment)
     try:
         return SchedulerConfig.model_validate(document)
     except ValidationError as error:
-        problems = "; ".join(_problem(document, entry) for entry in error.errors(include_url=False))
-        sources = ", ".join([where, *variables])
-        raise ConfigError(sources, problems) from None
+        entries = error.errors(include_url=False)
+        problems = [_problem(document, entry) for entry in entries[:_MOST_TOLD]]
+        more = [f"and {len(entries) - _MOST_TOLD} more mistakes"] if len(entries) > _MOST_TOLD else []
+        raise ConfigError(", ".join([where, *variables]), "; ".join([*problems, *more])) from None
+
+
+_LIVE: Final = ("profile", "weights", "profiles", "overrides", "batch", "solver", "joint_limit_seconds")
+
+
+def go_over(running: SchedulerConfig, wanted: SchedulerConfig) -> tuple[SchedulerConfig, tuple[str, ...]]:
+    """What a running process becomes when it is told `wanted`, and what of that has to wait for a restart, in words.
+
+    Whatever may change at once does, and the rest stays as it is: so a port that was changed along with a weight does
+    not keep the weight from counting. Raises ConfigError where the two together are no configuration.
+    """
+    chosen = {name: getattr(wanted, name) for name in _LIVE}
+    served = {name: wanted.scheduler_profiles.get(name, old) for name, old in running.scheduler_profiles.items()}
+    mixed = running.model_copy(update={**chosen, "scheduler_profiles": served})
+    now, later = mixed.model_dump(by_alias=True), wanted.model_dump(by_alias=True)
+    waiting = tuple(_differences("", now, later))
+    if not waiting:
+        return wanted, ()
+    try:
+        return SchedulerConfig.model_validate(now), waiting
+    except ValidationError as error:
+        problems = "; ".join(_problem(now, entry) for entry in error.errors(include_url=False))
+        raise ConfigError("what may change without a restart", problems, "restart with the new one") from None
+
+
+def _differences(path: str, now: Any, later: Any) -> Iterator[str]:
+    if isinstance(now, dict) and isinstance(later, dict):
+        for key in dict.fromkeys([*now, *later]):
+            yield from _differences(f"{path}.{key}" if path else key, now.get(key), later.get(key))
+    elif now != later:
+        yield f"{path} = {_show(later)} (now {_show(now)})"
 
 
 def _header() -> dict[str, Any]:
     return {"apiVersion": names.CONFIG_API_VERSION, "kind": names.CONFIG_KIND}
-
-
-def _yaml(text: str) -> Any:
-    return YAML(typ="safe", pure=True).load(text)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise ConfigError(str(path), f"is larger than {_LARGEST_FILE} bytes", "give a SchedulerConfig file")
-        document = _yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "check path and permissions") from error
-    except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        words = " ".join(str(error).split())
-        raise ConfigError(str(path), f"is not YAML ({words[:400]})") from error
-    if not isinstance(document, dict):
-        said = "is empty" if document is None else f"holds a {type(document).__name__}, not a mapping"
-        raise ConfigError(str(path), said, f"begin with apiVersion: {names.CONFIG_API_VERSION}")
-    return document
 
 
 def _override(document: dict[str, Any], environment: Mapping[str, str]) -> list[str]:
@@ -252,10 +412,9 @@ def _override(document: dict[str, Any], environment: Mapping[str, str]) -> list[
         if first is None:
             continue
         try:
-            value = _yaml(text)
-        except (YAMLError, ValueError, RecursionError) as error:
-            words = " ".join(str(error).split())
-            raise ConfigError(f"environment {variable}", f"value {_show(text)} is not YAML ({words[:200]})") from error
+            value = read_yaml(text, LARGEST)
+        except ValueError as error:
+            raise ConfigError(f"environment {variable}", f"value {_show(text)}: {printable(str(error))}") from None
         target: Any = document
         section: Any = SchedulerConfig
         for i, step in enumerate(steps):

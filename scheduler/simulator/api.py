@@ -35,6 +35,7 @@ from scheduler.core.messages import (
     PodBound,
     PodRef,
     RecordDecision,
+    RecordUnplaced,
     Rejected,
     ReleaseClaim,
     Report,
@@ -491,6 +492,7 @@ class Api:
         BindPod: _bind,
         **dict.fromkeys(get_args(Report), _report),
         RecordDecision: lambda self, instruction: [],
+        RecordUnplaced: lambda self, instruction: [],
         WarnOfTopology: lambda self, instruction: [],
         **dict.fromkeys(get_args(Slow), lambda self, instruction: [answer(instruction)]),
     }

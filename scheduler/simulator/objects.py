@@ -4,9 +4,12 @@ What a file says is never trusted to be small, flat or well typed: anchors that 
 duplicate keys are refused with the place where they stand.
 """
 
+import errno
 import json
 import math
+import os
 import sys
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 
+from scheduler.cluster.documents import too_deep
 from scheduler.core.errors import InputError
 from scheduler.core.names import NAMESPACE, TOPOLOGY_MAP, suffix
 
@@ -26,6 +30,7 @@ Raw = dict[str, Any]
 MAX_FILE: Final = 256 * 2**20  # bytes
 MAX_PARTS: Final = 20_000_000  # values in one document, aliases counted as often as they are used
 MAX_DEPTH: Final = 100
+PATIENCE_S: Final = 1.0  # for somebody who writes into a pipe
 DRA: Final = "resource.k8s.io/v1"
 KINDS: Final[Mapping[str, frozenset[str]]] = {
     "v1": frozenset({"Node", "Pod", "ConfigMap"}),
@@ -120,8 +125,7 @@ def _text(file: Path) -> tuple[str, str]:
         if name == "standard input":
             content = sys.stdin.buffer.read(MAX_FILE + 1)
         else:
-            with file.open("rb") as stream:
-                content = stream.read(MAX_FILE + 1)
+            content = _piped(file) if file.is_fifo() else _content(file)
     except OSError as error:
         raise InputError(name, f"cannot be read ({error.strerror})", "check path and permissions") from error
     if len(content) > MAX_FILE:
@@ -131,6 +135,30 @@ def _text(file: Path) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(f"{name}, line {line}", "is not UTF-8 text") from error
+
+
+def _content(file: Path) -> bytes:
+    with file.open("rb") as stream:
+        return stream.read(MAX_FILE + 1)
+
+
+def _piped(file: Path) -> bytes:
+    """What comes out of a named pipe, as long as somebody writes into it. Raises OSError."""
+    pipe = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(pipe, "rb") as stream:
+        until = time.monotonic() + PATIENCE_S
+        first = b""
+        while not first:
+            try:
+                first = os.read(pipe, 2**16)
+            except BlockingIOError:  # somebody has it open, and will write
+                break
+            if not first:
+                if time.monotonic() > until:
+                    raise OSError(errno.EPIPE, "nobody writes into this pipe")
+                time.sleep(0.02)
+        os.set_blocking(pipe, True)
+        return first + stream.read(MAX_FILE + 1)
 
 
 def _json_documents(name: str, text: str) -> Iterator[tuple[str, Any]]:
@@ -178,6 +206,9 @@ _Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.cons
 
 
 def _yaml_documents(name: str, text: str) -> Iterator[tuple[str, Any]]:
+    deep = too_deep(text, MAX_DEPTH)
+    if deep is not None:
+        raise InputError(f"{name}, line {deep}", f"is nested more than {MAX_DEPTH} levels deep")
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = _Constructor
     number = 0

@@ -1,5 +1,6 @@
 """Whether the devices of a set are tainted or reported as unhealthy."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,12 @@ from scoring.flaws import Flaw
 from scoring.scorers.base import Sets, SetScorer, rounded
 
 WORTH: Final = np.array([1.0, 0.8, 0.3, 0.1, 0.0])  # by Flaw
+
+
+def health_of(flaws: Sequence[int]) -> float:
+    """The score of one set of devices with these flaws, a Flaw each."""
+    worth = [float(WORTH[each]) for each in flaws]
+    return round(0.5 * min(worth) + 0.5 * sum(worth) / len(worth), 6) if worth else 1.0
 
 
 class Health(SetScorer):

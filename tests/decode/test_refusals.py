@@ -584,3 +584,11 @@ def test_a_class_whose_selector_is_not_cel_says_so():
     found = decode.decode("DeviceClass", changed(CLASS, ("spec", "selectors"), [{"rego": {}}]))
 
     assert found.unsupported == (f"selectors[0] {WITHOUT_CEL}",)
+
+
+def test_an_amount_below_every_whole_number_is_nothing():
+    found = decode.decode(
+        "Node", changed(NODE, ("status", "allocatable"), {"cpu": "-9E9", "memory": "-9223372036854775809"})
+    )
+
+    assert found.allocatable == {"cpu": 0, "memory": 0}

@@ -7,8 +7,9 @@ import pytest
 from scheduler.core.flaws import flaw
 from scheduler.core.gates import Gates
 from scheduler.core.messages import Gone
-from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, Uid
+from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, CounterSet, CounterUse, Uid
 from scheduler.core.names import OWNED
+from scheduler.core.quantity import parse_quantity
 from scoring.flaws import Flaw
 from tests.build import (
     DRIVER,
@@ -121,3 +122,58 @@ def test_our_own_taint_is_no_flaw_and_without_the_gate_none_is():
     ours = ({}, (taint(OWNED, effect=NO_SCHEDULE),))
     assert taken(box("n1", ours, WHOLE)) == ("n1", ["gpu-0"])
     assert taken(box("n1", REPELLING, WHOLE), gates=Gates(device_taints=False)) == ("n1", ["gpu-0"])
+
+
+def shares(node_name, *flaws):
+    """A node whose devices are shared; of each what speaks against it."""
+    made = [
+        replace(device(f"gpu-{i}", attributes, {"memory": "10"}, taints=taints), shareable=True)
+        for i, (attributes, taints) in enumerate(flaws)
+    ]
+    return node(node_name), slice_of(made, node=node_name)
+
+
+def taken_share(*boxes, requests=1, **config):
+    """Node and devices of a pod that asks for a share of a device, or several, and tolerates everything."""
+    amount = {"memory": parse_quantity("4")}
+    asked = [replace(request(f"r{i}", tolerations=[ANYTHING]), capacity=amount) for i in range(requests)]
+    objects = [each for pair in boxes for each in pair]
+    hands = Hands(*objects, claim("c", *asked), pod("p", claims=["c"]), **config).settle()
+    return hands.node_of("p"), hands.devices_of("c")
+
+
+@pytest.mark.parametrize("flawed", [NOTED, REPELLING, SICK])
+def test_a_share_is_taken_of_the_device_without_a_flaw(flawed):
+    assert taken_share(shares("n1", flawed, WHOLE, flawed)) == ("n1", ["gpu-1"])
+    assert taken_share(shares("n1", SICK, NOTED, REPELLING)) == ("n1", ["gpu-1"])
+    assert taken_share(shares("n1", flawed), shares("n2", WHOLE), shares("n3", flawed))[0] == "n2"
+    assert taken_share(shares("n1", flawed, WHOLE), device_choice="first-fit") == ("n1", ["gpu-0"])
+    assert taken_share(shares("n1", flawed, WHOLE), weights={"health": 0}) == ("n1", ["gpu-0"])
+
+
+def test_several_shares_are_taken_of_devices_without_flaws():
+    assert taken_share(shares("n1", SICK, WHOLE, SICK), requests=2) == ("n1", ["gpu-1", "gpu-1"])
+    assert taken_share(shares("n1", SICK, WHOLE, SICK), requests=2, weights={"health": 0}) == ("n1", ["gpu-0"] * 2)
+
+
+def parts(node_name, *flaws):
+    """A node with one card that is cut in parts of one size; of each part what speaks against it."""
+    made = [
+        replace(
+            device(f"part-{i}", attributes, taints=taints),
+            consumes=(CounterUse("card", {"memory": parse_quantity("1")}),),
+        )
+        for i, (attributes, taints) in enumerate(flaws)
+    ]
+    total = CounterSet("card", {"memory": parse_quantity(str(len(flaws)))})
+    own = replace(slice_of([], node=node_name, name=f"{node_name}-sets", slice_count=2), counter_sets=(total,))
+    return node(node_name), own, slice_of(made, node=node_name, slice_count=2)
+
+
+@pytest.mark.parametrize("flawed", [NOTED, REPELLING, SICK])
+def test_a_part_without_a_flaw_is_taken(flawed):
+    assert taken(parts("n1", flawed, WHOLE, flawed)) == ("n1", ["part-1"])
+    assert taken(parts("n1", SICK, NOTED, REPELLING)) == ("n1", ["part-1"])
+    assert taken(parts("n1", flawed, flawed), parts("n2", flawed, WHOLE), parts("n3", flawed, flawed))[0] == "n2"
+    assert taken(parts("n1", flawed, WHOLE), device_choice="first-fit") == ("n1", ["part-0"])
+    assert taken(parts("n1", flawed, WHOLE), weights={"health": 0}) == ("n1", ["part-0"])

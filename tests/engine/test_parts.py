@@ -13,8 +13,8 @@ from scheduler.core.config import EngineConfig
 from scheduler.core.demand import resolve
 from scheduler.core.messages import Gone, RecordDecision
 from scheduler.core.model import CounterSet, CounterUse
-from scheduler.core.opinions import Opinion
 from scheduler.core.quantity import parse_quantity
+from scoring.opinion import Opinion
 from scoring.weights import Weights
 from tests import build
 from tests.build import DRIVER, claim, match, node, pod, request, slice_of
@@ -50,7 +50,8 @@ def boards(draw):
             drawn = [uses(f"set-{at}", **taken)]
             if count > 1 and draw(st.integers(0, 7)) == 0:
                 drawn.append(uses(f"set-{(at + 1) % count}", **{counters[0]: 1}))
-            made = build.device(f"part-{len(parts)}", {"type": kind, "size": sum(taken.values())})
+            flaw = {"healthy": False} if draw(st.integers(0, 7)) == 0 else {}
+            made = build.device(f"part-{len(parts)}", {"type": kind, "size": sum(taken.values())} | flaw)
             parts.append(replace(made, consumes=tuple(drawn)))
     parts += [
         build.device(f"plain-{at}", {"type": draw(st.sampled_from(KINDS)), "size": 1})

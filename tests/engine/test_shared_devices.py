@@ -13,8 +13,8 @@ from scheduler.core.config import EngineConfig
 from scheduler.core.demand import resolve
 from scheduler.core.messages import Gone
 from scheduler.core.model import RequestPolicy
-from scheduler.core.opinions import Opinion
 from scheduler.core.quantity import parse_quantity
+from scoring.opinion import Opinion
 from scoring.weights import Weights
 from tests import build
 from tests.build import claim, node, pod, slice_of
@@ -41,7 +41,8 @@ def devices(draw, number):
     capacity = {name: draw(quantities) for name in names}
     shareable = draw(st.sampled_from([True, True, True, False]))
     chosen = {name: draw(policies()) for name in names if shareable and draw(st.integers(0, 3)) == 0}
-    made = build.device(f"gpu-{number}", {"even": number % 2 == 0}, capacity)
+    attributes = {"even": number % 2 == 0} | ({"healthy": False} if draw(st.integers(0, 4)) == 0 else {})
+    made = build.device(f"gpu-{number}", attributes, capacity)
     return replace(made, shareable=shareable, policies=chosen)
 
 

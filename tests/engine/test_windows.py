@@ -8,6 +8,7 @@ from scheduler.core.messages import (
     Appraise,
     Gone,
     RecordDecision,
+    RecordUnplaced,
     ReportUnschedulable,
     SolveWindow,
     WindowSolved,
@@ -74,7 +75,7 @@ def test_without_a_plan_they_are_decided_one_by_one_after_a_second():
     out = hands.decide(hands.engine.next_wakeup())
 
     assert hands.now == 1.0
-    assert [type(each) for each in out] == [RecordDecision, WriteAllocation, ReportUnschedulable]
+    assert [type(each) for each in out] == [RecordDecision, WriteAllocation, RecordUnplaced, ReportUnschedulable]
 
 
 def test_a_plan_that_comes_too_late_changes_nothing():
@@ -129,7 +130,8 @@ def test_a_pod_that_fits_nowhere_holds_nobody_up():
 
     out = hands.decide()
 
-    assert {type(each) for each in out} - {Appraise} == {RecordDecision, WriteAllocation, ReportUnschedulable}
+    told = {RecordDecision, WriteAllocation, RecordUnplaced, ReportUnschedulable}
+    assert {type(each) for each in out} - {Appraise} == told
     hands.obey_all(out)
     assert hands.node_of("p")
 

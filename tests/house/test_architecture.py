@@ -43,11 +43,15 @@ CLIENTS = {"kubernetes", "aiohttp", "msgspec", "yaml", "yarl"}
 SHELL = STDLIB | {"numpy", "pydantic", "rich", "ruamel", "typer"}
 MAY_IMPORT = {
     "scoring": NUMBERS,
+    "scoring.extender": NUMBERS
+    | {"asyncio", "logging", "time", "scoring", "google.protobuf", "grpc", "grpc_health", "grpc_reflection"},
     "scheduler.core": NUMBERS | {"celpy", "lark", "re2", "uuid", "scoring"},
     "scheduler.cluster": STDLIB | CLIENTS | {"scheduler.core"},
     "scheduler.simulator": SHELL
-    | {"scheduler.core", "scoring", "scheduler.cluster.decode", "scheduler.cluster.encode"},
-    "scheduler.service": SHELL | {"aiohttp", "msgspec", "scheduler.core", "scheduler.cluster", "scoring"},
+    | {"scheduler.core", "scoring"}
+    | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents", "encode")},
+    "scheduler.service": SHELL
+    | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"},
     "scheduler": SHELL | {"scheduler.core", "scheduler.service", "scheduler.simulator"},
 }
 """What each package may import besides itself. `uuid` in the core is for uuid5, which draws nothing."""
@@ -89,6 +93,16 @@ def test_a_planted_import_is_found(planted):
     allowed = MAY_IMPORT["scheduler.core"] | {"scheduler.core"}
 
     assert not any(f"{name}.".startswith(f"{each}.") for each in allowed)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_only_the_service_and_the_command_know_the_extender(path):
+    if owner(path) == "scoring.extender":
+        return
+    remote = {name for name in imports(path) if name.startswith(("grpc", "google.protobuf", "scoring.extender"))}
+
+    assert not remote or owner(path) in {"scheduler.service", "scheduler"}
+    assert all(name.startswith("scoring.extender") for name in remote)
 
 
 def test_importing_the_engine_loads_no_client_and_no_shell():

@@ -62,7 +62,8 @@ def test_the_command_and_the_distribution_have_their_names():
 
 
 def test_every_package_that_is_imported_is_a_direct_dependency():
-    named = {re.split(r"[=<>\[ ]", each)[0].lower() for each in PROJECT["project"]["dependencies"]}
+    extras = [each for extra in PROJECT["project"]["optional-dependencies"].values() for each in extra]
+    named = {re.split(r"[=<>\[ ]", each)[0].lower() for each in PROJECT["project"]["dependencies"] + extras}
     owners = packages_distributions()
     trees = [ast.parse(path.read_text()) for package in OURS for path in (ROOT / package).rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]

@@ -175,3 +175,27 @@ def test_packages_of_our_own_pass():
 def test_a_distribution_with_files_in_our_packages_is_named():
     with pytest.raises(ConfigError, match="other-scheduler"):
         refuse_intruders({"scheduler": ["other-scheduler", DISTRIBUTION]})
+
+
+async def test_events_that_wait_while_nothing_is_taken_in_are_noticed():
+    now = [100.0]
+    loop = Loop(lambda instruction: None, OpenFence(), clock=lambda: now[0])
+    now[0] += 1000.0
+    idle = loop.stuck()
+
+    loop.post(Listed())
+    now[0] += 61.0
+    loop.post(Listed())
+
+    assert idle == 0.0
+    assert loop.stuck() == 61.0
+
+
+async def test_a_loop_that_takes_events_in_is_not_stuck(started):
+    run = started()
+
+    run.loop.post(Listed())
+    await asyncio.sleep(0.05)
+
+    assert run.engine.events == [Listed()]
+    assert run.loop.stuck() == 0.0

@@ -7,9 +7,11 @@ from scheduler.core.config import Overrides
 from scheduler.core.errors import ConfigError
 from scheduler.core.gates import Gates
 from scheduler.core.topology import Spellings
-from scheduler.service.settings import SchedulerConfig, load
+from scheduler.service.settings import SchedulerConfig, TlsConfig, load
 
 HEAD = f"apiVersion: {names.CONFIG_API_VERSION}\nkind: {names.CONFIG_KIND}\n"
+BEYOND = HEAD + "extender: {http: {enabled: true, "
+TLS = HEAD + "extender: {http: {tls: "
 
 
 def written(tmp_path, text):
@@ -73,6 +75,23 @@ def test_pods_may_choose_any_profile_and_no_weight_unless_the_file_says_otherwis
     assert load(None, {}).engine().overrides == Overrides(profiles=None, weights={})
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_on_loopback_scores_are_told_without_certificates(host, tmp_path):
+    path = written(tmp_path, HEAD + f"extender: {{http: {{enabled: true, host: '{host}'}}}}\n")
+
+    assert not load(path, {}).extender.http.tls.on
+
+
+def test_beyond_loopback_scores_are_told_to_those_with_a_certificate(tmp_path):
+    path = written(tmp_path, HEAD + "extender: {http: {enabled: true, host: 0.0.0.0}}\n")
+    files = {"CERT_FILE": "/tls/tls.crt", "KEY_FILE": "/tls/tls.key", "CLIENT_CA_FILE": "/tls/ca.crt"}
+
+    found = load(path, {f"DOVETAIL_EXTENDER__HTTP__TLS__{key}": value for key, value in files.items()}).extender.http
+
+    assert (found.enabled, found.port) == (True, 10372)
+    assert found.tls == TlsConfig(certFile="/tls/tls.crt", keyFile="/tls/tls.key", clientCAFile="/tls/ca.crt")
+
+
 def test_gates_are_those_of_the_cluster_unless_the_file_says_otherwise(tmp_path):
     path = written(tmp_path, HEAD + "featureGates: {DRAListTypeAttributes: true, DRADeviceTaints: false}\n")
 
@@ -92,7 +111,7 @@ MISTAKES = {
     "": "is empty",
     "- a": "holds a list, not a mapping",
     "a: [": "is not YAML",
-    "a: 1\na: 2": "is not YAML",
+    "a: 1\na: 2": "a (line 2): is given twice",
     "kind: SchedulerConfig": "apiVersion: is missing",
     "apiVersion: v1\nkind: SchedulerConfig": "apiVersion = 'v1'",
     HEAD + "weigths: {}": "weigths: is not a known key",
@@ -135,6 +154,18 @@ MISTAKES = {
     HEAD + "featureGates: {DRAListTypeAttributes: 1}": "featureGates.DRAListTypeAttributes = 1",
     HEAD + "featureGates: [DRAListTypeAttributes]": "featureGates: ",
     HEAD + "http: {port: 70000}": "http.port = 70000",
+    BEYOND + "host: 0.0.0.0}}": "extender.http: tls.clientCAFile is not set, and host '0.0.0.0'",
+    BEYOND + "host: '::'}}": "extender.http: tls.clientCAFile is not set, and host '::'",
+    BEYOND + "host: ''}}": "extender.http: tls.clientCAFile is not set, and host ''",
+    BEYOND + "host: scores.example}}": "extender.http: tls.clientCAFile is not set, and host 'scores.example'",
+    BEYOND + "host: 0.0.0.0, tls: {certFile: a, keyFile: b}}}": "extender.http: tls.clientCAFile is not set",
+    TLS + "{certFile: a}}}": "extender.http.tls: certFile is set and keyFile is not",
+    TLS + "{keyFile: a}}}": "extender.http.tls: keyFile is set and certFile is not",
+    TLS + "{clientCAFile: a}}}": "extender.http.tls: clientCAFile is set and certFile is not",
+    TLS + "{certFile: a, keyFile: b, clientNames: [c]}}}": "clientNames is set and clientCAFile is not",
+    TLS + "{clientCaFile: a}}}": "extender.http.tls.clientCaFile: is not a known key; known are certFile, keyFile",
+    TLS + "{clientNames: ['']}}}": "extender.http.tls.clientNames.0 = ''",
+    HEAD + "extender: {http: {port: 0}}": "extender.http.port = 0",
     HEAD + "schedulerName: \"a\\u001b[31m\"": "schedulerName = 'a\\x1b[31m'",
 }  # fmt: skip
 

@@ -1,7 +1,9 @@
 """What files may hold, and what is refused with the place where it stands."""
 
 import json
+import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -207,3 +209,30 @@ def test_a_broken_real_file_never_crashes(generator: random.Random):
         kinds = set()
 
     assert kinds <= {"Pod"}
+
+
+def test_a_pipe_is_read_once_somebody_writes_into_it_and_not_waited_for_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setattr(objects, "PATIENCE_S", 0.05)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    with pytest.raises(InputError, match="nobody writes into this pipe"):
+        read([pipe])
+    with ThreadPoolExecutor(1) as writer:
+        monkeypatch.setattr(objects, "PATIENCE_S", 30.0)
+        written = writer.submit(pipe.write_text, "apiVersion: v1\nkind: Node\nmetadata: {name: n1}\n")
+        assert [each.key for each in read([pipe]).found] == ["n1"]
+        written.result()
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, "{" * 200_000, "- " * 200_000, "a: " * 200_000])
+def test_endless_nesting_is_noticed_before_anything_is_built(text):
+    with pytest.raises(InputError, match=r"nested more than 100 levels deep|is not YAML"):
+        parse("deep.yaml", text)
+
+
+def test_what_people_are_told_is_short_and_plain():
+    said = str(InputError("file \x1b[2J", "x" * 10_000))
+
+    assert said.isprintable()
+    assert len(said) < 2_100

@@ -74,6 +74,7 @@ def place(
         profile=preference.profile,
         ignored=preference.problem,
         window="" if hinted is None or hint is None else hint.told,
+        config=preference.digest,
     )
     joined = tuple(claim.uid for claim in resolved.joined)
     return Placement(pod.uid, node, allocations, joined, decision, resolved.special)

@@ -136,7 +136,7 @@ class _Check:
     def check_pod(self, where: str, pod: Pod) -> None:
         if pod.uid in self.placed:
             self.report(POD, where, "the pod is placed twice")
-        if pod.scheduler_name != self.world.scheduler_name:
+        if pod.scheduler_name not in self.world.scheduler_names:
             self.report(POD, where, f"the pod asks for scheduler {pod.scheduler_name}")
         if pod.node_name:
             self.report(POD, where, f"the pod is on node {pod.node_name} already")

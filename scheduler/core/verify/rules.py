@@ -77,7 +77,7 @@ class World:
     """All that a plan is judged by.
 
     claims : those with an allocation hold its devices, whoever wrote it. pods : those with a node use its resources
-    until they are done; `scheduler_name` tells which of the others are ours. gates : which rules are in force.
+    until they are done; `scheduler_names` tell which of the others are ours. gates : which rules are in force.
     groups : pod groups by namespace/name, which count while their gate is on.
     fabric_partitions : whether Fabric Manager partitions are kept whole.
     """
@@ -89,7 +89,7 @@ class World:
     claims: Mapping[Uid, Claim]
     pods: Mapping[Uid, Pod]
     ownership: Ownership
-    scheduler_name: str = names.SCHEDULER_NAME
+    scheduler_names: frozenset[str] = frozenset({names.SCHEDULER_NAME})
     gates: Gates = field(default_factory=Gates)
     groups: Mapping[str, PodGroup] = field(default_factory=dict)
     fabric_partitions: bool = True

@@ -1,0 +1,156 @@
+"""What a process serves over HTTP: health for everybody, and metrics and debug pages for those who may read them.
+
+Beyond loopback whoever wants more than health shows a token (service/access.py). Requests are bounded in size, time and
+number, and no answer depends on what a body says.
+"""
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from scheduler.core.errors import ConfigError
+from scheduler.service.access import Access
+from scheduler.service.settings import HttpSettings
+
+log = logging.getLogger(__name__)
+
+_CONNECTIONS: Final = 64
+_CONNECTION_S: Final = 120.0  # then a connection ends, once what it asked for is answered
+_REQUEST_S: Final = 10.0
+_GUARDED_AT_ONCE: Final = 4
+
+Page = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that has to hold. problem : says why it does not, in words for everybody; empty if it does."""
+
+    name: str
+    problem: Callable[[], str]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine (or pod) can reach a listener on this host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Listener:
+    """Serves until it is closed.
+
+    alive, ready : asked for the checks of /healthz and /readyz. state : one word for who is ready. pages : by path,
+    guarded by `access` unless only loopback can reach them.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        alive: Callable[[], Sequence[Check]],
+        ready: Callable[[], Sequence[Check]],
+        state: Callable[[], str],
+        pages: Mapping[str, Page],
+        access: Access,
+    ) -> None:
+        self._settings = settings
+        self._access = None if is_loopback(settings.host) else access
+        self._slots = asyncio.Semaphore(_GUARDED_AT_ONCE)
+        application = web.Application(client_max_size=1024)
+        application.router.add_get("/healthz", self._health(alive, lambda: "ok"))
+        application.router.add_get("/readyz", self._health(ready, state))
+        for path, page in pages.items():
+            application.router.add_get(path, self._guarded(page))
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=75.0)
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Begin. Raises ConfigError where the address cannot be had."""
+        host, port = self._settings.host, self._settings.port
+        await self._runner.setup()
+        try:
+            self._server = await asyncio.get_running_loop().create_server(self._connected, host, port, backlog=64)
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ConfigError(
+                f"http {host}:{port}", f"cannot be served on ({error.strerror})", "choose another http.port"
+            ) from error
+
+    async def hold(self) -> None:
+        """Serve until cancelled."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if self._server is not None:
+                self._server.close()
+            await self._runner.cleanup()
+
+    # ------------------------------------------------------------ connections
+
+    def _connected(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None
+        if len(server.connections) >= _CONNECTIONS:
+            return _Refused()
+        made = server()
+        asyncio.get_running_loop().call_later(_CONNECTION_S, self._expire, made)
+        return made
+
+    @staticmethod
+    def _expire(connection: web.RequestHandler) -> None:
+        """End a connection that is old, however slowly its other end sends or reads."""
+        if connection.transport is not None:
+            connection.close()
+            asyncio.get_running_loop().call_later(_REQUEST_S, _abort, connection)
+
+    # ------------------------------------------------------------ answers
+
+    @staticmethod
+    def _health(checks: Callable[[], Sequence[Check]], state: Callable[[], str]) -> Page:
+        async def answer(request: web.Request) -> web.Response:
+            told = [(check.name, check.problem()) for check in checks()]
+            problem = next((problem for _, problem in told if problem), "")
+            lines = [f"[-]{name} failed: {problem}" if problem else f"[+]{name} ok" for name, problem in told]
+            shown = lines if "verbose" in request.query else []
+            text = "\n".join([*shown, problem or state()])
+            return web.Response(text=f"{text}\n", status=503 if problem else 200)
+
+        return answer
+
+    def _guarded(self, page: Page) -> Page:
+        async def answer(request: web.Request) -> web.Response:
+            try:
+                async with asyncio.timeout(_REQUEST_S):
+                    if self._access is not None:
+                        verdict = await self._access.judge(request.headers.get("Authorization"), request.path)
+                        if verdict.status != 200:
+                            headers = {"WWW-Authenticate": "Bearer"} if verdict.status == 401 else None
+                            return web.Response(text=f"{verdict.words}\n", status=verdict.status, headers=headers)
+                    async with self._slots:
+                        response = await page(request)
+            except TimeoutError:
+                return web.Response(text="not answered in time; try again\n", status=503)
+            response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers["Cache-Control"] = "no-store"
+            return response
+
+        return answer
+
+
+class _Refused(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
+
+
+def _abort(connection: web.RequestHandler) -> None:
+    transport = connection.transport
+    if transport is not None:
+        transport.abort()
