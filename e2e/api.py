@@ -50,6 +50,9 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "ResourceClaimTemplate": (_DRA, "resourceclaimtemplates", True),
     "ValidatingAdmissionPolicy": (_ADMISSION, "validatingadmissionpolicies", False),
     "ValidatingAdmissionPolicyBinding": (_ADMISSION, "validatingadmissionpolicybindings", False),
+    "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False),
+    "ServiceMonitor": ("/apis/monitoring.coreos.com/v1", "servicemonitors", True),
+    "PrometheusRule": ("/apis/monitoring.coreos.com/v1", "prometheusrules", True),
     "PodGroup": ("/apis/scheduling.k8s.io/v1beta1", "podgroups", True),
 }
 
