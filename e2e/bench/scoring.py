@@ -39,10 +39,10 @@ from scheduler.core.model import (
     Slice,
     Uid,
 )
-from scheduler.core.opinions import Opinion
 from scheduler.core.quantity import parse_quantity
 from scheduler.core.solvers.search import NodeProblem
 from scheduler.core.state import State
+from scoring.opinion import Opinion
 from scoring.weights import Weights
 
 _UNLIMITED = 10**12

@@ -304,6 +304,7 @@ class ConfigMap(Part):
 
     metadata: Metadata | None = None
     data: dict[str, str] | None = None
+    binary_data: dict[str, str] | None = None
 
 
 class DeviceTaintRule(Part):

@@ -19,7 +19,6 @@ from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand
 from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.kinds import CUT, SEARCHED, SHARED, Kinds, NodeKind
-from scheduler.core.opinions import Opinion
 from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
@@ -31,6 +30,7 @@ from scheduler.core.state import State
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.flaws import Flaw
 from scoring.mix import Kind
+from scoring.opinion import Opinion
 from scoring.placement import HIGHEST, STEP, rank_one, ranks, weighed, weighed_one
 from scoring.prices import WHOLE
 from scoring.scorecard import Scorecard, score_nodes
@@ -43,7 +43,7 @@ _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the fi
 _FEW_ROWS = 16  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
-_FIRST_ROWS, _LAST_ROWS = 64, 4_096  # nodes sorted in one piece
+_FIRST_ROWS, _LAST_ROWS = 8, 4_096  # nodes sorted in one piece
 # What work takes, in the steps of core/budget.py.
 _STEPS_A_REFRESH = 80
 _STEPS_A_NODE = 3
@@ -452,9 +452,8 @@ class Candidates:
             position = self._cuts.choose_one(row, first=self._first_fit)
             if position < 0:
                 return _Found(row)
-            return _Found(
-                row, self._single_shape(position, int(state.flaws[state.bays.rows[row, position]])), [((), ())]
-            )
+            flaw = int(state.flaws[state.bays.rows[row, position]])
+            return _Found(row, self._single_shape(position, flaw), [((), ())])
         if self._shares is not None and self._kinds.sharing[row]:
             room = self._shares.offers(state, row)
             if room is None:

@@ -9,8 +9,9 @@ from scheduler.core.parts import Parts
 from scheduler.core.puzzles import Puzzles
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem, solve
-from scheduler.core.solvers.table import SetTable
+from scheduler.core.solvers.table import table_of
 from scheduler.core.stock import Stock
+from scoring.sets import SetTable
 
 
 class Catalogue:
@@ -44,7 +45,7 @@ class Catalogue:
             return self._tables[problem]
         if len(self._tables) >= self.MAX_TABLES:
             self._tables.popitem(last=False)
-        found = self._tables[problem] = SetTable.of(problem, self.config.search_steps)
+        found = self._tables[problem] = table_of(problem, self.config.search_steps)
         return found
 
     def eligibility(self, request: DeviceRequest) -> Eligibility:

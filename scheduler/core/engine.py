@@ -84,7 +84,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
-from scheduler.core.opinions import Opinion, Opinions, Preference
+from scheduler.core.opinions import Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.questions import MAX_QUESTIONS, Questions
 from scheduler.core.solvers.greedy import Way, place
@@ -96,6 +96,7 @@ from scheduler.core.verify import World, violations
 from scheduler.core.windows import MAX_PODS, Held, Hint, held
 from scoring.market import Market
 from scoring.mix import Mix
+from scoring.opinion import Opinion
 
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
@@ -280,6 +281,8 @@ class Engine:
         It takes as many calls as their budgets demand. An Advice holds until the next event.
         """
         self._now = now
+        if not self._listed:
+            return Refusal(plan.RETRY, "not everything in the cluster was seen yet"), []
         if not self.state.settle(BAYS_AT_ONCE):
             return Later(waits=False), []
         ways = resolve(pod, self.state, foreign=True)

@@ -20,9 +20,9 @@ from scheduler.core.rules import NODE_RULES
 from scheduler.core.shapes import positions_of
 from scheduler.core.shares import Shares
 from scheduler.core.solvers.search import NodeProblem
-from scheduler.core.solvers.table import SetTable
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
+from scoring.sets import SetTable
 
 # Where no device can serve, where only the exact search can tell, where shares are picked, and where parts are.
 NOWHERE: Final = -1

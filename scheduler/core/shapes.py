@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NO_FIT, NodeAnswer, NodeProblem
-from scheduler.core.solvers.table import SetTable
+from scheduler.core.solvers.table import answer_of
 from scoring.arrays import Counts, Mask, Rows
 from scoring.placement import weighed, weighed_one
 from scoring.scorers import SET_SCORERS
+from scoring.sets import SetTable
 
 Doubles = NDArray[np.float64]
 NO_SHAPE: Final = -1
@@ -51,7 +52,7 @@ class Shapes:
         found = self._answers[number]
         if isinstance(found, tuple):
             table, at = found
-            found = self._answers[number] = table.answer(at)
+            found = self._answers[number] = answer_of(table, at)
         return found
 
     def worth(self, numbers: Rows) -> tuple[Doubles, Counts, Counts]:

@@ -23,13 +23,14 @@ from typing import Any, Final, Protocol
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from scheduler.cluster import decode, encode
 from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.discovery import Served, discover
 from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead, new_identity
-from scheduler.cluster.watch import Reflector
+from scheduler.cluster.watch import Reflector, Watched
 from scheduler.cluster.watch import Timing as WatchTiming
 from scheduler.cluster.write import PATIENCE, Write, Writer
-from scheduler.core import plan
+from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.config import EngineConfig
 from scheduler.core.engine import Engine
@@ -44,6 +45,7 @@ from scheduler.core.messages import (
     Kind,
     Listed,
     PodRef,
+    Reconfigured,
     RecordDecision,
     RecordUnplaced,
     Rejected,
@@ -58,11 +60,15 @@ from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
 from scheduler.service.debug import Debug
+from scheduler.service.extender import Extender
 from scheduler.service.http import Check, Listener
 from scheduler.service.journeys import Journeys
 from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
+from scheduler.service.reload import Reload
+from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
+from scoring.extender.server import Scoring
 
 log = logging.getLogger("dovetail")
 
@@ -70,7 +76,9 @@ DISTRIBUTION: Final = "dovetail-scheduler"
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
+_NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
+_BROKEN_S: Final = 10.0
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
@@ -99,7 +107,7 @@ def main(kubeconfig: Path | None, config: Path | None) -> int:
     try:
         refuse_intruders(packages_distributions())
         settings = load(config)
-        return asyncio.run(serve(kubeconfig, settings))
+        return asyncio.run(serve(kubeconfig, settings, config))
     except ConfigError as error:
         log.error("%s", error)
         return 2
@@ -173,7 +181,12 @@ class Loop:
         self._wall = wall
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
+        self._taken_in = asyncio.Event()  # another one each time
         self._moved = clock()  # when events were last taken in, or began to wait
+
+    async def heard(self) -> None:
+        """Wait until the engine has taken in further events."""
+        await self._taken_in.wait()
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""
@@ -210,6 +223,8 @@ class Loop:
                     self._act(self._take(engine, self._inbox.popleft(), now))
                 if self._inbox:
                     await asyncio.sleep(0)
+            self._taken_in.set()
+            self._taken_in = asyncio.Event()
             last = self._clock()
             if abs(self._wall() - last - ahead) > _DRIFT_S:
                 ahead = self._wall() - last
@@ -253,17 +268,18 @@ class Loop:
             self._submit(instruction)
 
 
-async def serve(kubeconfig: Path | None, settings: SchedulerConfig) -> int:
-    """Run against a cluster until SIGTERM or SIGINT; returns the exit code."""
+async def serve(kubeconfig: Path | None, settings: SchedulerConfig, file: Path | None = None) -> int:
+    """Run against a cluster until SIGTERM or SIGINT; returns the exit code. file : whose changes are followed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     client = await Client.connect(kubeconfig)
+    reload = Reload(settings)
     lease_client = client.sibling(4)  # a renewal must not queue behind two hundred writes
     try:
         while True:
-            process = Process(settings, client, lease_client)
+            process = Process(settings, client, lease_client, reload=reload, file=file)
             code = await process.run(stop)
             if code == 0 or not process.lease_lost:
                 return code
@@ -283,8 +299,13 @@ class Process:
         client: Client,
         lease_client: Client,
         watch_timing: WatchTiming | None = None,
+        reload: Reload | None = None,
+        file: Path | None = None,
     ) -> None:
         self.settings = settings
+        self.ours = settings.engine().scheduler_names
+        self.reload = reload or Reload(settings)
+        self._file = file
         self.client = client
         self.patience_s = 3.0
         self.lease_lost = False
@@ -299,12 +320,19 @@ class Process:
         self.leading = asyncio.Event()
         self.engine: Engine | None = None  # made once the cluster has told its version
         self.metrics = Metrics(settings.scheduler_name, self._own)
-        self.debug = Debug(lambda: self.engine, lambda: {"hash": self._in_force()[0], **self.settings.effective()})
+        self.debug = Debug(
+            lambda: self.engine, lambda: {"hash": self.reload.active_hash, **self.reload.active.effective()}
+        )
         self.journeys = Journeys(lambda: self._config().scheduler_names, [self.metrics])
         client.heard = self.metrics.request
         self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self._hear)
+        self.scoring: Scoring | None = None  # where others are served scores over gRPC
+        http = settings.extender.http
+        self.extender = (
+            Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit) if http.enabled else None
+        )
         self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
@@ -350,11 +378,19 @@ class Process:
 
     async def _start(self) -> None:
         await self._listen()
+        if self.settings.extender.grpc.enabled:
+            listener, self.scoring = await open_scores(self.settings)
+            self._begin("scores over gRPC", hold(listener))
+        if self.extender is not None:
+            await self.extender.open()
+            self._begin("extender", self.extender.hold())
         served = await self._discover()
-        config = self.settings.engine(served.minor)
+        config = self.reload.active.engine(served.minor)
         kinds = served.watched(config.gates)
         _tell(served, config.gates)
-        await self.permissions.passed(needed(served, config.gates, election=self.lock is not None))
+        map_ = self.settings.config_map
+        wanted = needed(served, config.gates, election=self.lock is not None, config_map=(map_.namespace, map_.name))
+        await self.permissions.passed(wanted)
         self.writer.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
         self.metrics.watch(self.engine)
@@ -376,6 +412,7 @@ class Process:
             reflector = Reflector(self.client, watched, self._post, self._watch_timing)
             self.reflectors.append(reflector)
             self._begin(f"watch of {watched.kind}", reflector.run())
+        self._follow_configuration(served)
         compile_selector("true")  # builds the parser of selectors now, and not before the first pod
         for reflector in self.reflectors:
             await reflector.listed.wait()
@@ -393,7 +430,53 @@ class Process:
         self.loop.wake()
         for report in self._unreadable.values():
             self.writer.report(report)
-        log.info("deciding for schedulerName %s", self.settings.scheduler_name)
+        log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
+
+    def _follow_configuration(self, served: Served) -> None:
+        """From here on a change of the configuration is an event like any other."""
+
+        def apply(settings: SchedulerConfig) -> None:
+            self.loop.post(Reconfigured(settings.engine(served.minor)))
+            if self.scoring is not None:
+                self.scoring.weigh(settings.vectors(), settings.profile)
+
+        self.reload.attach(apply)
+        map_ = self.settings.config_map
+        if map_.name:
+            path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
+            watched = Watched("ConfigMap", path, f"metadata.name={map_.name}", optional=True)
+            reflector = Reflector(
+                self.client, watched, self.reload.seen, self._watch_timing, read=lambda _, raw: decode.config_text(raw)
+            )
+            self.reflectors.append(reflector)
+            self._begin(f"watch of ConfigMap {map_.name}", reflector.run())
+        elif self._file is not None:
+            self._begin("watch of the configuration file", self.reload.follow(self._file))
+        self._begin("news of the configuration", self._tell_configuration())
+
+    async def _tell_configuration(self) -> None:
+        """Record what became of changes as events; of those that follow each other fast the last one."""
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": names.LEASE}
+        while True:
+            await self.reload.changed.wait()
+            await self.leading.wait()
+            self.reload.changed.clear()
+            if not self.writer.events:
+                continue
+            notice, source = self.reload.notice(), self.reload.source
+            about = {**lease, "namespace": names.NAMESPACE}
+            if source is not None:
+                namespace, _, name = source.key.partition("/")
+                about = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": name}
+                about |= {"uid": source.uid}
+            now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            body = encode.notice(about, (notice.type, notice.reason, "Reconfiguring"), notice.message, now)
+            path = f"/api/v1/namespaces/{about['namespace']}/events"
+            try:
+                await self.client.request("POST", path, body, permitted=self.fence.allows)
+            except ApiError as error:
+                log.warning("event %s not written: %s", notice.reason, error)
+            await asyncio.sleep(_NEWS_S)
 
     async def _lead(self, lock: LeaseLock) -> None:
         await lead(lock, self.timing, self.leading)
@@ -420,7 +503,7 @@ class Process:
     def _post(self, event: Event) -> None:
         """Hand on what was seen. A pod of ours that cannot be read never gets to a decision: its owner is told here."""
         self._hear(event)
-        if isinstance(event, Rejected) and event.uid and event.scheduler == self.settings.scheduler_name:
+        if isinstance(event, Rejected) and event.uid and event.scheduler in self.ours:
             namespace, _, name = event.key.rpartition("/")
             report = ReportUnschedulable(PodRef(namespace, name, event.uid), plan.MISCONFIGURED, event.problem)
             # The condition comes back as an update of the pod, with the same problem.
@@ -486,6 +569,14 @@ class Process:
 
     def ready(self) -> list[Check]:
         """What has to hold for this process to do its work now, or as soon as it leads."""
+        return [
+            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
+            *self._views(),
+            Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
+        ]
+
+    def _views(self) -> list[Check]:
+        """What has to hold for the state to be that of the cluster."""
         now = time.monotonic()
 
         def watching(reflector: Reflector) -> str:
@@ -496,11 +587,19 @@ class Process:
             return f"nothing heard of {kind} for {silent:.0f} s" if silent > _STALE_S else ""
 
         return [
-            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
             Check("cluster", lambda: "" if self.reflectors else "the cluster was not reached yet"),
             *(Check(f"watch {each.watched.kind}", partial(watching, each)) for each in self.reflectors),
-            Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
         ]
+
+    def outdated(self) -> str:
+        """Why others must not be told what this process knows; empty when they may. It need not lead for that."""
+        now = time.monotonic()
+        broken = [
+            f"the watch of {each.watched.kind} broke {now - each.heard:.0f} s ago"
+            for each in self.reflectors
+            if each.failed > each.heard and now - each.heard > _BROKEN_S
+        ]
+        return next((problem for problem in [*(check.problem() for check in self._views()), *broken] if problem), "")
 
     def _state(self) -> str:
         return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
@@ -520,18 +619,12 @@ class Process:
     def _config(self) -> EngineConfig:
         return self.engine.config if self.engine is not None else self.settings.engine()
 
-    def _in_force(self) -> tuple[str, str]:
-        """Hash and profile of the configuration that decides."""
-        config = self._config()
-        return config.digest or self.settings.digest(), config.profile
-
     def _own(self) -> Own:
         now = time.monotonic()
-        config_hash, profile = self._in_force()
         return Own(
             deciding=self.loop.deciding,
-            config_hash=config_hash,
-            profile=profile,
+            config_hash=self.reload.active_hash,
+            profile=self.reload.active.profile,
             kinds={each.watched.kind: (max(now - each.heard, 0.0), each.listed.is_set()) for each in self.reflectors},
             inbox=self.loop.waiting,
             writing=self.writer.writing,

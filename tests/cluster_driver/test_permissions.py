@@ -42,7 +42,8 @@ KINDS = {"Role", "ClusterRole"}
 def wanted(minor, **gates):
     served = cluster(minor)
     on = Gates.of_cluster(minor, gates)
-    return {(each.verb, each.resource, each.group, each.namespace, each.name) for each in needed(served, on)}
+    found = needed(served, on, config_map=(names.NAMESPACE, names.CONFIG_MAP))
+    return {(each.verb, each.resource, each.group, each.namespace, each.name) for each in found}
 
 
 def test_the_roles_for_1_35_grant_what_it_needs_and_nothing_else():
@@ -83,6 +84,16 @@ def test_leases_are_needed_for_election_only():
     without = needed(cluster(37), Gates(), election=False)
 
     assert {each.resource for each in needed(cluster(37), Gates())} - {each.resource for each in without} == {"leases"}
+
+
+def test_a_configmap_is_followed_by_its_name_alone_and_scheduling_goes_on_without():
+    added = set(needed(cluster(37), Gates(), config_map=("conf", "c"))) - set(needed(cluster(37), Gates()))
+
+    assert {(each.verb, each.resource, each.namespace, each.name) for each in added} == {
+        ("list", "configmaps", "conf", "c"),
+        ("watch", "configmaps", "conf", "c"),
+    }
+    assert all(each.optional for each in added)
 
 
 def test_a_cluster_that_tells_no_version_is_taken_for_the_newest():
@@ -140,7 +151,7 @@ async def test_it_asks_again_until_what_is_missing_is_granted(api, client):
     told = check.problem
 
     api.denied.remove(("patch", "pods/status"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await passing
 
     assert told.startswith(f"{WHO} lacks verb patch on pods/status in all namespaces")
@@ -155,7 +166,7 @@ async def test_an_outage_is_waited_out(api, client, steps):
     api.script("POST", REVIEWS, *[steps.refuse(503)] * 3)
     check = SelfCheck(client, again_s=0.01)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await check.passed(needed(cluster(37), Gates()))
 
     assert check.problem == ""

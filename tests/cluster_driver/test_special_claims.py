@@ -55,7 +55,7 @@ def path_of(write):
 async def answers(writer, write):
     """All answers, once nothing is under way."""
     writer.submit(write)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not writer.idle:
             await asyncio.sleep(0.005)
     return [writer.answers.get_nowait() for _ in range(writer.answers.qsize())]

@@ -399,7 +399,7 @@ async def test_an_optional_kind_that_may_not_be_read_counts_as_listed_until_it_m
     api.lists[path] = [item]
 
     reflector, events = reflect(watched=Watched("ConfigMap", path, "metadata.name=dovetail-topology", optional=True))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await reflector.listed.wait()
     at_first = list(events)
     await api.until(lambda: events)

@@ -11,9 +11,9 @@ from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.config import EngineConfig
-from scheduler.core.opinions import Opinion
 from scoring.market import market_of
 from scoring.mix import Mix
+from scoring.opinion import Opinion
 from scoring.weights import Weights
 
 NODES, DEVICES = 40, 4

@@ -13,8 +13,8 @@ from scheduler.core.config import EngineConfig
 from scheduler.core.demand import resolve
 from scheduler.core.messages import Gone, RecordDecision
 from scheduler.core.model import CounterSet, CounterUse
-from scheduler.core.opinions import Opinion
 from scheduler.core.quantity import parse_quantity
+from scoring.opinion import Opinion
 from scoring.weights import Weights
 from tests import build
 from tests.build import DRIVER, claim, match, node, pod, request, slice_of

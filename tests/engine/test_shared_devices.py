@@ -13,8 +13,8 @@ from scheduler.core.config import EngineConfig
 from scheduler.core.demand import resolve
 from scheduler.core.messages import Gone
 from scheduler.core.model import RequestPolicy
-from scheduler.core.opinions import Opinion
 from scheduler.core.quantity import parse_quantity
+from scoring.opinion import Opinion
 from scoring.weights import Weights
 from tests import build
 from tests.build import claim, node, pod, slice_of

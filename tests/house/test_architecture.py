@@ -43,6 +43,8 @@ CLIENTS = {"kubernetes", "aiohttp", "msgspec", "yaml", "yarl"}
 SHELL = STDLIB | {"numpy", "pydantic", "rich", "ruamel", "typer"}
 MAY_IMPORT = {
     "scoring": NUMBERS,
+    "scoring.extender": NUMBERS
+    | {"asyncio", "logging", "time", "scoring", "google.protobuf", "grpc", "grpc_health", "grpc_reflection"},
     "scheduler.core": NUMBERS | {"celpy", "lark", "re2", "uuid", "scoring"},
     "scheduler.cluster": STDLIB | CLIENTS | {"scheduler.core"},
     "scheduler.simulator": SHELL
@@ -91,6 +93,16 @@ def test_a_planted_import_is_found(planted):
     allowed = MAY_IMPORT["scheduler.core"] | {"scheduler.core"}
 
     assert not any(f"{name}.".startswith(f"{each}.") for each in allowed)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_only_the_service_and_the_command_know_the_extender(path):
+    if owner(path) == "scoring.extender":
+        return
+    remote = {name for name in imports(path) if name.startswith(("grpc", "google.protobuf", "scoring.extender"))}
+
+    assert not remote or owner(path) in {"scheduler.service", "scheduler"}
+    assert all(name.startswith("scoring.extender") for name in remote)
 
 
 def test_importing_the_engine_loads_no_client_and_no_shell():

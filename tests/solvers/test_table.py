@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.solvers.search import NodeProblem, solve_node
-from scheduler.core.solvers.table import SetTable, spread
+from scheduler.core.solvers.table import answer_of, table_of
 from scoring.scorers import SET_SCORERS
+from scoring.sets import spread
 from scoring.topology.base import Layout
 from scoring.weights import Weights
 
@@ -47,37 +48,37 @@ def searched(problem, state):
 @settings(max_examples=300, deadline=None)
 def test_a_table_answers_like_the_search(drawn):
     problem, states = drawn
-    table = SetTable.of(problem, 500)
+    table = table_of(problem, 500)
 
     at = table.find(states)
 
-    assert [table.answer(each) for each in at.tolist()] == [searched(problem, state) for state in states]
+    assert [answer_of(table, each) for each in at.tolist()] == [searched(problem, state) for state in states]
 
 
 def test_states_met_later_do_not_move_those_met_before():
     problem = _plain(8, 2)
-    table = SetTable.of(problem, 500)
+    table = table_of(problem, 500)
     before = table.find([255, 15])
-    answers = [table.answer(each) for each in before.tolist()]
+    answers = [answer_of(table, each) for each in before.tolist()]
 
     table.find(range(256))
 
     assert table.find([255, 15]).tolist() == before.tolist()
-    assert [table.answer(each) for each in before.tolist()] == answers
+    assert [answer_of(table, each) for each in before.tolist()] == answers
 
 
 def test_what_a_table_cannot_hold_is_left_to_the_search():
     plain = _plain(8, 2)
-    assert SetTable.of(plain, 500) is not None
-    assert SetTable.of(_plain(20, 10), 500) is None  # 184,756 sets
-    assert SetTable.of(replace(plain, wants=((0, tuple(range(8))),)), 500) is None  # mode All
-    assert SetTable.of(replace(plain, wants=((1, (0, 1)), (1, (1, 2)))), 500) is None  # some devices in common
+    assert table_of(plain, 500) is not None
+    assert table_of(_plain(20, 10), 500) is None  # 184,756 sets
+    assert table_of(replace(plain, wants=((0, tuple(range(8))),)), 500) is None  # mode All
+    assert table_of(replace(plain, wants=((1, (0, 1)), (1, (1, 2)))), 500) is None  # some devices in common
     beside = replace(plain, wants=((1, (0, 1)), (2, (2, 3, 4))), limits=(0, 0))
-    assert SetTable.of(beside, 500) is not None
+    assert table_of(beside, 500) is not None
     two = replace(plain, wants=((1, (0, 1)), (1, (0, 1))), limits=(0, 0))
-    assert SetTable.of(replace(two, matches=(((0,), (0,) * 8),)), 500) is None  # a constraint on one of them
-    assert SetTable.of(replace(plain, matches=(((0,), (0, 1, 2, 3, 4, 5, 6, 7)),)), 7) is None  # more values than steps
-    assert SetTable.of(replace(plain, first_fit=True), 500) is None
+    assert table_of(replace(two, matches=(((0,), (0,) * 8),)), 500) is None  # a constraint on one of them
+    assert table_of(replace(plain, matches=(((0,), (0, 1, 2, 3, 4, 5, 6, 7)),)), 7) is None  # more values than steps
+    assert table_of(replace(plain, first_fit=True), 500) is None
 
 
 def test_bits_are_spread_over_positions():

@@ -7,26 +7,23 @@ bipartite matching. Feasibility costs one matching per combination of values, ne
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import combinations, islice, product
 from math import comb
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.solvers.exact import Search, Solution
 from scheduler.core.solvers.puzzle import Fatal, Puzzle
-from scoring.arrays import Floats, Mask
+from scoring.arrays import Mask
 from scoring.scorecard import score_sets
 from scoring.scorers import SET_SCORERS
 from scoring.scorers.base import Sets
+from scoring.sets import MAX_SETS, near_sets, subsets
 from scoring.topology.base import Layout
-
-MAX_SETS = 13_000  # C(16, 8) = 12,870: every set of a node with 16 devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +252,9 @@ def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: in
     for group in groups:
         total *= comb(len(group.positions), group.count)
     if problem.first_fit or total > max(limit, 1):
-        rows = [first] if problem.first_fit else _sample(problem.layout, groups, first, limit)
+        rows: list[Sequence[Sequence[int]]] = [first]
+        if not problem.first_fit:
+            rows += near_sets(problem.layout, [(group.positions, group.count) for group in groups], limit)
         return _member_rows(rows, base), not problem.first_fit
     if len(groups) == 1:
         picked = np.asarray(groups[0].positions)[subsets(len(groups[0].positions), groups[0].count)]
@@ -291,15 +290,6 @@ def _member_rows(picks: Sequence[Sequence[Sequence[int]]], base: Mask) -> Mask:
     return members
 
 
-@lru_cache(maxsize=512)
-def subsets(size: int, count: int) -> NDArray[np.int64]:
-    """Every set of `count` of the numbers below `size`, in lexicographic order, int64 (C, count)."""
-    flat = np.fromiter(
-        (index for chosen in combinations(range(size), count) for index in chosen), np.int64, comb(size, count) * count
-    )
-    return flat.reshape(-1, count)
-
-
 def _matching(groups: Sequence[_Group], size: int) -> list[list[int]] | None:
     """One way to serve all groups with disjoint devices, or None."""
     if len(groups) == 1:
@@ -315,37 +305,6 @@ def _matching(groups: Sequence[_Group], size: int) -> list[list[int]] | None:
     for slot, position in enumerate(found.tolist()):
         chosen[slots[slot]].append(position)
     return chosen
-
-
-def _sample(
-    layout: Layout, groups: Sequence[_Group], first: list[list[int]], limit: int
-) -> list[Sequence[Sequence[int]]]:
-    """Promising sets where there are too many: around each device the ones nearest to it, group after group."""
-    near = _nearness(layout)
-    picks: list[Sequence[Sequence[int]]] = [first]
-    seeds = sorted({position for group in groups for position in group.positions})
-    for seed in seeds[: max(limit, 1)]:
-        used: set[int] = set()
-        pick: list[list[int]] = []
-        for group in groups:
-            ranked = sorted(
-                (position for position in group.positions if position not in used),
-                key=lambda position: (position != seed, -near[seed, position], position),
-            )
-            part = ranked[: group.count]
-            used.update(part)
-            pick.append(part)
-        if all(len(part) == group.count for part, group in zip(pick, groups, strict=True)):
-            picks.append(pick)
-    return picks
-
-
-def _nearness(layout: Layout) -> Floats:
-    bandwidth = np.nan_to_num(layout.bandwidth, nan=0.0)
-    same_numa = (layout.numa[:, None] == layout.numa[None, :]) & (layout.numa[:, None] >= 0)
-    same_root = (layout.pcie[:, None] == layout.pcie[None, :]) & (layout.pcie[:, None] >= 0)
-    found: Floats = (bandwidth + 4.0 * same_numa + 2.0 * same_root).astype(np.float32)
-    return found
 
 
 def _best(

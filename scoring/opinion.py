@@ -1,0 +1,39 @@
+"""One vector of weights with all that follows from it, worked out once."""
+
+from typing import Final
+
+from scoring.scorers import CARD_SCORER, NODE_SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.scorers.base import SPAN
+from scoring.scorers.health import WORTH, Health
+from scoring.weights import Weights
+
+
+class Opinion:
+    """Weights with all that follows from them; equal weights are one opinion.
+
+    weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
+    node_scorers : those that count at all. set_key : set_weights as a tuple. unit : see `Weights.unit`. flaw_costs : by
+    Flaw, what a single device costs for it, in weighted milli of waste.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        shares = weights.scaled()
+        self.weights: Final = weights
+        self.shares: Final = shares
+        self.set_weights: Final = shares.vector(SET_SCORERS)
+        self.set_key: Final[tuple[float, ...]] = tuple(self.set_weights.tolist())
+        self.node_scorers: Final = tuple(scorer for scorer in NODE_SCORERS if shares.values[scorer.name])
+        self.node_weights: Final = shares.vector(self.node_scorers)
+        self.state_weights: Final = shares.vector(STATE_SCORERS)
+        self.state_weight_list: Final[list[float]] = self.state_weights.tolist()
+        self.card_weight: Final = shares.values[CARD_SCORER.name]
+        self.whole: Final = sum(shares.values.values()) or 1.0
+        self.unit: Final = weights.unit
+        self.flaw_costs: Final[list[float]] = (2 * SPAN * shares.values[Health.name] * (1 - WORTH)).tolist()
+        self._hash = hash(weights)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Opinion) and self.weights == other.weights
+
+    def __hash__(self) -> int:
+        return self._hash
