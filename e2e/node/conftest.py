@@ -11,7 +11,7 @@ import pytest
 
 from e2e.api import Raw, until
 from e2e.cluster import PROFILES, Cluster, scratch
-from e2e.conftest import _CLUSTERS, World
+from e2e.conftest import CLUSTERS, World
 from e2e.dovetail import NAMESPACE
 from e2e.gobuild import ROOT
 from e2e.judge import claim_names
@@ -34,7 +34,7 @@ def datacenter(request: pytest.FixtureRequest) -> Iterator[Datacenter]:
     with scratch("dovetail-e2e-nodes-") as folder:
         opened = Datacenter(PROFILES["default"], folder, NODES)
         request.config.stash[_DATACENTER] = opened
-        request.config.stash[_CLUSTERS].append(opened.cluster)
+        request.config.stash[CLUSTERS].append(opened.cluster)
         try:
             for each in fleet.device_classes():
                 opened.cluster.api.create(each)

@@ -64,7 +64,10 @@ class LayerWriter:
 
     def text(self, name: str, text: str, mode: int = 0o644) -> None:
         """A file with this text."""
-        data = text.encode()
+        self.data(name, text.encode(), mode)
+
+    def data(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        """A file with these bytes."""
         self.folder(os.path.dirname(name))
         self._tar.addfile(_entry(name, mode, size=len(data)), io.BytesIO(data))
 
@@ -137,9 +140,9 @@ def pack(
     index = json.dumps({"schemaVersion": 2, "mediaType": f"{_OCI}.index.v1+json", "manifests": [entry]}).encode()
     with LayerWriter(archive) as writer:
         writer.text("oci-layout", '{"imageLayoutVersion": "1.0.0"}')
-        writer.text("index.json", index.decode())
+        writer.data("index.json", index)
         for data in (config, manifest):
-            writer.text(f"blobs/sha256/{hashlib.sha256(data).hexdigest()}", data.decode())
+            writer.data(f"blobs/sha256/{hashlib.sha256(data).hexdigest()}", data)
         for layer in layers:
             writer.file(f"blobs/sha256/{layer.digest}", layer.path)
     return archive

@@ -52,7 +52,7 @@ def image(folder: Path) -> Path:
         [wheel] = Path(made).glob("*.whl")
         with zipfile.ZipFile(wheel) as files:
             for name in files.namelist():
-                writer.text(f"{_PACKAGES}/{name}", files.read(name).decode())
+                writer.data(f"{_PACKAGES}/{name}", files.read(name))
         writer.text(f"{_HOME}/bin/dovetail", _ENTRY, 0o755)
     variables = {"PATH": f"/{_HOME}/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
     return pack(
