@@ -267,7 +267,13 @@ class Engine:
 
     def census(self) -> Census:
         """Counts what there is, beside decisions; keep it for as long as this engine."""
-        return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
+        return Census(
+            self.state,
+            self._catalogue.verdicts,
+            self._shapes,
+            self.backlog,
+            lambda pod: pod.scheduler_name in self._ours,
+        )
 
     def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
         """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
@@ -275,6 +281,8 @@ class Engine:
         It takes as many calls as their budgets demand. An Advice holds until the next event.
         """
         self._now = now
+        if not self._listed:
+            return Refusal(plan.RETRY, "not everything in the cluster was seen yet"), []
         if not self.state.settle(BAYS_AT_ONCE):
             return Later(waits=False), []
         ways = resolve(pod, self.state, foreign=True)

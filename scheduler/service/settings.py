@@ -129,15 +129,23 @@ class ListenerSettings(_Section):
 
     @model_validator(mode="after")
     def _guarded(self) -> "ListenerSettings":
-        if self.enabled and not self.tls.client_ca_file and not _loopback(self.host):
-            raise ValueError(
-                f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
-                f"anybody could ask; set tls.clientCAFile, or host: 127.0.0.1"
-            )
+        if self.enabled and (problem := self.exposed):
+            raise ValueError(problem)
         return self
 
+    @property
+    def exposed(self) -> str:
+        """Why nobody may be listened to like this; empty if that is fine."""
+        if self.tls.client_ca_file or is_loopback(self.host):
+            return ""
+        return (
+            f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
+            f"anybody could ask; set tls.clientCAFile, or host: 127.0.0.1"
+        )
 
-def _loopback(host: str) -> bool:
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine (or pod) can reach a listener on this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -145,15 +153,28 @@ def _loopback(host: str) -> bool:
 
 
 class HttpExtenderSettings(ListenerSettings):
-    """Where a kube-scheduler may ask for our scores; see `service.extender`."""
+    """Where a kube-scheduler may ask for our scores; see `service.extender`.
+
+    `maxBodyMegabytes` : of a request. With nodeCacheCapable 1 does for 5,000 nodes; without, a node may take 10 KiB and
+    more, and each megabyte holds up decisions for a millisecond or two.
+    """
 
     port: Annotated[int, Field(ge=1, le=65535)] = 10372
+    max_body_megabytes: Annotated[int, Field(ge=1, le=256)] = 16
+
+
+class GrpcExtenderSettings(ListenerSettings):
+    """Where any scheduler may ask for our scores; see `service.scores`. reflection : tells what there is to call."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 10373
+    reflection: bool = False
 
 
 class ExtenderSettings(_Section):
     """Who else may use our scores, and how."""
 
     http: HttpExtenderSettings = HttpExtenderSettings()
+    grpc: GrpcExtenderSettings = GrpcExtenderSettings()
 
 
 class AttributeSettings(_Section):
@@ -249,7 +270,7 @@ class SchedulerConfig(_Section):
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
-        known = self._vectors()
+        known = self.vectors()
         for name, vector in known.items():
             if not any(vector.values.values()):
                 raise ValueError(f"profile {name}: every weight is 0, so that all placements are equal; give one more")
@@ -264,19 +285,26 @@ class SchedulerConfig(_Section):
             Gates().override(self.feature_gates)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        owned = self.ownership
+        if self.extender.http.enabled and owned.nodes == "all" and not owned.drivers and not owned.device_classes:
+            raise ValueError(
+                "extender.http.enabled: with ownership.nodes = 'all' every device is Dovetail's, and other schedulers "
+                "would get no node for any claim; set ownership.nodes: labelled, or name ownership.drivers"
+            )
         if "default-scheduler" in {self.scheduler_name, *self.scheduler_profiles}:
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         if self.scheduler_name in self.scheduler_profiles:
             raise ValueError(f"schedulerProfiles.{self.scheduler_name}: is schedulerName itself; state it by profile")
         return self
 
-    def _vectors(self) -> Mapping[str, Weights]:
+    def vectors(self) -> Mapping[str, Weights]:
+        """The weights of every profile."""
         return profiles(self._own(), self.profile, self.weights)
 
     def effective(self) -> dict[str, Any]:
         """All that decides, by the keys of the file, with every profile and its weights as they come out."""
         found = self.model_dump(mode="json", by_alias=True, exclude={*_PROCESS} & set(type(self).model_fields))
-        vectors = {name: {"weights": dict(vector.values)} for name, vector in self._vectors().items()}
+        vectors = {name: {"weights": dict(vector.values)} for name, vector in self.vectors().items()}
         return {**found, "weights": vectors[self.profile]["weights"], "profiles": vectors}
 
     def digest(self) -> str:
