@@ -1,4 +1,4 @@
-"""Fixtures: real nodes with Dovetail on them for the session, and for each test a namespace whose pods really run."""
+"""Fixtures: real nodes with Dovetail on them for this package, and for each test a namespace whose pods really run."""
 
 import json
 import re
@@ -26,7 +26,7 @@ _DATACENTER = pytest.StashKey[Datacenter]()
 _RUN_S = 60.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def datacenter(request: pytest.FixtureRequest) -> Iterator[Datacenter]:
     """A control plane and two real nodes; nothing else is in the cluster but the classes of drivers."""
     if reason := unable():
@@ -40,6 +40,7 @@ def datacenter(request: pytest.FixtureRequest) -> Iterator[Datacenter]:
                 opened.cluster.api.create(each)
             yield opened
         finally:
+            request.config.stash[CLUSTERS].remove(opened.cluster)
             opened.stop()
 
 
@@ -51,7 +52,7 @@ class Step:
     output: str
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def documented_path(datacenter: Datacenter) -> list[Step]:
     """README's way from an empty cluster to a placed pod, each command of kubectl run as it stands there.
 
@@ -87,7 +88,7 @@ def documented_commands(readme: str) -> list[str]:
     return [line for line in lines if line.startswith("kubectl ")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def installed(documented_path: list[Step], datacenter: Datacenter) -> Datacenter:
     """The same nodes, with Dovetail's Deployment as the documented path leaves it."""
     assert documented_path
