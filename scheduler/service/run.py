@@ -69,6 +69,7 @@ from scheduler.service.record import Recorder
 from scheduler.service.reload import Reload
 from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
+from scheduler.service.tracing import tracing
 from scoring.extender.server import Scoring
 
 log = logging.getLogger("dovetail")
@@ -325,7 +326,9 @@ class Process:
         self.debug = Debug(
             lambda: self.engine, lambda: {"hash": self.reload.active_hash, **self.reload.active.effective()}
         )
-        self.journeys = Journeys(lambda: self._config().scheduler_names, [self.metrics])
+        self.tracing = tracing(settings.tracing)
+        observers = [each for each in (self.metrics, self.tracing) if each is not None]
+        self.journeys = Journeys(lambda: self._config().scheduler_names, observers)
         client.heard = self.metrics.request
         self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
@@ -565,6 +568,8 @@ class Process:
                 log.warning("some writes may still be in flight: the lease is left to run out")
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
     # ------------------------------------------------------------ HTTP
 
