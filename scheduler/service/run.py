@@ -647,4 +647,8 @@ class Process:
             dropped=self.writer.reports_dropped,
             failed=self.writer.reports_failed,
             assumed=self.journeys.assumed(now),
+            accepted=self.reload.accepted,
+            refused=self.reload.refused,
+            current=not self.reload.last_error,
+            restart=bool(self.reload.waiting),
         )
