@@ -98,7 +98,9 @@ def call_of(method: str, path: str) -> tuple[str, str]:
 class Own:
     """What a process knows of itself at the moment. kinds : by kind, seconds since something was heard, and if listed.
 
-    dropped, failed : events of pods that were not written. writing : writes under way. inbox : events that wait.
+    accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
+    some of it waits for one. dropped, failed : events of pods that were not written. writing : writes under way.
+    inbox : events that wait.
     """
 
     deciding: bool
@@ -110,6 +112,10 @@ class Own:
     dropped: int
     failed: int
     assumed: tuple[int, float]
+    accepted: int = 0
+    refused: int = 0
+    current: bool = True
+    restart: bool = False
 
 
 class Metrics:
@@ -296,6 +302,15 @@ class Metrics:
                      "version", "python")  # fmt: skip
         yield _gauge("config_info", "Always 1; the configuration in force.", [((own.config_hash, own.profile), 1)],
                      "hash", "profile")  # fmt: skip
+        yield _gauge("config_last_reload_successful", "Whether the configuration that was written last is in force.",
+                     [((), int(own.current))])  # fmt: skip
+        yield _gauge("config_restart_needed", "Whether some of it waits for a restart.", [((), int(own.restart))])
+        reloads = CounterMetricFamily(
+            f"{METRICS_PREFIX}config_reloads", "Changes of the configuration.", labels=("result",)
+        )
+        reloads.add_metric(("accepted",), own.accepted)
+        reloads.add_metric(("refused",), own.refused)
+        yield reloads
         yield _gauge("leader", "Whether this process decides.", [((), int(own.deciding))])
         yield _gauge("watch_silence_seconds", "Since something was last heard of a kind.",
                      [((kind,), silent) for kind, (silent, listed) in own.kinds.items() if listed], "kind")  # fmt: skip
