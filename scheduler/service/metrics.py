@@ -294,8 +294,8 @@ class Metrics:
         own = self._own()
         yield _gauge("build_info", "Always 1.", [((version("dovetail-scheduler"), platform.python_version()), 1)],
                      "version", "python")  # fmt: skip
-        yield _gauge("config_info", "Always 1; the configuration in force.", [((own.config_hash, own.profile), 1)],
-                     "hash", "profile")  # fmt: skip
+        config = (label(own.config_hash), label(own.profile))
+        yield _gauge("config_info", "Always 1; the configuration in force.", [(config, 1)], "hash", "profile")
         yield _gauge("leader", "Whether this process decides.", [((), int(own.deciding))])
         yield _gauge("watch_silence_seconds", "Since something was last heard of a kind.",
                      [((kind,), silent) for kind, (silent, listed) in own.kinds.items() if listed], "kind")  # fmt: skip
