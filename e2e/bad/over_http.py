@@ -66,7 +66,7 @@ RAW: Final[dict[str, bytes]] = {
     "length and chunks": (
         b"POST /extender/filter HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     ),
-    "bad chunk": b"POST /extender/filter HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    "bad chunk": b"POST /extender/filter HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n\r\n",
     "other coding": b"POST /extender/filter HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, x\r\n\r\n{}",
     "header of 100 KB": b"POST /extender/filter HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 100_000 + b"\r\n\r\n",
     "10,000 headers": b"POST /extender/filter HTTP/1.1\r\n" + b"A: b\r\n" * 10_000 + b"\r\n",
