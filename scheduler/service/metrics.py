@@ -300,8 +300,8 @@ class Metrics:
         own = self._own()
         yield _gauge("build_info", "Always 1.", [((version("dovetail-scheduler"), platform.python_version()), 1)],
                      "version", "python")  # fmt: skip
-        yield _gauge("config_info", "Always 1; the configuration in force.", [((own.config_hash, own.profile), 1)],
-                     "hash", "profile")  # fmt: skip
+        config = (label(own.config_hash), label(own.profile))
+        yield _gauge("config_info", "Always 1; the configuration in force.", [(config, 1)], "hash", "profile")
         yield _gauge("config_last_reload_successful", "Whether the configuration that was written last is in force.",
                      [((), int(own.current))])  # fmt: skip
         yield _gauge("config_restart_needed", "Whether some of it waits for a restart.", [((), int(own.restart))])
