@@ -204,7 +204,9 @@ class _File:
                     if file is not None:
                         file.close()
                         os.replace(self._path, f"{self._path}.1")
-                    file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+                    file = os.fdopen(
+                        os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb"
+                    )
                     for line in item:
                         file.write(line + b"\n")
                 else:
