@@ -46,6 +46,7 @@ from scheduler.core.messages import (
     Rejected,
     Report,
     ReportUnschedulable,
+    ScoreRemotely,
     Seen,
     Slow,
     WarnOfTopology,
@@ -57,6 +58,7 @@ from scheduler.service.aside import Aside
 from scheduler.service.http import Check, Listener
 from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.reload import Reload
+from scheduler.service.remote import RemoteScorers
 from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
 from scoring.extender.server import Scoring
@@ -293,6 +295,7 @@ class Process:
         self.loop = Loop(self._submit, self.fence)
         self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self.loop.post)
+        self.remote = RemoteScorers(settings.remote_scorers, self.loop.post)
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
         self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
@@ -353,6 +356,7 @@ class Process:
         self.engine = Engine(config)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
+        self._begin("remote scorers", self.remote.run())
         self._begin("decisions", self.loop.run(self.engine))
         if self.lock is None:
             self.leading.set()
@@ -474,6 +478,8 @@ class Process:
             self.writer.report(instruction)
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
+        elif isinstance(instruction, ScoreRemotely):
+            self.remote.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             log.debug("decision %s", instruction.decision)
         elif isinstance(instruction, WarnOfTopology):
