@@ -51,7 +51,7 @@ class _FilterResult(msgspec.Struct):
     error: str = msgspec.field(name="Error", default="")
 
 
-class _Priority(msgspec.Struct):
+class _Priority(msgspec.Struct, gc=False):
     host: str = msgspec.field(name="Host")
     score: int = msgspec.field(name="Score")
 
@@ -105,9 +105,9 @@ def _check(names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice, _ = Counter(names).most_common(1)[0]
         raise DecodeError(_PLACE, f"names node {twice[:MAX_NAME]!r} twice", "name each node once")
-    for name in names:
-        if not 0 < len(name) <= MAX_NAME:
-            raise DecodeError(_PLACE, f"has a node name of {len(name)} characters", f"they have 1 to {MAX_NAME}")
+    for length in (min(map(len, names), default=1), max(map(len, names), default=1)):
+        if not 0 < length <= MAX_NAME:
+            raise DecodeError(_PLACE, f"has a node name of {length} characters", f"they have 1 to {MAX_NAME}")
 
 
 def _short(error: Exception) -> str:
@@ -132,4 +132,4 @@ def filter_error(text: str) -> bytes:
 
 def priorities(names: Iterable[str], points: Iterable[int]) -> bytes:
     """HostPriorityList."""
-    return _encode([_Priority(name, score) for name, score in zip(names, points, strict=True)])
+    return _encode(list(map(_Priority, names, points)))

@@ -7,6 +7,7 @@ view of something else, such as of the cpu that is left, are left to it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -62,6 +63,8 @@ class Advice:
             return Sorted(list(names))
         rows = self._rows(names)
         reasons = self._reasons(rows, np.flatnonzero(self._ranks(rows) < 0).astype(np.int32))
+        if not reasons:
+            return Sorted(list(names))
         found = Sorted()
         for at, name in enumerate(names):
             reason = reasons.get(at)
@@ -83,7 +86,7 @@ class Advice:
     def _rows(self, names: Sequence[str]) -> Rows:
         """-1 where a node is not known."""
         rows = self._state.nodes.rows
-        return np.array([rows.get(name, -1) for name in names], np.int32)
+        return np.fromiter(map(rows.get, names, repeat(-1)), np.int32, len(names))
 
     def _ranks(self, rows: Rows) -> Counts:
         ranks = np.full(len(rows), -1, np.int64)

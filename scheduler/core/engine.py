@@ -101,7 +101,7 @@ from scoring.opinion import Opinion
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
 MAX_SOLVES = 4  # searches of which one pod waits for at once
-BAYS_AT_ONCE = 32  # nodes whose devices are looked at anew in one piece of advice
+BAYS_AT_ONCE = 4  # nodes whose devices are looked at anew in one piece, where nothing is decided
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
 STEPS_A_REASON = 2  # for each node and request
@@ -269,6 +269,10 @@ class Engine:
         """Counts what there is, beside decisions; keep it for as long as this engine."""
         return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
 
+    def catch_up(self) -> bool:
+        """Do a piece of the work that comes before a decision or advice; whether there is nothing more to do now."""
+        return not self._listed or self.state.settle(BAYS_AT_ONCE)
+
     def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
         """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
 
@@ -277,7 +281,7 @@ class Engine:
         self._now = now
         if not self._listed:
             return Refusal(plan.RETRY, "not everything in the cluster was seen yet"), []
-        if not self.state.settle(BAYS_AT_ONCE):
+        if not self.catch_up():
             return Later(waits=False), []
         ways = resolve(pod, self.state, foreign=True)
         if isinstance(ways, Refusal):

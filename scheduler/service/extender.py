@@ -49,6 +49,10 @@ class Adviser(Protocol):
         """What to say of nodes, and what there is to find out first."""
         ...
 
+    def catch_up(self) -> bool:
+        """Do a piece of the work that comes before that; whether nothing is left."""
+        ...
+
 
 class Extender:
     """Answers a kube-scheduler.
@@ -92,8 +96,18 @@ class Extender:
         log.info("scores for other schedulers on %s:%d%s", self._settings.host, self._settings.port, PREFIX)
 
     async def hold(self) -> None:
-        """Serve until cancelled."""
-        await self._door.hold()
+        """Serve until cancelled, and keep a state in which nobody else decides ready for questions."""
+        tidying = asyncio.create_task(self._tidy())
+        try:
+            await self._door.hold()
+        finally:
+            tidying.cancel()
+
+    async def _tidy(self) -> None:
+        while True:
+            await self._heard()
+            while (adviser := self._adviser()) is not None and not adviser.catch_up():
+                await asyncio.sleep(0)
 
     async def close(self) -> None:
         """End, once what is under way is answered."""

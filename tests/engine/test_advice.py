@@ -344,3 +344,34 @@ def test_costly_selectors_are_left_to_others_and_waited_for():
     assert nothing == []
     assert isinstance(cluster.advice(asking), Advice)
     assert cluster.of(EvaluateScalar)
+
+
+def test_what_comes_before_advice_is_done_in_pieces_and_once():
+    fleet = [plain_node(f"n{index}") for index in range(30)]
+    cluster = Cluster(*fleet, *[gpus(f"n{index}", 2) for index in range(30)], *PAIR)
+    pieces = 1
+    while not cluster.engine.catch_up():
+        pieces += 1
+    rows = cluster.engine.state.bays.rows.copy()
+    cluster.see(gpus("n7", 1))
+    again = cluster.engine.catch_up()
+
+    assert pieces == 8
+    assert again
+    assert np.count_nonzero(rows >= 0) == 60
+    assert np.count_nonzero(cluster.engine.state.bays.rows >= 0) == 59
+
+
+def test_a_node_that_changes_while_others_wait_is_looked_at_as_it_is_then():
+    fleet = [plain_node(f"n{index}") for index in range(9)]
+    cluster = Cluster(*fleet, *[gpus(f"n{index}", 2) for index in range(9)], *PAIR)
+    first = cluster.engine.catch_up()
+
+    cluster.see(gpus("n0", 1))
+    cluster.see(gpus("n8", 1))
+    cluster.tell(Gone("Node", "n5", Uid("uid-node-n5")))
+    found = cluster.advice(PAIR[1]).sort([each.name for each in fleet])
+
+    assert not first
+    assert sorted(found.hopeless) == ["n0", "n5", "n8"]
+    assert len(found.kept) == 6
