@@ -4,19 +4,23 @@ import asyncio
 import json
 import logging
 import ssl
+from pathlib import Path
 
 import aiohttp
 import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from yarl import URL
 
 from scheduler.core.errors import ConfigError
 from scheduler.service import extender as service
-from scheduler.service.settings import TlsConfig
+from scheduler.service.settings import HttpExtenderSettings, TlsConfig
 from tests.build import DRIVER, claim, gpus, node
 from tests.service.extender_client import Server, cluster, node_json, pod_json
 
+SHIPPED = Path(__file__).resolve().parents[2] / "manifests" / "extender" / "kube-scheduler-config.yaml"
 FLEET = [
     *(node(name, owned=False) for name in ("n1", "n2", "n3")), gpus("n1", 1), gpus("n2", 2), gpus("n3", 4),
     claim("c", count=2),
@@ -429,3 +433,20 @@ async def test_a_port_that_is_taken_is_named(serve, server):
 
     with pytest.raises(ConfigError, match=rf"extender.http 127.0.0.1:{port}: cannot be served on .*extender.http.port"):
         await Server(cluster(), port).extender.open()
+
+
+# ---------------------------------------------------------------- the configuration that is shipped
+
+
+def test_the_shipped_configuration_asks_what_is_answered_here():
+    (extender,) = YAML(typ="safe", pure=True).load(SHIPPED.read_text())["extenders"]
+
+    assert URL(extender["urlPrefix"]).path == service.PREFIX
+    assert URL(extender["urlPrefix"]).port == HttpExtenderSettings().port
+    assert (extender["filterVerb"], extender["prioritizeVerb"]) == ("filter", "prioritize")
+    assert not {"bindVerb", "preemptVerb", "managedResources"} & set(extender)
+    assert extender["enableHTTPS"]
+    assert extender["nodeCacheCapable"]
+    assert set(extender["tlsConfig"]) == {"caFile", "serverName", "certFile", "keyFile"}
+    assert URL(extender["urlPrefix"]).host == extender["tlsConfig"]["serverName"]
+    assert float(extender["httpTimeout"].removesuffix("s")) > service._DEADLINE_S
