@@ -52,14 +52,14 @@ class Profile:
     """A version of Kubernetes, a choice of feature gates and served APIs.
 
     module : the Go module that pins the version; a cluster that is given or of KUBEBUILDER_ASSETS has its own.
-    components : those of manifests/components that such a cluster needs.
+    components : those of manifests/components that are applied beside the base.
     """
 
     name: str
     gates: Mapping[str, bool] = field(default_factory=dict)
     apis: Mapping[str, str] = field(default_factory=dict)
     module: Path = controlplane.MODULE
-    components: tuple[str, ...] = ()
+    components: tuple[str, ...] = ("admission/account",)
 
 
 # AllAlpha and AllBeta are not used: some of their members need what a cluster without kubelets lacks.
@@ -70,8 +70,10 @@ _ALPHA_GATES = (
 )  # fmt: skip
 PROFILES = {
     "default": Profile("default"),
-    "alpha": Profile("alpha", dict.fromkeys(_ALPHA_GATES, True), {"api/all": "true"}, components=("pod-groups",)),
-    "v1.35": Profile("v1.35", module=controlplane.OLDER, components=("kubernetes-1.35",)),
+    "alpha": Profile(
+        "alpha", dict.fromkeys(_ALPHA_GATES, True), {"api/all": "true"}, components=("admission/account", "pod-groups")
+    ),
+    "v1.35": Profile("v1.35", module=controlplane.OLDER, components=("admission/account", "kubernetes-1.35")),
 }
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -89,3 +90,22 @@ def built(
                 (Path(made) / binary).rename(done / binary)
             done.rename(folder)
     return folder
+
+
+def downloaded(folder: Path, module: str) -> Path:
+    """The sources of a module that `folder`/go.mod requires, as its go.sum has them. Raises GoError."""
+    go = shutil.which("go")
+    if go is None:
+        raise GoError(f"no Go tool chain on PATH to download {module} with")
+    ran = subprocess.run(
+        [go, "mod", "download", "-json", module],
+        check=False,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+    )
+    if ran.returncode != 0:
+        raise GoError(f"go mod download {module} failed:\n{(ran.stderr + ran.stdout)[-4000:]}")
+    return Path(json.loads(ran.stdout)["Dir"])

@@ -80,6 +80,16 @@ def config_schema() -> None:
 
 
 @app.command()
+def extender(
+    config: Annotated[Path | None, typer.Option(help="SchedulerConfig file; default: built-in settings.")] = None,
+) -> None:
+    """Serve scores over gRPC to other schedulers, as extender.grpc says; needs no cluster."""
+    from scheduler.service.extend import main as serve
+
+    raise typer.Exit(serve(config))
+
+
+@app.command()
 def explain(
     pod: Annotated[str, typer.Argument(help="NAMESPACE/POD")],
     file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="Simulate these objects instead.")] = None,

@@ -267,7 +267,13 @@ class Engine:
 
     def census(self) -> Census:
         """Counts what there is, beside decisions; keep it for as long as this engine."""
-        return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
+        return Census(
+            self.state,
+            self._catalogue.verdicts,
+            self._shapes,
+            self.backlog,
+            lambda pod: pod.scheduler_name in self._ours,
+        )
 
     def catch_up(self) -> bool:
         """Do a piece of the work that comes before a decision or advice; whether there is nothing more to do now."""

@@ -20,6 +20,9 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
 from scheduler.cluster import decode, encode
 from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.discovery import Served, discover
@@ -29,6 +32,7 @@ from scheduler.cluster.watch import Timing as WatchTiming
 from scheduler.cluster.write import PATIENCE, Write, Writer
 from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
+from scheduler.core.config import EngineConfig
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
 from scheduler.core.gates import Gates
@@ -43,6 +47,7 @@ from scheduler.core.messages import (
     PodRef,
     Reconfigured,
     RecordDecision,
+    RecordUnplaced,
     Rejected,
     Report,
     ReportUnschedulable,
@@ -54,11 +59,16 @@ from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice,
 from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
+from scheduler.service.debug import Debug
 from scheduler.service.extender import Extender
 from scheduler.service.http import Check, Listener
+from scheduler.service.journeys import Journeys
+from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.reload import Reload
+from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
+from scoring.extender.server import Scoring
 
 log = logging.getLogger("dovetail")
 
@@ -151,6 +161,7 @@ class Loop:
     """Feeds the engine from the inbox and hands out what it asks for.
 
     `deciding` : whether this process leads and knows enough; without it events are taken in, and nothing is decided.
+    `cycle` : when decisions last began, by the clock. decided : told how many seconds a cycle of them took.
     """
 
     def __init__(
@@ -159,8 +170,11 @@ class Loop:
         fence: Fence,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        decided: Callable[[float], None] | None = None,
     ) -> None:
         self.deciding = False
+        self.cycle = 0.0
+        self._decided = decided
         self._submit = submit
         self._fence = fence
         self._clock = clock
@@ -184,6 +198,11 @@ class Loop:
     def wake(self) -> None:
         """Decide soon."""
         self._arrived.set()
+
+    @property
+    def waiting(self) -> int:
+        """Events in the inbox."""
+        return len(self._inbox)
 
     def stuck(self) -> float:
         """For how many seconds events have waited while none was taken in."""
@@ -211,7 +230,10 @@ class Loop:
                 ahead = self._wall() - last
                 self._act(engine.handle(ClockRead(ahead), last))
             if self.deciding and self._fence.allows():
+                self.cycle = self._clock()
                 self._act(engine.handle(Drained(), last))
+                if self._decided is not None:
+                    self._decided(self._clock() - self.cycle)
 
     async def _wait(self, engine: Decider) -> None:
         if self._inbox:
@@ -297,9 +319,16 @@ class Process:
             self.lock = LeaseLock(lease_client, self.fence, self.timing, new_identity())
         self.leading = asyncio.Event()
         self.engine: Engine | None = None  # made once the cluster has told its version
-        self.loop = Loop(self._submit, self.fence)
-        self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
-        self.aside = Aside(self.loop.post)
+        self.metrics = Metrics(settings.scheduler_name, self._own)
+        self.debug = Debug(
+            lambda: self.engine, lambda: {"hash": self.reload.active_hash, **self.reload.active.effective()}
+        )
+        self.journeys = Journeys(lambda: self._config().scheduler_names, [self.metrics])
+        client.heard = self.metrics.request
+        self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
+        self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
+        self.aside = Aside(self._hear)
+        self.scoring: Scoring | None = None  # where others are served scores over gRPC
         http = settings.extender.http
         self.extender = (
             Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit) if http.enabled else None
@@ -349,6 +378,9 @@ class Process:
 
     async def _start(self) -> None:
         await self._listen()
+        if self.settings.extender.grpc.enabled:
+            listener, self.scoring = await open_scores(self.settings)
+            self._begin("scores over gRPC", hold(listener))
         if self.extender is not None:
             await self.extender.open()
             self._begin("extender", self.extender.hold())
@@ -361,6 +393,7 @@ class Process:
         await self.permissions.passed(wanted)
         self.writer.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
+        self.metrics.watch(self.engine)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
         self._begin("decisions", self.loop.run(self.engine))
@@ -401,7 +434,13 @@ class Process:
 
     def _follow_configuration(self, served: Served) -> None:
         """From here on a change of the configuration is an event like any other."""
-        self.reload.attach(lambda settings: self.loop.post(Reconfigured(settings.engine(served.minor))))
+
+        def apply(settings: SchedulerConfig) -> None:
+            self.loop.post(Reconfigured(settings.engine(served.minor)))
+            if self.scoring is not None:
+                self.scoring.weigh(settings.vectors(), settings.profile)
+
+        self.reload.attach(apply)
         map_ = self.settings.config_map
         if map_.name:
             path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
@@ -455,9 +494,15 @@ class Process:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, 10.0)
 
+    def _hear(self, event: Event) -> None:
+        """Hand on what happened, and note it."""
+        self.journeys.event(event, time.monotonic())
+        self.metrics.event(event)
+        self.loop.post(event)
+
     def _post(self, event: Event) -> None:
         """Hand on what was seen. A pod of ours that cannot be read never gets to a decision: its owner is told here."""
-        self.loop.post(event)
+        self._hear(event)
         if isinstance(event, Rejected) and event.uid and event.scheduler in self.ours:
             namespace, _, name = event.key.rpartition("/")
             report = ReportUnschedulable(PodRef(namespace, name, event.uid), plan.MISCONFIGURED, event.problem)
@@ -472,6 +517,8 @@ class Process:
             self._unreadable.pop(event.item.uid, None)
 
     def _submit(self, instruction: Instruction) -> None:
+        self.journeys.instruction(instruction, self.loop.cycle, time.monotonic())
+        self.metrics.instruction(instruction)
         if isinstance(instruction, Write):
             self.writer.submit(instruction)
         elif isinstance(instruction, Report):
@@ -479,7 +526,10 @@ class Process:
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
         elif isinstance(instruction, RecordDecision):
+            self.debug.record(instruction.decision)
             log.debug("decision %s", instruction.decision)
+        elif isinstance(instruction, RecordUnplaced):
+            log.debug("no place for pod %s: %s: %s", instruction.pod, instruction.outcome.token, instruction.outcome)
         elif isinstance(instruction, WarnOfTopology):
             for warning in instruction.warnings[:_WARNINGS_AT_ONCE]:
                 log.warning("topology: %s", warning)
@@ -558,6 +608,27 @@ class Process:
         if self.settings.http.port == 0:
             return
         access = Access(self.client, self.settings.metrics.audiences)
-        listener = Listener(self.settings.http, self.alive, self.ready, self._state, {}, access)
+        pages = {"/metrics": self._metrics, **self.debug.pages()}
+        listener = Listener(self.settings.http, self.alive, self.ready, self._state, pages, access)
         await listener.open()
         self._begin("http", listener.hold())
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=await self.metrics.scrape(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _config(self) -> EngineConfig:
+        return self.engine.config if self.engine is not None else self.settings.engine()
+
+    def _own(self) -> Own:
+        now = time.monotonic()
+        return Own(
+            deciding=self.loop.deciding,
+            config_hash=self.reload.active_hash,
+            profile=self.reload.active.profile,
+            kinds={each.watched.kind: (max(now - each.heard, 0.0), each.listed.is_set()) for each in self.reflectors},
+            inbox=self.loop.waiting,
+            writing=self.writer.writing,
+            dropped=self.writer.reports_dropped,
+            failed=self.writer.reports_failed,
+            assumed=self.journeys.assumed(now),
+        )

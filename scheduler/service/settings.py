@@ -129,12 +129,19 @@ class ListenerSettings(_Section):
 
     @model_validator(mode="after")
     def _guarded(self) -> "ListenerSettings":
-        if self.enabled and not self.tls.client_ca_file and not is_loopback(self.host):
-            raise ValueError(
-                f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
-                f"anybody could ask; set tls.clientCAFile, or host: 127.0.0.1"
-            )
+        if self.enabled and (problem := self.exposed):
+            raise ValueError(problem)
         return self
+
+    @property
+    def exposed(self) -> str:
+        """Why nobody may be listened to like this; empty if that is fine."""
+        if self.tls.client_ca_file or is_loopback(self.host):
+            return ""
+        return (
+            f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
+            f"anybody could ask; set tls.clientCAFile, or host: 127.0.0.1"
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -156,10 +163,18 @@ class HttpExtenderSettings(ListenerSettings):
     max_body_megabytes: Annotated[int, Field(ge=1, le=256)] = 16
 
 
+class GrpcExtenderSettings(ListenerSettings):
+    """Where any scheduler may ask for our scores; see `service.scores`. reflection : tells what there is to call."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 10373
+    reflection: bool = False
+
+
 class ExtenderSettings(_Section):
     """Who else may use our scores, and how."""
 
     http: HttpExtenderSettings = HttpExtenderSettings()
+    grpc: GrpcExtenderSettings = GrpcExtenderSettings()
 
 
 class AttributeSettings(_Section):
@@ -255,7 +270,7 @@ class SchedulerConfig(_Section):
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
-        known = self._vectors()
+        known = self.vectors()
         for name, vector in known.items():
             if not any(vector.values.values()):
                 raise ValueError(f"profile {name}: every weight is 0, so that all placements are equal; give one more")
@@ -282,13 +297,14 @@ class SchedulerConfig(_Section):
             raise ValueError(f"schedulerProfiles.{self.scheduler_name}: is schedulerName itself; state it by profile")
         return self
 
-    def _vectors(self) -> Mapping[str, Weights]:
+    def vectors(self) -> Mapping[str, Weights]:
+        """The weights of every profile."""
         return profiles(self._own(), self.profile, self.weights)
 
     def effective(self) -> dict[str, Any]:
         """All that decides, by the keys of the file, with every profile and its weights as they come out."""
         found = self.model_dump(mode="json", by_alias=True, exclude={*_PROCESS} & set(type(self).model_fields))
-        vectors = {name: {"weights": dict(vector.values)} for name, vector in self._vectors().items()}
+        vectors = {name: {"weights": dict(vector.values)} for name, vector in self.vectors().items()}
         return {**found, "weights": vectors[self.profile]["weights"], "profiles": vectors}
 
     def digest(self) -> str:
