@@ -44,7 +44,7 @@ class Site:
         config: Raw = YAML(typ="safe", pure=True).load(SHIPPED.read_text())
         [extender] = config["extenders"]
         tls = extender["tlsConfig"]
-        extender["urlPrefix"] = extender["urlPrefix"].replace(f"{SERVER}:10372", f"127.0.0.1:{self.port}")
+        extender["urlPrefix"] = extender["urlPrefix"].replace(SERVER, f"127.0.0.1:{self.port}")
         tls["caFile"] = self.servers.file
         for key in ("certFile", "keyFile"):
             del tls[key]

@@ -5,7 +5,7 @@ sent back as they came, since kube-scheduler goes on with what it gets.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from scheduler.core.model import Pod
 MAX_NODES: Final = 100_000
 MAX_NAME: Final = 253
 _PLACE: Final = "request"
+_NODES_A_STEP: Final = 200
 _NOTHING: Final = msgspec.Raw()
 
 
@@ -72,6 +73,17 @@ class Question:
 
 def read(body: bytes) -> Question:
     """What is asked. Raises DecodeError for whatever kube-scheduler would not send."""
+    steps = reading(body)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Question = done.value
+            return found
+
+
+def reading(body: bytes) -> Generator[None, None, Question]:
+    """`read` in steps of a millisecond or two, but for the first, which takes about one a megabyte."""
     try:
         args = _args.decode(body)
     except RecursionError as error:
@@ -83,9 +95,13 @@ def read(body: bytes) -> Question:
     if (args.nodes is None) == (args.node_names is None):
         said = "both are given" if args.nodes is not None else "both are missing"
         raise DecodeError(f"{_PLACE}.Nodes and .NodeNames", said, "send one of them")
-    whole = None if args.nodes is None else args.nodes.items or []
-    names = args.node_names if whole is None else [_name(at, item) for at, item in enumerate(whole)]
-    assert names is not None
+    names, whole = args.node_names or [], None
+    if args.nodes is not None:
+        whole = args.nodes.items or []
+        for at, item in enumerate(whole):
+            if at % _NODES_A_STEP == 0:
+                yield
+            names.append(_name(at, item))
     _check(names)
     pod = decode("Pod", args.pod)
     assert isinstance(pod, Pod)
