@@ -168,6 +168,8 @@ class Engine:
 
     Decisions happen on Drained only. Nothing here waits, reads a clock or draws a number: `now` is an argument
     (seconds, monotonic), and slow work leaves as Solve or EvaluateScalar.
+
+    observe : told of each placement before anything is assumed for it, and before others may have it taken back.
     """
 
     MAX_CLASSES = 512
@@ -208,6 +210,7 @@ class Engine:
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._listed = False
         self._now = 0.0
+        self.observe: Callable[[Placement], None] | None = None
         self._handlers: dict[type, Callable[[Any], Iterable[Instruction]]] = {
             Seen: lambda event: self._seen[type(event.item)](event.item),
             Gone: self._gone,
@@ -254,6 +257,15 @@ class Engine:
             *islice(self._avoided.values(), 1),
         ]
         return min((time for time in times if time is not None), default=None)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What all classes of pods share."""
+        return self._catalogue
+
+    def assumptions(self) -> tuple[dict[Uid, Allocation], dict[Uid, tuple[str, Resources]]]:
+        """What is decided and not seen yet: allocations by claim, and by pod its node and what it takes there."""
+        return self.state.assumptions((*self._flights, *self._bound))
 
     @property
     def in_flight(self) -> int:
@@ -585,6 +597,8 @@ class Engine:
                 continue
             decided.append((pod, outcome))
             if isinstance(outcome, Placement):
+                if self.observe is not None:
+                    self.observe(outcome)
                 departures[pod.uid] = self._depart(pod, outcome)
         decided = self._hold(decided, departures, out)
         for pod, outcome in decided:

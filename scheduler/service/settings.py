@@ -89,6 +89,13 @@ class MetricsSettings(_Section):
     audiences: list[Annotated[str, Field(min_length=1, max_length=253)]] = []
 
 
+class TracingSettings(_Section):
+    """Where spans go, as OTLP over HTTP; without an endpoint there are none. See `service.tracing`."""
+
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$", max_length=1024)] = ""
+    sampling_ratio_per_million: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+
+
 class TlsConfig(_Section):
     """Files of a listener that speaks TLS; none named: it does not. Whoever replaces a file need not restart anything.
 
@@ -235,7 +242,20 @@ class ConfigMapSettings(_Section):
     name: Annotated[str, Field(pattern=rf"^$|{_NAME}", max_length=253)] = ""
 
 
-_PROCESS: Final = ("config_map", "extender", "http", "leader_election", "metrics", "writes_in_flight")
+class RecordSettings(_Section):
+    """Where the last decisions are recorded, for `dovetail config diff`; without a path they are not.
+
+    decisions : how many at least are kept. megabytes : how far one of the two files may grow beyond its beginning.
+    """
+
+    path: Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=4096)] = ""
+    decisions: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    megabytes: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+
+_PROCESS: Final = (
+    "config_map", "extender", "http", "leader_election", "metrics", "record", "tracing", "writes_in_flight",
+)  # fmt: skip
 """What is told of the process and not of decisions; replicas may differ in it."""
 
 
@@ -262,10 +282,12 @@ class SchedulerConfig(_Section):
     topology: TopologySettings = TopologySettings()
     fabric_partitions: bool = True
     config_map: ConfigMapSettings = ConfigMapSettings()
+    record: RecordSettings = RecordSettings()
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     extender: ExtenderSettings = ExtenderSettings()
 
     @model_validator(mode="after")

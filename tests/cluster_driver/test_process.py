@@ -364,13 +364,14 @@ async def test_a_configmap_that_may_not_be_read_holds_nothing_up(api, start, tel
 async def test_without_a_configmap_the_file_is_followed_and_the_lease_has_the_news(api, client, settings, tmp_path):
     serving(api)
     path = tmp_path / "config.yaml"
-    path.write_text(HEAD)
+    head = f"{HEAD}http: {{port: {settings.http.port}}}\n"  # as it runs: there is nothing to tell
+    path.write_text(head)
     process = Process(settings, client, client, Timing(first_backoff_s=0.001), file=path)
     stop = asyncio.Event()
     task = asyncio.ensure_future(process.run(stop))
     await until(lambda: process.loop.deciding)
 
-    path.write_text(HEAD + "batch: none\n")
+    path.write_text(head + "batch: none\n")
     await until(lambda: news(api))
     stop.set()
     await task
