@@ -31,7 +31,7 @@ def cluster(default_cluster: Cluster) -> Cluster:
 
 
 @dataclass(frozen=True)
-class Site:
+class Serving:
     """A running Dovetail that serves as an extender, with the authorities on both sides."""
 
     port: int
@@ -56,7 +56,7 @@ class Site:
 
 
 @pytest.fixture
-def site(cluster: LocalCluster, start_dovetail: Callable[..., Dovetail], tmp_path: Path) -> Site:
+def serving(cluster: LocalCluster, start_dovetail: Callable[..., Dovetail], tmp_path: Path) -> Serving:
     servers, clients = Authority(tmp_path / "servers"), Authority(tmp_path / "clients")
     [port] = free_ports(1)
     pair = servers.issue(SERVER)
@@ -69,7 +69,7 @@ def site(cluster: LocalCluster, start_dovetail: Callable[..., Dovetail], tmp_pat
         "TLS__CLIENT_NAMES": json.dumps([CLIENT]),
     }
     started = start_dovetail(settings={f"DOVETAIL_EXTENDER__HTTP__{key}": value for key, value in settings.items()})
-    return Site(port, servers, clients, started.ready())
+    return Serving(port, servers, clients, started.ready())
 
 
 def boxes() -> list[Raw]:
@@ -100,12 +100,12 @@ def publish(world: World) -> None:
     world.create(template(world.namespace, "two", claim_spec([request(count=2)])))
 
 
-def test_kube_scheduler_places_by_our_scores(world: World, cluster: LocalCluster, site: Site) -> None:
+def test_kube_scheduler_places_by_our_scores(world: World, cluster: LocalCluster, serving: Serving) -> None:
     publish(world)
-    client = site.clients.issue(name=CLIENT)
+    client = serving.clients.issue(name=CLIENT)
 
     # when the same pods come to a kube-scheduler that asks Dovetail, and to one that does not
-    with cluster.other_kube_scheduler("asking", site.config(client, ignorable=False)):
+    with cluster.other_kube_scheduler("asking", serving.config(client, ignorable=False)):
         asking = place(world, "asking", 4)
     world.api.delete_all("Pod", world.namespace)
     until(lambda: not world.api.list("ResourceClaim", world.namespace), "claims gone")
@@ -117,15 +117,15 @@ def test_kube_scheduler_places_by_our_scores(world: World, cluster: LocalCluster
     assert alone == ["roomy"] * 4
 
 
-def test_whole_nodes_do_as_well_as_names(world: World, cluster: LocalCluster, site: Site) -> None:
+def test_whole_nodes_do_as_well_as_names(world: World, cluster: LocalCluster, serving: Serving) -> None:
     publish(world)
-    client = site.clients.issue(name=CLIENT)
+    client = serving.clients.issue(name=CLIENT)
 
-    with cluster.other_kube_scheduler("whole", site.config(client, ignorable=False, nodeCacheCapable=False)):
+    with cluster.other_kube_scheduler("whole", serving.config(client, ignorable=False, nodeCacheCapable=False)):
         assert place(world, "whole", 2) == ["linked"] * 2
 
 
-def test_a_pod_waits_where_dovetail_owns_the_devices(world: World, cluster: LocalCluster, site: Site) -> None:
+def test_a_pod_waits_where_dovetail_owns_the_devices(world: World, cluster: LocalCluster, serving: Serving) -> None:
     items = boxes()
     for item in items:
         if item["kind"] == "Node":
@@ -133,21 +133,21 @@ def test_a_pod_waits_where_dovetail_owns_the_devices(world: World, cluster: Loca
     world.publish(items)
     world.create(template(world.namespace, "two", claim_spec([request(count=2)])))
 
-    with cluster.other_kube_scheduler("guest", site.config(site.clients.issue(name=CLIENT), ignorable=False)):
+    with cluster.other_kube_scheduler("guest", serving.config(serving.clients.issue(name=CLIENT), ignorable=False)):
         world.create(pod(world.namespace, "p", templates=["two"], scheduler="guest"))
         said = refused(world, "p")
 
     assert "4 is Dovetail's, for pods of schedulerName dovetail" in said
 
 
-def test_without_an_answer_it_is_for_ignorable_to_say(world: World, cluster: LocalCluster, site: Site) -> None:
+def test_without_an_answer_it_is_for_ignorable_to_say(world: World, cluster: LocalCluster, serving: Serving) -> None:
     publish(world)
-    client = site.clients.issue(name=CLIENT)
-    site.dovetail.stop()
+    client = serving.clients.issue(name=CLIENT)
+    serving.dovetail.stop()
 
-    with cluster.other_kube_scheduler("easy", site.config(client)):
+    with cluster.other_kube_scheduler("easy", serving.config(client)):
         assert place(world, "easy", 1) == ["roomy"]
-    with cluster.other_kube_scheduler("strict", site.config(client, ignorable=False)):
+    with cluster.other_kube_scheduler("strict", serving.config(client, ignorable=False)):
         world.create(pod(world.namespace, "p", templates=["two"], scheduler="strict"))
         assert "connection refused" in refused(world, "p")
 
@@ -166,26 +166,26 @@ def refused(world: World, name: str) -> str:
     return said
 
 
-Broken = Callable[[Site, Path], tuple[Pair | None, Mapping[str, object]]]
+Broken = Callable[[Serving, Path], tuple[Pair | None, Mapping[str, object]]]
 # asyncio ends a connection whose client it does not believe without telling it why. That it is the certificate shows
 # in that nothing else differs from the tests above.
 BROKEN: dict[str, tuple[Broken, str]] = {
-    "no client certificate": (lambda site, _: (None, {}), "EOF"),
+    "no client certificate": (lambda serving, _: (None, {}), "EOF"),
     "a client of another authority": (
-        lambda site, folder: (Authority(folder / "others").issue(name=CLIENT), {}),
+        lambda serving, folder: (Authority(folder / "others").issue(name=CLIENT), {}),
         "EOF",
     ),
     "a client certificate that has ended": (
-        lambda site, _: (site.clients.issue(name=CLIENT, days=-1), {}),
+        lambda serving, _: (serving.clients.issue(name=CLIENT, days=-1), {}),
         "EOF",
     ),
-    "a client of another name": (lambda site, _: (site.clients.issue(name="system:kube-proxy"), {}), "code 403"),
+    "a client of another name": (lambda serving, _: (serving.clients.issue(name="system:kube-proxy"), {}), "code 403"),
     "a server of another authority": (
-        lambda site, _: (site.clients.issue(name=CLIENT), {"tlsConfig": {"caFile": site.clients.file}}),
+        lambda serving, _: (serving.clients.issue(name=CLIENT), {"tlsConfig": {"caFile": serving.clients.file}}),
         "certificate signed by unknown authority",
     ),
     "a server of another name": (
-        lambda site, _: (site.clients.issue(name=CLIENT), {"tlsConfig": {"serverName": "other.svc"}}),
+        lambda serving, _: (serving.clients.issue(name=CLIENT), {"tlsConfig": {"serverName": "other.svc"}}),
         "not other.svc",
     ),
 }
@@ -193,13 +193,13 @@ BROKEN: dict[str, tuple[Broken, str]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_who_cannot_be_trusted_is_refused(
-    world: World, cluster: LocalCluster, site: Site, tmp_path: Path, case: str
+    world: World, cluster: LocalCluster, serving: Serving, tmp_path: Path, case: str
 ) -> None:
     publish(world)
     make, expected = BROKEN[case]
-    client, changes = make(site, tmp_path)
+    client, changes = make(serving, tmp_path)
 
-    with cluster.other_kube_scheduler("stranger", site.config(client, ignorable=False, **changes)):
+    with cluster.other_kube_scheduler("stranger", serving.config(client, ignorable=False, **changes)):
         world.create(pod(world.namespace, "p", templates=["two"], scheduler="stranger"))
         said = refused(world, "p")
 

@@ -47,19 +47,18 @@ class Sorted:
 class Advice:
     """For one pod; holds until the next event.
 
-    ways : how the pod may be served, no node in two of them, with the class of each, which is up to date.
+    ways : how the pod may be served, no node in two of them, with the class of each, which is up to date; none if it
+    neither has devices nor is to get some: then there is nothing to say.
     """
 
     def __init__(self, state: State, scheduler_name: str, ways: Sequence[tuple[Resolved, Candidates]]) -> None:
         self._state = state
         self._scheduler_name = scheduler_name
         self._ways = ways
-        self.concerned = any(resolved.demand.wants or resolved.demand.held for resolved, _ in ways)
-        """Whether the pod has devices or is to get some: of others there is nothing to say."""
 
     def sort(self, names: Sequence[str]) -> Sorted:
         """Which of these nodes the pod can go to."""
-        if not self.concerned:
+        if not self._ways:
             return Sorted(list(names))
         rows = self._rows(names)
         reasons = self._reasons(rows, np.flatnonzero(self._ranks(rows) < 0).astype(np.int32))
@@ -76,7 +75,7 @@ class Advice:
 
     def points(self, names: Sequence[str]) -> list[int]:
         """How good each of these nodes is, 0 to HIGHEST_POINTS; all 0 where there is nothing to say."""
-        if not self.concerned:
+        if not self._ways:
             return [0] * len(names)
         rows = self._rows(names)
         return points(self._ranks(rows), self._state.nodes.order[rows])

@@ -115,6 +115,9 @@ MAX_HELD = 16  # windows that are waited for at once
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
 
 
+Classes = OrderedDict[tuple[Demand, Opinion], Candidates]
+
+
 @dataclass(slots=True)
 class Flight:
     """A placed pod on its way to being bound.
@@ -173,6 +176,7 @@ class Engine:
     """
 
     MAX_CLASSES = 512
+    MAX_FOREIGN = 128
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
@@ -187,7 +191,8 @@ class Engine:
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._opinions = Opinions(config)
-        self._classes: OrderedDict[tuple[Demand, Opinion], Candidates] = OrderedDict()
+        self._classes: Classes = OrderedDict()
+        self._foreign: Classes = OrderedDict()  # of pods that others place; they push none of ours out
         self._flights: dict[Uid, Flight] = {}
         self._flights_of: dict[Uid, set[Uid]] = defaultdict(set)
         self._waiting_for: dict[str, set[Uid]] = defaultdict(set)
@@ -304,6 +309,8 @@ class Engine:
         ways = resolve(pod, self.state, foreign=True)
         if isinstance(ways, Refusal):
             return ways, []
+        if not any(resolved.demand.wants or resolved.demand.held for resolved in ways.open):
+            return Advice(self.state, self.config.scheduler_name, ()), []
         opinion = self._opinions.of(pod).opinion
         tried = [(resolved, self._class(resolved.demand, opinion)) for resolved in ways.open]
         if not self._refresh(tried, budget):
@@ -333,8 +340,9 @@ class Engine:
             raise FaultError("the new configuration changes what a running engine cannot change")
         self._opinions = Opinions(event.config)
         self.config = event.config
-        for key in [key for key in self._classes if key[1] not in self._opinions]:
-            del self._classes[key]
+        for classes in (self._classes, self._foreign):
+            for key in [key for key in classes if key[1] not in self._opinions]:
+                del classes[key]
         for generation, waiting in self._held.items():
             if self._questions.answered(waiting.pods, generation):
                 self._tell_askers(waiting.pods)
@@ -865,13 +873,14 @@ class Engine:
 
     def _class(self, demand: Demand, opinion: Opinion) -> Candidates:
         key = (demand, opinion)
-        found = self._classes.get(key)
+        classes, most = (self._foreign, self.MAX_FOREIGN) if demand.foreign else (self._classes, self.MAX_CLASSES)
+        found = classes.get(key)
         if found is None:
-            if len(self._classes) >= self.MAX_CLASSES:
-                self._classes.popitem(last=False)
-            found = self._classes[key] = Candidates(demand, self._catalogue, opinion)
+            if len(classes) >= most:
+                classes.popitem(last=False)
+            found = classes[key] = Candidates(demand, self._catalogue, opinion)
         else:
-            self._classes.move_to_end(key)
+            classes.move_to_end(key)
         return found
 
     def _world(self) -> World:
