@@ -163,7 +163,7 @@ class HttpExtenderSettings(ListenerSettings):
     """Where a kube-scheduler may ask for our scores; see `service.extender`.
 
     `maxBodyMegabytes` : of a request. With nodeCacheCapable 1 does for 5,000 nodes; without, a node may take 10 KiB and
-    more, and each megabyte holds up decisions for a millisecond or two.
+    more, and each megabyte holds up decisions for about a millisecond.
     """
 
     port: Annotated[int, Field(ge=1, le=65535)] = 10372
