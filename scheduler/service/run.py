@@ -51,6 +51,7 @@ from scheduler.core.messages import (
     Rejected,
     Report,
     ReportUnschedulable,
+    ScoreRemotely,
     Seen,
     Slow,
     WarnOfTopology,
@@ -67,6 +68,7 @@ from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.record import Recorder
 from scheduler.service.reload import Reload
+from scheduler.service.remote import RemoteScorers
 from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
 from scheduler.service.tracing import tracing
@@ -333,6 +335,7 @@ class Process:
         self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self._hear)
+        self.remote = RemoteScorers(settings.remote_scorers, self._hear)
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
         http = settings.extender.http
         self.extender = (
@@ -401,6 +404,7 @@ class Process:
         self.metrics.watch(self.engine)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
+        self._begin("remote scorers", self.remote.run())
         record = self.reload.active.record
         if record.path:
             self.recorder = Recorder(self.engine, record, self.reload.active, served.minor)
@@ -536,6 +540,8 @@ class Process:
             self.writer.report(instruction)
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
+        elif isinstance(instruction, ScoreRemotely):
+            self.remote.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             self.debug.record(instruction.decision)
             log.debug("decision %s", instruction.decision)
