@@ -457,7 +457,9 @@ class Process:
 
         self.reload.attach(apply)
         map_ = self.settings.config_map
-        if map_.name:
+        lacking = {(each.resource, each.namespace, each.name) for each in self.permissions.without}
+        watching = map_.name and not (self._file and ("configmaps", map_.namespace, map_.name) in lacking)
+        if watching:
             path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
             watched = Watched("ConfigMap", path, f"metadata.name={map_.name}", optional=True)
             reflector = Reflector(
