@@ -630,6 +630,8 @@ class Process:
             deciding=self.loop.deciding,
             config_hash=self.reload.active_hash,
             profile=self.reload.active.profile,
+            changes=(self.reload.accepted, self.reload.refused),
+            refused=bool(self.reload.last_error),
             kinds={each.watched.kind: (max(now - each.heard, 0.0), each.listed.is_set()) for each in self.reflectors},
             inbox=self.loop.waiting,
             writing=self.writer.writing,

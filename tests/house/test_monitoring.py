@@ -25,7 +25,19 @@ ALWAYS_PREFIXED = r"\b(?:dovetail|scheduler|process)_[a-z0-9_]+"
 async def told():
     """The names of all samples of a process that decides."""
     hands = Hands(node("n1"), build.gpus("n1", 2), claim("c"), pod("p", claims=["c"])).settle()
-    own = Own(True, "hash", "default", {"Pod": (1.0, True)}, inbox=0, writing=0, dropped=0, failed=0, assumed=(0, 0.0))
+    own = Own(
+        True,
+        "hash",
+        "default",
+        (0, 0),
+        False,
+        {"Pod": (1.0, True)},
+        inbox=0,
+        writing=0,
+        dropped=0,
+        failed=0,
+        assumed=(0, 0.0),
+    )
     metrics = Metrics("dovetail", lambda: own)
     metrics.watch(hands.engine)
     metrics.request("GET", "/api/v1/pods", 200, 0.1)
