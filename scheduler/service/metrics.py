@@ -98,21 +98,24 @@ def call_of(method: str, path: str) -> tuple[str, str]:
 class Own:
     """What a process knows of itself at the moment. kinds : by kind, seconds since something was heard, and if listed.
 
-    changes : configurations taken in and refused since the start. refused : whether the newest one is not in force.
-    dropped, failed : events of pods that were not written. writing : writes under way. inbox : events that wait.
+    accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
+    some of it waits for one. dropped, failed : events of pods that were not written. writing : writes under way.
+    inbox : events that wait.
     """
 
     deciding: bool
     config_hash: str
     profile: str
-    changes: tuple[int, int]
-    refused: bool
     kinds: Mapping[str, tuple[float, bool]]
     inbox: int
     writing: int
     dropped: int
     failed: int
     assumed: tuple[int, float]
+    accepted: int = 0
+    refused: int = 0
+    current: bool = True
+    restart: bool = False
 
 
 class Metrics:
@@ -299,16 +302,15 @@ class Metrics:
                      "version", "python")  # fmt: skip
         config = (label(own.config_hash), label(own.profile))
         yield _gauge("config_info", "Always 1; the configuration in force.", [(config, 1)], "hash", "profile")
-        changes = CounterMetricFamily(
-            f"{METRICS_PREFIX}config_changes",
-            "Configurations that came in, by what became of them.",
-            labels=("result",),
+        yield _gauge("config_last_reload_successful", "Whether the configuration that was written last is in force.",
+                     [((), int(own.current))])  # fmt: skip
+        yield _gauge("config_restart_needed", "Whether some of it waits for a restart.", [((), int(own.restart))])
+        reloads = CounterMetricFamily(
+            f"{METRICS_PREFIX}config_reloads", "Changes of the configuration.", labels=("result",)
         )
-        for result, count in zip(("accepted", "refused"), own.changes, strict=True):
-            changes.add_metric((result,), count)
-        yield changes
-        yield _gauge("config_refused", "Whether the newest configuration was refused, and an older one decides.",
-                     [((), int(own.refused))])  # fmt: skip
+        reloads.add_metric(("accepted",), own.accepted)
+        reloads.add_metric(("refused",), own.refused)
+        yield reloads
         yield _gauge("leader", "Whether this process decides.", [((), int(own.deciding))])
         yield _gauge("watch_silence_seconds", "Since something was last heard of a kind.",
                      [((kind,), silent) for kind, (silent, listed) in own.kinds.items() if listed], "kind")  # fmt: skip
