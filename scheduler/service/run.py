@@ -35,6 +35,7 @@ from scheduler.core.cel import compile_selector
 from scheduler.core.config import EngineConfig
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
+from scheduler.core.explain import to_json
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     ClockRead,
@@ -546,9 +547,12 @@ class Process:
             self.remote.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             self.debug.record(instruction.decision)
-            log.debug("decision %s", instruction.decision)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("decision %s", to_json(instruction.decision))
         elif isinstance(instruction, RecordUnplaced):
-            log.debug("no place for pod %s: %s: %s", instruction.pod, instruction.outcome.token, instruction.outcome)
+            log.debug(
+                "no place for %s: %s: %s", instruction.pod, instruction.outcome.token, instruction.outcome.message
+            )
         elif isinstance(instruction, WarnOfTopology):
             for warning in instruction.warnings[:_WARNINGS_AT_ONCE]:
                 log.warning("topology: %s", warning)
