@@ -78,6 +78,10 @@ class Backlog:
         due = len(self._entries) - sum(found.values())
         return found | ({"": due} if due else {})
 
+    def tokens(self) -> list[tuple[Uid, str]]:
+        """What each pod waits for; empty: it is due."""
+        return [(uid, entry.token) for uid, entry in self._entries.items()]
+
     def order(self, uid: Uid) -> tuple[int, str, str]:
         """Where a pod stands in the queue, smaller first."""
         return self._entries[uid].order

@@ -170,6 +170,8 @@ class Engine:
 
     Decisions happen on Drained only. Nothing here waits, reads a clock or draws a number: `now` is an argument
     (seconds, monotonic), and slow work leaves as Solve or EvaluateScalar.
+
+    observe : told of each placement before anything is assumed for it, and before others may have it taken back.
     """
 
     MAX_CLASSES = 512
@@ -211,6 +213,7 @@ class Engine:
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._listed = False
         self._now = 0.0
+        self.observe: Callable[[Placement], None] | None = None
         self._handlers: dict[type, Callable[[Any], Iterable[Instruction]]] = {
             Seen: lambda event: self._seen[type(event.item)](event.item),
             Gone: self._gone,
@@ -261,6 +264,15 @@ class Engine:
         return min((time for time in times if time is not None), default=None)
 
     @property
+    def catalogue(self) -> Catalogue:
+        """What all classes of pods share."""
+        return self._catalogue
+
+    def assumptions(self) -> tuple[dict[Uid, Allocation], dict[Uid, tuple[str, Resources]]]:
+        """What is decided and not seen yet: allocations by claim, and by pod its node and what it takes there."""
+        return self.state.assumptions((*self._flights, *self._bound))
+
+    @property
     def in_flight(self) -> int:
         """How many pods are placed and not bound yet."""
         return len(self._flights)
@@ -272,7 +284,13 @@ class Engine:
 
     def census(self) -> Census:
         """Counts what there is, beside decisions; keep it for as long as this engine."""
-        return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
+        return Census(
+            self.state,
+            self._catalogue.verdicts,
+            self._shapes,
+            self.backlog,
+            lambda pod: pod.scheduler_name in self._ours,
+        )
 
     def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
         """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
@@ -280,6 +298,8 @@ class Engine:
         It takes as many calls as their budgets demand. An Advice holds until the next event.
         """
         self._now = now
+        if not self._listed:
+            return Refusal(plan.RETRY, "not everything in the cluster was seen yet"), []
         if not self.state.settle(BAYS_AT_ONCE):
             return Later(waits=False), []
         ways = resolve(pod, self.state, foreign=True)
@@ -584,6 +604,8 @@ class Engine:
                 continue
             decided.append((pod, outcome))
             if isinstance(outcome, Placement):
+                if self.observe is not None:
+                    self.observe(outcome)
                 departures[pod.uid] = self._depart(pod, outcome)
         decided = self._hold(decided, departures, out)
         for pod, outcome in decided:

@@ -332,6 +332,17 @@ class State:
         if pod.repels:
             self.repellers[uid] = pod
 
+    def charge_place(self, uid: Uid, node: str, charge: Resources) -> None:
+        """As assume_place, with all that the pod takes of the node, as `assumptions` told."""
+        self._place(uid, node, charge)
+        pod = self.pods.current.get(uid)
+        if pod is not None and pod.repels:
+            self.repellers[uid] = pod
+
+    def assumptions(self, pods: Iterable[Uid]) -> tuple[dict[Uid, Allocation], dict[Uid, tuple[str, Resources]]]:
+        """All assumed allocations, and the places of these pods with what they take there."""
+        return dict(self._assumed), {uid: self._charges[uid] for uid in pods if uid in self._charges}
+
     def assume_allocation(self, uid: Uid, allocation: Allocation) -> None:
         """Hold devices for a claim whose allocation the API does not show yet."""
         self._assumed[uid] = allocation

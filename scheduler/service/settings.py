@@ -89,6 +89,13 @@ class MetricsSettings(_Section):
     audiences: list[Annotated[str, Field(min_length=1, max_length=253)]] = []
 
 
+class TracingSettings(_Section):
+    """Where spans go, as OTLP over HTTP; without an endpoint there are none. See `service.tracing`."""
+
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$", max_length=1024)] = ""
+    sampling_ratio_per_million: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+
+
 class TlsConfig(_Section):
     """Files of a listener that speaks TLS; none named: it does not. Whoever replaces a file need not restart anything.
 
@@ -136,7 +143,7 @@ class ListenerSettings(_Section):
     @property
     def exposed(self) -> str:
         """Why nobody may be listened to like this; empty if that is fine."""
-        if self.tls.client_ca_file or _loopback(self.host):
+        if self.tls.client_ca_file or is_loopback(self.host):
             return ""
         return (
             f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
@@ -144,7 +151,8 @@ class ListenerSettings(_Section):
         )
 
 
-def _loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine (or pod) can reach a listener on this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -152,9 +160,14 @@ def _loopback(host: str) -> bool:
 
 
 class HttpExtenderSettings(ListenerSettings):
-    """Where a kube-scheduler may ask for our scores; see `service.extender`."""
+    """Where a kube-scheduler may ask for our scores; see `service.extender`.
+
+    `maxBodyMegabytes` : of a request. With nodeCacheCapable 1 does for 5,000 nodes; without, a node may take 10 KiB and
+    more, and each megabyte holds up decisions for a millisecond or two.
+    """
 
     port: Annotated[int, Field(ge=1, le=65535)] = 10372
+    max_body_megabytes: Annotated[int, Field(ge=1, le=256)] = 16
 
 
 class GrpcExtenderSettings(ListenerSettings):
@@ -203,7 +216,7 @@ class RemoteScorerSettings(_Section):
     @model_validator(mode="after")
     def _guarded(self) -> "RemoteScorerSettings":
         host = self.address.rpartition(":")[0].strip("[]")
-        if not self.tls.ca_file and not _loopback(host):
+        if not self.tls.ca_file and not is_loopback(host):
             raise ValueError(
                 f"tls.caFile is not set, and {_show(self.address)} is not on this machine: "
                 f"anybody between could answer; set tls.caFile"
@@ -269,7 +282,20 @@ class ConfigMapSettings(_Section):
     name: Annotated[str, Field(pattern=rf"^$|{_NAME}", max_length=253)] = ""
 
 
-_PROCESS: Final = ("config_map", "extender", "http", "leader_election", "metrics", "writes_in_flight")
+class RecordSettings(_Section):
+    """Where the last decisions are recorded, for `dovetail config diff`; without a path they are not.
+
+    decisions : how many at least are kept. megabytes : how far one of the two files may grow beyond its beginning.
+    """
+
+    path: Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=4096)] = ""
+    decisions: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    megabytes: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+
+_PROCESS: Final = (
+    "config_map", "extender", "http", "leader_election", "metrics", "record", "tracing", "writes_in_flight",
+)  # fmt: skip
 """What is told of the process and not of decisions; replicas may differ in it."""
 
 
@@ -296,10 +322,12 @@ class SchedulerConfig(_Section):
     topology: TopologySettings = TopologySettings()
     fabric_partitions: bool = True
     config_map: ConfigMapSettings = ConfigMapSettings()
+    record: RecordSettings = RecordSettings()
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     extender: ExtenderSettings = ExtenderSettings()
     remote_scorers: Annotated[list[RemoteScorerSettings], Field(max_length=8)] = []
 
@@ -323,6 +351,12 @@ class SchedulerConfig(_Section):
         named = [scorer.name for scorer in self.remote_scorers]
         if twice := sorted({name for name in named if named.count(name) > 1}):
             raise ValueError(f"remoteScorers: {twice[0]} is the name of more than one; names tell them apart")
+        owned = self.ownership
+        if self.extender.http.enabled and owned.nodes == "all" and not owned.drivers and not owned.device_classes:
+            raise ValueError(
+                "extender.http.enabled: with ownership.nodes = 'all' every device is Dovetail's, and other schedulers "
+                "would get no node for any claim; set ownership.nodes: labelled, or name ownership.drivers"
+            )
         if "default-scheduler" in {self.scheduler_name, *self.scheduler_profiles}:
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         if self.scheduler_name in self.scheduler_profiles:

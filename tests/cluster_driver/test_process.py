@@ -364,13 +364,14 @@ async def test_a_configmap_that_may_not_be_read_holds_nothing_up(api, start, tel
 async def test_without_a_configmap_the_file_is_followed_and_the_lease_has_the_news(api, client, settings, tmp_path):
     serving(api)
     path = tmp_path / "config.yaml"
-    path.write_text(HEAD)
+    head = f"{HEAD}http: {{port: {settings.http.port}}}\n"  # as it runs: there is nothing to tell
+    path.write_text(head)
     process = Process(settings, client, client, Timing(first_backoff_s=0.001), file=path)
     stop = asyncio.Event()
     task = asyncio.ensure_future(process.run(stop))
     await until(lambda: process.loop.deciding)
 
-    path.write_text(HEAD + "batch: none\n")
+    path.write_text(head + "batch: none\n")
     await until(lambda: news(api))
     stop.set()
     await task
@@ -438,6 +439,42 @@ async def test_without_events_it_decides_and_writes_none(api, start, settings):
 
     assert await health(settings, "/readyz") == (200, "deciding without events of pods")
     assert api.sent("POST", "/events") == []
+
+
+async def test_metrics_and_debug_pages_are_served_on_loopback(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    status, text = await health(settings, "/metrics")
+    _, queue = await health(settings, "/debug/queue")
+    _, config = await health(settings, "/debug/config")
+
+    assert status == 200
+    assert "dovetail_leader 1.0" in text
+    assert f'dovetail_config_info{{hash="{settings.digest()}",profile="default"}} 1.0' in text
+    assert 'dovetail_api_requests_total{code="200",resource="pods",verb="watch"} 1.0' in text
+    assert 'dovetail_watch_listed{kind="Pod"} 1.0' in text
+    assert json.loads(queue) == {"waiting": 0, "inFlight": 0, "pods": []}
+    assert json.loads(config)["hash"] == settings.digest()
+
+
+async def test_every_check_is_named_on_request(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    status, text = await health(settings, "/readyz?verbose")
+
+    lines = text.splitlines()
+    assert (status, lines[-1]) == (200, "deciding")
+    assert {
+        "[+]permissions ok",
+        "[+]cluster ok",
+        "[+]watch Pod ok",
+        "[+]watch ResourceClaim ok",
+        "[+]writes ok",
+    } <= set(lines)
 
 
 async def test_it_serves_scores_over_grpc_by_the_weights_that_are_in_force(api, start, unused_tcp_port_factory):

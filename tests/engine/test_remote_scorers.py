@@ -151,7 +151,7 @@ def test_a_late_answer_changes_nothing_and_is_counted():
 
     assert late == unknown == []
     assert before
-    assert hands.engine.remote.counts == {("thermal", ABSENT): 1, ("thermal", LATE): 1, ("nobody", LATE): 1}
+    assert hands.engine.remote.counts == {("thermal", ABSENT): 1, ("thermal", LATE): 1}
 
 
 def test_answers_of_an_earlier_question_and_second_ones_are_dropped():
