@@ -103,7 +103,7 @@ from scoring.opinion import Opinion
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
 MAX_SOLVES = 4  # searches of which one pod waits for at once
-BAYS_AT_ONCE = 32  # nodes whose devices are looked at anew in one piece of advice
+BAYS_AT_ONCE = 4  # nodes whose devices are looked at anew in one piece, where nothing is decided
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
 STEPS_A_REASON = 2  # for each node and request
@@ -115,6 +115,9 @@ CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a de
 HOLD_S = 1.0  # how long pods wait for a plan
 MAX_HELD = 16  # windows that are waited for at once
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
+
+
+Classes = OrderedDict[tuple[Demand, Opinion], Candidates]
 
 
 @dataclass(slots=True)
@@ -175,6 +178,7 @@ class Engine:
     """
 
     MAX_CLASSES = 512
+    MAX_FOREIGN = 128
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
@@ -189,7 +193,8 @@ class Engine:
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._opinions = Opinions(config)
-        self._classes: OrderedDict[tuple[Demand, Opinion], Candidates] = OrderedDict()
+        self._classes: Classes = OrderedDict()
+        self._foreign: Classes = OrderedDict()  # of pods that others place; they push none of ours out
         self._flights: dict[Uid, Flight] = {}
         self._flights_of: dict[Uid, set[Uid]] = defaultdict(set)
         self._waiting_for: dict[str, set[Uid]] = defaultdict(set)
@@ -292,6 +297,10 @@ class Engine:
             lambda pod: pod.scheduler_name in self._ours,
         )
 
+    def catch_up(self) -> bool:
+        """Do a piece of the work that comes before a decision or advice; whether there is nothing more to do now."""
+        return not self._listed or self.state.settle(BAYS_AT_ONCE)
+
     def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
         """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
 
@@ -300,11 +309,13 @@ class Engine:
         self._now = now
         if not self._listed:
             return Refusal(plan.RETRY, "not everything in the cluster was seen yet"), []
-        if not self.state.settle(BAYS_AT_ONCE):
+        if not self.catch_up():
             return Later(waits=False), []
         ways = resolve(pod, self.state, foreign=True)
         if isinstance(ways, Refusal):
             return ways, []
+        if not any(resolved.demand.wants or resolved.demand.held for resolved in ways.open):
+            return Advice(self.state, self.config.scheduler_name, ()), []
         opinion = self._opinions.of(pod).opinion
         tried = [(resolved, self._class(resolved.demand, opinion)) for resolved in ways.open]
         if not self._refresh(tried, budget):
@@ -334,8 +345,9 @@ class Engine:
             raise FaultError("the new configuration changes what a running engine cannot change")
         self._opinions = Opinions(event.config)
         self.config = event.config
-        for key in [key for key in self._classes if key[1] not in self._opinions]:
-            del self._classes[key]
+        for classes in (self._classes, self._foreign):
+            for key in [key for key in classes if key[1] not in self._opinions]:
+                del classes[key]
         for generation, waiting in self._held.items():
             if self._questions.answered(waiting.pods, generation):
                 self._tell_askers(waiting.pods)
@@ -892,13 +904,14 @@ class Engine:
 
     def _class(self, demand: Demand, opinion: Opinion) -> Candidates:
         key = (demand, opinion)
-        found = self._classes.get(key)
+        classes, most = (self._foreign, self.MAX_FOREIGN) if demand.foreign else (self._classes, self.MAX_CLASSES)
+        found = classes.get(key)
         if found is None:
-            if len(self._classes) >= self.MAX_CLASSES:
-                self._classes.popitem(last=False)
-            found = self._classes[key] = Candidates(demand, self._catalogue, opinion)
+            if len(classes) >= most:
+                classes.popitem(last=False)
+            found = classes[key] = Candidates(demand, self._catalogue, opinion)
         else:
-            self._classes.move_to_end(key)
+            classes.move_to_end(key)
         return found
 
     def _world(self) -> World:

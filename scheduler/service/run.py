@@ -623,7 +623,8 @@ class Process:
         return next((problem for problem in [*(check.problem() for check in self._views()), *broken] if problem), "")
 
     def _state(self) -> str:
-        return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+        state = ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+        return f"{state}; the last change of the configuration was refused" if self.reload.last_error else state
 
     async def _listen(self) -> None:
         if self.settings.http.port == 0:
@@ -653,4 +654,8 @@ class Process:
             failed=self.writer.reports_failed,
             assumed=self.journeys.assumed(now),
             circuits=self.remote.states,
+            accepted=self.reload.accepted,
+            refused=self.reload.refused,
+            current=not self.reload.last_error,
+            restart=bool(self.reload.waiting),
         )

@@ -163,7 +163,7 @@ class HttpExtenderSettings(ListenerSettings):
     """Where a kube-scheduler may ask for our scores; see `service.extender`.
 
     `maxBodyMegabytes` : of a request. With nodeCacheCapable 1 does for 5,000 nodes; without, a node may take 10 KiB and
-    more, and each megabyte holds up decisions for a millisecond or two.
+    more, and each megabyte holds up decisions for about a millisecond.
     """
 
     port: Annotated[int, Field(ge=1, le=65535)] = 10372
@@ -348,15 +348,15 @@ class SchedulerConfig(_Section):
             Gates().override(self.feature_gates)
         except ConfigError as error:
             raise ValueError(str(error)) from error
-        named = [scorer.name for scorer in self.remote_scorers]
-        if twice := sorted({name for name in named if named.count(name) > 1}):
-            raise ValueError(f"remoteScorers: {twice[0]} is the name of more than one; names tell them apart")
         owned = self.ownership
         if self.extender.http.enabled and owned.nodes == "all" and not owned.drivers and not owned.device_classes:
             raise ValueError(
                 "extender.http.enabled: with ownership.nodes = 'all' every device is Dovetail's, and other schedulers "
                 "would get no node for any claim; set ownership.nodes: labelled, or name ownership.drivers"
             )
+        named = [scorer.name for scorer in self.remote_scorers]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"remoteScorers: {twice[0]} is the name of more than one; names tell them apart")
         if "default-scheduler" in {self.scheduler_name, *self.scheduler_profiles}:
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         if self.scheduler_name in self.scheduler_profiles:
