@@ -106,6 +106,7 @@ MAX_SOLVES = 4  # searches of which one pod waits for at once
 BAYS_AT_ONCE = 4  # nodes whose devices are looked at anew in one piece, where nothing is decided
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
+STEPS_A_CANDIDATE = 20  # that scorers of others are asked about
 STEPS_A_REASON = 2  # for each node and request
 LIGHT_CYCLES = 4  # budgets that the light pods of one tenant may spend in a cycle
 LIGHT_STEPS = 2_000  # a pod that takes more is heavy: it waits for its tenant's turn
@@ -793,7 +794,7 @@ class Engine:
             self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
-        asking = self._ask_others(pod, tried, out)
+        asking = self._ask_others(pod, tried, out, budget)
         if asking is not None:
             return asking
         outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint, self.remote.heard(pod.uid))
@@ -807,7 +808,7 @@ class Engine:
         out += self._untie(pod, ways.open[0].joined)
         return outcome
 
-    def _ask_others(self, pod: Pod, ways: Sequence[Way], out: list[Instruction]) -> Unplaced | None:
+    def _ask_others(self, pod: Pod, ways: Sequence[Way], out: list[Instruction], budget: Budget) -> Unplaced | None:
         """Have a pod that fits somewhere wait for scorers of others, until they answered or had their time."""
         if not self.remote.scorers or self.remote.knows(pod.uid):
             return None
@@ -815,6 +816,7 @@ class Engine:
             question = self.remote.ask(pod, _pod_ref(pod), ways, self.state, self._now)
             if question is None:
                 return None
+            budget.spend(STEPS_A_CANDIDATE * len(question.candidates))
             out.append(question)
         return Unplaced(pod.uid, plan.ASKING, f"pod {pod.key}: scorers of others are being asked")
 

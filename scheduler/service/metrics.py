@@ -10,7 +10,7 @@ import platform
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import product
 from typing import Final, get_args
@@ -67,7 +67,11 @@ _RESOURCES: Final = frozenset(
         "subjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectreviews",
     }
 )  # fmt: skip
-_QUEUES: Final = {"": "active", plan.RETRY: "backoff"}  # kube-scheduler's names; the rest is `unschedulable`
+_QUEUES: Final = {
+    "": "active",
+    plan.ASKING: "active",
+    plan.RETRY: "backoff",
+}  # kube-scheduler's names; the rest is `unschedulable`
 _TOKENS: Final = (
     plan.MISCONFIGURED, plan.UNSUPPORTED, plan.CLAIM_PENDING, plan.NO_FIT, plan.REFUSED, plan.POOL_INVALID, plan.RETRY,
 )  # fmt: skip
@@ -98,6 +102,8 @@ def call_of(method: str, path: str) -> tuple[str, str]:
 class Own:
     """What a process knows of itself at the moment. kinds : by kind, seconds since something was heard, and if listed.
 
+    dropped, failed : events of pods that were not written. writing : writes under way. inbox : events that wait.
+    circuits : of scorers of others, whether they are asked: closed, open or half-open.
     accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
     some of it waits for one. dropped, failed : events of pods that were not written. writing : writes under way.
     inbox : events that wait.
@@ -112,6 +118,7 @@ class Own:
     dropped: int
     failed: int
     assumed: tuple[int, float]
+    circuits: Mapping[str, str] = field(default_factory=dict)
     accepted: int = 0
     refused: int = 0
     current: bool = True
@@ -326,6 +333,17 @@ class Metrics:
         yield lost
         yield _gauge("assumed_pods", "Pods that are placed and not bound yet.", [((), own.assumed[0])])
         yield _gauge("assumed_oldest_seconds", "For how long the oldest of them is.", [((), own.assumed[1])])
+        yield _gauge("remote_circuit_open", "1 where a scorer of others failed too often and is left alone.",
+                     [((name,), int(state != "closed")) for name, state in own.circuits.items()], "scorer")  # fmt: skip
+        if self._engine is not None:
+            answers = CounterMetricFamily(
+                f"{METRICS_PREFIX}remote_answers",
+                "Pods that scorers of others were asked about: used, absent, or late: of no use any more.",
+                labels=("scorer", "outcome"),
+            )
+            for key, count in self._engine.remote.tally().items():
+                answers.add_metric(key, count)
+            yield answers
         if self._figures is not None:
             yield from self._told(self._figures)
 
@@ -334,7 +352,7 @@ class Metrics:
         return iter(())
 
     def _told(self, figures: Figures) -> Iterator[Metric]:
-        pending = {(token,): figures.pending.get(token, 0) for token in _TOKENS}
+        pending = {(token,): figures.pending.get(token, 0) for token in (*_TOKENS, plan.ASKING)}
         yield _gauge("pending_pods", "Pods that wait, by what they wait for; Due: their turn.",
                      [*pending.items(), (("Due",), figures.pending.get("", 0)), (("Gated",), figures.gated)],
                      "reason")  # fmt: skip

@@ -659,6 +659,7 @@ class Process:
             dropped=self.writer.reports_dropped,
             failed=self.writer.reports_failed,
             assumed=self.journeys.assumed(now),
+            circuits=self.remote.states,
             accepted=self.reload.accepted,
             refused=self.reload.refused,
             current=not self.reload.last_error,

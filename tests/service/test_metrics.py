@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from scheduler.core.config import RemoteScorer
 from scheduler.core.messages import (
     BindPod,
     BindRefused,
@@ -38,6 +39,7 @@ class Instrumented(Hands):
     def __init__(self, *objects, deciding=True, names=("dovetail",), **config):
         self.clock, self.step, self.cycle = 1000.0, 0.0, 0.0
         self.deciding = deciding
+        self.circuits = {}
         self.metrics = Metrics("dovetail", self.own, clock=lambda: self.clock)
         self.journeys = Journeys(lambda: frozenset(names), [self.metrics])
         super().__init__(*objects, **config)
@@ -47,7 +49,10 @@ class Instrumented(Hands):
         kinds = {"Pod": (1.5, True), "Node": (0, False)}
         assumed = self.journeys.assumed(self.clock)
         changes = {"accepted": 2, "refused": 1, "current": False}
-        return Own(self.deciding, "abc", "default", kinds, 3, 2, 1, 4, assumed, **changes)
+        return Own(
+            self.deciding, "abc", "default", kinds, inbox=3, writing=2, dropped=1, failed=4, assumed=assumed,
+            circuits=self.circuits, **changes,
+        )  # fmt: skip
 
     def tell(self, event):
         self.clock += self.step
@@ -103,6 +108,20 @@ async def test_attempts_under_another_name_are_counted_as_its():
 
     assert told["scheduler_schedule_attempts_total", "profile=batch", "result=scheduled"] == 1
     assert told["scheduler_schedule_attempts_total", "profile=batch", "result=unschedulable"] == 1
+
+
+async def test_answers_of_scorers_of_others_are_counted_and_open_circuits_told():
+    hands = Instrumented(*boxes(2), claim("c"), pod("p", claims=["c"]), remote=(RemoteScorer("thermal", 1.0, 0.05),))
+    hands.circuits = {"thermal": "open", "cost": "closed"}
+    hands.decide(now=0.0)
+    hands.decide(now=0.05)
+
+    told = await hands.told()
+
+    assert told["dovetail_remote_answers_total", "outcome=absent", "scorer=thermal"] == 1
+    assert told["dovetail_remote_answers_total", "outcome=used", "scorer=thermal"] == 0
+    assert told["dovetail_remote_circuit_open", "scorer=thermal"] == 1
+    assert told["dovetail_remote_circuit_open", "scorer=cost"] == 0
 
 
 async def test_a_placement_that_was_given_up_is_an_error_with_its_cause():
