@@ -372,6 +372,27 @@ async def test_the_same_mistake_is_logged_once(server, caplog):
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
 
 
+async def test_every_request_is_counted_by_how_it_ended(server, monkeypatch):
+    told = []
+    server.extender.answered = lambda verb, result, seconds: told.append((verb, result, seconds))
+
+    await server.post("filter", GOOD)
+    await server.post("prioritize", b"x")
+    await server.post("bind", GOOD)
+    server.unready = "old"
+    await server.post("filter", GOOD)
+    await server.post("prioritize", GOOD)
+    server.unready = ""
+    monkeypatch.setattr(server.hands.engine, "advise", None)
+    await server.post("filter", GOOD)
+
+    assert [each[:2] for each in told] == [
+        ("filter", "answered"), ("prioritize", "refused"), ("other", "refused"), ("filter", "unavailable"),
+        ("prioritize", "unavailable"), ("filter", "failed"),
+    ]  # fmt: skip
+    assert all(seconds >= 0 for _, _, seconds in told)
+
+
 # ---------------------------------------------------------------- who may ask
 
 
