@@ -57,6 +57,7 @@ from scheduler.core.messages import (
     RecordUnplaced,
     Rejected,
     ReleaseClaim,
+    RemoteScored,
     ReportIgnored,
     ReportScheduled,
     ReportUnschedulable,
@@ -87,6 +88,7 @@ from scheduler.core.model import (
 from scheduler.core.opinions import Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.questions import MAX_QUESTIONS, Questions
+from scheduler.core.remote import Remote
 from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
@@ -209,6 +211,7 @@ class Engine:
         self._held: dict[int, Held] = {}  # by generation, windows that are being solved
         self._tried: dict[Uid, list[Way]] = {}  # what the pods of this cycle were tried with
         self._hints: dict[Uid, Hint] = {}  # of pods that were in a window and are not decided yet
+        self.remote = Remote(config.remote)
         self._mix = Mix()
         self._shapes = Asked()
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
@@ -231,6 +234,7 @@ class Engine:
             BindRefused: self._bind_refused,
             Solved: self._solved,
             WindowSolved: self._window_solved,
+            RemoteScored: self._remote_scored,
             ScalarEvaluated: self._scalar_evaluated,
             Inspected: self._inspected,
             Appraised: self._appraised,
@@ -260,6 +264,7 @@ class Engine:
             *(release.until for release in islice(self._releasing.values(), 1)),
             *(until for until, _ in self._waits[:1]),
             *islice(self._avoided.values(), 1),
+            self.remote.next_time,
         ]
         return min((time for time in times if time is not None), default=None)
 
@@ -426,6 +431,7 @@ class Engine:
         if pod.node_name or pod.done or pod.deleting or pod.gates:
             self._forget_pending(pod.uid)
             self._hints.pop(pod.uid, None)
+            self.remote.forget(pod.uid)
             flight = self._flights.get(pod.uid)
             if pod.node_name:
                 self._bound.discard(pod.uid)
@@ -442,6 +448,7 @@ class Engine:
             or pod.uid not in self.backlog
             or replace(pod, resource_version=before.resource_version, published=before.published) != before
         ):
+            self.remote.forget(pod.uid)
             self._await(pod)
         return out
 
@@ -517,6 +524,7 @@ class Engine:
         self._ignored.pop(uid, None)
         self._failures.pop(uid, None)
         self._hints.pop(uid, None)
+        self.remote.forget(uid)
         self._bound.discard(uid)
         out: list[Instruction] = []
         flight = self._flights.get(uid)
@@ -603,6 +611,9 @@ class Engine:
             if outcome is None:
                 self.backlog.defer(pod.uid)
                 continue
+            if isinstance(outcome, Unplaced) and outcome.token == plan.ASKING:
+                self.backlog.park(pod.uid, plan.ASKING, self._now)
+                continue
             decided.append((pod, outcome))
             if isinstance(outcome, Placement):
                 if self.observe is not None:
@@ -611,6 +622,7 @@ class Engine:
         decided = self._hold(decided, departures, out)
         for pod, outcome in decided:
             self._hints.pop(pod.uid, None)
+            self.remote.decided(pod.uid)
             if isinstance(outcome, Placement):
                 self._mix.place()
                 out += departures[pod.uid]
@@ -779,7 +791,10 @@ class Engine:
             self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
-        outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint)
+        asking = self._ask_others(pod, tried, out)
+        if asking is not None:
+            return asking
+        outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint, self.remote.heard(pod.uid))
         if isinstance(outcome, Placement):
             return outcome
         budget.spend(STEPS_A_REASON * wants * len(self.state.nodes.rows))
@@ -789,6 +804,22 @@ class Engine:
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
         out += self._untie(pod, ways.open[0].joined)
         return outcome
+
+    def _ask_others(self, pod: Pod, ways: Sequence[Way], out: list[Instruction]) -> Unplaced | None:
+        """Have a pod that fits somewhere wait for scorers of others, until they answered or had their time."""
+        if not self.remote.scorers or self.remote.knows(pod.uid):
+            return None
+        if not self.remote.waits(pod.uid):
+            question = self.remote.ask(pod, _pod_ref(pod), ways, self.state, self._now)
+            if question is None:
+                return None
+            out.append(question)
+        return Unplaced(pod.uid, plan.ASKING, f"pod {pod.key}: scorers of others are being asked")
+
+    def _remote_scored(self, event: RemoteScored) -> Iterable[Instruction]:
+        if self.remote.hear(event):
+            self.backlog.hurry(event.pod)
+        return []
 
     def _tell_ignored(self, pod: Pod, preference: Preference) -> list[Instruction]:
         """Tell the owner once that annotations are not followed; the pod is scheduled nevertheless."""
@@ -1265,6 +1296,8 @@ class Engine:
             del self._avoided[device]
             self.state.avoid(device, None)
             self.backlog.wake((plan.NO_FIT,))
+        for uid in self.remote.overdue(self._now):
+            self.backlog.hurry(uid)
         out: list[Instruction] = []
         while self._waits and self._waits[0][0] <= self._now:
             until, pod = heapq.heappop(self._waits)

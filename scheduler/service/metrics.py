@@ -98,8 +98,9 @@ def call_of(method: str, path: str) -> tuple[str, str]:
 class Own:
     """What a process knows of itself at the moment. kinds : by kind, seconds since something was heard, and if listed.
 
-    dropped, failed : events of pods that were not written. writing : writes under way. inbox : events that wait.
-    certificates : by listener, when its own one ends, in seconds since 1970.
+    accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
+    some of it waits for one. dropped, failed : events of pods that were not written. writing : writes under way.
+    inbox : events that wait. certificates : by listener, when its own one ends, in seconds since 1970.
     """
 
     deciding: bool
@@ -111,6 +112,10 @@ class Own:
     dropped: int
     failed: int
     assumed: tuple[int, float]
+    accepted: int = 0
+    refused: int = 0
+    current: bool = True
+    restart: bool = False
     certificates: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -307,8 +312,17 @@ class Metrics:
         own = self._own()
         yield _gauge("build_info", "Always 1.", [((version("dovetail-scheduler"), platform.python_version()), 1)],
                      "version", "python")  # fmt: skip
-        yield _gauge("config_info", "Always 1; the configuration in force.", [((own.config_hash, own.profile), 1)],
-                     "hash", "profile")  # fmt: skip
+        config = (label(own.config_hash), label(own.profile))
+        yield _gauge("config_info", "Always 1; the configuration in force.", [(config, 1)], "hash", "profile")
+        yield _gauge("config_last_reload_successful", "Whether the configuration that was written last is in force.",
+                     [((), int(own.current))])  # fmt: skip
+        yield _gauge("config_restart_needed", "Whether some of it waits for a restart.", [((), int(own.restart))])
+        reloads = CounterMetricFamily(
+            f"{METRICS_PREFIX}config_reloads", "Changes of the configuration.", labels=("result",)
+        )
+        reloads.add_metric(("accepted",), own.accepted)
+        reloads.add_metric(("refused",), own.refused)
+        yield reloads
         yield _gauge("leader", "Whether this process decides.", [((), int(own.deciding))])
         yield _gauge("watch_silence_seconds", "Since something was last heard of a kind.",
                      [((kind,), silent) for kind, (silent, listed) in own.kinds.items() if listed], "kind")  # fmt: skip

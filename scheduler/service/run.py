@@ -51,6 +51,7 @@ from scheduler.core.messages import (
     Rejected,
     Report,
     ReportUnschedulable,
+    ScoreRemotely,
     Seen,
     Slow,
     WarnOfTopology,
@@ -67,6 +68,7 @@ from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.record import Recorder
 from scheduler.service.reload import Reload
+from scheduler.service.remote import RemoteScorers
 from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
 from scheduler.service.tracing import tracing
@@ -333,6 +335,7 @@ class Process:
         self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self._hear)
+        self.remote = RemoteScorers(settings.remote_scorers, self._hear)
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
         http = settings.extender.http
         self.extender: Extender | None = None
@@ -402,6 +405,7 @@ class Process:
         self.metrics.watch(self.engine)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
+        self._begin("remote scorers", self.remote.run())
         record = self.reload.active.record
         if record.path:
             self.recorder = Recorder(self.engine, record, self.reload.active, served.minor)
@@ -537,6 +541,8 @@ class Process:
             self.writer.report(instruction)
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
+        elif isinstance(instruction, ScoreRemotely):
+            self.remote.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             self.debug.record(instruction.decision)
             log.debug("decision %s", instruction.decision)
@@ -618,7 +624,8 @@ class Process:
         return next((problem for problem in [*(check.problem() for check in self._views()), *broken] if problem), "")
 
     def _state(self) -> str:
-        return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+        state = ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+        return f"{state}; the last change of the configuration was refused" if self.reload.last_error else state
 
     async def _listen(self) -> None:
         if self.settings.http.port == 0:
@@ -652,4 +659,8 @@ class Process:
             failed=self.writer.reports_failed,
             assumed=self.journeys.assumed(now),
             certificates=self._certificates(),
+            accepted=self.reload.accepted,
+            refused=self.reload.refused,
+            current=not self.reload.last_error,
+            restart=bool(self.reload.waiting),
         )

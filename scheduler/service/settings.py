@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from scheduler.cluster.documents import read_yaml
 from scheduler.core import names
-from scheduler.core.config import EngineConfig, Overrides, Ownership
+from scheduler.core.config import EngineConfig, Overrides, Ownership, RemoteScorer
 from scheduler.core.errors import ConfigError, printable
 from scheduler.core.gates import Gates
 from scheduler.core.opinions import MAX_NAME
@@ -184,6 +184,46 @@ class ExtenderSettings(_Section):
     grpc: GrpcExtenderSettings = GrpcExtenderSettings()
 
 
+class RemoteTls(_Section):
+    """TLS to somebody else's server. caFile : who vouches for it; none: no TLS. certFile, keyFile : what we show.
+
+    serverName : the name that its certificate must carry, where that is not the host of the address.
+    """
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    server_name: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "RemoteTls":
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("certFile and keyFile belong together: set both or none")
+        if not self.ca_file and (self.cert_file or self.server_name):
+            raise ValueError("caFile is not set, so that nothing is encrypted: set it, or leave out the others")
+        return self
+
+
+class RemoteScorerSettings(_Section):
+    """A gRPC service `dovetail.scoring.v1.Scorer` of somebody else that is asked about the best nodes of every pod."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    address: Annotated[str, Field(pattern=r"^([a-z0-9.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$", max_length=260)]
+    weight: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    timeout_milliseconds: Annotated[int, Field(ge=1, le=5_000)] = 50
+    tls: RemoteTls = RemoteTls()
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "RemoteScorerSettings":
+        host = self.address.rpartition(":")[0].strip("[]")
+        if not self.tls.ca_file and not is_loopback(host):
+            raise ValueError(
+                f"tls.caFile is not set, and {_show(self.address)} is not on this machine: "
+                f"anybody between could answer; set tls.caFile"
+            )
+        return self
+
+
 class AttributeSettings(_Section):
     """Attributes of devices, by full name, that count before those that are known; see `topology.reading`."""
 
@@ -289,6 +329,7 @@ class SchedulerConfig(_Section):
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
     extender: ExtenderSettings = ExtenderSettings()
+    remote_scorers: Annotated[list[RemoteScorerSettings], Field(max_length=8)] = []
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
@@ -313,6 +354,9 @@ class SchedulerConfig(_Section):
                 "extender.http.enabled: with ownership.nodes = 'all' every device is Dovetail's, and other schedulers "
                 "would get no node for any claim; set ownership.nodes: labelled, or name ownership.drivers"
             )
+        named = [scorer.name for scorer in self.remote_scorers]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"remoteScorers: {twice[0]} is the name of more than one; names tell them apart")
         if "default-scheduler" in {self.scheduler_name, *self.scheduler_profiles}:
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         if self.scheduler_name in self.scheduler_profiles:
@@ -362,6 +406,9 @@ class SchedulerConfig(_Section):
                 numa=tuple(self.topology.attributes.numa_node), pcie=tuple(self.topology.attributes.pcie_root)
             ),
             fabric_partitions=self.fabric_partitions,
+            remote=tuple(
+                RemoteScorer(each.name, each.weight, each.timeout_milliseconds / 1000) for each in self.remote_scorers
+            ),
             gates=Gates.of_cluster(minor, self.feature_gates),
             digest=self.digest(),
         )
