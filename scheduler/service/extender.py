@@ -102,17 +102,15 @@ class Extender:
 
     async def hold(self) -> None:
         """Serve until cancelled, and keep a state in which nobody else decides ready for questions."""
-        tidying = asyncio.create_task(self._tidy())
-        try:
-            await self._door.hold()
-        finally:
-            tidying.cancel()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._door.hold())
+            both.create_task(self._tidy())
 
     async def _tidy(self) -> None:
         while True:
-            await self._heard()
             while (adviser := self._adviser()) is not None and not adviser.catch_up():
                 await asyncio.sleep(0)
+            await self._heard()
 
     async def close(self) -> None:
         """End, once what is under way is answered."""
