@@ -370,6 +370,18 @@ async def test_requests_are_counted_by_answer_and_timed_unless_they_are_watches(
     assert ("dovetail_api_request_duration_seconds_sum", "resource=pods", "verb=watch") not in told
 
 
+async def test_questions_of_other_schedulers_are_counted_and_timed():
+    hands = Instrumented(*boxes())
+    hands.metrics.question("filter", "answered", 0.004)
+    hands.metrics.question("filter", "unavailable", 2.0)
+
+    told = await hands.told()
+
+    assert told["dovetail_extender_requests_total", "result=answered", "verb=filter"] == 1
+    assert told["dovetail_extender_requests_total", "result=unavailable", "verb=filter"] == 1
+    assert told["dovetail_extender_request_duration_seconds_sum", "verb=filter"] == pytest.approx(2.004)
+
+
 def test_labels_are_short_and_plain():
     assert label("a" * 300) == "a" * 63 + "…"
     assert label("\x1b[31m\u202e\n\ud800") == "\\x1b[31m\\u202e\\n\\ud800"
