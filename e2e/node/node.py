@@ -30,7 +30,11 @@ class RealNode:
         self._drivers: dict[str, Inmate] = {}
         folder.mkdir()
         self.box = Box(name, folder)
-        self.address = network.join(self.box)
+        try:
+            self.address = network.join(self.box)
+        except BaseException:
+            self.box.stop()
+            raise
         self._runtime: Inmate | None = None
         self._kubelet: Inmate | None = None
 
