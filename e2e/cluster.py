@@ -278,25 +278,36 @@ class LocalCluster:
         running = self._children.get("kube-scheduler")
         if running is not None and running.code is None:
             return running
-        config = self.folder / "kube-scheduler.json"
-        connection = {"kubeconfig": str(self.kubeconfig), "qps": 5000, "burst": 5000}
-        config.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "kubescheduler.config.k8s.io/v1",
-                    "kind": "KubeSchedulerConfiguration",
-                    "clientConnection": connection,
-                    "leaderElection": {"leaderElect": False},
-                }
-            )
-        )
+        return self._start_scheduler("kube-scheduler", self._scheduler_port, {})
+
+    @contextmanager
+    def other_kube_scheduler(self, name: str, config: Mapping[str, Any]) -> Iterator[Child]:
+        """A further one, for pods of this schedulerName, with a KubeSchedulerConfiguration of its own; then it ends."""
+        [port] = free_ports(1)
+        profiles = [{"schedulerName": name}]
+        started = self._start_scheduler(f"kube-scheduler-{name}", port, {**config, "profiles": profiles})
+        try:
+            yield started
+        finally:
+            del self._children[started.name]
+            started.stop()
+
+    def _start_scheduler(self, name: str, port: int, config: Mapping[str, Any]) -> Child:
+        file = self.folder / f"{name}.json"
+        stated = {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            **config,
+            "clientConnection": {"kubeconfig": str(self.kubeconfig), "qps": 5000, "burst": 5000},
+            "leaderElection": {"leaderElect": False},
+        }
+        file.write_text(json.dumps(stated))
         child = self._run(
-            "kube-scheduler", "--config", str(config),
-            "--bind-address", "127.0.0.1", "--secure-port", str(self._scheduler_port),
-            *self._gates(),
+            name, "--config", str(file), "--bind-address", "127.0.0.1", "--secure-port", str(port), *self._gates(),
+            binary="kube-scheduler",
         )  # fmt: skip
         # readyz, not healthz: it tells that all caches are filled.
-        self._await("kube-scheduler", f"https://127.0.0.1:{self._scheduler_port}/readyz", None, 60.0)
+        self._await(name, f"https://127.0.0.1:{port}/readyz", None, 60.0)
         return child
 
     def stop_kube_scheduler(self) -> None:
@@ -322,9 +333,9 @@ class LocalCluster:
         gates = {gate: str(on).lower() for gate, on in self.profile.gates.items()}
         return ["--feature-gates", _pairs(gates)] if gates else []
 
-    def _run(self, name: str, *arguments: str) -> Child:
+    def _run(self, name: str, *arguments: str, binary: str = "") -> Child:
         log = self.folder / f"{name}.log"
-        child = Child(name, [*self.site.prefix, str(self._binaries / name), *arguments], log)
+        child = Child(name, [*self.site.prefix, str(self._binaries / (binary or name)), *arguments], log)
         self._children[name] = child
         return child
 

@@ -5,7 +5,7 @@ sent back as they came, since kube-scheduler goes on with what it gets.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from scheduler.core.model import Pod
 MAX_NODES: Final = 100_000
 MAX_NAME: Final = 253
 _PLACE: Final = "request"
+_NODES_A_STEP: Final = 200
 _NOTHING: Final = msgspec.Raw()
 
 
@@ -51,7 +52,7 @@ class _FilterResult(msgspec.Struct):
     error: str = msgspec.field(name="Error", default="")
 
 
-class _Priority(msgspec.Struct):
+class _Priority(msgspec.Struct, gc=False):
     host: str = msgspec.field(name="Host")
     score: int = msgspec.field(name="Score")
 
@@ -72,6 +73,17 @@ class Question:
 
 def read(body: bytes) -> Question:
     """What is asked. Raises DecodeError for whatever kube-scheduler would not send."""
+    steps = reading(body)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Question = done.value
+            return found
+
+
+def reading(body: bytes) -> Generator[None, None, Question]:
+    """`read` in steps of a millisecond or two, but for the first, which takes about one a megabyte."""
     try:
         args = _args.decode(body)
     except RecursionError as error:
@@ -83,9 +95,13 @@ def read(body: bytes) -> Question:
     if (args.nodes is None) == (args.node_names is None):
         said = "both are given" if args.nodes is not None else "both are missing"
         raise DecodeError(f"{_PLACE}.Nodes and .NodeNames", said, "send one of them")
-    whole = None if args.nodes is None else args.nodes.items or []
-    names = args.node_names if whole is None else [_name(at, item) for at, item in enumerate(whole)]
-    assert names is not None
+    names, whole = args.node_names or [], None
+    if args.nodes is not None:
+        whole = args.nodes.items or []
+        for at, item in enumerate(whole):
+            if at % _NODES_A_STEP == 0:
+                yield
+            names.append(_name(at, item))
     _check(names)
     pod = decode("Pod", args.pod)
     assert isinstance(pod, Pod)
@@ -105,9 +121,9 @@ def _check(names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice, _ = Counter(names).most_common(1)[0]
         raise DecodeError(_PLACE, f"names node {twice[:MAX_NAME]!r} twice", "name each node once")
-    for name in names:
-        if not 0 < len(name) <= MAX_NAME:
-            raise DecodeError(_PLACE, f"has a node name of {len(name)} characters", f"they have 1 to {MAX_NAME}")
+    for length in (min(map(len, names), default=1), max(map(len, names), default=1)):
+        if not 0 < length <= MAX_NAME:
+            raise DecodeError(_PLACE, f"has a node name of {length} characters", f"they have 1 to {MAX_NAME}")
 
 
 def _short(error: Exception) -> str:
@@ -132,4 +148,4 @@ def filter_error(text: str) -> bytes:
 
 def priorities(names: Iterable[str], points: Iterable[int]) -> bytes:
     """HostPriorityList."""
-    return _encode([_Priority(name, score) for name, score in zip(names, points, strict=True)])
+    return _encode(list(map(_Priority, names, points)))

@@ -9,6 +9,7 @@
 | Misconfigured  | one of its claims or a device class changed                                                  |
 | Unsupported    | one of its claims, a node, a device class or a repelling pod changed                         |
 | Retry          | all slow answers that it waits for came, or the back-off ended                               |
+| Asking         | all scorers of others that were asked answered, or have had their time                       |
 
 Whatever it waits for, a pod is tried again after a minute, and at once when the pod itself changes.
 

@@ -918,6 +918,10 @@ class Candidates:
         found: Mask = np.isin(self.shape[rows], list(self._unsolved.values()))
         return found
 
+    def leading(self, state: State, count: int) -> list[Choice]:
+        """The best nodes, at most so many, best first."""
+        return [self._choice(state, row) for row in self._ranking.top(count, state.nodes.order)]
+
     def at(self, state: State, node: str) -> Choice | None:
         """A node by its name; None where the pod does not fit there."""
         row = state.nodes.rows.get(node)

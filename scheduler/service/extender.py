@@ -36,6 +36,7 @@ _PATIENCE_S: Final = 0.25  # for a claim that kube-scheduler has seen before us
 _DEADLINE_S: Final = 2.0  # kube-scheduler waits five seconds, unless httpTimeout says otherwise
 _READ_S: Final = 5.0
 _AT_ONCE: Final = 16  # requests; a kube-scheduler sends one at a time
+_SENT_AT_ONCE: Final = 2**18
 _MEGABYTE: Final = 2**20
 
 
@@ -47,6 +48,10 @@ class Adviser(Protocol):
 
     def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
         """What to say of nodes, and what there is to find out first."""
+        ...
+
+    def catch_up(self) -> bool:
+        """Do a piece of the work that comes before that; whether nothing is left."""
         ...
 
 
@@ -92,8 +97,18 @@ class Extender:
         log.info("scores for other schedulers on %s:%d%s", self._settings.host, self._settings.port, PREFIX)
 
     async def hold(self) -> None:
-        """Serve until cancelled."""
-        await self._door.hold()
+        """Serve until cancelled, and keep a state in which nobody else decides ready for questions."""
+        tidying = asyncio.create_task(self._tidy())
+        try:
+            await self._door.hold()
+        finally:
+            tidying.cancel()
+
+    async def _tidy(self) -> None:
+        while True:
+            await self._heard()
+            while (adviser := self._adviser()) is not None and not adviser.catch_up():
+                await asyncio.sleep(0)
 
     async def close(self) -> None:
         """End, once what is under way is answered."""
@@ -142,23 +157,23 @@ class Extender:
 
     # ------------------------------------------------------------ verbs
 
-    async def _filter(self, request: web.Request) -> web.Response:
+    async def _filter(self, request: web.Request) -> web.StreamResponse:
         question = await self._read(request)
         try:
             advice = await self._advice(question.pod)
         except NotNowError as error:
             self._note(str(error))
-            return _json(wire.filter_error(str(error)))
+            return await _send(request, wire.filter_error(str(error)))
         found = advice.sort(question.names)
-        return _json(wire.filter_result(question, found.kept, found.failed, found.hopeless))
+        return await _send(request, wire.filter_result(question, found.kept, found.failed, found.hopeless))
 
-    async def _prioritize(self, request: web.Request) -> web.Response:
+    async def _prioritize(self, request: web.Request) -> web.StreamResponse:
         question = await self._read(request)
         try:
             advice = await self._advice(question.pod)
         except NotNowError as error:
             return self._refuse(503, str(error))
-        return _json(wire.priorities(question.names, advice.points(question.names)))
+        return await _send(request, wire.priorities(question.names, advice.points(question.names)))
 
     async def _read(self, request: web.Request) -> wire.Question:
         if request.content_type != "application/json":
@@ -170,7 +185,14 @@ class Extender:
                 body = await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout(reason=f"the body did not come within {_READ_S:g} s") from None
-        return wire.read(body)
+        steps = wire.reading(body)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                question: wire.Question = done.value
+                return question
+            await asyncio.sleep(0)
 
     async def _advice(self, pod: Pod) -> Advice:
         """What there is to say; it must be used before anything is awaited. Raises NotNowError."""
@@ -210,5 +232,15 @@ class Extender:
             log.warning("no answer: %s", words)
 
 
-def _json(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")
+async def _send(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Answer; what is large is encrypted in pieces too."""
+    if len(body) <= _SENT_AT_ONCE:
+        return web.Response(body=body, content_type="application/json")
+    response = web.StreamResponse()
+    response.content_type = "application/json"
+    response.content_length = len(body)
+    await response.prepare(request)
+    for start in range(0, len(body), _SENT_AT_ONCE):
+        await response.write(body[start : start + _SENT_AT_ONCE])
+        await asyncio.sleep(0)
+    return response

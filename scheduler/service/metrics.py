@@ -12,7 +12,8 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
+from itertools import product
+from typing import Final, get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -26,13 +27,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from scheduler.core import plan
 from scheduler.core.census import Census, Figures, slowest_link
+from scheduler.core.config import SOLVERS
 from scheduler.core.engine import Engine
 from scheduler.core.errors import printable
 from scheduler.core.messages import (
     BindRefused,
+    Cause,
     ClaimRefused,
     Event,
     Instruction,
+    Kind,
     RecordDecision,
     RecordUnplaced,
     Rejected,
@@ -45,7 +49,7 @@ from scheduler.core.messages import (
 from scheduler.core.model import Uid
 from scheduler.core.names import METRICS_PREFIX
 from scheduler.core.solvers.search import NodeAnswer
-from scheduler.service.journeys import STAGES, Journey
+from scheduler.service.journeys import CHANGED, STAGES, Journey
 
 OTHER: Final = "other"
 MAX_PRODUCTS: Final = 32
@@ -94,7 +98,9 @@ def call_of(method: str, path: str) -> tuple[str, str]:
 class Own:
     """What a process knows of itself at the moment. kinds : by kind, seconds since something was heard, and if listed.
 
-    dropped, failed : events of pods that were not written. writing : writes under way. inbox : events that wait.
+    accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
+    some of it waits for one. dropped, failed : events of pods that were not written. writing : writes under way.
+    inbox : events that wait.
     """
 
     deciding: bool
@@ -106,6 +112,10 @@ class Own:
     dropped: int
     failed: int
     assumed: tuple[int, float]
+    accepted: int = 0
+    refused: int = 0
+    current: bool = True
+    restart: bool = False
 
 
 class Metrics:
@@ -166,12 +176,22 @@ class Metrics:
         self._warned = self._counter("topology_warnings_told", "Warnings of sources of links, each told once.")
         self._ignored = self._counter("annotations_ignored", "Pods whose annotations are not followed.")
         self._unreadable = self._counter("objects_rejected", "Objects seen that cannot be read, by kind.", "kind")
+        # What is told from the start on can be asked for before it happens, and its first time is an increase.
+        self._attempts.labels("scheduled", "")
         for token in _TOKENS:
             self._attempts.labels("unschedulable", token)
+        for cause in (*get_args(Cause), CHANGED):
+            self._attempts.labels("error", cause)
         for result in ("scheduled", "unschedulable", "error"):
             self._kube_attempts.labels(result, profile)
-        for write in ("claim", "binding"):
-            self._refused.labels(write, "conflict")
+        for write, cause in product(("claim", "binding"), get_args(Cause)):
+            self._refused.labels(write, cause)
+        for solver in SOLVERS:
+            self._windows.labels(solver)
+        for question in get_args(Slow):
+            self._slow.labels(question.__name__)
+        for kind in get_args(Kind):
+            self._unreadable.labels(kind)
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -280,8 +300,17 @@ class Metrics:
         own = self._own()
         yield _gauge("build_info", "Always 1.", [((version("dovetail-scheduler"), platform.python_version()), 1)],
                      "version", "python")  # fmt: skip
-        yield _gauge("config_info", "Always 1; the configuration in force.", [((own.config_hash, own.profile), 1)],
-                     "hash", "profile")  # fmt: skip
+        config = (label(own.config_hash), label(own.profile))
+        yield _gauge("config_info", "Always 1; the configuration in force.", [(config, 1)], "hash", "profile")
+        yield _gauge("config_last_reload_successful", "Whether the configuration that was written last is in force.",
+                     [((), int(own.current))])  # fmt: skip
+        yield _gauge("config_restart_needed", "Whether some of it waits for a restart.", [((), int(own.restart))])
+        reloads = CounterMetricFamily(
+            f"{METRICS_PREFIX}config_reloads", "Changes of the configuration.", labels=("result",)
+        )
+        reloads.add_metric(("accepted",), own.accepted)
+        reloads.add_metric(("refused",), own.refused)
+        yield reloads
         yield _gauge("leader", "Whether this process decides.", [((), int(own.deciding))])
         yield _gauge("watch_silence_seconds", "Since something was last heard of a kind.",
                      [((kind,), silent) for kind, (silent, listed) in own.kinds.items() if listed], "kind")  # fmt: skip
@@ -336,7 +365,7 @@ class Metrics:
                      [(key, room.fragmentation) for key, room in rooms.items()], "device_class", "shape")  # fmt: skip
         yield _gauge("topology_warnings", "What is wrong with sources of links now.", [((), figures.warnings)])
         yield _gauge("unreadable_objects", "Objects that cannot be read now, by kind.",
-                     [((kind,), count) for kind, count in figures.unreadable.items()], "kind")  # fmt: skip
+                     [((kind,), figures.unreadable.get(kind, 0)) for kind in get_args(Kind)], "kind")  # fmt: skip
 
 
 def _gauge(name: str, says: str, values: Iterable[tuple[tuple[str, ...], float]], *labels: str) -> Metric:
@@ -349,12 +378,12 @@ def _gauge(name: str, says: str, values: Iterable[tuple[tuple[str, ...], float]]
 def _devices(devices: Mapping[tuple[str, str, str], int]) -> dict[tuple[str, ...], float]:
     """With the names of the products that there are most of; the rest is one."""
     sizes: Tally[tuple[str, str]] = Tally()
-    for (driver, product, _), count in devices.items():
-        sizes[driver, product] += count
+    for (driver, name, _), count in devices.items():
+        sizes[driver, name] += count
     ranked = sorted(sizes, key=lambda key: (-sizes[key], key))
     shown = {key: (label(key[0]), label(key[1])) for key in ranked[:MAX_PRODUCTS]}
     found: dict[tuple[str, ...], float] = {}
-    for (driver, product, state), count in devices.items():
-        key = (*shown.get((driver, product), (OTHER, OTHER)), state)
+    for (driver, name, state), count in devices.items():
+        key = (*shown.get((driver, name), (OTHER, OTHER)), state)
         found[key] = found.get(key, 0) + count
     return found

@@ -51,6 +51,7 @@ from scheduler.core.messages import (
     Rejected,
     Report,
     ReportUnschedulable,
+    ScoreRemotely,
     Seen,
     Slow,
     WarnOfTopology,
@@ -65,9 +66,12 @@ from scheduler.service.http import Check, Listener
 from scheduler.service.journeys import Journeys
 from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
+from scheduler.service.record import Recorder
 from scheduler.service.reload import Reload
+from scheduler.service.remote import RemoteScorers
 from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
+from scheduler.service.tracing import tracing
 from scoring.extender.server import Scoring
 
 log = logging.getLogger("dovetail")
@@ -318,16 +322,20 @@ class Process:
             self.fence = LeaseFence(margin_s=(1 + PATIENCE) * limit_s)
             self.lock = LeaseLock(lease_client, self.fence, self.timing, new_identity())
         self.leading = asyncio.Event()
+        self.recorder: Recorder | None = None
         self.engine: Engine | None = None  # made once the cluster has told its version
         self.metrics = Metrics(settings.scheduler_name, self._own)
         self.debug = Debug(
             lambda: self.engine, lambda: {"hash": self.reload.active_hash, **self.reload.active.effective()}
         )
-        self.journeys = Journeys(lambda: self._config().scheduler_names, [self.metrics])
+        self.tracing = tracing(settings.tracing)
+        observers = [each for each in (self.metrics, self.tracing) if each is not None]
+        self.journeys = Journeys(lambda: self._config().scheduler_names, observers)
         client.heard = self.metrics.request
         self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self._hear)
+        self.remote = RemoteScorers(settings.remote_scorers, self._hear)
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
         http = settings.extender.http
         self.extender = (
@@ -396,7 +404,11 @@ class Process:
         self.metrics.watch(self.engine)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
-        self._begin("decisions", self.loop.run(self.engine))
+        self._begin("remote scorers", self.remote.run())
+        record = self.reload.active.record
+        if record.path:
+            self.recorder = Recorder(self.engine, record, self.reload.active, served.minor)
+        self._begin("decisions", self.loop.run(self.recorder or self.engine))
         if self.lock is None:
             self.leading.set()
         else:
@@ -408,8 +420,9 @@ class Process:
             except TimeoutError:
                 log.info("another process leads; standing by")
         won = time.monotonic() if self.leading.is_set() else None
+        read = self.recorder.read if self.recorder is not None else decode.decode
         for watched in kinds:
-            reflector = Reflector(self.client, watched, self._post, self._watch_timing)
+            reflector = Reflector(self.client, watched, self._post, self._watch_timing, read=read)
             self.reflectors.append(reflector)
             self._begin(f"watch of {watched.kind}", reflector.run())
         self._follow_configuration(served)
@@ -436,6 +449,8 @@ class Process:
         """From here on a change of the configuration is an event like any other."""
 
         def apply(settings: SchedulerConfig) -> None:
+            if self.recorder is not None:
+                self.recorder.expect(settings)
             self.loop.post(Reconfigured(settings.engine(served.minor)))
             if self.scoring is not None:
                 self.scoring.weigh(settings.vectors(), settings.profile)
@@ -525,6 +540,8 @@ class Process:
             self.writer.report(instruction)
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
+        elif isinstance(instruction, ScoreRemotely):
+            self.remote.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             self.debug.record(instruction.decision)
             log.debug("decision %s", instruction.decision)
@@ -555,6 +572,10 @@ class Process:
                 await self.lock.release()
             else:
                 log.warning("some writes may still be in flight: the lease is left to run out")
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
     # ------------------------------------------------------------ HTTP
 
@@ -602,7 +623,8 @@ class Process:
         return next((problem for problem in [*(check.problem() for check in self._views()), *broken] if problem), "")
 
     def _state(self) -> str:
-        return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+        state = ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+        return f"{state}; the last change of the configuration was refused" if self.reload.last_error else state
 
     async def _listen(self) -> None:
         if self.settings.http.port == 0:
@@ -631,4 +653,8 @@ class Process:
             dropped=self.writer.reports_dropped,
             failed=self.writer.reports_failed,
             assumed=self.journeys.assumed(now),
+            accepted=self.reload.accepted,
+            refused=self.reload.refused,
+            current=not self.reload.last_error,
+            restart=bool(self.reload.waiting),
         )

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from scheduler.cluster.documents import read_yaml
 from scheduler.core import names
-from scheduler.core.config import EngineConfig, Overrides, Ownership
+from scheduler.core.config import EngineConfig, Overrides, Ownership, RemoteScorer
 from scheduler.core.errors import ConfigError, printable
 from scheduler.core.gates import Gates
 from scheduler.core.opinions import MAX_NAME
@@ -89,6 +89,13 @@ class MetricsSettings(_Section):
     audiences: list[Annotated[str, Field(min_length=1, max_length=253)]] = []
 
 
+class TracingSettings(_Section):
+    """Where spans go, as OTLP over HTTP; without an endpoint there are none. See `service.tracing`."""
+
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$", max_length=1024)] = ""
+    sampling_ratio_per_million: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+
+
 class TlsConfig(_Section):
     """Files of a listener that speaks TLS; none named: it does not. Whoever replaces a file need not restart anything.
 
@@ -156,7 +163,7 @@ class HttpExtenderSettings(ListenerSettings):
     """Where a kube-scheduler may ask for our scores; see `service.extender`.
 
     `maxBodyMegabytes` : of a request. With nodeCacheCapable 1 does for 5,000 nodes; without, a node may take 10 KiB and
-    more, and each megabyte holds up decisions for a millisecond or two.
+    more, and each megabyte holds up decisions for about a millisecond.
     """
 
     port: Annotated[int, Field(ge=1, le=65535)] = 10372
@@ -175,6 +182,46 @@ class ExtenderSettings(_Section):
 
     http: HttpExtenderSettings = HttpExtenderSettings()
     grpc: GrpcExtenderSettings = GrpcExtenderSettings()
+
+
+class RemoteTls(_Section):
+    """TLS to somebody else's server. caFile : who vouches for it; none: no TLS. certFile, keyFile : what we show.
+
+    serverName : the name that its certificate must carry, where that is not the host of the address.
+    """
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    server_name: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "RemoteTls":
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("certFile and keyFile belong together: set both or none")
+        if not self.ca_file and (self.cert_file or self.server_name):
+            raise ValueError("caFile is not set, so that nothing is encrypted: set it, or leave out the others")
+        return self
+
+
+class RemoteScorerSettings(_Section):
+    """A gRPC service `dovetail.scoring.v1.Scorer` of somebody else that is asked about the best nodes of every pod."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    address: Annotated[str, Field(pattern=r"^([a-z0-9.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$", max_length=260)]
+    weight: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    timeout_milliseconds: Annotated[int, Field(ge=1, le=5_000)] = 50
+    tls: RemoteTls = RemoteTls()
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "RemoteScorerSettings":
+        host = self.address.rpartition(":")[0].strip("[]")
+        if not self.tls.ca_file and not _loopback(host):
+            raise ValueError(
+                f"tls.caFile is not set, and {_show(self.address)} is not on this machine: "
+                f"anybody between could answer; set tls.caFile"
+            )
+        return self
 
 
 class AttributeSettings(_Section):
@@ -235,7 +282,20 @@ class ConfigMapSettings(_Section):
     name: Annotated[str, Field(pattern=rf"^$|{_NAME}", max_length=253)] = ""
 
 
-_PROCESS: Final = ("config_map", "extender", "http", "leader_election", "metrics", "writes_in_flight")
+class RecordSettings(_Section):
+    """Where the last decisions are recorded, for `dovetail config diff`; without a path they are not.
+
+    decisions : how many at least are kept. megabytes : how far one of the two files may grow beyond its beginning.
+    """
+
+    path: Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=4096)] = ""
+    decisions: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    megabytes: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+
+_PROCESS: Final = (
+    "config_map", "extender", "http", "leader_election", "metrics", "record", "tracing", "writes_in_flight",
+)  # fmt: skip
 """What is told of the process and not of decisions; replicas may differ in it."""
 
 
@@ -262,11 +322,14 @@ class SchedulerConfig(_Section):
     topology: TopologySettings = TopologySettings()
     fabric_partitions: bool = True
     config_map: ConfigMapSettings = ConfigMapSettings()
+    record: RecordSettings = RecordSettings()
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     extender: ExtenderSettings = ExtenderSettings()
+    remote_scorers: Annotated[list[RemoteScorerSettings], Field(max_length=8)] = []
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
@@ -291,6 +354,9 @@ class SchedulerConfig(_Section):
                 "extender.http.enabled: with ownership.nodes = 'all' every device is Dovetail's, and other schedulers "
                 "would get no node for any claim; set ownership.nodes: labelled, or name ownership.drivers"
             )
+        named = [scorer.name for scorer in self.remote_scorers]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"remoteScorers: {twice[0]} is the name of more than one; names tell them apart")
         if "default-scheduler" in {self.scheduler_name, *self.scheduler_profiles}:
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         if self.scheduler_name in self.scheduler_profiles:
@@ -340,6 +406,9 @@ class SchedulerConfig(_Section):
                 numa=tuple(self.topology.attributes.numa_node), pcie=tuple(self.topology.attributes.pcie_root)
             ),
             fabric_partitions=self.fabric_partitions,
+            remote=tuple(
+                RemoteScorer(each.name, each.weight, each.timeout_milliseconds / 1000) for each in self.remote_scorers
+            ),
             gates=Gates.of_cluster(minor, self.feature_gates),
             digest=self.digest(),
         )

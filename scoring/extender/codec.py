@@ -257,13 +257,3 @@ def unpack(packed: bytes) -> Floats:
     """What `pack` made. Raises ValueError where it is not a whole number of float32."""
     found: Floats = np.frombuffer(packed, "<f4").astype(np.float32)
     return found
-
-
-def problem_of(scores: Sequence[float], count: int) -> str:
-    """Why scores that somebody gave cannot be used, in words; empty if there is one in [0, 1] for each of so many."""
-    if len(scores) != count:
-        return f"gave {len(scores)} scores for {count} candidates"
-    for number, score in enumerate(scores):
-        if not 0 <= score <= 1:  # nor is NaN
-            return f"gave score {score:g} to candidate {number}, which is not within 0 and 1"
-    return ""

@@ -67,7 +67,7 @@ async def asked(settings, verb="filter"):
 
 
 async def listed(process):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while process.engine is None or not process.engine._listed:
             await asyncio.sleep(0.005)
 

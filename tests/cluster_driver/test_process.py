@@ -364,24 +364,37 @@ async def test_a_configmap_that_may_not_be_read_holds_nothing_up(api, start, tel
 async def test_without_a_configmap_the_file_is_followed_and_the_lease_has_the_news(api, client, settings, tmp_path):
     serving(api)
     path = tmp_path / "config.yaml"
-    path.write_text(HEAD)
+    head = f"{HEAD}http: {{port: {settings.http.port}}}\n"  # as it runs: there is nothing to tell
+    path.write_text(head)
     process = Process(settings, client, client, Timing(first_backoff_s=0.001), file=path)
     stop = asyncio.Event()
     task = asyncio.ensure_future(process.run(stop))
     await until(lambda: process.loop.deciding)
 
-    path.write_text(HEAD + "batch: none\n")
+    path.write_text(head + "batch: none\n")
     await until(lambda: news(api))
+    said = await health(settings, "/readyz")
+    _, figures = await health(settings, "/metrics")
+    path.write_text(HEAD + "batch: 7\nseed: 3\n")
+    await until(lambda: process.reload.waiting)
+    _, later = await health(settings, "/metrics")
     stop.set()
     await task
 
-    (told,) = news(api)
+    told = news(api)[0]
     assert (told["reason"], told["involvedObject"]["kind"], told["involvedObject"]["name"]) == (
         "ConfigRefused",
         "Lease",
         "dovetail",
     )
     assert f"{path}: batch = 'none'" in told["message"]
+    assert said == (200, "deciding; the last change of the configuration was refused")
+    last, needed = "dovetail_config_last_reload_successful", "dovetail_config_restart_needed"
+    counted = 'dovetail_config_reloads_total{result="%s"} %d.0'
+    for line in (f"{last} 0.0", f"{needed} 0.0", counted % ("refused", 1), counted % ("accepted", 0)):
+        assert line in figures.splitlines()
+    for line in (f"{last} 1.0", f"{needed} 1.0", counted % ("refused", 1), counted % ("accepted", 1)):
+        assert line in later.splitlines()
 
 
 async def test_warnings_of_topology_are_logged_and_many_are_counted(client, settings, caplog):

@@ -63,6 +63,9 @@ class Server:
             self._submit,
         )
 
+    def catch_up(self):
+        return self.hands.engine.catch_up()
+
     def advise(self, pod, now, budget):
         self.calls += 1
         return self.hands.engine.advise(pod, now, budget)

@@ -4,19 +4,24 @@ import asyncio
 import json
 import logging
 import ssl
+from pathlib import Path
 
 import aiohttp
 import pytest
 import trustme
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from yarl import URL
 
 from scheduler.core.errors import ConfigError
-from scheduler.service import extender as service
-from scheduler.service.settings import TlsConfig
+from scheduler.service import extender as extending
+from scheduler.service.extender import PREFIX
+from scheduler.service.settings import TlsConfig, load
 from tests.build import DRIVER, claim, gpus, node
 from tests.service.extender_client import Server, cluster, node_json, pod_json
 
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 FLEET = [
     *(node(name, owned=False) for name in ("n1", "n2", "n3")), gpus("n1", 1), gpus("n2", 2), gpus("n3", 4),
     claim("c", count=2),
@@ -123,7 +128,7 @@ async def test_caches_that_are_not_up_to_date_answer_nothing(server):
 
 
 async def test_a_claim_that_is_not_seen_in_time_is_named(server, monkeypatch):
-    monkeypatch.setattr(service, "_PATIENCE_S", 0.02)
+    monkeypatch.setattr(extending, "_PATIENCE_S", 0.02)
 
     found = await server.ask("filter", "n1", claims=("late",))
 
@@ -132,7 +137,7 @@ async def test_a_claim_that_is_not_seen_in_time_is_named(server, monkeypatch):
 
 
 async def test_a_claim_that_comes_a_moment_later_is_waited_for(server, monkeypatch):
-    monkeypatch.setattr(service, "_PATIENCE_S", 30.0)
+    monkeypatch.setattr(extending, "_PATIENCE_S", 30.0)
     asked = asyncio.ensure_future(server.ask("filter", "n1", "n2", claims=("late",)))
     await begun(server)
 
@@ -152,7 +157,7 @@ async def test_selectors_that_are_evaluated_elsewhere_are_waited_for(serve):
 
 
 async def test_what_is_never_found_out_ends_with_the_deadline(serve, monkeypatch):
-    monkeypatch.setattr(service, "_DEADLINE_S", 0.05)
+    monkeypatch.setattr(extending, "_DEADLINE_S", 0.05)
     server = await serve(*FLEET[:-1], claim("c", count=2, selectors=[COSTLY]))
     server.answers = False
 
@@ -238,11 +243,9 @@ async def test_numbers_beyond_all_bounds_are_only_numbers(server):
     assert (status, found["NodeNames"]) == (200, ["n2"])
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=8,
-)
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+NESTED = st.lists(PLAIN, max_size=3) | st.dictionaries(st.text(max_size=6), PLAIN, max_size=3)
+JSON = PLAIN | NESTED | st.lists(NESTED, max_size=3) | st.dictionaries(st.text(max_size=6), NESTED, max_size=3)
 FIELDS = st.sampled_from(
     [
         ("Pod",), ("NodeNames",), ("Nodes",), ("Pod", "metadata"), ("Pod", "spec"), ("Pod", "status"),
@@ -271,7 +274,7 @@ def test_whatever_stands_anywhere_is_answered(place, value, verb, unused_tcp_por
             await server.extender.close()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service, "_PATIENCE_S", 0.001)
+        patch.setattr(extending, "_PATIENCE_S", 0.001)
         status, found = asyncio.run(ask())
 
     assert status in {200, 400, 503}
@@ -290,7 +293,7 @@ def test_whatever_stands_anywhere_is_answered(place, value, verb, unused_tcp_por
     ],
 )
 async def test_other_requests_are_refused_as_http_has_it(server, verb, options, status, expected):
-    assert await server.post(verb, GOOD, **options) == (status, json.loads(service.wire.filter_error(expected)))
+    assert await server.post(verb, GOOD, **options) == (status, json.loads(extending.wire.filter_error(expected)))
 
 
 async def test_a_body_that_is_too_large_is_told_what_helps(serve):
@@ -305,7 +308,7 @@ async def test_a_body_that_is_too_large_is_told_what_helps(serve):
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
-    monkeypatch.setattr(service, "_READ_S", 0.05)
+    monkeypatch.setattr(extending, "_READ_S", 0.05)
 
     async def never():
         yield b'{"Pod":'
@@ -319,8 +322,8 @@ async def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
 
 
 async def test_more_requests_than_can_be_under_way_are_sent_off(server, monkeypatch):
-    monkeypatch.setattr(service, "_AT_ONCE", 1)
-    monkeypatch.setattr(service, "_PATIENCE_S", 30.0)
+    monkeypatch.setattr(extending, "_AT_ONCE", 1)
+    monkeypatch.setattr(extending, "_PATIENCE_S", 30.0)
     first = asyncio.ensure_future(server.ask("filter", "n2", claims=("late",)))
     await begun(server)
 
@@ -429,3 +432,40 @@ async def test_a_port_that_is_taken_is_named(serve, server):
 
     with pytest.raises(ConfigError, match=rf"extender.http 127.0.0.1:{port}: cannot be served on .*extender.http.port"):
         await Server(cluster(), port).extender.open()
+
+
+# ---------------------------------------------------------------- the configuration that is shipped
+
+
+def shipped(path):
+    return YAML(typ="safe", pure=True).load((MANIFESTS / path).read_text())
+
+
+def test_the_shipped_configuration_asks_what_is_answered_here():
+    (extender,) = shipped("extender/kube-scheduler-config.yaml")["extenders"]
+    url, service = URL(extender["urlPrefix"]), shipped("components/extender/service.yaml")
+
+    assert url.host == f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
+    assert url.port == service["spec"]["ports"][0]["port"]
+    assert url.path == PREFIX
+    assert (extender["filterVerb"], extender["prioritizeVerb"]) == ("filter", "prioritize")
+    assert not {"bindVerb", "preemptVerb", "managedResources"} & set(extender)
+    assert extender["enableHTTPS"]
+    assert extender["nodeCacheCapable"]
+    assert set(extender["tlsConfig"]) == {"caFile", "serverName", "certFile", "keyFile"}
+    assert extender["tlsConfig"]["serverName"] == url.host
+    assert float(extender["httpTimeout"].removesuffix("s")) > extending._DEADLINE_S
+
+
+def test_the_shipped_deployment_serves_to_clients_of_one_name():
+    (container,) = shipped("components/extender/deployment.yaml")["spec"]["template"]["spec"]["containers"]
+    stated = {each["name"]: each.get("value", "10.0.0.7") for each in container["env"]}
+
+    found = load(None, stated).extender.http
+
+    assert found.enabled
+    assert found.tls.client_names == ["system:kube-scheduler"]
+    assert found.port == container["ports"][0]["containerPort"]
+    assert {found.tls.cert_file, found.tls.key_file, found.tls.client_ca_file} == {
+        f"{container['volumeMounts'][0]['mountPath']}/{name}" for name in ("tls.crt", "tls.key", "ca.crt")
+    }
