@@ -9,7 +9,7 @@ from e2e.api import History, Raw, until, version
 from e2e.dovetail import NAMESPACE
 from e2e.judge import judge
 from e2e.node.conftest import Datacenter, Tenant, replicas
-from e2e.workload import claim_spec, request, template
+from e2e.workload import claim, claim_spec, request, template
 
 LEASE = "dovetail"
 _SLACK_S = 5.0
@@ -114,6 +114,30 @@ def test_nothing_is_used_twice_after_kubelet_and_driver_were_killed(
     # and what was prepared before can be unprepared by those that came after
     tenant.end(*names)
     until(lambda: sum(len(node.prepared()) for node in datacenter.nodes) == len(later), "half unprepared", 15.0)
+
+
+def test_driver_refuses_a_device_that_somebody_gave_to_two_claims(tenant: Tenant, gpus: None) -> None:
+    # given a pod with a device, and a claim that somebody else allocated the same one to, for a pod on the same node
+    for name in ("a", "b"):
+        tenant.create(claim(tenant.namespace, name, claim_spec([request()])))
+    tenant.start("a", claims=["a"])
+    [first] = tenant.running("a")
+    made = tenant.pod("b", claims=["b"], scheduler="somebody-else")
+    made["spec"]["nodeName"] = first["spec"]["nodeName"]
+    second = tenant.api.create(made)
+    allocation = tenant.api.get("ResourceClaim", "a", tenant.namespace)["status"]["allocation"]
+    user = {"resource": "pods", "name": "b", "uid": second["metadata"]["uid"]}
+    status = {"status": {"allocation": allocation, "reservedFor": [user]}}
+    tenant.api.patch("ResourceClaim", "b", status, tenant.namespace, "status")
+
+    # then the driver names both claims, and the pod does not start
+    def refused() -> bool:
+        said = f"of {tenant.namespace}/a and {tenant.namespace}/b"
+        return any(said in each["message"] for each in tenant.api.list("Event", tenant.namespace))
+
+    until(refused, "an event with the driver's refusal", 30.0)
+    assert tenant.get("b")["status"]["phase"] == "Pending"
+    assert state(tenant.running("a")) == state([first])
 
 
 def _ready(pod: Raw) -> bool:
