@@ -45,11 +45,12 @@ def built(
     flags: Sequence[str],
     without_go: str,
     say: Callable[[str], None] = stderr,
+    environment: Mapping[str, str] | None = None,
 ) -> Path:
     """The folder `name`/<key> of the cache, with one binary for each entry of `packages` (binary -> Go package).
 
     Built if it is not there, one build at a time; a broken one leaves nothing behind. Raises GoError: with
-    `without_go`, which says what to do, where no compiler is on PATH.
+    `without_go`, which says what to do, where no compiler is on PATH. `environment` is where C libraries are found.
     """
     go = shutil.which("go")
     if go is None:
@@ -79,7 +80,7 @@ def built(
                     capture_output=True,
                     text=True,
                     stdin=subprocess.DEVNULL,
-                    env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+                    env={**os.environ, **(environment or {}), "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
                 )
                 if ran.returncode != 0:
                     raise GoError(f"go build {package} failed:\n{ran.stderr[-4000:]}")

@@ -2,15 +2,17 @@
 
 import json
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from e2e.api import History, Raw, until
 from e2e.conftest import World, end, serve
-from e2e.dovetail import CONFIG_MAP, NAMESPACE, Dovetail
+from e2e.dovetail import CONFIG_MAP, NAMESPACE, Dovetail, command
 from e2e.judge import judge
 from e2e.workload import claim_spec, pod, request, template
 from scheduler.simulator import fleet
@@ -92,6 +94,41 @@ def test_a_changed_weight_alters_the_next_placement_within_two_seconds_and_a_bro
     assert refusal["type"] == "Warning"
     assert placed(world, "after-the-broken-one") == (first, packed)
     assert dovetail.child.code is None
+
+
+def test_what_moves_under_other_weights_is_shown_from_the_record_of_a_run(
+    world: World, start_dovetail: Callable[..., Dovetail], tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    # given a run that records its last decisions
+    world.publish([*fleet.device_classes(), *fleet.fleet({"dgx-h100": 3, "a100-pcie-bridged": 3})])
+    record, wanted = tmp_path / "record", tmp_path / "wanted.yaml"
+    dovetail = start_dovetail(settings={"DOVETAIL_RECORD": json.dumps({"path": str(record), "decisions": 25})}).ready()
+    world.create(template(world.namespace, "one", ONE))
+    world.api.each(
+        world.api.create, [pod(world.namespace, f"p{number:02d}", templates=["one"]) for number in range(40)]
+    )
+    until(lambda: len(world.api.list("Pod", world.namespace, fieldSelector="spec.nodeName!=")) == 40, "bound", 60)
+    # when it is stopped, or still runs
+    shipped = world.api.get("ConfigMap", CONFIG_MAP, NAMESPACE)["data"]["config.yaml"]
+    wanted.write_text(re.sub(r"\nweights:\n(  .*\n)+", "\n", shipped) + f"weights: {SPREAD}\n")
+
+    def compared(file: Path) -> Raw:
+        arguments = [command(), "config", "diff", str(file), "--record", str(record), "-o", "json"]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+        told: Raw = json.loads(done.stdout)
+        return told
+
+    live = compared(wanted)
+    assert dovetail.stop() == 0
+    moved = compared(wanted)
+    wanted.write_text(shipped)
+    same = compared(wanted)
+    # then each of its last decisions is given back, and other weights move some of them
+    assert live["notReproduced"] == moved["notReproduced"] == same["notReproduced"] == []
+    assert moved["decisions"] == same["decisions"] >= 25
+    assert same["moves"] == []
+    assert moved["moves"]
+    say(f"{len(moved['moves'])} of the last {moved['decisions']} decisions of a run move when the weights spread")
 
 
 def test_a_hundred_good_and_bad_edits_under_load_lose_no_pod(

@@ -115,6 +115,12 @@ def decode(kind: str, raw: Raw) -> Model:
         raise DecodeError(_where(kind, raw), f"{error.path}: {error.problem}", error.remedy) from error
 
 
+def essence(kind: str, raw: Raw) -> bytes:
+    """An object's JSON with nothing in it that `decode` does not read. Raises as decode, if that would."""
+    parse, _ = _KINDS[kind]
+    return msgspec.json.encode(parse(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw)))
+
+
 def identity(raw: Raw) -> Identity:
     """Best effort, for broken objects too. Raises nothing."""
     try:

@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from scheduler.core import names
+from scheduler.core.errors import printable
 from scheduler.core.extended import base_name
 from scheduler.core.messages import ClaimRef, PodRef, Report, ReportIgnored, ReportScheduled, ReportUnschedulable
 from scheduler.core.model import (
@@ -179,7 +180,7 @@ def notice(about: Mapping[str, str], kind: tuple[str, str, str], message: str, t
             "type": kind[0],
             "reason": kind[1],
             "action": kind[2],
-            "message": _note(message),
+            "message": _note(printable(message)),
             "eventTime": _micros(timestamp),
             "firstTimestamp": _seconds(timestamp),
             "lastTimestamp": _seconds(timestamp),
@@ -197,7 +198,7 @@ def unschedulable_condition_patch(report: ReportUnschedulable, timestamp: str) -
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
-        "message": report.message,
+        "message": printable(report.message),
         "lastProbeTime": None,
         "lastTransitionTime": _seconds(timestamp),
     }

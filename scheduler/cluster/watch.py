@@ -144,7 +144,7 @@ class Reflector:
 
     post : takes each event. read : what Seen tells of an object, by its kind and JSON. `listed` is set after the first
     complete list; `listed_from` is the time at which the newest complete list was begun, `heard` that of the last sign
-    of life, both by `clock`.
+    of life, `failed` that of the last failure, all by `clock`.
     """
 
     def __init__(
@@ -161,6 +161,7 @@ class Reflector:
         self.listed = asyncio.Event()
         self.listed_from = float("-inf")
         self.heard = float("-inf")
+        self.failed = float("-inf")
         self._client = client
         self._post = post
         self._timing = timing
@@ -202,6 +203,7 @@ class Reflector:
                     await self._back_off(failures)
             elif isinstance(error, ApiError | _StaleListError | TimeoutError | msgspec.MsgspecError | InputError):
                 failures += 1
+                self.failed = self._clock()
                 log.warning("%s: %s; trying again", self.watched.kind, str(error) or "the stream went silent")
                 if self.watched.optional and isinstance(error, ApiError) and error.cause in {"forbidden", "gone"}:
                     self._go_without(begun)

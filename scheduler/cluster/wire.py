@@ -16,7 +16,7 @@ ABSENT: Final = Raw(b"")
 """A Raw that is not there."""
 
 
-class Part(Struct, rename="camel", gc=False):
+class Part(Struct, rename="camel", gc=False, omit_defaults=True):
     """A shape that refers to nothing which refers back, so the garbage collector need not look at it."""
 
 

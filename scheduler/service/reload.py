@@ -6,8 +6,8 @@ read when it has come to rest. Each text is read as at the start, variables and 
 cannot be used changes nothing: the last good configuration stays.
 
 A ConfigMap has no status to put a condition on. So a refusal is an event, on the ConfigMap or, where only a file is
-known, on the Lease, which all replicas share; and it is the state of this object, for gauges: `last_error` is empty
-exactly while what was written last is in force.
+known, on the Lease, which all replicas share; it is the state of this object, for gauges: `last_error` is empty exactly
+while what was written last is in force; and /readyz says so, without being less ready for it.
 """
 
 import asyncio

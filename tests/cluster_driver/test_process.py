@@ -16,6 +16,8 @@ from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable,
 from scheduler.core.model import Uid
 from scheduler.service.run import Process
 from scheduler.service.settings import load
+from scoring.extender.client import ScoringClient
+from tests.extender.served import pod, registration
 
 DRA = "/apis/resource.k8s.io/v1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
@@ -362,24 +364,37 @@ async def test_a_configmap_that_may_not_be_read_holds_nothing_up(api, start, tel
 async def test_without_a_configmap_the_file_is_followed_and_the_lease_has_the_news(api, client, settings, tmp_path):
     serving(api)
     path = tmp_path / "config.yaml"
-    path.write_text(HEAD)
+    head = f"{HEAD}http: {{port: {settings.http.port}}}\n"  # as it runs: there is nothing to tell
+    path.write_text(head)
     process = Process(settings, client, client, Timing(first_backoff_s=0.001), file=path)
     stop = asyncio.Event()
     task = asyncio.ensure_future(process.run(stop))
     await until(lambda: process.loop.deciding)
 
-    path.write_text(HEAD + "batch: none\n")
+    path.write_text(head + "batch: none\n")
     await until(lambda: news(api))
+    said = await health(settings, "/readyz")
+    _, figures = await health(settings, "/metrics")
+    path.write_text(HEAD + "batch: 7\nseed: 3\n")
+    await until(lambda: process.reload.waiting)
+    _, later = await health(settings, "/metrics")
     stop.set()
     await task
 
-    (told,) = news(api)
+    told = news(api)[0]
     assert (told["reason"], told["involvedObject"]["kind"], told["involvedObject"]["name"]) == (
         "ConfigRefused",
         "Lease",
         "dovetail",
     )
     assert f"{path}: batch = 'none'" in told["message"]
+    assert said == (200, "deciding; the last change of the configuration was refused")
+    last, needed = "dovetail_config_last_reload_successful", "dovetail_config_restart_needed"
+    counted = 'dovetail_config_reloads_total{result="%s"} %d.0'
+    for line in (f"{last} 0.0", f"{needed} 0.0", counted % ("refused", 1), counted % ("accepted", 0)):
+        assert line in figures.splitlines()
+    for line in (f"{last} 1.0", f"{needed} 1.0", counted % ("refused", 1), counted % ("accepted", 1)):
+        assert line in later.splitlines()
 
 
 async def test_warnings_of_topology_are_logged_and_many_are_counted(client, settings, caplog):
@@ -436,3 +451,58 @@ async def test_without_events_it_decides_and_writes_none(api, start, settings):
 
     assert await health(settings, "/readyz") == (200, "deciding without events of pods")
     assert api.sent("POST", "/events") == []
+
+
+async def test_metrics_and_debug_pages_are_served_on_loopback(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    status, text = await health(settings, "/metrics")
+    _, queue = await health(settings, "/debug/queue")
+    _, config = await health(settings, "/debug/config")
+
+    assert status == 200
+    assert "dovetail_leader 1.0" in text
+    assert f'dovetail_config_info{{hash="{settings.digest()}",profile="default"}} 1.0' in text
+    assert 'dovetail_api_requests_total{code="200",resource="pods",verb="watch"} 1.0' in text
+    assert 'dovetail_watch_listed{kind="Pod"} 1.0' in text
+    assert json.loads(queue) == {"waiting": 0, "inFlight": 0, "pods": []}
+    assert json.loads(config)["hash"] == settings.digest()
+
+
+async def test_every_check_is_named_on_request(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    status, text = await health(settings, "/readyz?verbose")
+
+    lines = text.splitlines()
+    assert (status, lines[-1]) == (200, "deciding")
+    assert {
+        "[+]permissions ok",
+        "[+]cluster ok",
+        "[+]watch Pod ok",
+        "[+]watch ResourceClaim ok",
+        "[+]writes ok",
+    } <= set(lines)
+
+
+async def test_it_serves_scores_over_grpc_by_the_weights_that_are_in_force(api, start, unused_tcp_port_factory):
+    serving(api)
+    health_port, port = unused_tcp_port_factory(), unused_tcp_port_factory()
+    scores = {"DOVETAIL_EXTENDER__GRPC__ENABLED": "true", "DOVETAIL_EXTENDER__GRPC__PORT": str(port)}
+    process = start(load(None, {"DOVETAIL_HTTP__PORT": str(health_port), **scores}))
+    await until(lambda: process.loop.deciding)
+    scorer = ScoringClient(f"127.0.0.1:{port}", registration, timeout_s=10.0)
+
+    [[before]] = await scorer.best([pod()], top=1)
+    process.reload._apply(load(None, {"DOVETAIL_WEIGHTS__PACKING": "50", **scores}))
+    [[after]] = await scorer.best([pod()], top=1)
+    await scorer.close()
+    process.stop.set()
+
+    assert await process.task == 0
+    assert "packing" not in before.scores
+    assert "packing" in after.scores
