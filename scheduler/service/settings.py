@@ -216,7 +216,7 @@ class RemoteScorerSettings(_Section):
     @model_validator(mode="after")
     def _guarded(self) -> "RemoteScorerSettings":
         host = self.address.rpartition(":")[0].strip("[]")
-        if not self.tls.ca_file and not _loopback(host):
+        if not self.tls.ca_file and not is_loopback(host):
             raise ValueError(
                 f"tls.caFile is not set, and {_show(self.address)} is not on this machine: "
                 f"anybody between could answer; set tls.caFile"
