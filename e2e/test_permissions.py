@@ -11,7 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -149,13 +149,19 @@ async def _nothing_asked(wanted: object) -> None:
 # ---------------------------------------------------------------- the role, less one rule
 
 
-@pytest.fixture(scope="module")
-def own(cluster: Cluster) -> Iterator[Api]:
+@contextmanager
+def account(cluster: Cluster) -> Iterator[Api]:
     """The API as Dovetail's account sees it."""
     access = cluster.api.access
     api = Api(Access(access.server, token(cluster.api), access.tls))
     yield api
     api.close()
+
+
+@pytest.fixture(scope="module")
+def own(cluster: Cluster) -> Iterator[Api]:
+    with account(cluster) as api:
+        yield api
 
 
 def permitted(own: Api, asked: Permission) -> bool:
@@ -519,14 +525,35 @@ def test_without_looking_at_pods_a_lost_binding_is_not_settled_and_the_probe_say
         until(lambda: work.done(world), f"{work.name} once the rule is back", 40.0)
 
 
-def stops_at_start(world: World, own: Api, cluster: Cluster, lacking: Permission, gates: str = "") -> None:
+def test_a_role_of_one_namespace_does_not_grant_bindings_of_claims(world: World, own: Api, kubeconfig: Path) -> None:
+    # given the permission in one namespace only, which the API server never asks about
+    [lacking] = [each for each in WRITES if (each.verb, each.resource) == ("patch", "resourceclaims/binding")]
+    rbac = "rbac.authorization.k8s.io"
+    metadata = {"name": "narrow", "namespace": world.namespace}
+    rule = {"apiGroups": [lacking.group], "resources": [lacking.resource], "verbs": [lacking.verb]}
+    subject = {"kind": "ServiceAccount", "name": "dovetail", "namespace": NAMESPACE}
+    role = {"apiGroup": rbac, "kind": "Role", "name": "narrow"}
+    with without(world.api, own, lacking):
+        world.create(
+            {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]},
+            {
+                "apiVersion": f"{rbac}/v1", "kind": "RoleBinding", "metadata": metadata,
+                "roleRef": role, "subjects": [subject],
+            },
+        )  # fmt: skip
+        until(lambda: permitted(own, replace(lacking, namespace=world.namespace)), "granted in the namespace", 10.0)
+        # then it is still missing, as it would be when a claim is allocated
+        assert asyncio.run(lacked(kubeconfig, NEEDED)) == [lacking]
+
+
+def stops_at_start(cluster: Cluster, own: Api, lacking: Permission, gates: str = "") -> None:
     """Without the rule a process decides nothing and names it, and one that never asked cannot work."""
-    server = world.api.access.server
+    server = cluster.api.access.server
     with ExitStack() as stack:
         if lacking.verb == "list":
-            server = stack.enter_context(Proxy(world.api.access, says=no_streams)).server
+            server = stack.enter_context(Proxy(cluster.api.access, says=no_streams)).server
         kubeconfig = kubeconfig_for(cluster, server)
-        with without(world.api, own, lacking):
+        with without(cluster.api, own, lacking):
             with Service(kubeconfig, blind=True, gates=gates) as blind:
                 until(lambda: blind.tells(lacking), f"the refusal told; it says {blind.lines}", 20.0, 0.02)
                 assert lacking.optional or not blind.deciding
@@ -544,9 +571,20 @@ def stops_at_start(world: World, own: Api, cluster: Cluster, lacking: Permission
 
 @pytest.mark.parametrize("lacking", READS, ids=str)
 def test_without_a_kind_nothing_is_decided_unless_it_is_optional(
-    world: World, own: Api, cluster: Cluster, lacking: Permission
+    cluster: Cluster, own: Api, lacking: Permission
 ) -> None:
-    stops_at_start(world, own, cluster, lacking)
+    stops_at_start(cluster, own, lacking)
+
+
+@pytest.mark.parametrize("lacking", GROUPS, ids=str)
+def test_without_pod_groups_nothing_is_decided_where_their_gate_is_on(
+    alpha_cluster: Cluster, lacking: Permission
+) -> None:
+    if not isinstance(alpha_cluster, LocalCluster):
+        pytest.skip("takes rules from the installed roles: for a cluster of its own")
+    on = {name: value for name, value in alpha_cluster.profile.gates.items() if name in Gates().by_name()}
+    with account(alpha_cluster) as own:
+        stops_at_start(alpha_cluster, own, lacking, json.dumps(on))
 
 
 @pytest.mark.parametrize("lacking", LEASES, ids=str)
@@ -556,7 +594,7 @@ def test_without_the_lease_nobody_leads(world: World, own: Api, cluster: Cluster
         spec = {"holderIdentity": "", "leaseDurationSeconds": 1}
         metadata = {"name": "dovetail", "namespace": NAMESPACE}
         world.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec})
-    stops_at_start(world, own, cluster, lacking)
+    stops_at_start(cluster, own, lacking)
 
 
 @pytest.mark.parametrize("lacking", REVIEWS, ids=str)

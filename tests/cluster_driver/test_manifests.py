@@ -170,7 +170,6 @@ def test_policies_name_our_account_scheduler_and_label():
         f"system:serviceaccount:{names.NAMESPACE}:dovetail"
     }
     assert set(re.findall(r'schedulerName [!=]= "([^"]+)"', whole)) == {names.SCHEDULER_NAME}
-    assert names.OWNED in texts["nodes.yaml"]
     assert names.CLAIM_FINALIZER in texts["claims.yaml"]
     assert names.EXTENDED_CLAIM in texts["claims.yaml"]
 
