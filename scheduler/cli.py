@@ -80,6 +80,33 @@ def config_schema() -> None:
 
 
 @app.command()
+def audit(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files or folders; - reads standard input.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Read the workloads of a cluster, without changing it.")] = False,
+    form: Annotated[str, typer.Option("--format", help="table, json, sarif or markdown.")] = "table",
+    fail_on: Annotated[str, typer.Option("--fail-on", help="info, warning, error or never.")] = "warning",
+    kubeconfig: Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, then in-cluster.")] = None,
+) -> None:
+    """Say what manifests or a cluster gain from DRA and what is wrong in them; exit 1 on findings, 2 on bad input."""
+    from scheduler.audit.command import audit as run_audit
+
+    if bool(paths) == live:
+        typer.echo("audit: name files, or --live for a cluster, and not both", err=True)
+        raise typer.Exit(2)
+    if not live:
+        raise typer.Exit(run_audit(paths or (), form, fail_on))
+    from scheduler.core.errors import ConfigError, printable
+    from scheduler.service.survey import survey
+
+    try:
+        found, unread = survey(kubeconfig)
+    except ConfigError as error:
+        typer.echo(printable(str(error)), err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(run_audit((), form, fail_on, found, unread))
+
+
+@app.command()
 def explain(
     pod: Annotated[str, typer.Argument(help="NAMESPACE/POD")],
     file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="Simulate these objects instead.")] = None,
