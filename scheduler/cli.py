@@ -107,6 +107,31 @@ def audit(
 
 
 @app.command()
+def migrate(
+    path: Annotated[str, typer.Argument(help="A file or folder; - reads standard input.")],
+    out: Annotated[Path, typer.Option("--out", help="A new folder for the result.")],
+    mode: Annotated[str, typer.Option(help="claims, or extended: DRA behind the resource names.")] = "claims",
+    patch: Annotated[bool, typer.Option("--patch", help="Write a kustomize component instead.")] = False,
+    check: Annotated[Path | None, typer.Option(help="Objects of a cluster: simulate before and after.")] = None,
+) -> None:
+    """Rewrite manifests for DRA, comments kept; exit 1 when something needs a human, 2 on bad input."""
+    from scheduler.audit.migrating.command import migrate as run_migration
+    from scheduler.core.errors import InputError, printable
+
+    try:
+        if check is None:
+            raise typer.Exit(run_migration(path, out, mode, patch=patch))
+        from functools import partial
+
+        from scheduler.simulator.comparison import compare
+
+        raise typer.Exit(run_migration(path, out, mode, patch=patch, compare=partial(compare, check)))
+    except InputError as error:
+        typer.echo(printable(str(error)), err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command()
 def explain(
     pod: Annotated[str, typer.Argument(help="NAMESPACE/POD")],
     file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="Simulate these objects instead.")] = None,

@@ -1,4 +1,6 @@
-"""Reads manifests and says what Dynamic Resource Allocation changes for them. Pure findings: nothing here writes.
+"""Reads manifests and says what Dynamic Resource Allocation changes for them.
+
+The audit writes nothing; only `migrating.command` does.
 
     tree            YAML and JSON with the place of every key and value, bounded in size, depth and aliases
     sources         files, folders, standard input, and what kustomize and helm make of theirs
@@ -12,6 +14,7 @@
     inspection      sources in, a report out
     report          the report as table, JSON, SARIF 2.1.0 or markdown
     command         `dovetail audit`
+    migrating       `dovetail migrate`, which stands on all of these
 
 What cannot be read is a problem with file and line, never silence: a text that is still a template is UNPARSED.
 """

@@ -63,6 +63,15 @@ def sources(paths: Sequence[str]) -> Iterator[Source | Problem]:
             yield read_file(path)
 
 
+def raw(path: str) -> Iterator[Source | Problem]:
+    """The files of a folder, or one file or standard input, as they stand: nothing is rendered."""
+    if path == "-" or not os.path.isdir(path):
+        yield from sources([path])
+        return
+    found = [each if isinstance(each, Source | Problem) else read_file(str(each)) for each in _files(Path(path), "")]
+    yield from found or [Problem(path, 0, "holds no YAML or JSON file")]
+
+
 def read_file(path: str) -> Source | Problem:
     """One regular file of text."""
     try:
@@ -126,8 +135,8 @@ def _folder(root: Path) -> Iterator[Source | Problem]:
         yield Problem(str(root), 0, "holds no YAML or JSON file")
 
 
-def _files(root: Path) -> Iterator[Path | Source | Problem]:
-    """Files of a folder by name, depth first; each once."""
+def _files(root: Path, helm: str = "helm") -> Iterator[Path | Source | Problem]:
+    """Files of a folder by name, depth first; charts as `helm` renders them, if that is named and there."""
     top = root.resolve()
     seen: set[tuple[int, int]] = set()
     stack = [root]
@@ -140,8 +149,8 @@ def _files(root: Path) -> Iterator[Path | Source | Problem]:
             yield Problem(str(folder), 0, f"cannot be read ({_reason(error)}): check path and permissions")
             continue
         seen.add((known.st_dev, known.st_ino))
-        if (folder / _CHART).is_file() and shutil.which("helm"):
-            command = ["helm", "template", "audited", str(folder.resolve())]
+        if helm and (folder / _CHART).is_file() and shutil.which(helm):
+            command = [helm, "template", "audited", str(folder.resolve())]
             yield _rendered(f"{folder} (helm template)", command)
             continue
         below = []

@@ -114,13 +114,14 @@ Node = Scalar | Items | Fields
 
 @dataclass(slots=True, eq=False)
 class Document:
-    """One document of a text: `text[start:end]`, whose first line has number `line`."""
+    """One document of a text: `text[start:end]`, whose first line has number `line`. aliased: parts stand twice."""
 
     root: Node | None
     start: int
     end: int
     line: int
     values: int = 0
+    aliased: bool = False
 
 
 def chunks(text: str) -> Iterator[tuple[int, int, int]]:
@@ -158,7 +159,7 @@ def parse(text: str, start: int = 0, end: int | None = None, line: int = 1) -> D
         raise TreeError(at, f"is not YAML ({' '.join(str(words).split())[:200]})") from None
     except UnicodeEncodeError as error:
         raise TreeError(line + part.count("\n", 0, error.start), f"is not text ({error.reason})") from None
-    return Document(reader.root, start, start + len(part), line, reader.values)
+    return Document(reader.root, start, start + len(part), line, reader.values, reader.aliased)
 
 
 def _blamed(error: Any, last: int) -> int:
@@ -207,6 +208,7 @@ class _Reader:
         self.base = base
         self.root: Node | None = None
         self.values = 0
+        self.aliased = False
         self._line = line
         self._documents = 0
         self._open: list[Items | Fields] = []
@@ -299,6 +301,7 @@ class _Reader:
         node.merged = frozenset(merged)
 
     def _alias(self, event: Any) -> None:
+        self.aliased = True
         target = self._anchors.get(event.anchor)
         if target is None:
             raise TreeError(self._at(event), f"uses alias {event.anchor[:60]!r}, which nothing before it defines")

@@ -130,7 +130,7 @@ def _optional(name: str, device_class: str) -> bool:
     domain, _, identifier = name.rpartition("/")
     if domain not in _ALWAYS or identifier == "*":
         return False
-    return identifier not in (_OF_MIG if device_class == "mig.nvidia.com" else _ALWAYS[domain])
+    return identifier not in (_OF_MIG if device_class.startswith("mig") else _ALWAYS[domain])
 
 
 def shape(subject: Subject, _context: Context) -> Iterator[Hit]:
