@@ -124,6 +124,7 @@ REFUSED = {
         OUTDATED.replace('device.attributes["memory"].isGreaterThan(quantity("16Gi"))', "device.memory > 16"),
         "does not compile",
     ),
+    "a limit that is none": (POD.replace("resources:", "resource:"), "outside resources"),
     "aliases": (
         POD.replace("resources:\n", "resources: &r\n") + "  - {name: other, image: y, resources: *r}\n", "aliases",
     ),

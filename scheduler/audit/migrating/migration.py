@@ -104,6 +104,7 @@ class _Migration:
         """One text, its documents one after another."""
         report = inspect([Source(name, text)])
         self.result.texts[name] = text
+        wanted = dict(self._wanted)
         self.result.refused += [
             Note(name, each.line, each.object, each.message) for each in report.findings if each.id == "UNPARSED"
         ]
@@ -125,6 +126,7 @@ class _Migration:
             why = after.problems[0].message if after.problems else spoilt[0].message
             self.result.refused.append(Note(name, 1, "file", f"would not be valid afterwards ({why}): do it by hand"))
             self.result.done = [each for each in self.result.done if each.file != name]
+            self._wanted = wanted
             return
         self.result.texts |= {name: result, **extra}
         self.result.refused += [Note(name, each.line, each.object, f"{each.message}. {each.advice}") for each in wrong]

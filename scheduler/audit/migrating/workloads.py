@@ -49,6 +49,8 @@ def refusal(subject: Subject, group: Group) -> str:
     if early:
         return "gives devices to an init container: decide whether both share one request"
     for use in moved:
+        if use.container is None or use.resource not in use.container.node.fields("resources", use.section).entries:
+            return f"asks for {use.resource} outside resources of a container"
         if reason := _unmovable(use):
             return reason
     if any(mixed(asked.requirement) for asked in subject.asked) and any(use.resource == _WHOLE_GPU for use in moved):
