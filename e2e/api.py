@@ -24,6 +24,7 @@ APPLY = "application/apply-patch+yaml"
 _IDLE_S = 60.0  # the server closes connections that were idle for 90
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _DRA = "/apis/resource.k8s.io/v1"
 # kind -> (prefix, plural, namespaced)
 KINDS: dict[str, tuple[str, str, bool]] = {
@@ -47,6 +48,11 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "ResourceSlice": (_DRA, "resourceslices", False),
     "ResourceClaim": (_DRA, "resourceclaims", True),
     "ResourceClaimTemplate": (_DRA, "resourceclaimtemplates", True),
+    "ValidatingAdmissionPolicy": (_ADMISSION, "validatingadmissionpolicies", False),
+    "ValidatingAdmissionPolicyBinding": (_ADMISSION, "validatingadmissionpolicybindings", False),
+    "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False),
+    "ServiceMonitor": ("/apis/monitoring.coreos.com/v1", "servicemonitors", True),
+    "PrometheusRule": ("/apis/monitoring.coreos.com/v1", "prometheusrules", True),
     "PodGroup": ("/apis/scheduling.k8s.io/v1beta1", "podgroups", True),
 }
 

@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,13 +38,29 @@ KIND_CONFIG = Path(__file__).with_name("kind.yaml")
 KIND_NAME = "dovetail-e2e"
 _ENGINES = ("docker", "podman", "nerdctl")
 
-# A node here is an API object without a kubelet: nothing renews its lease, so whatever would evict from silent nodes
-# is off. The same settings stand in kind.yaml.
-_ADMISSION_OFF = "TaintNodesByCondition"
-_SILENT_NODES = "-node-lifecycle-controller,-taint-eviction-controller"
-# What else has nothing to do here: no pod network, and no authority behind the API server's own certificate.
+# What has nothing to do here: no pod network, and no authority behind the API server's own certificate.
 _IDLE = "-node-ipam-controller,-kube-apiserver-serving-clustertrustbundle-publisher-controller"
-_CONTROLLERS = f"*,{_SILENT_NODES},{_IDLE}"
+
+
+def _nothing(ports: Sequence[int], api: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the processes of a control plane run, and for which nodes.
+
+    By default nodes are API objects without a kubelet: nothing renews their leases, so whatever would evict from silent
+    nodes is off. The same settings stand in kind.yaml.
+
+    prefix   : comes before each command line.
+    open     : told of all ports, and that of the API server, before anything listens.
+    """
+
+    prefix: tuple[str, ...] = ()
+    open: Callable[[Sequence[int], int], None] = _nothing
+    admission_off: str = "TaintNodesByCondition"
+    controllers_off: str = "-node-lifecycle-controller,-taint-eviction-controller"
 
 
 @dataclass(frozen=True)
@@ -52,14 +68,14 @@ class Profile:
     """A version of Kubernetes, a choice of feature gates and served APIs.
 
     module : the Go module that pins the version; a cluster that is given or of KUBEBUILDER_ASSETS has its own.
-    components : those of manifests/components that such a cluster needs.
+    components : those of manifests/components that are applied beside the base.
     """
 
     name: str
     gates: Mapping[str, bool] = field(default_factory=dict)
     apis: Mapping[str, str] = field(default_factory=dict)
     module: Path = controlplane.MODULE
-    components: tuple[str, ...] = ()
+    components: tuple[str, ...] = ("admission/account",)
 
 
 # AllAlpha and AllBeta are not used: some of their members need what a cluster without kubelets lacks.
@@ -70,8 +86,10 @@ _ALPHA_GATES = (
 )  # fmt: skip
 PROFILES = {
     "default": Profile("default"),
-    "alpha": Profile("alpha", dict.fromkeys(_ALPHA_GATES, True), {"api/all": "true"}, components=("pod-groups",)),
-    "v1.35": Profile("v1.35", module=controlplane.OLDER, components=("kubernetes-1.35",)),
+    "alpha": Profile(
+        "alpha", dict.fromkeys(_ALPHA_GATES, True), {"api/all": "true"}, components=("admission/account", "pod-groups")
+    ),
+    "v1.35": Profile("v1.35", module=controlplane.OLDER, components=("admission/account", "kubernetes-1.35")),
 }
 
 
@@ -181,9 +199,10 @@ class LocalCluster:
     Authorisation is RBAC and ServiceAccount admission is on, as in a real cluster.
     """
 
-    def __init__(self, binaries: Path, profile: Profile, folder: Path, origin: str) -> None:
+    def __init__(self, binaries: Path, profile: Profile, folder: Path, origin: str, site: Site | None = None) -> None:
         self.profile = profile
         self.folder = folder
+        self.site = site or Site()
         self.kubeconfig = folder / "admin.kubeconfig"
         self._binaries = binaries
         self._origin = origin
@@ -210,7 +229,8 @@ class LocalCluster:
             _openssl("rsa", "-in", str(key), "-pubout", "-out", str(folder / "service-account.pub"))
         (folder / "tokens.csv").touch(mode=0o600)
         (folder / "tokens.csv").write_text("admin-token,admin,admin,system:masters\n")
-        etcd, peer, secure, self._manager_port, self._scheduler_port = free_ports(5)
+        ports = etcd, peer, secure, self._manager_port, self._scheduler_port = free_ports(5)
+        self.site.open(ports, secure)
         self._run(
             "etcd", "--name", "e2e", "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
             "--listen-client-urls", f"http://127.0.0.1:{etcd}", "--advertise-client-urls", f"http://127.0.0.1:{etcd}",
@@ -229,7 +249,8 @@ class LocalCluster:
             "--service-account-signing-key-file", str(key),
             "--service-cluster-ip-range", "10.96.0.0/16",
             "--token-auth-file", str(folder / "tokens.csv"), "--authorization-mode", "RBAC",
-            "--disable-admission-plugins", _ADMISSION_OFF,
+            "--kubelet-preferred-address-types", "InternalIP",
+            *(["--disable-admission-plugins", self.site.admission_off] if self.site.admission_off else []),
             *self._gates(),
             *(["--runtime-config", _pairs(self.profile.apis)] if self.profile.apis else []),
         )  # fmt: skip
@@ -241,7 +262,8 @@ class LocalCluster:
             "kube-controller-manager", "--kubeconfig", str(self.kubeconfig),
             "--bind-address", "127.0.0.1", "--secure-port", str(self._manager_port),
             "--service-account-private-key-file", str(key), "--root-ca-file", str(certificate),
-            "--use-service-account-credentials=false", "--leader-elect=false", "--controllers", _CONTROLLERS,
+            "--use-service-account-credentials=false", "--leader-elect=false",
+            "--controllers", ",".join(filter(None, ("*", self.site.controllers_off, _IDLE))),
             "--kube-api-qps", "5000", "--kube-api-burst", "5000",
             *self._gates(),
         )  # fmt: skip
@@ -256,25 +278,36 @@ class LocalCluster:
         running = self._children.get("kube-scheduler")
         if running is not None and running.code is None:
             return running
-        config = self.folder / "kube-scheduler.json"
-        connection = {"kubeconfig": str(self.kubeconfig), "qps": 5000, "burst": 5000}
-        config.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "kubescheduler.config.k8s.io/v1",
-                    "kind": "KubeSchedulerConfiguration",
-                    "clientConnection": connection,
-                    "leaderElection": {"leaderElect": False},
-                }
-            )
-        )
+        return self._start_scheduler("kube-scheduler", self._scheduler_port, {})
+
+    @contextmanager
+    def other_kube_scheduler(self, name: str, config: Mapping[str, Any]) -> Iterator[Child]:
+        """A further one, for pods of this schedulerName, with a KubeSchedulerConfiguration of its own; then it ends."""
+        [port] = free_ports(1)
+        profiles = [{"schedulerName": name}]
+        started = self._start_scheduler(f"kube-scheduler-{name}", port, {**config, "profiles": profiles})
+        try:
+            yield started
+        finally:
+            del self._children[started.name]
+            started.stop()
+
+    def _start_scheduler(self, name: str, port: int, config: Mapping[str, Any]) -> Child:
+        file = self.folder / f"{name}.json"
+        stated = {
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            **config,
+            "clientConnection": {"kubeconfig": str(self.kubeconfig), "qps": 5000, "burst": 5000},
+            "leaderElection": {"leaderElect": False},
+        }
+        file.write_text(json.dumps(stated))
         child = self._run(
-            "kube-scheduler", "--config", str(config),
-            "--bind-address", "127.0.0.1", "--secure-port", str(self._scheduler_port),
-            *self._gates(),
+            name, "--config", str(file), "--bind-address", "127.0.0.1", "--secure-port", str(port), *self._gates(),
+            binary="kube-scheduler",
         )  # fmt: skip
         # readyz, not healthz: it tells that all caches are filled.
-        self._await("kube-scheduler", f"https://127.0.0.1:{self._scheduler_port}/readyz", None, 60.0)
+        self._await(name, f"https://127.0.0.1:{port}/readyz", None, 60.0)
         return child
 
     def stop_kube_scheduler(self) -> None:
@@ -300,9 +333,9 @@ class LocalCluster:
         gates = {gate: str(on).lower() for gate, on in self.profile.gates.items()}
         return ["--feature-gates", _pairs(gates)] if gates else []
 
-    def _run(self, name: str, *arguments: str) -> Child:
+    def _run(self, name: str, *arguments: str, binary: str = "") -> Child:
         log = self.folder / f"{name}.log"
-        child = Child(name, [str(self._binaries / name), *arguments], log)
+        child = Child(name, [*self.site.prefix, str(self._binaries / (binary or name)), *arguments], log)
         self._children[name] = child
         return child
 
@@ -427,18 +460,20 @@ def open_cluster(profile: Profile, folder: Path, environment: Mapping[str, str] 
     return local_cluster(profile, folder, environment if provider == "assets" else {})
 
 
-def local_cluster(profile: Profile, folder: Path, environment: Mapping[str, str] | None = None) -> LocalCluster:
+def local_cluster(
+    profile: Profile, folder: Path, environment: Mapping[str, str] | None = None, site: Site | None = None
+) -> LocalCluster:
     """A control plane of local processes: of KUBEBUILDER_ASSETS when that is set, else built."""
     environment = os.environ if environment is None else environment
     assets = environment.get("KUBEBUILDER_ASSETS")
     if not assets:
-        return LocalCluster(controlplane.binaries(profile.module), profile, folder, "built")
+        return LocalCluster(controlplane.binaries(profile.module), profile, folder, "built", site)
     missing = [name for name in BINARIES if not os.access(Path(assets) / name, os.X_OK)]
     if missing:
         raise ControlPlaneError(
             f"KUBEBUILDER_ASSETS={assets}: has no {', '.join(missing)}; unset it to build a control plane instead"
         )
-    return LocalCluster(Path(assets), profile, folder, "KUBEBUILDER_ASSETS")
+    return LocalCluster(Path(assets), profile, folder, "KUBEBUILDER_ASSETS", site)
 
 
 @contextmanager

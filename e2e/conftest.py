@@ -32,7 +32,7 @@ def _opened(name: str) -> Iterator[Cluster]:
 def default_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Kubernetes with the feature gates of a fresh cluster, and Dovetail's manifests applied."""
     for opened in _opened("default"):
-        request.config.stash[_CLUSTERS].append(opened)
+        request.config.stash[CLUSTERS].append(opened)
         yield opened
 
 
@@ -40,7 +40,7 @@ def default_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def alpha_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The same with alpha gates and all APIs on."""
     for opened in _opened("alpha"):
-        request.config.stash[_CLUSTERS].append(opened)
+        request.config.stash[CLUSTERS].append(opened)
         yield opened
 
 
@@ -48,7 +48,7 @@ def alpha_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def older_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """The oldest Kubernetes that is tested, with the feature gates of a fresh cluster."""
     for opened in _opened("v1.35"):
-        request.config.stash[_CLUSTERS].append(opened)
+        request.config.stash[CLUSTERS].append(opened)
         yield opened
 
 
@@ -204,13 +204,13 @@ def _ca(cluster: Cluster) -> Path:
 
 # ---------------------------------------------------------------- what a failure shows
 
-_CLUSTERS = pytest.StashKey[list[Cluster]]()
+CLUSTERS = pytest.StashKey[list[Cluster]]()
 _PROCESSES = pytest.StashKey[list[Dovetail]]()
 _SAID = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_CLUSTERS] = []
+    config.stash[CLUSTERS] = []
     config.stash[_SAID] = []
 
 
@@ -225,7 +225,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report is not None and report.failed:
         for process in item.stash.get(_PROCESSES, []):
             report.sections.append((f"log of {process.child.name}", process.child.tail(60)))
-        for opened in item.config.stash[_CLUSTERS]:
+        for opened in item.config.stash[CLUSTERS]:
             if isinstance(opened, LocalCluster):
                 report.sections.append((f"logs of the {opened.profile.name} cluster", opened.logs(15)))
     return report
@@ -238,7 +238,7 @@ def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for opened in config.stash[_CLUSTERS]:
+    for opened in config.stash[CLUSTERS]:
         terminalreporter.write_line(f"{opened.profile.name} profile ran on {opened.describe()}")
     for line in config.stash[_SAID]:
         terminalreporter.write_line(line)

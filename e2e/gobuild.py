@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -44,11 +45,12 @@ def built(
     flags: Sequence[str],
     without_go: str,
     say: Callable[[str], None] = stderr,
+    environment: Mapping[str, str] | None = None,
 ) -> Path:
     """The folder `name`/<key> of the cache, with one binary for each entry of `packages` (binary -> Go package).
 
     Built if it is not there, one build at a time; a broken one leaves nothing behind. Raises GoError: with
-    `without_go`, which says what to do, where no compiler is on PATH.
+    `without_go`, which says what to do, where no compiler is on PATH. `environment` is where C libraries are found.
     """
     go = shutil.which("go")
     if go is None:
@@ -78,7 +80,7 @@ def built(
                     capture_output=True,
                     text=True,
                     stdin=subprocess.DEVNULL,
-                    env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+                    env={**os.environ, **(environment or {}), "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
                 )
                 if ran.returncode != 0:
                     raise GoError(f"go build {package} failed:\n{ran.stderr[-4000:]}")
@@ -89,3 +91,22 @@ def built(
                 (Path(made) / binary).rename(done / binary)
             done.rename(folder)
     return folder
+
+
+def downloaded(folder: Path, module: str) -> Path:
+    """The sources of a module that `folder`/go.mod requires, as its go.sum has them. Raises GoError."""
+    go = shutil.which("go")
+    if go is None:
+        raise GoError(f"no Go tool chain on PATH to download {module} with")
+    ran = subprocess.run(
+        [go, "mod", "download", "-json", module],
+        check=False,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "GOFLAGS": "-mod=readonly", "GOWORK": "off"},
+    )
+    if ran.returncode != 0:
+        raise GoError(f"go mod download {module} failed:\n{(ran.stderr + ran.stdout)[-4000:]}")
+    return Path(json.loads(ran.stdout)["Dir"])

@@ -13,7 +13,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Child:
-    """One running command."""
+    """One running command. It ends with the thread that started it, as Linux takes that for its parent."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import pytest
 
 from e2e.api import Api, ApiRefusalError, Raw, until
 from e2e.conftest import World, end, serve
-from e2e.dovetail import NAMESPACE, Dovetail
+from e2e.dovetail import CONFIG_MAP, NAMESPACE, Dovetail
 from e2e.judge import taken
 from e2e.workload import claim_spec, request
 from scheduler.simulator import fleet
@@ -74,16 +74,16 @@ def test_links_are_learned_from_the_map_and_learned_anew_when_it_changes(
     assert "is not YAML" in dovetail.child.tail(200)
 
 
-def test_the_role_opens_this_one_map_and_no_other(dovetail: Dovetail) -> None:
+def test_the_role_opens_the_two_maps_and_no_other(dovetail: Dovetail) -> None:
     api = Api.of(dovetail.kubeconfig)
     path = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 
-    listed = api.call("GET", f"{path}?fieldSelector=metadata.name%3D{MAP}")
+    listed = [api.call("GET", f"{path}?fieldSelector=metadata.name%3D{name}") for name in (MAP, CONFIG_MAP)]
     with pytest.raises(ApiRefusalError) as every:
         api.call("GET", path)
     with pytest.raises(ApiRefusalError) as other:
-        api.call("GET", f"{path}/dovetail-config")
+        api.call("GET", f"{path}/kube-root-ca.crt")
     api.close()
 
-    assert listed["kind"] == "ConfigMapList"
+    assert [each["kind"] for each in listed] == ["ConfigMapList"] * 2
     assert (every.value.status, other.value.status) == (403, 403)

@@ -71,6 +71,21 @@ def config_check(
     raise typer.Exit(check(file, show=show))
 
 
+@config_app.command("diff")
+def config_diff(
+    file: Annotated[Path, typer.Argument(help="SchedulerConfig file, the new one.")],
+    record: Annotated[Path, typer.Option(help="What `dovetail run` wrote to record.path.")],
+    last: Annotated[int, typer.Option(min=1, help="How many decisions to look at, the newest.")] = 1_000,
+    output: Annotated[str, typer.Option("-o", "--output", help="text or json.")] = "text",
+) -> None:
+    """Take the last decisions again under a new file, and show which placements move; exit 2 on bad input."""
+    from scheduler.service.diff import OUTPUTS, diff
+
+    if output not in OUTPUTS:
+        raise typer.BadParameter(f"{output}: is not one of {', '.join(OUTPUTS)}")
+    raise typer.Exit(diff(file, record, last, output))
+
+
 @config_app.command("schema")
 def config_schema() -> None:
     """Print the JSON schema of a SchedulerConfig file."""
@@ -129,6 +144,16 @@ def migrate(
     except InputError as error:
         typer.echo(printable(str(error)), err=True)
         raise typer.Exit(2) from error
+
+
+@app.command()
+def extender(
+    config: Annotated[Path | None, typer.Option(help="SchedulerConfig file; default: built-in settings.")] = None,
+) -> None:
+    """Serve scores over gRPC to other schedulers, as extender.grpc says; needs no cluster."""
+    from scheduler.service.extend import main as serve
+
+    raise typer.Exit(serve(config))
 
 
 @app.command()

@@ -11,7 +11,8 @@ from scoring.weights import Weights
 class Opinion:
     """Weights with all that follows from them; equal weights are one opinion.
 
-    weights : as given, for explanations; shares : the same, scaled, for sums; whole : what the shares come to.
+    weights : as given, for explanations; shares : the same, scaled, for sums; scale : by what they were; whole : what
+    the shares come to.
     node_scorers : those that count at all. set_key : set_weights as a tuple. unit : see `Weights.unit`. flaw_costs : by
     Flaw, what a single device costs for it, in weighted milli of waste.
     """
@@ -29,6 +30,7 @@ class Opinion:
         self.card_weight: Final = shares.values[CARD_SCORER.name]
         self.whole: Final = sum(shares.values.values()) or 1.0
         self.unit: Final = weights.unit
+        self.scale: Final = weights.scale
         self.flaw_costs: Final[list[float]] = (2 * SPAN * shares.values[Health.name] * (1 - WORTH)).tolist()
         self._hash = hash(weights)
 

@@ -74,6 +74,13 @@ def ranks(scores: NDArray[np.float64], saved: NDArray[np.float64], unit: float) 
     return whole + HIGHEST
 
 
+def raised(rank: int, scores: float, unit: float) -> int:
+    """A rank after weighted scores of somebody else were added, in steps of their own; within its span of 2 HIGHEST."""
+    span, within = divmod(rank, 2 * HIGHEST)
+    more = math.floor((unit * scores + _NOISE) / STEP)
+    return span * (2 * HIGHEST) + min(max(within + more, 0), 2 * HIGHEST - 1)
+
+
 def rank_one(scores: float, saved: float, unit: float) -> int:
     """`ranks` of one placement, to the last bit."""
     whole = math.floor((unit * scores + _NOISE) / STEP) + math.floor((unit * (saved / (2 * SPAN)) + _NOISE) / STEP)

@@ -71,8 +71,13 @@ class Weights:
 
     def scaled(self) -> "Weights":
         """The same opinions with the largest weight in [0.5, 1): ratios are exactly as they were, sums stay finite."""
+        return Weights({name: weight * self.scale for name, weight in self.values.items()})
+
+    @property
+    def scale(self) -> float:
+        """What `scaled` multiplies weights by: a power of two."""
         _, exponent = math.frexp(max(self.values.values()))
-        return Weights({name: math.ldexp(weight, -exponent) for name, weight in self.values.items()})
+        return math.ldexp(1.0, -exponent)
 
     @property
     def unit(self) -> float:

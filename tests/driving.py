@@ -1,6 +1,6 @@
 """An engine with hands: feeds events, answers instructions as an API server would, and remembers what was asked."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from scheduler.core.messages import (
     ReleaseClaim,
     ReportUnschedulable,
     ReserveClaim,
+    ScoreRemotely,
     Seen,
     Slow,
     WriteAllocation,
@@ -40,6 +41,7 @@ class Hands:
         self.engine = Engine(EngineConfig(**settings))
         self.now = 0.0
         self.asked: list[Instruction] = []
+        self.scorers: Callable[[ScoreRemotely], Iterable[Event]] = lambda asked: []  # nobody answers
         self.see(build.device_class(), *objects)
         self.tell(Listed())
 
@@ -106,6 +108,8 @@ class Hands:
             return self.see(
                 replace(claim, reserved_for=left, allocation=allocation, devices=devices, resource_version=version)
             )
+        if isinstance(instruction, ScoreRemotely):
+            return [each for event in self.scorers(instruction) for each in self.tell(event)]
         if isinstance(instruction, Slow):
             return self.tell(answer(instruction))
         return []

@@ -47,7 +47,7 @@ def main() -> None:
     for number in range(1, 33):
         wanted = demand(state, (number,), (), "10Gi" if options.shared else "")
         asked.arrive(replace(wanted, resources=(("cpu", 1_000 * number), ("memory", 2**30 * number))))
-    census = Census(state, Verdicts(10_000), asked, Backlog(), "dovetail")
+    census = Census(state, Verdicts(10_000), asked, Backlog(), lambda pod: True)
     gc.collect()
     gc.disable()
     first = count(census)

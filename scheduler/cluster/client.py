@@ -159,8 +159,16 @@ def _tls(configuration: Any) -> ssl.SSLContext:
     return context
 
 
+def _unheard(method: str, path: str, status: int, seconds: float) -> None:
+    """Nobody wants to know."""
+
+
 class Client:
-    """One keep-alive session to the API server. Make it inside a running loop; close it."""
+    """One keep-alive session to the API server. Make it inside a running loop; close it.
+
+    heard : told of each request that ended: method, path, HTTP status (0: no answer came) and seconds, which are
+    negative for the beginning of a stream.
+    """
 
     def __init__(self, address: Address, kubeconfig: Path | None = None, connections: int = _CONNECTIONS) -> None:
         self._address = address
@@ -185,6 +193,7 @@ class Client:
         self._tls_reloaded = 0.0
         self._hold_until = 0.0
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self.heard: Callable[[str, str, int, float], None] = _unheard
 
     @classmethod
     async def connect(cls, kubeconfig: Path | None) -> "Client":
@@ -229,16 +238,19 @@ class Client:
                 headers = {**headers, "Accept": accept}
             if permitted is not None and not permitted():
                 raise ApiError("unknown", NOT_SENT, "lease lost")
+            begun = time.monotonic()
             try:
                 async with self._session.request(
                     method, url, data=body, headers=headers, timeout=limit, **self._options
                 ) as response:
                     data = await response.read()
                     status = response.status
+                    self.heard(method, path, status, time.monotonic() - begun)
                     if status < 300:
                         return data
                     retry_after = response.headers.get("Retry-After", "")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                self.heard(method, path, 0, time.monotonic() - begun)
                 raise await self._unreachable(method, path, error) from error
             failure = error_of(status, data, f"{method} {path}", retry_after)
             if status == 429 and throttled < _THROTTLED_TRIES:
@@ -262,6 +274,7 @@ class Client:
         url = URL(self._address.host + path, encoded=True)
         try:
             async with self._session.get(url, headers=headers, **self._options) as response:
+                self.heard("GET", path, response.status, -1.0)
                 if response.status != 200:
                     data = await response.read()
                     if response.status == 401:

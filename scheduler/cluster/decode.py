@@ -8,6 +8,7 @@ and the field.
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple, NoReturn, overload
 
 import msgspec
@@ -112,6 +113,12 @@ def decode(kind: str, raw: Raw) -> Model:
         return build(found)
     except _FieldError as error:
         raise DecodeError(_where(kind, raw), f"{error.path}: {error.problem}", error.remedy) from error
+
+
+def essence(kind: str, raw: Raw) -> bytes:
+    """An object's JSON with nothing in it that `decode` does not read. Raises as decode, if that would."""
+    parse, _ = _KINDS[kind]
+    return msgspec.json.encode(parse(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw)))
 
 
 def identity(raw: Raw) -> Identity:
@@ -535,6 +542,35 @@ def _link_map(raw: wire.ConfigMap) -> LinkMap:
         raise _FieldError(path, error.problem, error.remedy) from error
     except ValueError as error:
         raise _FieldError(path, str(error), "see README for its format") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigText:
+    """The SchedulerConfig that a ConfigMap holds, as text. key : namespace/name of the ConfigMap."""
+
+    key: str
+    uid: Uid
+    text: str
+
+    @property
+    def where(self) -> str:
+        """Whose text it is, for people."""
+        return f"ConfigMap {self.key}: data[{names.CONFIG_KEY}]"
+
+
+def config_text(raw: Raw) -> ConfigText:
+    """What a ConfigMap says under `config.yaml`. Raises DecodeError."""
+    try:
+        found = _parse_config_map(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw))
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        _refuse("ConfigMap", raw, error)
+    known = identity(raw)
+    content = (found.data or {}).get(names.CONFIG_KEY)
+    if content is None:
+        elsewhere = names.CONFIG_KEY in (found.binary_data or {})
+        said = "is under binaryData" if elsewhere else "is missing"
+        raise DecodeError(f"ConfigMap {known.key}", f"data[{names.CONFIG_KEY}]: {said}", "put the text there")
+    return ConfigText(known.key, Uid(known.uid), content)
 
 
 # ---------------------------------------------------------------- claims
@@ -1002,6 +1038,7 @@ def _raise(total: Nanos, floor: Nanos) -> None:
 
 # ---------------------------------------------------------------- kinds
 
+_parse_config_map = msgspec.json.Decoder(wire.ConfigMap).decode
 _parse_object = msgspec.json.Decoder(wire.Object).decode
 _parse_texts = msgspec.json.Decoder(list[str] | None).decode
 _parse_text = msgspec.json.Decoder(str).decode

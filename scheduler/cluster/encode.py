@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from scheduler.core import names
+from scheduler.core.errors import printable
 from scheduler.core.extended import base_name
 from scheduler.core.messages import ClaimRef, PodRef, Report, ReportIgnored, ReportScheduled, ReportUnschedulable
 from scheduler.core.model import (
@@ -158,25 +159,28 @@ def event(report: Report, timestamp: str) -> bytes:
 
     timestamp : now, RFC 3339 with at least microseconds if two reports on a pod may follow each other fast.
     """
-    kind, reason, action = _EVENTS[type(report)]
     pod = report.pod
-    digest = blake2b(f"{timestamp}/{pod.uid}/{report.message}".encode(errors="replace"), digest_size=8).hexdigest()
+    about = {"apiVersion": "v1", "kind": "Pod", "namespace": pod.namespace, "name": pod.name, "uid": pod.uid}
+    return notice(about, _EVENTS[type(report)], report.message, timestamp)
+
+
+def notice(about: Mapping[str, str], kind: tuple[str, str, str], message: str, timestamp: str) -> bytes:
+    """An event on any object. POST to the core events of its namespace.
+
+    about : apiVersion, kind, namespace, name, and the uid where it is known. kind : type, reason and action.
+    """
+    of = f"{timestamp}/{about.get('uid', '')}/{message}"
+    digest = blake2b(of.encode(errors="replace"), digest_size=8).hexdigest()
     return _json(
         {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{pod.name[: _MAX_NAME - 17]}.{digest}", "namespace": pod.namespace},
-            "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "namespace": pod.namespace,
-                "name": pod.name,
-                "uid": pod.uid,
-            },
-            "type": kind,
-            "reason": reason,
-            "action": action,
-            "message": _note(report.message),
+            "metadata": {"name": f"{about['name'][: _MAX_NAME - 17]}.{digest}", "namespace": about["namespace"]},
+            "involvedObject": dict(about),
+            "type": kind[0],
+            "reason": kind[1],
+            "action": kind[2],
+            "message": _note(printable(message)),
             "eventTime": _micros(timestamp),
             "firstTimestamp": _seconds(timestamp),
             "lastTimestamp": _seconds(timestamp),
@@ -194,7 +198,7 @@ def unschedulable_condition_patch(report: ReportUnschedulable, timestamp: str) -
         "type": "PodScheduled",
         "status": "False",
         "reason": "Unschedulable",
-        "message": report.message,
+        "message": printable(report.message),
         "lastProbeTime": None,
         "lastTransitionTime": _seconds(timestamp),
     }

@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
@@ -142,8 +142,9 @@ def split_lines(rest: list[bytes], chunk: bytes) -> list[bytes]:
 class Reflector:
     """Mirrors one kind into events.
 
-    post : takes each event. `listed` is set after the first complete list; `listed_from` is the time at which the
-    newest complete list was begun, `heard` that of the last sign of life, both by `clock`.
+    post : takes each event. read : what Seen tells of an object, by its kind and JSON. `listed` is set after the first
+    complete list; `listed_from` is the time at which the newest complete list was begun, `heard` that of the last sign
+    of life, `failed` that of the last failure, all by `clock`.
     """
 
     def __init__(
@@ -154,15 +155,18 @@ class Reflector:
         timing: Timing = Timing(),
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
+        read: Callable[[Kind, msgspec.Raw], Any] = decode.decode,
     ) -> None:
         self.watched = watched
         self.listed = asyncio.Event()
         self.listed_from = float("-inf")
         self.heard = float("-inf")
+        self.failed = float("-inf")
         self._client = client
         self._post = post
         self._timing = timing
         self._clock = clock
+        self._read = read
         self._random = random.Random(seed)
         self._known: dict[str, tuple[str, int]] = {}
         self._version: str | None = None
@@ -199,6 +203,7 @@ class Reflector:
                     await self._back_off(failures)
             elif isinstance(error, ApiError | _StaleListError | TimeoutError | msgspec.MsgspecError | InputError):
                 failures += 1
+                self.failed = self._clock()
                 log.warning("%s: %s; trying again", self.watched.kind, str(error) or "the stream went silent")
                 if self.watched.optional and isinstance(error, ApiError) and error.cause in {"forbidden", "gone"}:
                     self._go_without(begun)
@@ -395,7 +400,7 @@ class Reflector:
         if old is not None and old[0] != uid:
             self._post(Gone(self.watched.kind, key, Uid(old[0])))
         try:
-            self._post(Seen(decode.decode(self.watched.kind, raw)))
+            self._post(Seen(self._read(self.watched.kind, raw)))
         except InputError as error:
             problem = printable(str(error))
             log.warning("%s %s cannot be read: %s", self.watched.kind, printable(key), problem)

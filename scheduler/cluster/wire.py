@@ -16,7 +16,7 @@ ABSENT: Final = Raw(b"")
 """A Raw that is not there."""
 
 
-class Part(Struct, rename="camel", gc=False):
+class Part(Struct, rename="camel", gc=False, omit_defaults=True):
     """A shape that refers to nothing which refers back, so the garbage collector need not look at it."""
 
 
@@ -304,6 +304,7 @@ class ConfigMap(Part):
 
     metadata: Metadata | None = None
     data: dict[str, str] | None = None
+    binary_data: dict[str, str] | None = None
 
 
 class DeviceTaintRule(Part):

@@ -7,6 +7,7 @@ view of something else, such as of the cpu that is left, are left to it.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Final
 
 import numpy as np
@@ -46,22 +47,23 @@ class Sorted:
 class Advice:
     """For one pod; holds until the next event.
 
-    ways : how the pod may be served, no node in two of them, with the class of each, which is up to date.
+    ways : how the pod may be served, no node in two of them, with the class of each, which is up to date; none if it
+    neither has devices nor is to get some: then there is nothing to say.
     """
 
     def __init__(self, state: State, scheduler_name: str, ways: Sequence[tuple[Resolved, Candidates]]) -> None:
         self._state = state
         self._scheduler_name = scheduler_name
         self._ways = ways
-        self.concerned = any(resolved.demand.wants or resolved.demand.held for resolved, _ in ways)
-        """Whether the pod has devices or is to get some: of others there is nothing to say."""
 
     def sort(self, names: Sequence[str]) -> Sorted:
         """Which of these nodes the pod can go to."""
-        if not self.concerned:
+        if not self._ways:
             return Sorted(list(names))
         rows = self._rows(names)
         reasons = self._reasons(rows, np.flatnonzero(self._ranks(rows) < 0).astype(np.int32))
+        if not reasons:
+            return Sorted(list(names))
         found = Sorted()
         for at, name in enumerate(names):
             reason = reasons.get(at)
@@ -73,7 +75,7 @@ class Advice:
 
     def points(self, names: Sequence[str]) -> list[int]:
         """How good each of these nodes is, 0 to HIGHEST_POINTS; all 0 where there is nothing to say."""
-        if not self.concerned:
+        if not self._ways:
             return [0] * len(names)
         rows = self._rows(names)
         return points(self._ranks(rows), self._state.nodes.order[rows])
@@ -83,7 +85,7 @@ class Advice:
     def _rows(self, names: Sequence[str]) -> Rows:
         """-1 where a node is not known."""
         rows = self._state.nodes.rows
-        return np.array([rows.get(name, -1) for name in names], np.int32)
+        return np.fromiter(map(rows.get, names, repeat(-1)), np.int32, len(names))
 
     def _ranks(self, rows: Rows) -> Counts:
         ranks = np.full(len(rows), -1, np.int64)

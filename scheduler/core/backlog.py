@@ -9,6 +9,7 @@
 | Misconfigured  | one of its claims or a device class changed                                                  |
 | Unsupported    | one of its claims, a node, a device class or a repelling pod changed                         |
 | Retry          | all slow answers that it waits for came, or the back-off ended                               |
+| Asking         | all scorers of others that were asked answered, or have had their time                       |
 
 Whatever it waits for, a pod is tried again after a minute, and at once when the pod itself changes.
 
@@ -76,6 +77,10 @@ class Backlog:
         found = {token: len(uids) for token, uids in self._parked.items() if uids}
         due = len(self._entries) - sum(found.values())
         return found | ({"": due} if due else {})
+
+    def tokens(self) -> list[tuple[Uid, str]]:
+        """What each pod waits for; empty: it is due."""
+        return [(uid, entry.token) for uid, entry in self._entries.items()]
 
     def order(self, uid: Uid) -> tuple[int, str, str]:
         """Where a pod stands in the queue, smaller first."""

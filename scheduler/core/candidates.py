@@ -43,7 +43,7 @@ _EQUAL = 1e-6  # milli; devices whose gains differ by less are equal, and the fi
 _FEW_ROWS = 16  # up to here one node after the other is faster than columns
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
 _USE_RULES = tuple(rule for rule in NODE_RULES if rule.on_use)
-_FIRST_ROWS, _LAST_ROWS = 64, 4_096  # nodes sorted in one piece
+_FIRST_ROWS, _LAST_ROWS = 8, 4_096  # nodes sorted in one piece
 # What work takes, in the steps of core/budget.py.
 _STEPS_A_REFRESH = 80
 _STEPS_A_NODE = 3
@@ -452,9 +452,8 @@ class Candidates:
             position = self._cuts.choose_one(row, first=self._first_fit)
             if position < 0:
                 return _Found(row)
-            return _Found(
-                row, self._single_shape(position, int(state.flaws[state.bays.rows[row, position]])), [((), ())]
-            )
+            flaw = int(state.flaws[state.bays.rows[row, position]])
+            return _Found(row, self._single_shape(position, flaw), [((), ())])
         if self._shares is not None and self._kinds.sharing[row]:
             room = self._shares.offers(state, row)
             if room is None:
@@ -918,6 +917,10 @@ class Candidates:
         """On which of these nodes the search for devices was not finished: see `unsolved`."""
         found: Mask = np.isin(self.shape[rows], list(self._unsolved.values()))
         return found
+
+    def leading(self, state: State, count: int) -> list[Choice]:
+        """The best nodes, at most so many, best first."""
+        return [self._choice(state, row) for row in self._ranking.top(count, state.nodes.order)]
 
     def at(self, state: State, node: str) -> Choice | None:
         """A node by its name; None where the pod does not fit there."""

@@ -4,7 +4,7 @@ Only reads: counting decides nothing, numbers nothing and asks nothing, so that 
 """
 
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -168,15 +168,18 @@ class _Offer:
 class Census:
     """Counts what a State holds.
 
-    What selectors say of devices is kept from one count to the next, apart from what decisions keep.
+    What selectors say of devices is kept from one count to the next, apart from what decisions keep. ours : whether we
+    schedule a pod.
     """
 
-    def __init__(self, state: State, verdicts: Verdicts, asked: Asked, backlog: Backlog, scheduler_name: str) -> None:
+    def __init__(
+        self, state: State, verdicts: Verdicts, asked: Asked, backlog: Backlog, ours: Callable[[Pod], bool]
+    ) -> None:
         self._state = state
         self._verdicts = verdicts
         self._asked = asked
         self._backlog = backlog
-        self._scheduler_name = scheduler_name
+        self._ours = ours
         self._eligible: dict[DeviceRequest, Eligibility] = {}
 
     def count(self) -> Generator[None, None, Figures]:
@@ -338,7 +341,7 @@ class Census:
         return found
 
     def _is_gated(self, pod: Pod) -> bool:
-        return bool(pod.gates) and not pod.node_name and not pod.done and pod.scheduler_name == self._scheduler_name
+        return bool(pod.gates) and not pod.node_name and not pod.done and self._ours(pod)
 
 
 def _together(copies: Counts, count: int) -> Counts:

@@ -39,6 +39,15 @@ class Overrides:
     weights: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteScorer:
+    """A scorer of somebody else. weight : as those of our own. timeout_s : how long a pod waits for its answer."""
+
+    name: str
+    weight: float
+    timeout_s: float
+
+
 GREEDY: Final = "greedy"
 REGRET: Final = "regret"
 JOINT: Final = "joint"
@@ -71,6 +80,7 @@ class EngineConfig:
     binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
     fabric_partitions : a claim takes whole GPUs that publish Fabric Manager partitions one partition at a time.
     spellings : attributes of devices, beyond those that are known, that tell where they sit.
+    remote : who is asked about the best nodes of every pod.
     digest : what stands for all of this in decisions; empty if nobody made one.
     """
 
@@ -95,6 +105,7 @@ class EngineConfig:
     binding_timeout_s: float = 600.0
     fabric_partitions: bool = True
     spellings: Spellings = KNOWN
+    remote: tuple[RemoteScorer, ...] = ()
     digest: str = ""
 
     @property

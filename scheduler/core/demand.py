@@ -28,6 +28,7 @@ from scheduler.core.model import (
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
+_JUDGED: Final = ("cpu", "memory")  # resources that scores look at
 _EVERY_TAINT: Final = (Toleration("", "Exists", "", "", None),)
 
 
@@ -265,7 +266,8 @@ def _resolve_way(
     if isinstance(sized, Refusal):
         return sized
     requests, sizing = sized
-    asked = {name: amount for name, amount in requests.items() if amount > 0 and name not in served}
+    counted = _JUDGED if foreign else requests
+    asked = {name: requests[name] for name in counted if requests.get(name, 0) > 0 and name not in served}
     demand = Demand(
         node_selector=() if foreign else tuple(sorted(pod.node_selector.items())),
         affinity=None if foreign else pod.affinity,

@@ -57,6 +57,7 @@ from scheduler.core.messages import (
     RecordUnplaced,
     Rejected,
     ReleaseClaim,
+    RemoteScored,
     ReportIgnored,
     ReportScheduled,
     ReportUnschedulable,
@@ -87,6 +88,7 @@ from scheduler.core.model import (
 from scheduler.core.opinions import Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.questions import MAX_QUESTIONS, Questions
+from scheduler.core.remote import Remote
 from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
@@ -101,7 +103,7 @@ from scoring.opinion import Opinion
 MAX_PARTS = 64  # questions that one pod has open at once
 FIRST_SOLVE = 5_000  # steps of a longer search at first; one that spends them gets more, behind those of others
 MAX_SOLVES = 4  # searches of which one pod waits for at once
-BAYS_AT_ONCE = 32  # nodes whose devices are looked at anew in one piece of advice
+BAYS_AT_ONCE = 4  # nodes whose devices are looked at anew in one piece, where nothing is decided
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
 STEPS_A_REASON = 2  # for each node and request
@@ -113,6 +115,9 @@ CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a de
 HOLD_S = 1.0  # how long pods wait for a plan
 MAX_HELD = 16  # windows that are waited for at once
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
+
+
+Classes = OrderedDict[tuple[Demand, Opinion], Candidates]
 
 
 @dataclass(slots=True)
@@ -168,9 +173,12 @@ class Engine:
 
     Decisions happen on Drained only. Nothing here waits, reads a clock or draws a number: `now` is an argument
     (seconds, monotonic), and slow work leaves as Solve or EvaluateScalar.
+
+    observe : told of each placement before anything is assumed for it, and before others may have it taken back.
     """
 
     MAX_CLASSES = 512
+    MAX_FOREIGN = 128
 
     def __init__(self, config: EngineConfig) -> None:
         self.config = config
@@ -185,7 +193,8 @@ class Engine:
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._opinions = Opinions(config)
-        self._classes: OrderedDict[tuple[Demand, Opinion], Candidates] = OrderedDict()
+        self._classes: Classes = OrderedDict()
+        self._foreign: Classes = OrderedDict()  # of pods that others place; they push none of ours out
         self._flights: dict[Uid, Flight] = {}
         self._flights_of: dict[Uid, set[Uid]] = defaultdict(set)
         self._waiting_for: dict[str, set[Uid]] = defaultdict(set)
@@ -202,12 +211,14 @@ class Engine:
         self._held: dict[int, Held] = {}  # by generation, windows that are being solved
         self._tried: dict[Uid, list[Way]] = {}  # what the pods of this cycle were tried with
         self._hints: dict[Uid, Hint] = {}  # of pods that were in a window and are not decided yet
+        self.remote = Remote(config.remote)
         self._mix = Mix()
         self._shapes = Asked()
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._listed = False
         self._now = 0.0
+        self.observe: Callable[[Placement], None] | None = None
         self._handlers: dict[type, Callable[[Any], Iterable[Instruction]]] = {
             Seen: lambda event: self._seen[type(event.item)](event.item),
             Gone: self._gone,
@@ -223,6 +234,7 @@ class Engine:
             BindRefused: self._bind_refused,
             Solved: self._solved,
             WindowSolved: self._window_solved,
+            RemoteScored: self._remote_scored,
             ScalarEvaluated: self._scalar_evaluated,
             Inspected: self._inspected,
             Appraised: self._appraised,
@@ -252,8 +264,18 @@ class Engine:
             *(release.until for release in islice(self._releasing.values(), 1)),
             *(until for until, _ in self._waits[:1]),
             *islice(self._avoided.values(), 1),
+            self.remote.next_time,
         ]
         return min((time for time in times if time is not None), default=None)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What all classes of pods share."""
+        return self._catalogue
+
+    def assumptions(self) -> tuple[dict[Uid, Allocation], dict[Uid, tuple[str, Resources]]]:
+        """What is decided and not seen yet: allocations by claim, and by pod its node and what it takes there."""
+        return self.state.assumptions((*self._flights, *self._bound))
 
     @property
     def in_flight(self) -> int:
@@ -267,7 +289,17 @@ class Engine:
 
     def census(self) -> Census:
         """Counts what there is, beside decisions; keep it for as long as this engine."""
-        return Census(self.state, self._catalogue.verdicts, self._shapes, self.backlog, self.config.scheduler_name)
+        return Census(
+            self.state,
+            self._catalogue.verdicts,
+            self._shapes,
+            self.backlog,
+            lambda pod: pod.scheduler_name in self._ours,
+        )
+
+    def catch_up(self) -> bool:
+        """Do a piece of the work that comes before a decision or advice; whether there is nothing more to do now."""
+        return not self._listed or self.state.settle(BAYS_AT_ONCE)
 
     def advise(self, pod: Pod, now: float, budget: Budget) -> tuple[Advice | Refusal | Later, list[Instruction]]:
         """What to say of nodes for a pod that another scheduler places, and what there is to ask; decides nothing.
@@ -275,11 +307,15 @@ class Engine:
         It takes as many calls as their budgets demand. An Advice holds until the next event.
         """
         self._now = now
-        if not self.state.settle(BAYS_AT_ONCE):
+        if not self._listed:
+            return Refusal(plan.RETRY, "not everything in the cluster was seen yet"), []
+        if not self.catch_up():
             return Later(waits=False), []
         ways = resolve(pod, self.state, foreign=True)
         if isinstance(ways, Refusal):
             return ways, []
+        if not any(resolved.demand.wants or resolved.demand.held for resolved in ways.open):
+            return Advice(self.state, self.config.scheduler_name, ()), []
         opinion = self._opinions.of(pod).opinion
         tried = [(resolved, self._class(resolved.demand, opinion)) for resolved in ways.open]
         if not self._refresh(tried, budget):
@@ -309,8 +345,9 @@ class Engine:
             raise FaultError("the new configuration changes what a running engine cannot change")
         self._opinions = Opinions(event.config)
         self.config = event.config
-        for key in [key for key in self._classes if key[1] not in self._opinions]:
-            del self._classes[key]
+        for classes in (self._classes, self._foreign):
+            for key in [key for key in classes if key[1] not in self._opinions]:
+                del classes[key]
         for generation, waiting in self._held.items():
             if self._questions.answered(waiting.pods, generation):
                 self._tell_askers(waiting.pods)
@@ -394,6 +431,7 @@ class Engine:
         if pod.node_name or pod.done or pod.deleting or pod.gates:
             self._forget_pending(pod.uid)
             self._hints.pop(pod.uid, None)
+            self.remote.forget(pod.uid)
             flight = self._flights.get(pod.uid)
             if pod.node_name:
                 self._bound.discard(pod.uid)
@@ -410,6 +448,7 @@ class Engine:
             or pod.uid not in self.backlog
             or replace(pod, resource_version=before.resource_version, published=before.published) != before
         ):
+            self.remote.forget(pod.uid)
             self._await(pod)
         return out
 
@@ -485,6 +524,7 @@ class Engine:
         self._ignored.pop(uid, None)
         self._failures.pop(uid, None)
         self._hints.pop(uid, None)
+        self.remote.forget(uid)
         self._bound.discard(uid)
         out: list[Instruction] = []
         flight = self._flights.get(uid)
@@ -571,12 +611,18 @@ class Engine:
             if outcome is None:
                 self.backlog.defer(pod.uid)
                 continue
+            if isinstance(outcome, Unplaced) and outcome.token == plan.ASKING:
+                self.backlog.park(pod.uid, plan.ASKING, self._now)
+                continue
             decided.append((pod, outcome))
             if isinstance(outcome, Placement):
+                if self.observe is not None:
+                    self.observe(outcome)
                 departures[pod.uid] = self._depart(pod, outcome)
         decided = self._hold(decided, departures, out)
         for pod, outcome in decided:
             self._hints.pop(pod.uid, None)
+            self.remote.decided(pod.uid)
             if isinstance(outcome, Placement):
                 self._mix.place()
                 out += departures[pod.uid]
@@ -745,7 +791,10 @@ class Engine:
             self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
-        outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint)
+        asking = self._ask_others(pod, tried, out)
+        if asking is not None:
+            return asking
+        outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint, self.remote.heard(pod.uid))
         if isinstance(outcome, Placement):
             return outcome
         budget.spend(STEPS_A_REASON * wants * len(self.state.nodes.rows))
@@ -755,6 +804,22 @@ class Engine:
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
         out += self._untie(pod, ways.open[0].joined)
         return outcome
+
+    def _ask_others(self, pod: Pod, ways: Sequence[Way], out: list[Instruction]) -> Unplaced | None:
+        """Have a pod that fits somewhere wait for scorers of others, until they answered or had their time."""
+        if not self.remote.scorers or self.remote.knows(pod.uid):
+            return None
+        if not self.remote.waits(pod.uid):
+            question = self.remote.ask(pod, _pod_ref(pod), ways, self.state, self._now)
+            if question is None:
+                return None
+            out.append(question)
+        return Unplaced(pod.uid, plan.ASKING, f"pod {pod.key}: scorers of others are being asked")
+
+    def _remote_scored(self, event: RemoteScored) -> Iterable[Instruction]:
+        if self.remote.hear(event):
+            self.backlog.hurry(event.pod)
+        return []
 
     def _tell_ignored(self, pod: Pod, preference: Preference) -> list[Instruction]:
         """Tell the owner once that annotations are not followed; the pod is scheduled nevertheless."""
@@ -839,13 +904,14 @@ class Engine:
 
     def _class(self, demand: Demand, opinion: Opinion) -> Candidates:
         key = (demand, opinion)
-        found = self._classes.get(key)
+        classes, most = (self._foreign, self.MAX_FOREIGN) if demand.foreign else (self._classes, self.MAX_CLASSES)
+        found = classes.get(key)
         if found is None:
-            if len(self._classes) >= self.MAX_CLASSES:
-                self._classes.popitem(last=False)
-            found = self._classes[key] = Candidates(demand, self._catalogue, opinion)
+            if len(classes) >= most:
+                classes.popitem(last=False)
+            found = classes[key] = Candidates(demand, self._catalogue, opinion)
         else:
-            self._classes.move_to_end(key)
+            classes.move_to_end(key)
         return found
 
     def _world(self) -> World:
@@ -1230,6 +1296,8 @@ class Engine:
             del self._avoided[device]
             self.state.avoid(device, None)
             self.backlog.wake((plan.NO_FIT,))
+        for uid in self.remote.overdue(self._now):
+            self.backlog.hurry(uid)
         out: list[Instruction] = []
         while self._waits and self._waits[0][0] <= self._now:
             until, pod = heapq.heappop(self._waits)

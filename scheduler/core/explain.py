@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from scheduler.core.plan import Decision, Option
+from scheduler.core.plan import REMOTE, Decision, Heard, Option
 from scoring.scorers import SCORERS
 
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
@@ -26,6 +26,8 @@ def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
         found["ignored"] = decision.ignored
     if decision.window:
         found["window"] = decision.window
+    if decision.remote:
+        found["remote"] = [_heard(each) for each in decision.remote]
     if decision.runner_up is not None:
         found["runnerUp"] = _option(decision.runner_up)
     return found | {"weights": dict(decision.weights)} if weights else found
@@ -39,6 +41,11 @@ def to_json(decision: Decision) -> str:
 @lru_cache(maxsize=64)
 def _encoded(*weights: tuple[str, float]) -> str:
     return _COMPACT.encode(dict(weights))
+
+
+def _heard(heard: Heard) -> dict[str, Any]:
+    said: dict[str, Any] = {"scorer": heard.scorer, "weight": heard.weight}
+    return {**said, "absent": heard.problem} if heard.problem else said
 
 
 def _option(option: Option) -> dict[str, Any]:
@@ -77,6 +84,16 @@ def render(decision: Mapping[str, Any]) -> str:
         if other:
             row += f" {other['scores'][scorer.name]:>18.3f}"
         lines.append(f"{row}  {scorer.says}")
+    for each in decision.get("remote", ()):
+        name = f"{REMOTE}{each['scorer']}"
+        if "absent" in each:
+            lines.append(f"{name} counts nowhere: {each['absent']}")
+            continue
+        row = f"{name:<13} {each['weight']:>6g}"
+        for option in (winner, other):
+            score = option["scores"].get(name) if option else None
+            row += f" {score:>18.3f}" if score is not None else ""
+        lines.append(f"{row}  a scorer of somebody else")
     total = f"{'total':<13} {'':>6} {winner['total']:>18.3f}"
     lines.append(total + (f" {other['total']:>18.3f}" if other else ""))
     if other and other["devices"]:

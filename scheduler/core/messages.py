@@ -7,7 +7,7 @@ from typing import Literal
 from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
 from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
-from scheduler.core.plan import Decision, Unplaced
+from scheduler.core.plan import Decision, Option, Unplaced
 from scheduler.core.topology.maps import LinkMap
 
 Kind = Literal[
@@ -143,6 +143,17 @@ class WindowSolved:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteScored:
+    """Answer of one scorer to ScoreRemotely: a score a candidate, as it said it; or why there are none, in words."""
+
+    pod: Uid
+    generation: int
+    scorer: str
+    scores: tuple[float, ...]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ScalarEvaluated:
     """Answer to EvaluateScalar: per tuple a verdict, or the text of the error."""
 
@@ -172,7 +183,7 @@ class Appraised:
 Event = (
     Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | Drained | ClaimCreated | ClaimWritten | ClaimRefused
     | PodBound | BindRefused
-    | Solved | WindowSolved | ScalarEvaluated | Inspected | Appraised
+    | Solved | WindowSolved | RemoteScored | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 
 # ---------------------------------------------------------------- instructions
@@ -357,6 +368,21 @@ class SolveWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreRemotely:
+    """Ask scorers of others what they think of the best nodes for a pod; each is answered by a RemoteScored.
+
+    cpu, memory : that the pod requests, in thousandths and bytes. candidates : best first.
+    """
+
+    pod: PodRef
+    generation: int
+    scorers: tuple[str, ...]
+    cpu: int
+    memory: int
+    candidates: tuple[Option, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateScalar:
     """Evaluate a selector that has no vector form, once per distinct tuple of what it reads.
 
@@ -396,5 +422,5 @@ Report = ReportScheduled | ReportUnschedulable | ReportIgnored
 Slow = Solve | SolveWindow | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision
-    | RecordUnplaced | WarnOfTopology | Slow
+    | RecordUnplaced | WarnOfTopology | ScoreRemotely | Slow
 )  # fmt: skip

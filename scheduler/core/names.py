@@ -5,7 +5,7 @@ from typing import Final
 
 COMMANDS: Final = (
     "run", "demo", "simulate", "explain", "snapshot", "replay", "whatif",
-    "config", "audit", "migrate", "plan", "readiness", "doublebook",
+    "config", "extender", "audit", "migrate", "plan", "readiness", "doublebook",
 )  # fmt: skip
 
 SCHEDULER_NAME: Final = "dovetail"

@@ -9,7 +9,7 @@ left to the exact search.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Final
@@ -42,6 +42,8 @@ STEPS_A_PART: Final = 4
 """What it takes to learn one part of a card, in the steps of core/budget.py."""
 
 Doubles = NDArray[np.float64]
+PartName = tuple[tuple[str, ...], float]
+"""Product and milli."""
 Amounts = tuple[tuple[int, str, int], ...]
 Blueprint = tuple[Amounts, tuple[tuple[tuple[str, ...], Amounts], ...]]
 """What a card has of each counter (counter set, name, nano-units), and of each part its product and what it takes."""
@@ -214,6 +216,16 @@ class Parts:
     def known(self) -> int:
         """How many classes of parts there are."""
         return len(self._milli)
+
+    @property
+    def names(self) -> tuple[PartName, ...]:
+        """What each class of parts is, by its number."""
+        return tuple(self._class_index)
+
+    def adopt(self, names: Iterable[PartName]) -> None:
+        """Number classes of parts as others did, before any of them is met here."""
+        for name, milli in names:
+            self._code(name, milli)
 
     def refresh(self, state: State, market: Market, version: int) -> None:
         """Bring everything up to the state and the market of this version; costs the nodes that changed."""

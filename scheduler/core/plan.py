@@ -25,13 +25,27 @@ class Option:
     truncated: bool = False
 
 
+REMOTE: Final = "remote."
+"""Before the name of somebody else's scorer among the scores of an Option."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a scorer of somebody else said. scores : by node, in [0, 1]. problem : why it counts as absent, or empty."""
+
+    scorer: str
+    weight: float
+    scores: Mapping[str, float]
+    problem: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Why a pod goes where it goes: the winner, the next best node, and how many nodes were possible.
 
     profile : whose weights these are, but for those that the pod set itself. ignored : why its annotations are not
     followed, empty if they are. window : which solver decided it together with how many other pods, empty if none did.
-    config : digest of the configuration in force.
+    config : digest of the configuration in force. remote : what scorers of others said, as far as they were asked.
     """
 
     pod: str
@@ -44,6 +58,7 @@ class Decision:
     ignored: str = ""
     window: str = ""
     config: str = ""
+    remote: tuple[Heard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,7 @@ NO_FIT: Final = "NoFit"  # no node fits now
 REFUSED: Final = "Refused"  # an error on some node ends every attempt, wherever the pod would fit
 POOL_INVALID: Final = "PoolInvalid"  # no node fits, and a pool that might help contradicts itself
 RETRY: Final = "Retry"  # a slow answer or a budget is outstanding
+ASKING: Final = "Asking"  # scorers of others have yet to answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,6 +148,7 @@ class State:
         self._viewers: dict[PoolKey, set[str]] = defaultdict(set)  # nodes that see a pool with shared counters
         self._row_by_identity: dict[Identity, list[int]] = {}
         self._dirty: set[str] = set()
+        self._unsettled: list[str] = []  # those of them that are to be looked at next, the next one last
         self._disturbed: dict[str, int] = {}  # by node, how often its slices changed or went
         self._products: dict[str, Mapping[str, int]] = {}  # GPUs of each node by product
         self._unsaid: list[str] = []
@@ -332,6 +333,17 @@ class State:
         if pod.repels:
             self.repellers[uid] = pod
 
+    def charge_place(self, uid: Uid, node: str, charge: Resources) -> None:
+        """As assume_place, with all that the pod takes of the node, as `assumptions` told."""
+        self._place(uid, node, charge)
+        pod = self.pods.current.get(uid)
+        if pod is not None and pod.repels:
+            self.repellers[uid] = pod
+
+    def assumptions(self, pods: Iterable[Uid]) -> tuple[dict[Uid, Allocation], dict[Uid, tuple[str, Resources]]]:
+        """All assumed allocations, and the places of these pods with what they take there."""
+        return dict(self._assumed), {uid: self._charges[uid] for uid in pods if uid in self._charges}
+
     def assume_allocation(self, uid: Uid, allocation: Allocation) -> None:
         """Hold devices for a claim whose allocation the API does not show yet."""
         self._assumed[uid] = allocation
@@ -383,13 +395,19 @@ class State:
     def settle(self, most: int | None = None) -> bool:
         """Rebuild the bays of nodes whose pools or links changed, of so many at most; whether that is all of them."""
         self.bays.reserve(self.nodes.size)
-        for name in sorted(self._dirty)[:most]:
+        done = 0
+        while self._dirty:
+            if most is not None and done >= most:
+                return False
+            if not self._unsettled:
+                self._unsettled = sorted(self._dirty, reverse=True)
+            name = self._unsettled.pop()
+            row = self.nodes.rows.get(name) if name in self._dirty else None
             self._dirty.discard(name)
-            row = self.nodes.rows.get(name)
             if row is not None:
                 self._rebuild_bay(name, row)
-        if self._dirty:
-            return False
+                done += 1
+        self._unsettled.clear()
         if not self._strangers_known and self.links is not None:
             self._warn("", self.links.problems + self.links.strangers(self.node_by_name.current))
             self._strangers_known = True

@@ -5,7 +5,7 @@ nothing otherwise. Devices that direct links do not apply to (NICs, CPUs) and th
 each other, do not count.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +23,8 @@ from scoring.states import Changes, Remainders, Sums
 MAX_CLASSES: Final = 4_096
 _FEW = 4  # nodes up to which one after the other is faster than columns
 _MAX_KNOWN = 50_000
+ClassName = tuple[tuple[str, ...], int, int]
+"""Product, devices of the node, cpu of the node."""
 Waste = tuple[float, ...]
 """What each state scorer measures of one node."""
 
@@ -195,6 +197,15 @@ class Stock:
     def known(self) -> int:
         """How many classes there are, at least one."""
         return max(len(self._width), 1)
+
+    def names(self, state: State) -> tuple[ClassName, ...]:
+        """What each class is, by its number."""
+        return tuple((state.products.values[product], width, cpu) for product, width, cpu in self._class_index)
+
+    def adopt(self, state: State, names: Sequence[ClassName]) -> None:
+        """Number classes as another stock did, before any of them is met here."""
+        for product, width, cpu in names:
+            self._code(state.products.code(product), width, cpu)
 
     def supply(self) -> Supply:
         """The classes that there are."""

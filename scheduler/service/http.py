@@ -5,7 +5,6 @@ number, and no answer depends on what a body says.
 """
 
 import asyncio
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +12,12 @@ from typing import Final
 
 from aiohttp import web
 
-from scheduler.core.errors import ConfigError
 from scheduler.service.access import Access
-from scheduler.service.settings import HttpSettings
+from scheduler.service.door import Door
+from scheduler.service.settings import HttpSettings, is_loopback
 
 log = logging.getLogger(__name__)
 
-_CONNECTIONS: Final = 64
-_CONNECTION_S: Final = 120.0  # then a connection ends, once what it asked for is answered
 _REQUEST_S: Final = 10.0
 _GUARDED_AT_ONCE: Final = 4
 
@@ -33,14 +30,6 @@ class Check:
 
     name: str
     problem: Callable[[], str]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine (or pod) can reach a listener on this host."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Listener:
@@ -67,47 +56,15 @@ class Listener:
         application.router.add_get("/readyz", self._health(ready, state))
         for path, page in pages.items():
             application.router.add_get(path, self._guarded(page))
-        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=75.0)
-        self._server: asyncio.Server | None = None
+        self._door = Door("http", settings.host, settings.port, application, keepalive_timeout=75.0)
 
     async def open(self) -> None:
         """Begin. Raises ConfigError where the address cannot be had."""
-        host, port = self._settings.host, self._settings.port
-        await self._runner.setup()
-        try:
-            self._server = await asyncio.get_running_loop().create_server(self._connected, host, port, backlog=64)
-        except OSError as error:
-            await self._runner.cleanup()
-            raise ConfigError(
-                f"http {host}:{port}", f"cannot be served on ({error.strerror})", "choose another http.port"
-            ) from error
+        await self._door.open()
 
     async def hold(self) -> None:
         """Serve until cancelled."""
-        try:
-            await asyncio.Event().wait()
-        finally:
-            if self._server is not None:
-                self._server.close()
-            await self._runner.cleanup()
-
-    # ------------------------------------------------------------ connections
-
-    def _connected(self) -> asyncio.Protocol:
-        server = self._runner.server
-        assert server is not None
-        if len(server.connections) >= _CONNECTIONS:
-            return _Refused()
-        made = server()
-        asyncio.get_running_loop().call_later(_CONNECTION_S, self._expire, made)
-        return made
-
-    @staticmethod
-    def _expire(connection: web.RequestHandler) -> None:
-        """End a connection that is old, however slowly its other end sends or reads."""
-        if connection.transport is not None:
-            connection.close()
-            asyncio.get_running_loop().call_later(_REQUEST_S, _abort, connection)
+        await self._door.hold()
 
     # ------------------------------------------------------------ answers
 
@@ -141,16 +98,3 @@ class Listener:
             return response
 
         return answer
-
-
-class _Refused(asyncio.Protocol):
-    """One connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
-
-
-def _abort(connection: web.RequestHandler) -> None:
-    transport = connection.transport
-    if transport is not None:
-        transport.abort()

@@ -90,15 +90,24 @@ ELECTION: Final = (
 )
 
 
-def needed(served: Served, gates: Gates, *, election: bool = True) -> tuple[Permission, ...]:
-    """What a process needs in a cluster that serves this, under these gates."""
+def needed(
+    served: Served, gates: Gates, *, election: bool = True, config_map: tuple[str, str] = ("", "")
+) -> tuple[Permission, ...]:
+    """What a process needs in a cluster that serves this, under these gates.
+
+    config_map : namespace and name of the one whose configuration is followed, if any.
+    """
     on = gates.by_name()
     writes = [
         each
         for each in WRITES
         if (not each.gate or on[each.gate]) and (served.minor is None or served.minor >= each.since)
     ]
-    return (*_reads(served, gates), *writes, *(ELECTION if election else ()))
+    namespace, name = config_map
+    purpose = "following the configuration"
+    listing = Permission("list", "configmaps", "", purpose, namespace=namespace, name=name, optional=True)
+    follows = (listing, replace(listing, verb="watch")) if name else ()
+    return (*_reads(served, gates), *follows, *writes, *(ELECTION if election else ()))
 
 
 def _reads(served: Served, gates: Gates) -> Iterable[Permission]:

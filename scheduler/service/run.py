@@ -20,14 +20,19 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from scheduler.cluster import decode, encode
 from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.discovery import Served, discover
 from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead, new_identity
-from scheduler.cluster.watch import Reflector
+from scheduler.cluster.watch import Reflector, Watched
 from scheduler.cluster.watch import Timing as WatchTiming
 from scheduler.cluster.write import PATIENCE, Write, Writer
-from scheduler.core import plan
+from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
+from scheduler.core.config import EngineConfig
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
 from scheduler.core.gates import Gates
@@ -40,10 +45,13 @@ from scheduler.core.messages import (
     Kind,
     Listed,
     PodRef,
+    Reconfigured,
     RecordDecision,
+    RecordUnplaced,
     Rejected,
     Report,
     ReportUnschedulable,
+    ScoreRemotely,
     Seen,
     Slow,
     WarnOfTopology,
@@ -52,9 +60,19 @@ from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice,
 from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
+from scheduler.service.debug import Debug
+from scheduler.service.extender import Extender
 from scheduler.service.http import Check, Listener
+from scheduler.service.journeys import Journeys
+from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
+from scheduler.service.record import Recorder
+from scheduler.service.reload import Reload
+from scheduler.service.remote import RemoteScorers
+from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
+from scheduler.service.tracing import tracing
+from scoring.extender.server import Scoring
 
 log = logging.getLogger("dovetail")
 
@@ -62,7 +80,9 @@ DISTRIBUTION: Final = "dovetail-scheduler"
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
+_NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
+_BROKEN_S: Final = 10.0
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
@@ -91,7 +111,7 @@ def main(kubeconfig: Path | None, config: Path | None) -> int:
     try:
         refuse_intruders(packages_distributions())
         settings = load(config)
-        return asyncio.run(serve(kubeconfig, settings))
+        return asyncio.run(serve(kubeconfig, settings, config))
     except ConfigError as error:
         log.error("%s", error)
         return 2
@@ -145,6 +165,7 @@ class Loop:
     """Feeds the engine from the inbox and hands out what it asks for.
 
     `deciding` : whether this process leads and knows enough; without it events are taken in, and nothing is decided.
+    `cycle` : when decisions last began, by the clock. decided : told how many seconds a cycle of them took.
     """
 
     def __init__(
@@ -153,15 +174,23 @@ class Loop:
         fence: Fence,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        decided: Callable[[float], None] | None = None,
     ) -> None:
         self.deciding = False
+        self.cycle = 0.0
+        self._decided = decided
         self._submit = submit
         self._fence = fence
         self._clock = clock
         self._wall = wall
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
+        self._taken_in = asyncio.Event()  # another one each time
         self._moved = clock()  # when events were last taken in, or began to wait
+
+    async def heard(self) -> None:
+        """Wait until the engine has taken in further events."""
+        await self._taken_in.wait()
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox."""
@@ -173,6 +202,11 @@ class Loop:
     def wake(self) -> None:
         """Decide soon."""
         self._arrived.set()
+
+    @property
+    def waiting(self) -> int:
+        """Events in the inbox."""
+        return len(self._inbox)
 
     def stuck(self) -> float:
         """For how many seconds events have waited while none was taken in."""
@@ -193,12 +227,17 @@ class Loop:
                     self._act(self._take(engine, self._inbox.popleft(), now))
                 if self._inbox:
                     await asyncio.sleep(0)
+            self._taken_in.set()
+            self._taken_in = asyncio.Event()
             last = self._clock()
             if abs(self._wall() - last - ahead) > _DRIFT_S:
                 ahead = self._wall() - last
                 self._act(engine.handle(ClockRead(ahead), last))
             if self.deciding and self._fence.allows():
+                self.cycle = self._clock()
                 self._act(engine.handle(Drained(), last))
+                if self._decided is not None:
+                    self._decided(self._clock() - self.cycle)
 
     async def _wait(self, engine: Decider) -> None:
         if self._inbox:
@@ -233,17 +272,18 @@ class Loop:
             self._submit(instruction)
 
 
-async def serve(kubeconfig: Path | None, settings: SchedulerConfig) -> int:
-    """Run against a cluster until SIGTERM or SIGINT; returns the exit code."""
+async def serve(kubeconfig: Path | None, settings: SchedulerConfig, file: Path | None = None) -> int:
+    """Run against a cluster until SIGTERM or SIGINT; returns the exit code. file : whose changes are followed."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     client = await Client.connect(kubeconfig)
+    reload = Reload(settings)
     lease_client = client.sibling(4)  # a renewal must not queue behind two hundred writes
     try:
         while True:
-            process = Process(settings, client, lease_client)
+            process = Process(settings, client, lease_client, reload=reload, file=file)
             code = await process.run(stop)
             if code == 0 or not process.lease_lost:
                 return code
@@ -263,8 +303,13 @@ class Process:
         client: Client,
         lease_client: Client,
         watch_timing: WatchTiming | None = None,
+        reload: Reload | None = None,
+        file: Path | None = None,
     ) -> None:
         self.settings = settings
+        self.ours = settings.engine().scheduler_names
+        self.reload = reload or Reload(settings)
+        self._file = file
         self.client = client
         self.patience_s = 3.0
         self.lease_lost = False
@@ -277,10 +322,25 @@ class Process:
             self.fence = LeaseFence(margin_s=(1 + PATIENCE) * limit_s)
             self.lock = LeaseLock(lease_client, self.fence, self.timing, new_identity())
         self.leading = asyncio.Event()
+        self.recorder: Recorder | None = None
         self.engine: Engine | None = None  # made once the cluster has told its version
-        self.loop = Loop(self._submit, self.fence)
-        self.writer = Writer(client, self.loop.post, self.fence, settings.writes_in_flight, limit_s)
-        self.aside = Aside(self.loop.post)
+        self.metrics = Metrics(settings.scheduler_name, self._own)
+        self.debug = Debug(
+            lambda: self.engine, lambda: {"hash": self.reload.active_hash, **self.reload.active.effective()}
+        )
+        self.tracing = tracing(settings.tracing)
+        observers = [each for each in (self.metrics, self.tracing) if each is not None]
+        self.journeys = Journeys(lambda: self._config().scheduler_names, observers)
+        client.heard = self.metrics.request
+        self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
+        self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
+        self.aside = Aside(self._hear)
+        self.remote = RemoteScorers(settings.remote_scorers, self._hear)
+        self.scoring: Scoring | None = None  # where others are served scores over gRPC
+        http = settings.extender.http
+        self.extender = (
+            Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit) if http.enabled else None
+        )
         self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
@@ -326,16 +386,29 @@ class Process:
 
     async def _start(self) -> None:
         await self._listen()
+        if self.settings.extender.grpc.enabled:
+            listener, self.scoring = await open_scores(self.settings)
+            self._begin("scores over gRPC", hold(listener))
+        if self.extender is not None:
+            await self.extender.open()
+            self._begin("extender", self.extender.hold())
         served = await self._discover()
-        config = self.settings.engine(served.minor)
+        config = self.reload.active.engine(served.minor)
         kinds = served.watched(config.gates)
         _tell(served, config.gates)
-        await self.permissions.passed(needed(served, config.gates, election=self.lock is not None))
+        map_ = self.settings.config_map
+        wanted = needed(served, config.gates, election=self.lock is not None, config_map=(map_.namespace, map_.name))
+        await self.permissions.passed(wanted)
         self.writer.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
+        self.metrics.watch(self.engine)
         self._begin("writer", self.writer.run())
         self._begin("slow work", self.aside.run())
-        self._begin("decisions", self.loop.run(self.engine))
+        self._begin("remote scorers", self.remote.run())
+        record = self.reload.active.record
+        if record.path:
+            self.recorder = Recorder(self.engine, record, self.reload.active, served.minor)
+        self._begin("decisions", self.loop.run(self.recorder or self.engine))
         if self.lock is None:
             self.leading.set()
         else:
@@ -347,10 +420,12 @@ class Process:
             except TimeoutError:
                 log.info("another process leads; standing by")
         won = time.monotonic() if self.leading.is_set() else None
+        read = self.recorder.read if self.recorder is not None else decode.decode
         for watched in kinds:
-            reflector = Reflector(self.client, watched, self._post, self._watch_timing)
+            reflector = Reflector(self.client, watched, self._post, self._watch_timing, read=read)
             self.reflectors.append(reflector)
             self._begin(f"watch of {watched.kind}", reflector.run())
+        self._follow_configuration(served)
         compile_selector("true")  # builds the parser of selectors now, and not before the first pod
         for reflector in self.reflectors:
             await reflector.listed.wait()
@@ -368,7 +443,55 @@ class Process:
         self.loop.wake()
         for report in self._unreadable.values():
             self.writer.report(report)
-        log.info("deciding for schedulerName %s", self.settings.scheduler_name)
+        log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
+
+    def _follow_configuration(self, served: Served) -> None:
+        """From here on a change of the configuration is an event like any other."""
+
+        def apply(settings: SchedulerConfig) -> None:
+            if self.recorder is not None:
+                self.recorder.expect(settings)
+            self.loop.post(Reconfigured(settings.engine(served.minor)))
+            if self.scoring is not None:
+                self.scoring.weigh(settings.vectors(), settings.profile)
+
+        self.reload.attach(apply)
+        map_ = self.settings.config_map
+        if map_.name:
+            path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
+            watched = Watched("ConfigMap", path, f"metadata.name={map_.name}", optional=True)
+            reflector = Reflector(
+                self.client, watched, self.reload.seen, self._watch_timing, read=lambda _, raw: decode.config_text(raw)
+            )
+            self.reflectors.append(reflector)
+            self._begin(f"watch of ConfigMap {map_.name}", reflector.run())
+        elif self._file is not None:
+            self._begin("watch of the configuration file", self.reload.follow(self._file))
+        self._begin("news of the configuration", self._tell_configuration())
+
+    async def _tell_configuration(self) -> None:
+        """Record what became of changes as events; of those that follow each other fast the last one."""
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": names.LEASE}
+        while True:
+            await self.reload.changed.wait()
+            await self.leading.wait()
+            self.reload.changed.clear()
+            if not self.writer.events:
+                continue
+            notice, source = self.reload.notice(), self.reload.source
+            about = {**lease, "namespace": names.NAMESPACE}
+            if source is not None:
+                namespace, _, name = source.key.partition("/")
+                about = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": name}
+                about |= {"uid": source.uid}
+            now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            body = encode.notice(about, (notice.type, notice.reason, "Reconfiguring"), notice.message, now)
+            path = f"/api/v1/namespaces/{about['namespace']}/events"
+            try:
+                await self.client.request("POST", path, body, permitted=self.fence.allows)
+            except ApiError as error:
+                log.warning("event %s not written: %s", notice.reason, error)
+            await asyncio.sleep(_NEWS_S)
 
     async def _lead(self, lock: LeaseLock) -> None:
         await lead(lock, self.timing, self.leading)
@@ -386,10 +509,16 @@ class Process:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, 10.0)
 
+    def _hear(self, event: Event) -> None:
+        """Hand on what happened, and note it."""
+        self.journeys.event(event, time.monotonic())
+        self.metrics.event(event)
+        self.loop.post(event)
+
     def _post(self, event: Event) -> None:
         """Hand on what was seen. A pod of ours that cannot be read never gets to a decision: its owner is told here."""
-        self.loop.post(event)
-        if isinstance(event, Rejected) and event.uid and event.scheduler == self.settings.scheduler_name:
+        self._hear(event)
+        if isinstance(event, Rejected) and event.uid and event.scheduler in self.ours:
             namespace, _, name = event.key.rpartition("/")
             report = ReportUnschedulable(PodRef(namespace, name, event.uid), plan.MISCONFIGURED, event.problem)
             # The condition comes back as an update of the pod, with the same problem.
@@ -403,14 +532,21 @@ class Process:
             self._unreadable.pop(event.item.uid, None)
 
     def _submit(self, instruction: Instruction) -> None:
+        self.journeys.instruction(instruction, self.loop.cycle, time.monotonic())
+        self.metrics.instruction(instruction)
         if isinstance(instruction, Write):
             self.writer.submit(instruction)
         elif isinstance(instruction, Report):
             self.writer.report(instruction)
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
+        elif isinstance(instruction, ScoreRemotely):
+            self.remote.submit(instruction)
         elif isinstance(instruction, RecordDecision):
+            self.debug.record(instruction.decision)
             log.debug("decision %s", instruction.decision)
+        elif isinstance(instruction, RecordUnplaced):
+            log.debug("no place for pod %s: %s: %s", instruction.pod, instruction.outcome.token, instruction.outcome)
         elif isinstance(instruction, WarnOfTopology):
             for warning in instruction.warnings[:_WARNINGS_AT_ONCE]:
                 log.warning("topology: %s", warning)
@@ -436,6 +572,10 @@ class Process:
                 await self.lock.release()
             else:
                 log.warning("some writes may still be in flight: the lease is left to run out")
+        if self.recorder is not None:
+            await asyncio.to_thread(self.recorder.close)
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
     # ------------------------------------------------------------ HTTP
 
@@ -450,6 +590,14 @@ class Process:
 
     def ready(self) -> list[Check]:
         """What has to hold for this process to do its work now, or as soon as it leads."""
+        return [
+            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
+            *self._views(),
+            Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
+        ]
+
+    def _views(self) -> list[Check]:
+        """What has to hold for the state to be that of the cluster."""
         now = time.monotonic()
 
         def watching(reflector: Reflector) -> str:
@@ -460,19 +608,53 @@ class Process:
             return f"nothing heard of {kind} for {silent:.0f} s" if silent > _STALE_S else ""
 
         return [
-            Check("permissions", lambda: self.permissions.problem and f"not permitted: {self.permissions.problem}"),
             Check("cluster", lambda: "" if self.reflectors else "the cluster was not reached yet"),
             *(Check(f"watch {each.watched.kind}", partial(watching, each)) for each in self.reflectors),
-            Check("writes", lambda: f"not permitted: {self.writer.forbidden}" if self.writer.forbidden else ""),
         ]
 
+    def outdated(self) -> str:
+        """Why others must not be told what this process knows; empty when they may. It need not lead for that."""
+        now = time.monotonic()
+        broken = [
+            f"the watch of {each.watched.kind} broke {now - each.heard:.0f} s ago"
+            for each in self.reflectors
+            if each.failed > each.heard and now - each.heard > _BROKEN_S
+        ]
+        return next((problem for problem in [*(check.problem() for check in self._views()), *broken] if problem), "")
+
     def _state(self) -> str:
-        return ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+        state = ("deciding" if self.loop.deciding else "standing by") + self.permissions.reservation
+        return f"{state}; the last change of the configuration was refused" if self.reload.last_error else state
 
     async def _listen(self) -> None:
         if self.settings.http.port == 0:
             return
         access = Access(self.client, self.settings.metrics.audiences)
-        listener = Listener(self.settings.http, self.alive, self.ready, self._state, {}, access)
+        pages = {"/metrics": self._metrics, **self.debug.pages()}
+        listener = Listener(self.settings.http, self.alive, self.ready, self._state, pages, access)
         await listener.open()
         self._begin("http", listener.hold())
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=await self.metrics.scrape(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _config(self) -> EngineConfig:
+        return self.engine.config if self.engine is not None else self.settings.engine()
+
+    def _own(self) -> Own:
+        now = time.monotonic()
+        return Own(
+            deciding=self.loop.deciding,
+            config_hash=self.reload.active_hash,
+            profile=self.reload.active.profile,
+            kinds={each.watched.kind: (max(now - each.heard, 0.0), each.listed.is_set()) for each in self.reflectors},
+            inbox=self.loop.waiting,
+            writing=self.writer.writing,
+            dropped=self.writer.reports_dropped,
+            failed=self.writer.reports_failed,
+            assumed=self.journeys.assumed(now),
+            accepted=self.reload.accepted,
+            refused=self.reload.refused,
+            current=not self.reload.last_error,
+            restart=bool(self.reload.waiting),
+        )

@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from scheduler.cluster.documents import read_yaml
 from scheduler.core import names
-from scheduler.core.config import EngineConfig, Overrides, Ownership
+from scheduler.core.config import EngineConfig, Overrides, Ownership, RemoteScorer
 from scheduler.core.errors import ConfigError, printable
 from scheduler.core.gates import Gates
 from scheduler.core.opinions import MAX_NAME
@@ -89,6 +89,13 @@ class MetricsSettings(_Section):
     audiences: list[Annotated[str, Field(min_length=1, max_length=253)]] = []
 
 
+class TracingSettings(_Section):
+    """Where spans go, as OTLP over HTTP; without an endpoint there are none. See `service.tracing`."""
+
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$", max_length=1024)] = ""
+    sampling_ratio_per_million: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
+
+
 class TlsConfig(_Section):
     """Files of a listener that speaks TLS; none named: it does not. Whoever replaces a file need not restart anything.
 
@@ -129,15 +136,23 @@ class ListenerSettings(_Section):
 
     @model_validator(mode="after")
     def _guarded(self) -> "ListenerSettings":
-        if self.enabled and not self.tls.client_ca_file and not _loopback(self.host):
-            raise ValueError(
-                f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
-                f"anybody could ask; set tls.clientCAFile, or host: 127.0.0.1"
-            )
+        if self.enabled and (problem := self.exposed):
+            raise ValueError(problem)
         return self
 
+    @property
+    def exposed(self) -> str:
+        """Why nobody may be listened to like this; empty if that is fine."""
+        if self.tls.client_ca_file or is_loopback(self.host):
+            return ""
+        return (
+            f"tls.clientCAFile is not set, and host {_show(self.host)} is not a loopback address: "
+            f"anybody could ask; set tls.clientCAFile, or host: 127.0.0.1"
+        )
 
-def _loopback(host: str) -> bool:
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine (or pod) can reach a listener on this host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -145,15 +160,68 @@ def _loopback(host: str) -> bool:
 
 
 class HttpExtenderSettings(ListenerSettings):
-    """Where a kube-scheduler may ask for our scores; see `service.extender`."""
+    """Where a kube-scheduler may ask for our scores; see `service.extender`.
+
+    `maxBodyMegabytes` : of a request. With nodeCacheCapable 1 does for 5,000 nodes; without, a node may take 10 KiB and
+    more, and each megabyte holds up decisions for about a millisecond.
+    """
 
     port: Annotated[int, Field(ge=1, le=65535)] = 10372
+    max_body_megabytes: Annotated[int, Field(ge=1, le=256)] = 16
+
+
+class GrpcExtenderSettings(ListenerSettings):
+    """Where any scheduler may ask for our scores; see `service.scores`. reflection : tells what there is to call."""
+
+    port: Annotated[int, Field(ge=1, le=65535)] = 10373
+    reflection: bool = False
 
 
 class ExtenderSettings(_Section):
     """Who else may use our scores, and how."""
 
     http: HttpExtenderSettings = HttpExtenderSettings()
+    grpc: GrpcExtenderSettings = GrpcExtenderSettings()
+
+
+class RemoteTls(_Section):
+    """TLS to somebody else's server. caFile : who vouches for it; none: no TLS. certFile, keyFile : what we show.
+
+    serverName : the name that its certificate must carry, where that is not the host of the address.
+    """
+
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    server_name: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> "RemoteTls":
+        if bool(self.cert_file) != bool(self.key_file):
+            raise ValueError("certFile and keyFile belong together: set both or none")
+        if not self.ca_file and (self.cert_file or self.server_name):
+            raise ValueError("caFile is not set, so that nothing is encrypted: set it, or leave out the others")
+        return self
+
+
+class RemoteScorerSettings(_Section):
+    """A gRPC service `dovetail.scoring.v1.Scorer` of somebody else that is asked about the best nodes of every pod."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+    address: Annotated[str, Field(pattern=r"^([a-z0-9.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$", max_length=260)]
+    weight: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
+    timeout_milliseconds: Annotated[int, Field(ge=1, le=5_000)] = 50
+    tls: RemoteTls = RemoteTls()
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "RemoteScorerSettings":
+        host = self.address.rpartition(":")[0].strip("[]")
+        if not self.tls.ca_file and not is_loopback(host):
+            raise ValueError(
+                f"tls.caFile is not set, and {_show(self.address)} is not on this machine: "
+                f"anybody between could answer; set tls.caFile"
+            )
+        return self
 
 
 class AttributeSettings(_Section):
@@ -214,7 +282,20 @@ class ConfigMapSettings(_Section):
     name: Annotated[str, Field(pattern=rf"^$|{_NAME}", max_length=253)] = ""
 
 
-_PROCESS: Final = ("config_map", "extender", "http", "leader_election", "metrics", "writes_in_flight")
+class RecordSettings(_Section):
+    """Where the last decisions are recorded, for `dovetail config diff`; without a path they are not.
+
+    decisions : how many at least are kept. megabytes : how far one of the two files may grow beyond its beginning.
+    """
+
+    path: Annotated[str, Field(pattern=r"^[^\x00]*$", max_length=4096)] = ""
+    decisions: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
+    megabytes: Annotated[int, Field(ge=1, le=10_000)] = 64
+
+
+_PROCESS: Final = (
+    "config_map", "extender", "http", "leader_election", "metrics", "record", "tracing", "writes_in_flight",
+)  # fmt: skip
 """What is told of the process and not of decisions; replicas may differ in it."""
 
 
@@ -241,15 +322,18 @@ class SchedulerConfig(_Section):
     topology: TopologySettings = TopologySettings()
     fabric_partitions: bool = True
     config_map: ConfigMapSettings = ConfigMapSettings()
+    record: RecordSettings = RecordSettings()
     leader_election: LeaderElectionSettings = LeaderElectionSettings()
     writes_in_flight: Annotated[int, Field(ge=1, le=1024)] = 128
     http: HttpSettings = HttpSettings()
     metrics: MetricsSettings = MetricsSettings()
+    tracing: TracingSettings = TracingSettings()
     extender: ExtenderSettings = ExtenderSettings()
+    remote_scorers: Annotated[list[RemoteScorerSettings], Field(max_length=8)] = []
 
     @model_validator(mode="after")
     def _usable(self) -> "SchedulerConfig":
-        known = self._vectors()
+        known = self.vectors()
         for name, vector in known.items():
             if not any(vector.values.values()):
                 raise ValueError(f"profile {name}: every weight is 0, so that all placements are equal; give one more")
@@ -264,19 +348,29 @@ class SchedulerConfig(_Section):
             Gates().override(self.feature_gates)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        owned = self.ownership
+        if self.extender.http.enabled and owned.nodes == "all" and not owned.drivers and not owned.device_classes:
+            raise ValueError(
+                "extender.http.enabled: with ownership.nodes = 'all' every device is Dovetail's, and other schedulers "
+                "would get no node for any claim; set ownership.nodes: labelled, or name ownership.drivers"
+            )
+        named = [scorer.name for scorer in self.remote_scorers]
+        if twice := sorted({name for name in named if named.count(name) > 1}):
+            raise ValueError(f"remoteScorers: {twice[0]} is the name of more than one; names tell them apart")
         if "default-scheduler" in {self.scheduler_name, *self.scheduler_profiles}:
             raise ValueError("schedulerName default-scheduler belongs to kube-scheduler; choose another")
         if self.scheduler_name in self.scheduler_profiles:
             raise ValueError(f"schedulerProfiles.{self.scheduler_name}: is schedulerName itself; state it by profile")
         return self
 
-    def _vectors(self) -> Mapping[str, Weights]:
+    def vectors(self) -> Mapping[str, Weights]:
+        """The weights of every profile."""
         return profiles(self._own(), self.profile, self.weights)
 
     def effective(self) -> dict[str, Any]:
         """All that decides, by the keys of the file, with every profile and its weights as they come out."""
         found = self.model_dump(mode="json", by_alias=True, exclude={*_PROCESS} & set(type(self).model_fields))
-        vectors = {name: {"weights": dict(vector.values)} for name, vector in self._vectors().items()}
+        vectors = {name: {"weights": dict(vector.values)} for name, vector in self.vectors().items()}
         return {**found, "weights": vectors[self.profile]["weights"], "profiles": vectors}
 
     def digest(self) -> str:
@@ -312,6 +406,9 @@ class SchedulerConfig(_Section):
                 numa=tuple(self.topology.attributes.numa_node), pcie=tuple(self.topology.attributes.pcie_root)
             ),
             fabric_partitions=self.fabric_partitions,
+            remote=tuple(
+                RemoteScorer(each.name, each.weight, each.timeout_milliseconds / 1000) for each in self.remote_scorers
+            ),
             gates=Gates.of_cluster(minor, self.feature_gates),
             digest=self.digest(),
         )

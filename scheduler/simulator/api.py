@@ -38,9 +38,11 @@ from scheduler.core.messages import (
     RecordUnplaced,
     Rejected,
     ReleaseClaim,
+    RemoteScored,
     Report,
     ReportUnschedulable,
     ReserveClaim,
+    ScoreRemotely,
     Seen,
     Slow,
     WarnOfTopology,
@@ -68,6 +70,12 @@ _TAKE_FROM: Final = "$deleteFromPrimitiveList/"
 _PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 
 
+def nobody_scores(asked: ScoreRemotely) -> Sequence[Event]:
+    """Scorers of others are part of no simulation, unless somebody brings them."""
+    problem = "is not asked in a simulation"
+    return [RemoteScored(asked.pod.uid, asked.generation, scorer, (), problem) for scorer in asked.scorers]
+
+
 class RefusedError(DovetailError):
     """The server says no. `cause` as in messages: what the status code means for the writer."""
 
@@ -81,7 +89,8 @@ class Api:
     """The cluster.
 
     objects : all of them, by kind and then key; never changed in place. now : seconds since the beginning.
-    `writes` counts what changed objects; `reports` holds the last event of each pod.
+    `writes` counts what changed objects; `reports` holds the last event of each pod. `scorers` answers for scorers of
+    others.
     """
 
     def __init__(self, objects: Iterable[Raw] = ()) -> None:
@@ -90,6 +99,7 @@ class Api:
         self.version = 0
         self.writes = 0
         self.reports: dict[str, Report] = {}
+        self.scorers: Callable[[ScoreRemotely], Sequence[Event]] = nobody_scores
         self._watch: deque[Event] = deque()
         self._generations: dict[tuple[str, str], int] = {}
         # The same objects in any order are the same cluster.
@@ -494,6 +504,7 @@ class Api:
         RecordDecision: lambda self, instruction: [],
         RecordUnplaced: lambda self, instruction: [],
         WarnOfTopology: lambda self, instruction: [],
+        ScoreRemotely: lambda self, instruction: self.scorers(instruction),
         **dict.fromkeys(get_args(Slow), lambda self, instruction: [answer(instruction)]),
     }
 

@@ -111,7 +111,7 @@ class Simulation:
         self.settled = True
         self.decisions: dict[str, Decision] = {}
         self.ignored: dict[str, tuple[str, ...]] = {}
-        self._name = config.scheduler_name
+        self._names = config.scheduler_names
         self._progress = progress
         self._take(self.api.events())
         self._take([Listed()])
@@ -163,7 +163,7 @@ class Simulation:
         return [
             pod
             for pod in self.api.all("Pod")
-            if (pod.get("spec") or {}).get("schedulerName") == self._name
+            if (pod.get("spec") or {}).get("schedulerName") in self._names
             and pod["status"].get("phase") not in {"Succeeded", "Failed"}
         ]
 

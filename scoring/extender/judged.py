@@ -321,11 +321,9 @@ class Judged:
         """`total` as float32, of all rows that there is room for."""
         return self.total.astype(np.float32)
 
-    def best(self, count: int, allowed: Mask | None) -> Indices:
-        """The best nodes, at most so many, best first; among equals the first. allowed : bool, of all nodes."""
-        rows = np.flatnonzero(self.rank >= 0)
-        if allowed is not None:
-            rows = rows[allowed[rows]]
+    def best(self, count: int, allowed: Mask) -> Indices:
+        """At most so many of these nodes (bool, row by row), best first; among equals the first row."""
+        rows = np.flatnonzero((self.rank[: len(allowed)] >= 0) & allowed)
         rank = self.rank[rows]
         if len(rows) > count:
             least = np.partition(rank, len(rows) - count)[len(rows) - count]

@@ -14,6 +14,7 @@ MAX_KINDS: Final = 64  # of a mix
 MAX_CHANGES: Final = 10_000  # of one message
 MAX_PODS: Final = 256  # of one call
 MAX_ASKS: Final = 4  # of a pod
+MAX_TOTALS: Final = 2**21  # bytes of all totals of a call
 MAX_TOP: Final = 64
 MAX_AMOUNT: Final = 2**53  # bytes, thousandths of a core
 MAX_GBPS: Final = 1e6

@@ -44,7 +44,7 @@ class FakeApi:
     def sent(self, method, part=""):
         return [request for request in self.requests if request["method"] == method and part in request["path"]]
 
-    async def until(self, condition, seconds=5.0):
+    async def until(self, condition, seconds=30.0):
         async with asyncio.timeout(seconds):
             while not condition():
                 self.changed.clear()

@@ -197,3 +197,25 @@ async def test_tls_is_checked_against_the_authority_of_the_kubeconfig(tmp_path):
 
     assert answer == b"{}"
     assert "certificate" in error.message.lower()
+
+
+async def test_a_token_is_never_told(api, tmp_path, steps, caplog):
+    secret = "tell-nobody-7f3a"
+    caplog.set_level("DEBUG")
+    client = await Client.connect(kubeconfig(tmp_path, api.url, f"token: {secret}"))
+    said = []
+    for step in (steps.refuse(401), steps.refuse(403), steps.refuse(500), steps.drop, steps.hang):
+        api.script("GET", "/x", *[step] * 6)
+        said.append(await refused(client.request("GET", "/x", timeout=0.05)))
+        api.scripts.clear()
+    api.put("/x", {})
+    await client.request("GET", "/x")
+    await client.close()
+    nobody = await Client.connect(kubeconfig(tmp_path, "http://127.0.0.1:1", f"token: {secret}"))
+    said.append(await refused(nobody.request("GET", "/x")))
+    shown = [repr(each) for each in (*said, client, nobody, vars(said[0]), load_address(tmp_path / "kubeconfig"))]
+    await nobody.close()
+
+    assert api.requests[-1]["headers"]["Authorization"] == f"Bearer {secret}"
+    assert len(said) == 6
+    assert [text for text in [*shown, *map(str, said), caplog.text] if secret in text] == []

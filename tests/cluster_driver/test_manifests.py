@@ -1,5 +1,7 @@
 """The manifests parse, refer to one another by names that exist, and grant what the driver does."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -48,8 +50,8 @@ def test_everything_namespaced_stands_in_the_one_namespace():
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
-def test_every_role_is_bound_to_the_account(folder):
-    found = documents(folder)
+def test_every_role_but_that_of_scrapers_is_bound_to_the_account(folder):
+    found = {key: item for key, item in documents(folder).items() if key != ("ClusterRole", "dovetail-metrics")}
     kinds = {"ClusterRole", "Role"}
     bound = {
         (binding["roleRef"]["kind"], binding["roleRef"]["name"]): binding["subjects"]
@@ -117,10 +119,11 @@ def test_roles_grant_no_wildcard_no_secret_and_only_the_one_lease_to_change():
     found = documents()
     rules = [rule for role in roles() for rule in role["rules"]]
 
-    granted = {(resource, verb) for rule in rules for resource in rule["resources"] for verb in rule["verbs"]}
+    granted = {(resource, verb) for rule in rules for resource in rule.get("resources", ()) for verb in rule["verbs"]}
     assert not any("*" in pair or pair[0] == "secrets" for pair in granted)
     assert not {verb for resource, verb in granted if verb in {"deletecollection", "impersonate", "escalate"}}
     assert {resource for resource, verb in granted if verb == "delete"} == {"resourceclaims"}
+    assert [rule["nonResourceURLs"] for rule in rules if "resources" not in rule] == [["/metrics"]]
     (changing,) = [rule for rule in found["Role", "dovetail"]["rules"] if "update" in rule["verbs"]]
     assert changing["resourceNames"] == [names.LEASE]
 
@@ -132,3 +135,58 @@ def test_the_ownership_example_taints_with_our_own_key():
     assert rule["spec"]["taint"]["key"] == names.OWNED
     assert rule["spec"]["taint"]["effect"] == "NoSchedule"
     assert rule["spec"]["deviceSelector"]["driver"]
+
+
+def test_what_the_policies_call_owned_is_what_that_overlay_configures(tmp_path):
+    (config,) = YAML(typ="safe", pure=True).load_all((ROOT / "overlays" / "owns-dra" / "config.yaml").read_text())
+    path = tmp_path / names.CONFIG_KEY
+    path.write_text(config["data"][names.CONFIG_KEY])
+    owned = documents(ROOT / "components" / "admission" / "classes")["ConfigMap", "dovetail-owned"]["data"]
+
+    ownership = load(path, {}).engine().ownership
+
+    assert set(json.loads(owned["drivers"])) == ownership.drivers
+    assert set(json.loads(owned["deviceClasses"])) == ownership.device_classes
+    assert ownership.all_nodes
+
+
+@pytest.mark.parametrize("overlay", ["kind", "owns-dra"])
+def test_every_configuration_of_an_overlay_loads(overlay, tmp_path):
+    (config,) = YAML(typ="safe", pure=True).load_all((ROOT / "overlays" / overlay / "config.yaml").read_text())
+    path = tmp_path / names.CONFIG_KEY
+    path.write_text(config["data"][names.CONFIG_KEY])
+
+    assert load(path, {}).scheduler_name == names.SCHEDULER_NAME
+
+
+def test_policies_name_our_account_scheduler_and_label():
+    texts = {path.name: path.read_text() for path in (ROOT / "components" / "admission").rglob("*.yaml")}
+
+    whole = "".join(texts.values())
+    assert set(re.findall(r'system:serviceaccount:[^"]+', whole)) == {
+        f"system:serviceaccount:{names.NAMESPACE}:dovetail"
+    }
+    assert set(re.findall(r'schedulerName [!=]= "([^"]+)"', whole)) == {names.SCHEDULER_NAME}
+    assert names.OWNED in texts["nodes.yaml"]
+    assert names.CLAIM_FINALIZER in texts["claims.yaml"]
+    assert names.EXTENDED_CLAIM in texts["claims.yaml"]
+
+
+def test_the_extender_is_configured_where_its_component_mounts_the_key():
+    patch = YAML(typ="safe", pure=True).load((ROOT / "components" / "extender" / "deployment.yaml").read_text())
+    pod = patch["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = container["volumeMounts"]
+    env = {each["name"]: each.get("value", "10.1.2.3") for each in container["env"]}
+
+    extender = load(None, env).extender.http
+
+    assert extender.enabled
+    assert extender.host == "10.1.2.3"
+    assert container["ports"] == [{"name": "extender", "containerPort": extender.port}]
+    folder = mount["mountPath"]
+    tls = extender.tls
+    assert (tls.cert_file, tls.key_file, tls.client_ca_file) == (
+        f"{folder}/tls.crt", f"{folder}/tls.key", f"{folder}/ca.crt",
+    )  # fmt: skip
+    assert [volume["name"] for volume in pod["volumes"]] == [mount["name"]]

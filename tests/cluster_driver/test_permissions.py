@@ -42,7 +42,8 @@ KINDS = {"Role", "ClusterRole"}
 def wanted(minor, **gates):
     served = cluster(minor)
     on = Gates.of_cluster(minor, gates)
-    return {(each.verb, each.resource, each.group, each.namespace, each.name) for each in needed(served, on)}
+    found = needed(served, on, config_map=(names.NAMESPACE, names.CONFIG_MAP))
+    return {(each.verb, each.resource, each.group, each.namespace, each.name) for each in found}
 
 
 def test_the_roles_for_1_35_grant_what_it_needs_and_nothing_else():
@@ -83,6 +84,16 @@ def test_leases_are_needed_for_election_only():
     without = needed(cluster(37), Gates(), election=False)
 
     assert {each.resource for each in needed(cluster(37), Gates())} - {each.resource for each in without} == {"leases"}
+
+
+def test_a_configmap_is_followed_by_its_name_alone_and_scheduling_goes_on_without():
+    added = set(needed(cluster(37), Gates(), config_map=("conf", "c"))) - set(needed(cluster(37), Gates()))
+
+    assert {(each.verb, each.resource, each.namespace, each.name) for each in added} == {
+        ("list", "configmaps", "conf", "c"),
+        ("watch", "configmaps", "conf", "c"),
+    }
+    assert all(each.optional for each in added)
 
 
 def test_a_cluster_that_tells_no_version_is_taken_for_the_newest():

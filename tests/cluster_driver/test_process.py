@@ -16,6 +16,8 @@ from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable,
 from scheduler.core.model import Uid
 from scheduler.service.run import Process
 from scheduler.service.settings import load
+from scoring.extender.client import ScoringClient
+from tests.extender.served import pod, registration
 
 DRA = "/apis/resource.k8s.io/v1"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
@@ -206,6 +208,17 @@ async def test_a_standby_keeps_no_complaint_about_a_pod_that_was_mended_or_left(
     assert not process._unreadable
 
 
+async def test_the_owner_of_a_broken_pod_is_told_under_every_scheduler_name_of_ours(api, start, settings):
+    serving(api)
+    api.put(POD, unreadable(5, schedulerName="batch"))
+    api.lists[PODS] = [unreadable(5, schedulerName="batch")]
+
+    process = start(settings.model_copy(update={"scheduler_profiles": {"batch": "training"}}))
+    await until(lambda: process.loop.deciding and api.sent("POST", "/events"))
+
+    assert api.sent("POST", "/events")[0]["body"]["involvedObject"]["name"] == "p"
+
+
 @pytest.mark.parametrize(
     "spec", [{"schedulerName": "another"}, {"nodeName": "n1"}, {"schedulerName": 3}, {"schedulingGates": [{}]}]
 )
@@ -255,8 +268,8 @@ async def test_a_lost_lease_starts_over_with_nothing_kept(api, settings, monkeyp
         await losing.wait()
         losing.clear()
 
-    def made(*arguments):
-        processes.append(real(*arguments))
+    def made(*arguments, **options):
+        processes.append(real(*arguments, **options))
         return processes[-1]
 
     monkeypatch.setattr(run, "lead", lead)
@@ -277,6 +290,111 @@ async def test_a_lost_lease_starts_over_with_nothing_kept(api, settings, monkeyp
     assert not processes[0].loop.deciding
     assert len(set(led)) == 2
     assert processes[0].engine is not processes[1].engine
+    assert processes[0].reload is processes[1].reload
+
+
+CONFIGS = "/api/v1/namespaces/conf/configmaps"
+HEAD = f"apiVersion: {names.CONFIG_API_VERSION}\nkind: {names.CONFIG_KIND}\n"
+
+
+@pytest.fixture
+def tell(api, unused_tcp_port, monkeypatch):
+    """Writes the watched ConfigMap, which stands in a namespace that nothing else is in."""
+    monkeypatch.setenv("DOVETAIL_HTTP__PORT", str(unused_tcp_port))
+    monkeypatch.setenv("DOVETAIL_CONFIG_MAP", "{namespace: conf, name: c}")
+
+    def write(text):
+        api.version += 1
+        known = {"namespace": "conf", "name": "c", "uid": "u", "resourceVersion": str(api.version)}
+        api.lists[CONFIGS] = [{"metadata": known, "data": {"config.yaml": HEAD + text}}]
+        return load(None)
+
+    return write
+
+
+def news(api):
+    return [each["body"] for each in api.sent("POST", "/events")]
+
+
+async def test_the_configmap_counts_before_the_first_decision_and_each_change_after(api, start, tell, monkeypatch):
+    from scheduler.service import run
+
+    monkeypatch.setattr(run, "_NEWS_S", 0.01)
+    serving(api)
+    process = start(tell("weights: {packing: 2}"))
+    await until(lambda: process.loop.deciding)
+    at_first = process.engine.config.weights, process.engine.config.digest, process.reload.active_hash
+
+    watch = next(each for each in process.reflectors if each.watched.path == CONFIGS)
+    tell("weights: {packing: -2}")
+    watch.relist()
+    await until(lambda: len(news(api)) == 2)
+    refused = process.engine.config.weights, process.reload.refused
+    tell("weights: {packing: 3}")
+    watch.relist()
+    await until(lambda: len(news(api)) == 3)
+
+    assert at_first[0] == {"packing": 2}
+    assert at_first[1] == at_first[2]
+    assert refused == ({"packing": 2}, 1)
+    assert process.engine.config.weights == {"packing": 3}
+    assert [each["reason"] for each in news(api)] == ["ConfigApplied", "ConfigRefused", "ConfigApplied"]
+    bad = news(api)[1]
+    assert "weights.packing = -2" in bad["message"]
+    assert bad["involvedObject"] == {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "namespace": "conf",
+        "name": "c",
+        "uid": "u",
+    }
+    assert (bad["type"], bad["metadata"]["namespace"]) == ("Warning", "conf")
+
+
+async def test_a_configmap_that_may_not_be_read_holds_nothing_up(api, start, tell, steps):
+    serving(api)
+    api.script("GET", CONFIGS, *[steps.refuse(403, "Forbidden")] * 50)
+
+    process = start(tell(""))
+    await until(lambda: process.loop.deciding)
+
+    assert api.sent("GET", CONFIGS)
+
+
+async def test_without_a_configmap_the_file_is_followed_and_the_lease_has_the_news(api, client, settings, tmp_path):
+    serving(api)
+    path = tmp_path / "config.yaml"
+    head = f"{HEAD}http: {{port: {settings.http.port}}}\n"  # as it runs: there is nothing to tell
+    path.write_text(head)
+    process = Process(settings, client, client, Timing(first_backoff_s=0.001), file=path)
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(process.run(stop))
+    await until(lambda: process.loop.deciding)
+
+    path.write_text(head + "batch: none\n")
+    await until(lambda: news(api))
+    said = await health(settings, "/readyz")
+    _, figures = await health(settings, "/metrics")
+    path.write_text(HEAD + "batch: 7\nseed: 3\n")
+    await until(lambda: process.reload.waiting)
+    _, later = await health(settings, "/metrics")
+    stop.set()
+    await task
+
+    told = news(api)[0]
+    assert (told["reason"], told["involvedObject"]["kind"], told["involvedObject"]["name"]) == (
+        "ConfigRefused",
+        "Lease",
+        "dovetail",
+    )
+    assert f"{path}: batch = 'none'" in told["message"]
+    assert said == (200, "deciding; the last change of the configuration was refused")
+    last, needed = "dovetail_config_last_reload_successful", "dovetail_config_restart_needed"
+    counted = 'dovetail_config_reloads_total{result="%s"} %d.0'
+    for line in (f"{last} 0.0", f"{needed} 0.0", counted % ("refused", 1), counted % ("accepted", 0)):
+        assert line in figures.splitlines()
+    for line in (f"{last} 1.0", f"{needed} 1.0", counted % ("refused", 1), counted % ("accepted", 1)):
+        assert line in later.splitlines()
 
 
 async def test_warnings_of_topology_are_logged_and_many_are_counted(client, settings, caplog):
@@ -333,3 +451,58 @@ async def test_without_events_it_decides_and_writes_none(api, start, settings):
 
     assert await health(settings, "/readyz") == (200, "deciding without events of pods")
     assert api.sent("POST", "/events") == []
+
+
+async def test_metrics_and_debug_pages_are_served_on_loopback(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    status, text = await health(settings, "/metrics")
+    _, queue = await health(settings, "/debug/queue")
+    _, config = await health(settings, "/debug/config")
+
+    assert status == 200
+    assert "dovetail_leader 1.0" in text
+    assert f'dovetail_config_info{{hash="{settings.digest()}",profile="default"}} 1.0' in text
+    assert 'dovetail_api_requests_total{code="200",resource="pods",verb="watch"} 1.0' in text
+    assert 'dovetail_watch_listed{kind="Pod"} 1.0' in text
+    assert json.loads(queue) == {"waiting": 0, "inFlight": 0, "pods": []}
+    assert json.loads(config)["hash"] == settings.digest()
+
+
+async def test_every_check_is_named_on_request(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    status, text = await health(settings, "/readyz?verbose")
+
+    lines = text.splitlines()
+    assert (status, lines[-1]) == (200, "deciding")
+    assert {
+        "[+]permissions ok",
+        "[+]cluster ok",
+        "[+]watch Pod ok",
+        "[+]watch ResourceClaim ok",
+        "[+]writes ok",
+    } <= set(lines)
+
+
+async def test_it_serves_scores_over_grpc_by_the_weights_that_are_in_force(api, start, unused_tcp_port_factory):
+    serving(api)
+    health_port, port = unused_tcp_port_factory(), unused_tcp_port_factory()
+    scores = {"DOVETAIL_EXTENDER__GRPC__ENABLED": "true", "DOVETAIL_EXTENDER__GRPC__PORT": str(port)}
+    process = start(load(None, {"DOVETAIL_HTTP__PORT": str(health_port), **scores}))
+    await until(lambda: process.loop.deciding)
+    scorer = ScoringClient(f"127.0.0.1:{port}", registration, timeout_s=10.0)
+
+    [[before]] = await scorer.best([pod()], top=1)
+    process.reload._apply(load(None, {"DOVETAIL_WEIGHTS__PACKING": "50", **scores}))
+    [[after]] = await scorer.best([pod()], top=1)
+    await scorer.close()
+    process.stop.set()
+
+    assert await process.task == 0
+    assert "packing" not in before.scores
+    assert "packing" in after.scores

@@ -92,7 +92,7 @@ def status(api):
 
 async def answer(writer, instruction):
     writer.submit(instruction)
-    return await asyncio.wait_for(writer.answers.get(), 5)
+    return await asyncio.wait_for(writer.answers.get(), 30)
 
 
 # ---------------------------------------------------------------- allocation

@@ -20,6 +20,7 @@ from tests.build import (
     allocated,
     claim,
     device,
+    device_class,
     gpus,
     match,
     node,
@@ -344,3 +345,96 @@ def test_costly_selectors_are_left_to_others_and_waited_for():
     assert nothing == []
     assert isinstance(cluster.advice(asking), Advice)
     assert cluster.of(EvaluateScalar)
+
+
+def test_what_comes_before_advice_is_done_in_pieces_and_once():
+    fleet = [plain_node(f"n{index}") for index in range(30)]
+    cluster = Cluster(*fleet, *[gpus(f"n{index}", 2) for index in range(30)], *PAIR)
+    pieces = 1
+    while not cluster.engine.catch_up():
+        pieces += 1
+    rows = cluster.engine.state.bays.rows.copy()
+    cluster.see(gpus("n7", 1))
+    again = cluster.engine.catch_up()
+
+    assert pieces == 8
+    assert again
+    assert np.count_nonzero(rows >= 0) == 60
+    assert np.count_nonzero(cluster.engine.state.bays.rows >= 0) == 59
+
+
+def test_a_node_that_changes_while_others_wait_is_looked_at_as_it_is_then():
+    fleet = [plain_node(f"n{index}") for index in range(9)]
+    cluster = Cluster(*fleet, *[gpus(f"n{index}", 2) for index in range(9)], *PAIR)
+    first = cluster.engine.catch_up()
+
+    cluster.see(gpus("n0", 1))
+    cluster.see(gpus("n8", 1))
+    cluster.tell(Gone("Node", "n5", Uid("uid-node-n5")))
+    found = cluster.advice(PAIR[1]).sort([each.name for each in fleet])
+
+    assert not first
+    assert sorted(found.hopeless) == ["n0", "n5", "n8"]
+    assert len(found.kept) == 6
+
+
+# ---------------------------------------------------------------- what pods of others cost ours
+
+
+def test_pods_without_devices_make_no_classes():
+    cluster = Cluster(plain_node("n1"))
+
+    for cpu in range(1, 20):
+        cluster.advice(foreign(f"p{cpu}", cpu=cpu))
+
+    assert not cluster.engine._foreign
+    assert not cluster.engine._classes
+
+
+def test_many_kinds_of_pods_of_others_push_out_each_other_and_none_of_ours():
+    mine = pod("mine", claims=["d"])
+    cluster = Cluster(node("n1"), plain_node("n2"), gpus("n1", 2), gpus("n2", 2), PAIR[0], claim("d", count=2), mine)
+    cluster.settle()
+    kept = list(cluster.engine._classes)
+
+    for cpu in range(1, cluster.engine.MAX_FOREIGN + 10):
+        assert cluster.advice(foreign(f"p{cpu}", claims=["c"], cpu=cpu)).points(["n1", "n2"]) == [0, 10]
+
+    assert list(cluster.engine._classes) == kept
+    assert len(cluster.engine._foreign) == cluster.engine.MAX_FOREIGN
+
+
+# ---------------------------------------------------------------- special claims
+
+
+def test_an_earlier_alternative_is_worth_more_than_any_score():
+    """n2 has one device left, which is all that the first alternative asks for; n1 would serve the second."""
+    large = request("large", 1, f"device.attributes['{DRIVER}'].index == 9")
+    small = request("small", 2)
+    asking = foreign(claims=["c"])
+    wanted = replace(request("r"), alternatives=(large, small))
+    cluster = Cluster(
+        plain_node("n1", annotations=LINKED), plain_node("n2"), plain_node("n3"),
+        gpus("n1", 4), gpus("n2", 1, first=9), gpus("n3", 1), claim("c", wanted), asking,
+    )  # fmt: skip
+
+    found = cluster.advice(asking)
+
+    assert found.points(["n1", "n2", "n3"]) == [0, 10, 0]
+    assert found.sort(["n1", "n2", "n3"]).kept == ["n1", "n2"]
+    assert found.sort(["n3"]).failed == {"n3": "has no set of free devices that serves the pod's claims"}
+
+
+def test_an_extended_resource_is_served_by_plugins_here_and_devices_there():
+    asking = foreign(requests={"example.com/gpu": 2}, extended={"example.com/gpu": 2})
+    backed = device_class("backed", extended_resource="example.com/gpu")
+    cluster = Cluster(
+        plain_node("n1", **{"example.com/gpu": 8}), plain_node("n2"), plain_node("n3"),
+        gpus("n2", 2), gpus("n3", 1), backed, asking,
+    )  # fmt: skip
+
+    found = cluster.advice(asking).sort(["n1", "n2", "n3"])
+
+    assert found.kept == ["n1", "n2"]
+    assert list(found.hopeless) == ["n3"]
+    assert "example.com/gpu" in found.hopeless["n3"]

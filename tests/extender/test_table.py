@@ -141,7 +141,7 @@ def test_the_best_come_first_and_equals_in_the_order_of_rows():
         table.put(row, Node(f"n{row}", 0, (0,) * 4, (False,) * 4, 8_000, 8_000, state))
     judged = settle(Judged(ASKED[0], OPINION), table)
 
-    assert judged.best(4, None).tolist() == [1, 2, 4, 0]
+    assert judged.best(4, np.ones(5, np.bool_)).tolist() == [1, 2, 4, 0]
     assert judged.best(2, np.array([True, False, True, True, True])).tolist() == [2, 4]
     assert judged.best(9, np.zeros(5, np.bool_)).tolist() == []
 

@@ -72,5 +72,7 @@ def test_every_package_that_is_imported_is_a_direct_dependency():
     foreign = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names) - set(OURS)
 
     assert {"re2", "numpy"} <= foreign
-    unnamed = {name for name in foreign if not named & {owner.lower() for owner in owners.get(name, [])}}
+    unnamed = {
+        name for name in foreign if not named & {owner.lower().replace("_", "-") for owner in owners.get(name, [])}
+    }
     assert unnamed == set()

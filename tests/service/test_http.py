@@ -7,10 +7,10 @@ import pytest
 from aiohttp import web
 
 from scheduler.core.errors import ConfigError
-from scheduler.service import http
+from scheduler.service import door, http
 from scheduler.service.access import ALLOWED, FORBIDDEN, UNDECIDED, UNKNOWN
-from scheduler.service.http import Check, Listener, is_loopback
-from scheduler.service.settings import HttpSettings
+from scheduler.service.http import Check, Listener
+from scheduler.service.settings import HttpSettings, is_loopback
 
 
 class Doorman:
@@ -155,7 +155,7 @@ async def raw(port, sent=b""):
 
 
 async def test_connections_are_bounded_in_number(serve, monkeypatch):
-    monkeypatch.setattr(http, "_CONNECTIONS", 2)
+    monkeypatch.setattr(door, "CONNECTIONS", 2)
     served = await serve()
     held = [await raw(served.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(2)]
     for reader, _ in held:
@@ -174,8 +174,8 @@ async def test_connections_are_bounded_in_number(serve, monkeypatch):
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"])
 async def test_connections_are_bounded_in_time(serve, monkeypatch, sent):
-    monkeypatch.setattr(http, "_CONNECTION_S", 0.05)
-    monkeypatch.setattr(http, "_REQUEST_S", 0.05)
+    monkeypatch.setattr(door, "LASTS_S", 0.05)
+    monkeypatch.setattr(door, "GRACE_S", 0.05)
     served = await serve()
     reader, writer = await raw(served.port, sent)
 

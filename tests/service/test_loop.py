@@ -177,6 +177,20 @@ def test_a_distribution_with_files_in_our_packages_is_named():
         refuse_intruders({"scheduler": ["other-scheduler", DISTRIBUTION]})
 
 
+async def test_whoever_waits_hears_once_further_events_were_taken_in(started):
+    run = started()
+    waiting = asyncio.ensure_future(run.loop.heard())
+    await asyncio.sleep(0)
+    early = waiting.done()
+
+    run.loop.post(Listed())
+    async with asyncio.timeout(5):
+        await waiting
+
+    assert not early
+    assert run.engine.events == [Listed()]
+
+
 async def test_events_that_wait_while_nothing_is_taken_in_are_noticed():
     now = [100.0]
     loop = Loop(lambda instruction: None, OpenFence(), clock=lambda: now[0])

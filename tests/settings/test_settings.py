@@ -166,6 +166,7 @@ MISTAKES = {
     TLS + "{clientCaFile: a}}}": "extender.http.tls.clientCaFile: is not a known key; known are certFile, keyFile",
     TLS + "{clientNames: ['']}}}": "extender.http.tls.clientNames.0 = ''",
     HEAD + "extender: {http: {port: 0}}": "extender.http.port = 0",
+    HEAD + "extender: {http: {enabled: true}}\nownership: {nodes: all}": "extender.http.enabled: with ownership.nodes",
     HEAD + "schedulerName: \"a\\u001b[31m\"": "schedulerName = 'a\\x1b[31m'",
 }  # fmt: skip
 

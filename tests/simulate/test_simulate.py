@@ -5,6 +5,7 @@ import json
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from ruamel.yaml import YAML
@@ -180,6 +181,18 @@ def test_pods_of_others_are_left_alone():
     outcome = simulate(given(*cluster(dgx1_v100=1), claim("a"), other))
 
     assert (outcome.bound, outcome.pending) == ((), {})
+
+
+def test_pods_of_further_scheduler_names_are_ours_with_a_profile_of_their_own():
+    theirs, lost = pod("theirs", "b"), pod("lost", "none")
+    theirs["spec"]["schedulerName"] = lost["spec"]["schedulerName"] = "batch"
+    config = replace(SIMULATED, scheduler_profiles={"batch": "training"})
+
+    outcome = simulate(given(*cluster(dgx1_v100=1), claim("a"), pod("ours", "a"), claim("b"), theirs, lost), config)
+
+    assert outcome.bound == ("default/ours", "default/theirs")
+    assert [outcome.decisions[key].profile for key in outcome.bound] == ["default", "training"]
+    assert "claim none" in outcome.pending["default/lost"] or "default/none" in outcome.pending["default/lost"]
 
 
 def test_an_annotation_that_is_not_followed_is_a_warning_about_its_pod(capsys):

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from scheduler.core import plan
 from scheduler.core.allocation import Served, build
-from scheduler.core.candidates import Candidates, Choice
+from scheduler.core.candidates import Candidates
 from scheduler.core.demand import Resolved
 from scheduler.core.model import Pod
 from scheduler.core.opinions import Preference
-from scheduler.core.plan import Decision, Option, Placement, Unplaced
+from scheduler.core.options import name_of, option_of
+from scheduler.core.plan import Decision, Heard, Placement, Unplaced
 from scheduler.core.reasons import refused, unplaced
+from scheduler.core.remote import raised, ranked
 from scheduler.core.state import State
 from scheduler.core.windows import Hint
 
@@ -24,12 +26,14 @@ def place(
     preference: Preference,
     attempt: int,
     hint: Hint | None = None,
+    heard: Sequence[Heard] = (),
 ) -> Placement | Unplaced:
     """Decide one pod; the state is not changed. Candidates are refreshed and nothing of them is pending.
 
     ways : as demand.resolve found them, with the class of each. closed : why there are not more, for the reason.
     preference : with whose opinion they were made. attempt : how often placing the pod was tried before and failed
-    later on. hint : the node that a plan for several pods has for it; it is taken if the pod fits there.
+    later on. hint : the node that a plan for several pods has for it; it is taken if the pod fits there. heard : what
+    scorers of others said; their shares count beside our own, on the nodes that they were asked about.
     """
     for resolved, candidates in ways:
         broken = candidates.fatal
@@ -37,9 +41,7 @@ def place(
             return Unplaced(pod.uid, plan.REFUSED, f"pod {pod.key}: {refused(state, resolved, candidates, broken)}")
     found = [
         (-choice.rank, int(state.nodes.order[choice.row]), choice.row, choice, resolved)
-        for resolved, candidates in ways
-        for choice in candidates.best(state)
-        if choice is not None
+        for choice, resolved in ranked(state, ways, heard, preference.opinion)
     ]
     if not found:
         invalid = any(candidates.meets_invalid_pool(state) for _, candidates in ways)
@@ -50,8 +52,8 @@ def place(
     second = found[1][3] if len(found) > 1 else None
     hinted = ways[0][1].at(state, hint.node) if hint is not None and len(ways) == 1 else None
     if hinted is not None and hinted.row != first.row:
-        first, second = hinted, first
-    node = _name(state, first)
+        first, second = raised(state, hinted, heard, preference.opinion), first
+    node = name_of(state, first)
     allocations = {}
     at = 0
     for claim in resolved.claims:
@@ -66,29 +68,16 @@ def place(
         at += count
     decision = Decision(
         pod=pod.key,
-        winner=_option(state, first),
-        runner_up=None if second is None else _option(state, second),
+        winner=option_of(state, first),
+        runner_up=None if second is None else option_of(state, second),
         feasible_nodes=sum(candidates.feasible for _, candidates in ways),
         nodes=len(state.nodes.rows),
         weights=preference.opinion.weights.values,
         profile=preference.profile,
         ignored=preference.problem,
         window="" if hinted is None or hint is None else hint.told,
+        remote=tuple(heard),
         config=preference.digest,
     )
     joined = tuple(claim.uid for claim in resolved.joined)
     return Placement(pod.uid, node, allocations, joined, decision, resolved.special)
-
-
-def _name(state: State, choice: Choice) -> str:
-    node = state.nodes.nodes[choice.row]
-    return node.name if node is not None else ""
-
-
-def _option(state: State, choice: Choice) -> Option:
-    devices = []
-    for rows in choice.devices:
-        for row in rows:
-            item, device = state.row_device[row]
-            devices.append((item.driver, item.pool, device.name))
-    return Option(_name(state, choice), tuple(devices), choice.total, choice.scores, choice.links, choice.truncated)

@@ -1,0 +1,146 @@
+"""Every manifest that is shipped, as kubectl builds it: accepted by a real API server of each version with strict
+validation, and pods of the Deployment by the pod security standard `restricted`."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from ruamel.yaml import YAML
+
+from e2e.api import ApiRefusalError, Raw, collection, until
+from e2e.cluster import Cluster
+from e2e.controlplane import ROOT
+from e2e.dovetail import NAMESPACE
+from e2e.gobuild import downloaded
+from e2e.kustomize import BASE, MANIFESTS, built, composed
+
+COMPONENTS = sorted(
+    str(path.parent.relative_to(MANIFESTS / "components"))
+    for path in (MANIFESTS / "components").rglob("kustomization.yaml")
+)
+OVERLAYS = sorted(path.parent.name for path in (MANIFESTS / "overlays").glob("*/kustomization.yaml"))
+OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+SINCE = {"DeviceTaintRule": 37}
+"""Kinds that are not served before a version of Kubernetes."""
+
+
+@pytest.fixture(scope="session", params=["default", "older"])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    opened: Cluster = request.getfixturevalue(f"{request.param}_cluster")
+    return opened
+
+
+@pytest.fixture(scope="module")
+def minor(cluster: Cluster) -> int:
+    return int(cluster.api.call("GET", "/version")["minor"].rstrip("+"))
+
+
+@pytest.fixture(scope="module")
+def definitions(cluster: Cluster) -> Iterator[None]:
+    """Those of the Prometheus operator, from its own module."""
+    folder = downloaded(ROOT / "e2e" / "crds", OPERATOR) / "example" / "prometheus-operator-crd"
+    names = []
+    for plural in ("servicemonitors", "prometheusrules"):
+        item = YAML(typ="safe").load((folder / f"monitoring.coreos.com_{plural}.yaml").read_text())
+        names.append(cluster.api.apply(item)["metadata"]["name"])
+
+    def established() -> bool:
+        found = [cluster.api.get("CustomResourceDefinition", name) for name in names]
+        states = [each.get("status", {}).get("conditions", []) for each in found]
+        return all(
+            any(each["type"] == "Established" and each["status"] == "True" for each in state) for state in states
+        ) and all(served(each["spec"]["names"]["plural"]) for each in found)
+
+    def served(plural: str) -> bool:
+        try:
+            cluster.api.call("GET", f"/apis/monitoring.coreos.com/v1/{plural}?limit=1")
+        except ApiRefusalError:
+            return False
+        return True
+
+    until(established, "definitions of the Prometheus operator served")
+    yield
+    for name in names:
+        cluster.api.delete("CustomResourceDefinition", name)
+
+
+def accepted(cluster: Cluster, minor: int, items: Sequence[Raw]) -> None:
+    """All of them, but for kinds that this version does not serve."""
+    assert items
+    for item in items:
+        if SINCE.get(item["kind"], 0) <= minor:
+            cluster.api.apply(item, dry_run=True)
+        else:
+            with pytest.raises(ApiRefusalError, match="404"):
+                cluster.api.apply(item, dry_run=True)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_overlay_is_accepted(cluster: Cluster, minor: int, overlay: str) -> None:
+    accepted(cluster, minor, built(MANIFESTS / "overlays" / overlay))
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_every_component_is_accepted_with_the_base(cluster: Cluster, minor: int, component: str) -> None:
+    alone, together = built(BASE), composed(component)
+
+    assert alone != together, "the component changes nothing"
+    accepted(cluster, minor, together)
+
+
+def test_an_unknown_field_would_be_refused(cluster: Cluster) -> None:
+    [deployment] = [item for item in built(BASE) if item["kind"] == "Deployment"]
+    deployment["spec"]["replica"] = 2
+
+    with pytest.raises(ApiRefusalError, match=r"\.spec\.replica: field not declared in schema|unknown field"):
+        cluster.api.apply(deployment, dry_run=True)
+
+
+def pod_of(items: Sequence[Raw]) -> Raw:
+    """The pod that the Deployment asks for."""
+    [template] = [item["spec"]["template"] for item in items if item["kind"] == "Deployment"]
+    metadata = {**template["metadata"], "name": "dovetail-0", "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+def privileged(made: Raw) -> None:
+    made["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+
+
+def rooted(made: Raw) -> None:
+    made["spec"]["securityContext"]["runAsNonRoot"] = False
+
+
+def unconfined(made: Raw) -> None:
+    del made["spec"]["securityContext"]["seccompProfile"]
+
+
+@pytest.mark.parametrize("components", [(), ("extender",)], ids=["base", "extender"])
+@pytest.mark.parametrize("harm", [privileged, rooted, unconfined], ids=lambda each: each.__name__)
+def test_pods_are_restricted_and_the_namespace_insists(
+    cluster: Cluster, components: Sequence[str], harm: Callable[[Raw], None]
+) -> None:
+    items = composed(*components)
+    labels = cluster.api.get("Namespace", NAMESPACE)["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+    path = f"{collection('Pod', NAMESPACE)}?dryRun=All&fieldValidation=Strict"
+
+    cluster.api.call("POST", path, pod_of(items))
+    worse = pod_of(items)
+    harm(worse)
+    with pytest.raises(ApiRefusalError, match='violates PodSecurity "restricted'):
+        cluster.api.call("POST", path, worse)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_no_overlay_grants_more_than_it_needs_to_run(overlay: str) -> None:
+    rules = [rule for item in built(MANIFESTS / "overlays" / overlay) for rule in item.get("rules", ())]
+
+    assert rules
+    assert not [rule for rule in rules if any("*" in each for each in [*rule["verbs"], *rule.get("resources", ())])]
+    assert not [rule for rule in rules if "secrets" in rule.get("resources", ())]
+    assert not [
+        item
+        for item in built(MANIFESTS / "overlays" / overlay)
+        if item.get("roleRef", {}).get("name") not in {None, "dovetail", "dovetail-1.36"}
+    ]

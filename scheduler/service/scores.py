@@ -1,0 +1,46 @@
+"""Scores over gRPC for any scheduler, as `extender.grpc` in the configuration says (scoring/extender)."""
+
+import asyncio
+import logging
+from typing import Final
+
+from scheduler.core.errors import ConfigError
+from scheduler.service.settings import SchedulerConfig
+from scheduler.service.tls import Certificates
+from scoring.extender.server import Pem, Scoring, Served, serve, server_credentials
+
+log = logging.getLogger("dovetail")
+
+GRACE_S: Final = 5.0
+"""How long calls that are under way may take when it ends."""
+
+
+async def open_scores(settings: SchedulerConfig) -> tuple[Served, Scoring]:
+    """Listen as `extender.grpc` says. Raises ConfigError where that cannot be."""
+    listener = settings.extender.grpc
+    place = f"extender.grpc {listener.host}:{listener.port}"
+    if listener.exposed:
+        raise ConfigError("extender.grpc", listener.exposed)
+    credentials = None
+    if listener.tls.on:
+        certificates = Certificates(listener.tls, "extender.grpc.tls")
+
+        def renewed() -> Pem | None:
+            return certificates.pem() if certificates.renewed() else None
+
+        credentials = server_credentials(certificates.pem(), renewed)
+    scoring = Scoring(settings.vectors(), settings.profile, listener.tls.client_names)
+    try:
+        served = await serve(scoring, listener.host, listener.port, credentials, reflect=listener.reflection)
+    except OSError as error:
+        raise ConfigError(place, f"cannot be served on ({error})", "choose another extender.grpc.port") from error
+    log.info("scores are served on %s:%d%s", listener.host, served.port, " over TLS" if listener.tls.on else "")
+    return served, scoring
+
+
+async def hold(served: Served) -> None:
+    """Until cancelled."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await served.stop(GRACE_S)

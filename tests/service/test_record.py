@@ -1,0 +1,279 @@
+"""The record of the last decisions: it gives each back, stays bounded, and shows what other weights would do."""
+
+import json
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from e2e import soak
+from scheduler.cli import app
+from scheduler.cluster import decode
+from scheduler.core import names
+from scheduler.core.engine import Engine
+from scheduler.core.errors import ConfigError
+from scheduler.core.messages import Reconfigured, Seen
+from scheduler.service import record
+from scheduler.service.diff import compare
+from scheduler.service.record import Configured, Decided, Recorder, read
+from scheduler.service.settings import RecordSettings, parse
+from scheduler.simulator import api, fleet, run
+from tests.simulate.test_simulate import claim, pod
+
+HEAD = f"apiVersion: {names.CONFIG_API_VERSION}\nkind: {names.CONFIG_KIND}\nownership: {{nodes: all}}\n"
+
+
+def given(text=""):
+    return parse(HEAD + text, "here", {})
+
+
+class Recorded:
+    """An engine of a simulation with a recorder before it; objects reach it as they would come from a watch."""
+
+    def __init__(self, config, raws, path, settings, **limits):
+        self._engine = Engine(config)
+        self._raws = raws
+        self.recorder = Recorder(self._engine, RecordSettings(path=str(path), **limits), settings, None)
+
+    def handle(self, event, now):
+        if isinstance(event, Seen):
+            item, kind, raw = self._raws[id(event.item)]
+            event = Seen(self.recorder.read(kind, raw))
+            assert event.item == item
+        return self.recorder.handle(event, now)
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+
+@pytest.fixture
+def recording(monkeypatch, tmp_path):
+    """Makes simulations recorded ones; returns the path of the first one's record."""
+    raws = {}
+    path = tmp_path / "record"
+
+    def seen(kind, raw):
+        item = decode.decode(kind, raw)
+        raws[id(item)] = (item, kind, json.dumps(raw).encode())
+        return item
+
+    def start(settings, **limits):
+        shadow = {name: getattr(decode, name) for name in dir(decode)} | {"decode": seen}
+        monkeypatch.setattr(api, "decode", SimpleNamespace(**shadow))
+        engines = []
+
+        def made(config):
+            mine = path if not engines else tmp_path / f"aside-{len(engines)}"
+            engines.append(Recorded(config, raws, mine, settings, **limits))
+            return engines[-1]
+
+        monkeypatch.setattr(run, "Engine", made)
+        return path
+
+    return start
+
+
+def decisions(path):
+    return [each for each in read(path) if isinstance(each, Decided) and each.kept]
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5, 8, 13, 21])
+def test_every_decision_of_a_random_world_is_given_back_and_its_own_weights_move_nothing(recording, monkeypatch, seed):
+    settings = given("profiles: {night: {weights: {depth: 0}}}")
+    path = recording(settings)
+    monkeypatch.setattr(soak, "Simulation", partial(run.Simulation, config=settings.engine()))
+    world = soak.Soak(seed)
+
+    faults = world.run()
+    world.simulation.engine.recorder.close()
+    found = compare(path, settings, 10_000)
+
+    assert faults == []
+    assert found.strange == ()
+    assert found.moves == ()
+    assert found.decisions == len(decisions(path)) > 0
+    assert found.digests == ((settings.digest(),), settings.digest())
+
+
+def crowded(settings, waves=(12, 12, 40)):
+    """A simulation in which pods of one device come in waves, and some go."""
+    objects = [*fleet.device_classes(), *fleet.fleet({"dgx-h100": 6, "a100-pcie-bridged": 4}, seed=3)]
+    simulation = run.Simulation(objects, settings.engine())
+    number = 0
+    for wave in waves:
+        for _ in range(wave):
+            simulation.api.create(claim(f"c{number}", "gpu.nvidia.com", 1 + number % 2))
+            simulation.api.create(pod(f"p{number}", f"c{number}"))
+            number += 1
+        simulation.settle()
+        for gone in range(number - wave, number - wave // 2):
+            simulation.api.delete("Pod", f"default/p{gone}")
+            simulation.api.delete("ResourceClaim", f"default/c{gone}")
+        simulation.settle()
+    simulation.engine.recorder.close()
+    return simulation
+
+
+def test_what_the_market_of_demand_taught_is_given_back_too(recording):
+    settings = given()
+    path = recording(settings)
+
+    simulation = crowded(settings)
+    found = compare(path, settings, 10_000)
+
+    assert any(isinstance(each, record.Trade) for each in read(path))
+    assert found.decisions == len(simulation.decisions) == 64
+    assert (found.strange, found.moves) == ((), ())
+
+
+def test_other_weights_move_what_they_would_have_moved(recording):
+    settings, spread = given("weights: {packing: 100000}"), given("weights: {spreading: 100000}")
+    path = recording(settings)
+    crowded(settings)
+
+    found = compare(path, spread, 10_000)
+    moved = {each.pod: each for each in found.moves}
+
+    # The first pod finds all nodes empty, as it would under any weights; the second stands beside it or not.
+    assert found.strange == ()
+    assert "default/p1" in moved
+    assert moved["default/p1"].then[0] == decisions(path)[0].told["winner"]["node"] != moved["default/p1"].now[0]
+    assert all(each.then != each.now and each.now[0] for each in found.moves)
+    assert found.digests == ((settings.digest(),), spread.digest())
+
+
+def test_the_last_decisions_are_compared_and_no_others(recording):
+    settings = given()
+    path = recording(settings)
+    crowded(settings)
+
+    found = compare(path, given("weights: {spreading: 100000}"), 5)
+    last = [each.told["pod"] for each in decisions(path)][-5:]
+
+    assert found.decisions == 5
+    assert {each.pod for each in found.moves} <= set(last)
+
+
+def test_a_record_holds_once_or_twice_as_many_decisions_as_asked_and_begins_with_all_that_is_known(recording):
+    settings = given()
+    path = recording(settings, decisions=10)
+    simulation = crowded(settings)
+
+    kept = decisions(path)
+    found = compare(path, settings, 10_000)
+
+    assert sorted(each.name for each in path.parent.iterdir()) == ["record", "record.1"]
+    assert 10 <= len(kept) <= 2 * 10 + 40  # a cycle is never torn apart
+    assert [each.told["pod"] for each in kept] == [*simulation.decisions][-len(kept) :]
+    assert (found.strange, found.moves) == ((), ())
+    assert found.decisions == len(kept)
+    assert [each.begins for each in read(path) if isinstance(each, Configured)] == [True, True]
+    assert oct(path.stat().st_mode)[-3:] == "600"
+
+
+def test_a_record_that_grows_without_decisions_begins_anew_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "_BYTES", 100)
+    engine = Engine(given().engine())
+    recorder = Recorder(engine, RecordSettings(path=str(tmp_path / "r"), megabytes=1), given(), None)
+    for number in range(100):
+        raw = {"metadata": {"name": "n1", "uid": "u", "labels": {"a": str(number)}}}
+        recorder.handle(Seen(recorder.read("Node", json.dumps(raw).encode())), 0.0)
+    recorder.close()
+
+    seen = [each for each in read(tmp_path / "r") if isinstance(each, Seen)]
+    assert seen[-1].item.labels == {"a": "99"}
+    assert len(seen) < 10
+
+
+def test_only_what_is_read_of_an_object_is_recorded(tmp_path):
+    recorder = Recorder(Engine(given().engine()), RecordSettings(path=str(tmp_path / "r")), given(), None)
+    raw = pod("p") | {"status": {}}
+    raw["metadata"]["uid"] = "u"
+    raw["spec"]["containers"][0]["env"] = [{"name": "PASSWORD", "value": "hunter2"}]
+    recorder.handle(Seen(recorder.read("Pod", json.dumps(raw).encode())), 0.0)
+    recorder.close()
+
+    assert b'"name":"p"' in (tmp_path / "r").read_bytes()
+    assert b"hunter2" not in (tmp_path / "r").read_bytes()
+
+
+def test_decisions_after_a_change_of_weights_are_judged_by_the_weights_of_then(recording):
+    before, after = given("weights: {packing: 100000}"), given("weights: {spreading: 100000}")
+    path = recording(before)
+    simulation = run.Simulation([*fleet.device_classes(), *fleet.fleet({"dgx-h100": 4})], before.engine())
+    for number in range(8):
+        if number == 4:
+            simulation.engine.recorder.expect(after)
+            simulation.engine.handle(Reconfigured(simulation_config(simulation, after)), simulation.now)
+        simulation.api.create(claim(f"c{number}", "gpu.nvidia.com", 1))
+        simulation.api.create(pod(f"p{number}", f"c{number}"))
+        simulation.settle()
+    simulation.engine.recorder.close()
+
+    found = compare(path, after, 100)
+
+    assert found.strange == ()
+    assert {each.pod for each in found.moves} == {f"default/p{number}" for number in (1, 2, 3)}
+    assert found.digests == ((before.digest(), after.digest()), after.digest())
+
+
+def simulation_config(simulation, settings):
+    from dataclasses import replace
+
+    return replace(settings.engine(), verify_plans=simulation.engine.config.verify_plans)
+
+
+# ---------------------------------------------------------------- the command
+
+
+def command(*arguments):
+    return CliRunner().invoke(app, ["config", "diff", *map(str, arguments)])
+
+
+def test_the_command_shows_what_moves(recording, tmp_path):
+    settings = given("weights: {packing: 100000}")
+    path = recording(settings)
+    crowded(settings)
+    wanted = tmp_path / "new.yaml"
+    wanted.write_text(HEAD + "weights: {spreading: 100000}\nseed: 5\n")
+
+    done, data = command(wanted, "--record", path), command(wanted, "--record", path, "-o", "json")
+    told = json.loads(data.stdout)
+
+    assert (done.exit_code, data.exit_code) == (0, 0)
+    assert done.stdout.startswith("64 of the last 64 decisions compared: ")
+    assert f"{len(told['moves'])} would come out otherwise: " in done.stdout
+    assert "not in the comparison, since it needs a restart:\n  seed = 5 (now 0)\n" in done.stdout
+    assert told["needsRestart"] == ["seed = 5 (now 0)"]
+    assert {"pod", "then", "now"} == set(told["moves"][0])
+
+
+def test_the_command_refuses_what_it_cannot_use(tmp_path):
+    good, bad, torn = tmp_path / "good.yaml", tmp_path / "bad.yaml", tmp_path / "torn"
+    good.write_text(HEAD)
+    bad.write_text(HEAD + "batch: 0")
+    torn.write_text('{"record":"dovetail.scheduler/record/v1"}\n{"seen":"Pod","object":[]}\n')
+
+    for arguments, said in (
+        ((bad, "--record", torn), "batch = 0"),
+        ((good, "--record", tmp_path / "none"), "is not there"),
+        ((good, "--record", good), "good.yaml, line 1: is not of a record"),
+        ((good, "--record", torn), "torn, line 2: is not of a record"),
+    ):
+        done = command(*arguments)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert said in done.stderr
+
+
+def test_a_record_that_cannot_be_written_ends_and_scheduling_goes_on(tmp_path, caplog):
+    engine = Engine(given().engine())
+    recorder = Recorder(engine, RecordSettings(path=str(tmp_path / "none" / "r")), given(), None)
+    raw = {"metadata": {"name": "n1", "uid": "u"}}
+    recorder.close()
+    recorder.handle(Seen(recorder.read("Node", json.dumps(raw).encode())), 0.0)
+
+    assert "n1" in engine.state.node_by_name.current
+    assert "cannot be written (No such file or directory): recording ends" in caplog.text
+    with pytest.raises(ConfigError):
+        list(read(tmp_path / "none" / "r"))
