@@ -19,6 +19,7 @@ from scheduler.audit.shapes import misfits
 from scheduler.audit.sources import Source
 from scheduler.audit.subjects import subjects
 from scheduler.audit.tree import chunks, parse
+from scheduler.simulator.comparison import compare
 
 POD = """apiVersion: v1
 kind: Pod
@@ -474,31 +475,70 @@ def test_the_command_says_what_it_could_not_do(tmp_path, capsys):
     assert "is none of claims, extended" in capsys.readouterr().err
 
 
-CLUSTER = """apiVersion: v1
-kind: Node
-metadata: {name: n}
-status: {allocatable: {cpu: "8", memory: 32Gi, pods: "110"}}
----
-apiVersion: resource.k8s.io/v1
-kind: ResourceSlice
-metadata: {name: s}
-spec:
-  driver: gpu.nvidia.com
-  nodeName: n
-  pool: {name: n, generation: 1, resourceSliceCount: 1}
-  devices:
-  - name: gpu-0
-    attributes: {type: {string: gpu}, productName: {string: NVIDIA L40S}}
-    capacity: {memory: {value: 46068Mi}}
-"""
+DEVICES = {
+    "gpu-0": ("gpu", "NVIDIA L40S", "46068Mi", ""),
+    "gpu-1": ("gpu", "NVIDIA L40S", "46068Mi", ""),
+    "gpu-2-mig-0": ("mig", "NVIDIA H100 80GB HBM3", "9984Mi", "1g.10gb"),
+}
+
+
+def cluster():
+    """One node with two GPUs and a MIG device."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {"zone": "a"}}}
+    node["status"] = {"allocatable": {"cpu": "8", "memory": "32Gi", "pods": "110"}}
+    devices = [
+        {
+            "name": name,
+            "attributes": {"type": {"string": kind}, "productName": {"string": product}}
+            | ({"profile": {"string": profile}} if profile else {}),
+            "capacity": {"memory": {"value": memory}},
+        }
+        for name, (kind, product, memory, profile) in DEVICES.items()
+    ]
+    pool = {"name": "n", "generation": 1, "resourceSliceCount": 1}
+    spec = {"driver": "gpu.nvidia.com", "nodeName": "n", "pool": pool, "devices": devices}
+    part = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "s"}, "spec": spec}
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [node, part]})
+
+
+@pytest.mark.parametrize("kind", ["Pod", "Deployment", "StatefulSet", "Job"])
+@pytest.mark.parametrize("style", STYLES)
+def test_a_migrated_workload_finds_its_devices_in_a_simulation(kind, style, tmp_path):
+    (tmp_path / "cluster.json").write_text(cluster())
+    text = workload(kind, style)
+
+    said = compare(tmp_path / "cluster.json", {"a.yaml": text}, migrated(text).texts)
+
+    assert "before: 0 of 1 pods placed" in said
+    assert said.endswith("after: 1 of 1 pods placed")
+
+
+def test_the_selectors_of_a_migration_choose_by_product_memory_and_profile(tmp_path):
+    (tmp_path / "cluster.json").write_text(cluster())
+    mig = POD.replace("nvidia.com/gpu", "nvidia.com/mig-1g.10gb")
+    wanted = {
+        POD + "  nodeSelector: {nvidia.com/gpu.product: NVIDIA-L40S}\n": 1,
+        POD + "  nodeSelector: {nvidia.com/gpu.product: L40S}\n": 1,
+        POD + "  nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}\n": 0,
+        POD + "  nodeSelector: {nvidia.com/gpu.memory: '46068'}\n": 1,
+        POD + "  nodeSelector: {nvidia.com/gpu.memory: '81559'}\n": 0,
+        mig: 1,
+        mig.replace("1g.10gb", "3g.40gb"): 0,
+        mig + "  nodeSelector: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3, nvidia.com/gpu.memory: '81559'}\n": 1,
+    }
+
+    for text, placed in wanted.items():
+        said = compare(tmp_path / "cluster.json", {"a.yaml": text}, migrated(text).texts)
+
+        assert f"after: {placed} of 1 pods placed" in said, text
 
 
 def test_a_cluster_says_what_the_migration_gains(tmp_path):
     (tmp_path / "pod.yaml").write_text(POD)
-    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    (tmp_path / "cluster.json").write_text(cluster())
 
-    out, cluster = str(tmp_path / "out"), str(tmp_path / "cluster.yaml")
-    done = CliRunner().invoke(cli.app, ["migrate", str(tmp_path / "pod.yaml"), "--out", out, "--check", cluster])
+    out, check = str(tmp_path / "out"), str(tmp_path / "cluster.json")
+    done = CliRunner().invoke(cli.app, ["migrate", str(tmp_path / "pod.yaml"), "--out", out, "--check", check])
 
     assert done.exit_code == 0, done.output
     assert "before: 0 of 1 pods placed; team/p:" in done.output
