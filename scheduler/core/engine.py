@@ -339,8 +339,8 @@ class Engine:
         """Judge by other weights from now on. What is placed stays placed, and what was assumed stays assumed.
 
         Weights decide only which node is taken of those that fit, so pods that wait would wait again. Tried at once are
-        those that wait for a plan, which was asked for by the old weights, and those who have to be told something else
-        about their annotations.
+        those that wait for a plan or for scorers of others, which were asked about what the old weights liked best, and
+        those whose owners have to be told something else about their annotations.
         """
         if not self.config.can_become(event.config):
             raise FaultError("the new configuration changes what a running engine cannot change")
@@ -354,6 +354,8 @@ class Engine:
                 self._tell_askers(waiting.pods)
         self._held.clear()
         self._hints.clear()
+        for uid in self.remote.again():
+            self.backlog.hurry(uid)
         for uid in sorted(self._ignored):
             self.backlog.wake_one(uid, self._now)
         return []

@@ -134,6 +134,12 @@ class Remote:
             self.counts[heard.scorer, ABSENT if heard.problem else USED] += 1
         self.forget(pod)
 
+    def again(self) -> list[Uid]:
+        """Forget all that was asked and said; returns the pods that it was about, which are to be asked about anew."""
+        pods = list(self._asked)
+        self._asked.clear()
+        return pods
+
     def forget(self, pod: Uid) -> None:
         """The pod left or changed: what was said about it is of no use."""
         self._asked.pop(pod, None)

@@ -35,6 +35,7 @@ from scheduler.core.cel import compile_selector
 from scheduler.core.config import EngineConfig
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
+from scheduler.core.explain import to_json
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     ClockRead,
@@ -457,7 +458,9 @@ class Process:
 
         self.reload.attach(apply)
         map_ = self.settings.config_map
-        if map_.name:
+        lacking = {(each.resource, each.namespace, each.name) for each in self.permissions.without}
+        watching = map_.name and not (self._file and ("configmaps", map_.namespace, map_.name) in lacking)
+        if watching:
             path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
             watched = Watched("ConfigMap", path, f"metadata.name={map_.name}", optional=True)
             reflector = Reflector(
@@ -544,9 +547,12 @@ class Process:
             self.remote.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             self.debug.record(instruction.decision)
-            log.debug("decision %s", instruction.decision)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("decision %s", to_json(instruction.decision))
         elif isinstance(instruction, RecordUnplaced):
-            log.debug("no place for pod %s: %s: %s", instruction.pod, instruction.outcome.token, instruction.outcome)
+            log.debug(
+                "no place for %s: %s: %s", instruction.pod, instruction.outcome.token, instruction.outcome.message
+            )
         elif isinstance(instruction, WarnOfTopology):
             for warning in instruction.warnings[:_WARNINGS_AT_ONCE]:
                 log.warning("topology: %s", warning)

@@ -48,10 +48,8 @@ class Instrumented(Hands):
     def own(self):
         kinds = {"Pod": (1.5, True), "Node": (0, False)}
         assumed = self.journeys.assumed(self.clock)
-        return Own(
-            self.deciding, "abc", "default", kinds, inbox=3, writing=2, dropped=1, failed=4, assumed=assumed,
-            circuits=self.circuits,
-        )  # fmt: skip
+        changes = {"accepted": 2, "refused": 1, "current": False, "circuits": self.circuits}
+        return Own(self.deciding, "abc", "default", kinds, 3, 2, 1, 4, assumed, **changes)
 
     def tell(self, event):
         self.clock += self.step
@@ -281,6 +279,9 @@ async def test_what_a_process_knows_of_itself_is_told():
     told = await Instrumented(*boxes()).told()
 
     assert told["dovetail_config_info", "hash=abc", "profile=default"] == 1
+    assert told["dovetail_config_reloads_total", "result=accepted"] == 2
+    assert told["dovetail_config_reloads_total", "result=refused"] == 1
+    assert told[("dovetail_config_last_reload_successful",)] == 0
     assert told["dovetail_watch_silence_seconds", "kind=Pod"] == 1.5
     assert ("dovetail_watch_silence_seconds", "kind=Node") not in told  # it never heard anything
     assert told["dovetail_watch_listed", "kind=Node"] == 0
