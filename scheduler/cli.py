@@ -95,6 +95,58 @@ def config_schema() -> None:
 
 
 @app.command()
+def audit(
+    paths: Annotated[list[str] | None, typer.Argument(help="Files or folders; - reads standard input.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Read the workloads of a cluster, without changing it.")] = False,
+    form: Annotated[str, typer.Option("--format", help="table, json, sarif or markdown.")] = "table",
+    fail_on: Annotated[str, typer.Option("--fail-on", help="info, warning, error or never.")] = "warning",
+    kubeconfig: Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, then in-cluster.")] = None,
+) -> None:
+    """Say what manifests or a cluster gain from DRA and what is wrong in them; exit 1 on findings, 2 on bad input."""
+    from scheduler.audit.command import audit as run_audit
+
+    if bool(paths) == live:
+        typer.echo("audit: name files, or --live for a cluster, and not both", err=True)
+        raise typer.Exit(2)
+    if not live:
+        raise typer.Exit(run_audit(paths or (), form, fail_on))
+    from scheduler.core.errors import ConfigError, printable
+    from scheduler.service.survey import survey
+
+    try:
+        found, unread = survey(kubeconfig)
+    except ConfigError as error:
+        typer.echo(printable(str(error)), err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(run_audit((), form, fail_on, found, unread))
+
+
+@app.command()
+def migrate(
+    path: Annotated[str, typer.Argument(help="A file or folder; - reads standard input.")],
+    out: Annotated[Path, typer.Option("--out", help="A new folder for the result.")],
+    mode: Annotated[str, typer.Option(help="claims, or extended: DRA behind the resource names.")] = "claims",
+    patch: Annotated[bool, typer.Option("--patch", help="Write a kustomize component instead.")] = False,
+    check: Annotated[Path | None, typer.Option(help="Objects of a cluster: simulate before and after.")] = None,
+) -> None:
+    """Rewrite manifests for DRA, comments kept; exit 1 when something needs a human, 2 on bad input."""
+    from scheduler.audit.migrating.command import migrate as run_migration
+    from scheduler.core.errors import InputError, printable
+
+    try:
+        if check is None:
+            raise typer.Exit(run_migration(path, out, mode, patch=patch))
+        from functools import partial
+
+        from scheduler.simulator.comparison import compare
+
+        raise typer.Exit(run_migration(path, out, mode, patch=patch, compare=partial(compare, check)))
+    except InputError as error:
+        typer.echo(printable(str(error)), err=True)
+        raise typer.Exit(2) from error
+
+
+@app.command()
 def extender(
     config: Annotated[Path | None, typer.Option(help="SchedulerConfig file; default: built-in settings.")] = None,
 ) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scheduler.core.errors import ConfigError, printable
+from scheduler.core.explain import heard_of
 from scheduler.core.plan import Option, Placement, Unplaced
 from scheduler.core.replica import Judge, Replica, Trade
 from scheduler.core.windows import Hint
@@ -94,12 +95,13 @@ def compare(record: Path, wanted: SchedulerConfig, last: int) -> Comparison:
             digests[str(entry.told.get("config", ""))] = None
             window = str(entry.told.get("window", ""))
             hint = Hint(str(entry.told["winner"]["node"]), window) if window else None
-            again, then = (old.decide(entry.pod, each, entry.heard) for each in (hint, None))
+            heard = heard_of(entry.told)
+            again, then = old.decide(entry.pod, hint, heard), old.decide(entry.pod, None, heard)
             was = _told(entry.told["winner"])
             if _where(again) != was:
                 strange.append(f"{entry.told['pod']}: was on {_say(was)}, comes out on {_say(_where(again))}")
                 continue
-            now = new.decide(entry.pod, None, entry.heard)
+            now = new.decide(entry.pod, None, heard)
             if _where(now) != _where(then):
                 found.append(Move(str(entry.told["pod"]), _where(then), _where(now)))
         else:

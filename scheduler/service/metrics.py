@@ -106,7 +106,7 @@ class Own:
     circuits : of scorers of others, whether they are asked: closed, open or half-open.
     accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
     some of it waits for one. dropped, failed : events of pods that were not written. writing : writes under way.
-    inbox : events that wait.
+    inbox : events that wait. certificates : by listener, when its own one ends, in seconds since 1970.
     """
 
     deciding: bool
@@ -123,6 +123,7 @@ class Own:
     refused: int = 0
     current: bool = True
     restart: bool = False
+    certificates: Mapping[str, float] = field(default_factory=dict)
 
 
 class Metrics:
@@ -161,6 +162,12 @@ class Metrics:
             "api_requests", "Requests to the API server, by its answer; <error>: there was none.",
             "verb", "resource", "code",
         )  # fmt: skip
+        self._questions = self._counter(
+            "extender_requests", "Requests to the HTTP extender, by verb and by how they ended.", "verb", "result"
+        )
+        self._question_seconds = self._histogram(
+            "extender_request_duration_seconds", "How long they took.", _REQUEST_SECONDS, "verb"
+        )
         self._request_seconds = self._histogram(
             "api_request_duration_seconds", "Until the API server answered; watches are not in it.", _REQUEST_SECONDS,
             "verb", "resource",
@@ -278,6 +285,11 @@ class Metrics:
         if seconds >= 0:
             self._request_seconds.labels(verb, resource).observe(seconds)
 
+    def question(self, verb: str, result: str, seconds: float) -> None:
+        """A kube-scheduler was answered; verb and result : as service/extender.py names them."""
+        self._questions.labels(verb, result).inc()
+        self._question_seconds.labels(verb).observe(seconds)
+
     # ------------------------------------------------------------ scrapes
 
     async def scrape(self) -> bytes:
@@ -325,6 +337,8 @@ class Metrics:
                      [((kind,), int(listed)) for kind, (_, listed) in own.kinds.items()], "kind")  # fmt: skip
         yield _gauge("inbox_events", "Events that wait for the loop.", [((), own.inbox)])
         yield _gauge("writes_in_flight", "Writes under way or waiting for their turn.", [((), own.writing)])
+        yield _gauge("certificate_expiration_timestamp_seconds", "When the certificate of a listener ends.",
+                     [((listener,), ends) for listener, ends in own.certificates.items()], "listener")  # fmt: skip
         lost = CounterMetricFamily(
             f"{METRICS_PREFIX}pod_events_lost", "Events of pods that were not written.", labels=("why",)
         )

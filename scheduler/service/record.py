@@ -38,7 +38,7 @@ from scheduler.core.messages import (
     Seen,
 )
 from scheduler.core.model import Allocation, Claim, Resources, Uid
-from scheduler.core.plan import Heard, Placement
+from scheduler.core.plan import Placement
 from scheduler.core.replica import Assumed, Trade
 from scheduler.service.settings import RecordSettings, SchedulerConfig
 from scoring.market import Market
@@ -141,13 +141,11 @@ class Recorder:
 
     def _decided(self, kept: set[str]) -> None:
         for placement, assumed in self._noted:
-            heard = placement.decision.remote
             told = {
                 "decision": to_dict(placement.decision, weights=False),
                 "pod": placement.pod,
                 "kept": placement.decision.pod in kept,
                 "assumed": _of_assumed(assumed),
-                "heard": [[each.scorer, each.weight, dict(each.scores), each.problem] for each in heard],
             }
             self._write(_line(told))
             self._decisions += 1
@@ -239,14 +237,13 @@ class Configured:
 class Decided:
     """A decision, as `core.explain.to_dict` tells it.
 
-    kept : false where it was taken back in the same cycle. heard : what scorers of others said.
+    kept : false where it was taken back in the same cycle.
     """
 
     pod: Uid
     told: Mapping[str, Any]
     kept: bool
     assumed: Assumed
-    heard: tuple[Heard, ...] = ()
 
 
 Entry = Configured | Event | Trade | Decided
@@ -287,8 +284,7 @@ def _entries(told: dict[str, Any], *, first: bool, begins: bool) -> Iterator[Ent
     elif "market" in told:
         yield _trade(told)
     else:
-        heard = tuple(Heard(*each) for each in told["heard"])
-        yield Decided(Uid(told["pod"]), told["decision"], told["kept"], _assumed(told["assumed"]), heard)
+        yield Decided(Uid(told["pod"]), told["decision"], told["kept"], _assumed(told["assumed"]))
 
 
 # ---------------------------------------------------------------- codecs

@@ -62,7 +62,7 @@ from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
 from scheduler.service.debug import Debug
-from scheduler.service.extender import Extender
+from scheduler.service.extender import PLACE, Extender
 from scheduler.service.http import Check, Listener
 from scheduler.service.journeys import Journeys
 from scheduler.service.metrics import Metrics, Own
@@ -339,9 +339,10 @@ class Process:
         self.remote = RemoteScorers(settings.remote_scorers, self._hear)
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
         http = settings.extender.http
-        self.extender = (
-            Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit) if http.enabled else None
-        )
+        self.extender: Extender | None = None
+        if http.enabled:
+            self.extender = Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit)
+            self.extender.answered = self.metrics.question
         self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
@@ -647,6 +648,10 @@ class Process:
     def _config(self) -> EngineConfig:
         return self.engine.config if self.engine is not None else self.settings.engine()
 
+    def _certificates(self) -> dict[str, float]:
+        held = self.extender.certificates if self.extender is not None else None
+        return {} if held is None else {PLACE: held.expires}
+
     def _own(self) -> Own:
         now = time.monotonic()
         return Own(
@@ -660,6 +665,7 @@ class Process:
             failed=self.writer.reports_failed,
             assumed=self.journeys.assumed(now),
             circuits=self.remote.states,
+            certificates=self._certificates(),
             accepted=self.reload.accepted,
             refused=self.reload.refused,
             current=not self.reload.last_error,

@@ -50,9 +50,12 @@ MAY_IMPORT = {
     "scheduler.simulator": SHELL
     | {"scheduler.core", "scoring"}
     | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents", "encode")},
+    "scheduler.audit": SHELL
+    | {"yaml", "scheduler.core"}
+    | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents")},
     "scheduler.service": SHELL
     | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"},
-    "scheduler": SHELL | {"scheduler.core", "scheduler.service", "scheduler.simulator"},
+    "scheduler": SHELL | {"scheduler.audit", "scheduler.core", "scheduler.service", "scheduler.simulator"},
 }
 """What each package may import besides itself. `uuid` in the core is for uuid5, which draws nothing."""
 

@@ -48,8 +48,11 @@ class Instrumented(Hands):
     def own(self):
         kinds = {"Pod": (1.5, True), "Node": (0, False)}
         assumed = self.journeys.assumed(self.clock)
-        changes = {"accepted": 2, "refused": 1, "current": False, "circuits": self.circuits}
-        return Own(self.deciding, "abc", "default", kinds, 3, 2, 1, 4, assumed, **changes)
+        changes = {"accepted": 2, "refused": 1, "current": False}
+        return Own(
+            self.deciding, "abc", "default", kinds, inbox=3, writing=2, dropped=1, failed=4, assumed=assumed,
+            circuits=self.circuits, **changes,
+        )  # fmt: skip
 
     def tell(self, event):
         self.clock += self.step
@@ -365,6 +368,18 @@ async def test_requests_are_counted_by_answer_and_timed_unless_they_are_watches(
     assert told["dovetail_api_requests_total", "code=<error>", "resource=pods", "verb=get"] == 1
     assert told["dovetail_api_request_duration_seconds_sum", "resource=pods", "verb=get"] == pytest.approx(3.2)
     assert ("dovetail_api_request_duration_seconds_sum", "resource=pods", "verb=watch") not in told
+
+
+async def test_questions_of_other_schedulers_are_counted_and_timed():
+    hands = Instrumented(*boxes())
+    hands.metrics.question("filter", "answered", 0.004)
+    hands.metrics.question("filter", "unavailable", 2.0)
+
+    told = await hands.told()
+
+    assert told["dovetail_extender_requests_total", "result=answered", "verb=filter"] == 1
+    assert told["dovetail_extender_requests_total", "result=unavailable", "verb=filter"] == 1
+    assert told["dovetail_extender_request_duration_seconds_sum", "verb=filter"] == pytest.approx(2.004)
 
 
 def test_labels_are_short_and_plain():

@@ -1,0 +1,257 @@
+"""Texts in, texts out. What needs a human is refused with its reason, and stays as it is."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from scheduler.audit.inspection import TEMPLATED, inspect
+from scheduler.audit.migrating import versions, workloads
+from scheduler.audit.migrating.classes import device_class, extended_class, is_known
+from scheduler.audit.migrating.edits import EditError, Edits, apply, block
+from scheduler.audit.rules.claims import classes_asked
+from scheduler.audit.sources import Problem, Source
+from scheduler.audit.subjects import Subject, subjects
+from scheduler.audit.tree import Document, TreeError, chunks, parse
+
+Mode = Literal["claims", "extended"]
+CLASSES: Final = "deviceclasses.yaml"
+_VALID: Final = frozenset({"API010", "API011", "API012", "API014", "API015", "API016", "API017", "API018", "API019"})
+"""Findings that no migrated object may have."""
+_NETWORK: Final = "keeps its network devices with the device plugin: claim them from a DRA network driver by hand"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Note:
+    """What was done to an object, or why a human has to do it."""
+
+    file: str
+    line: int
+    object: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {self.object}: {self.text}"
+
+
+@dataclass(slots=True)
+class Result:
+    """texts : by the names of the files, those that came and those that are new. originals : those that came."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    originals: dict[str, str] = field(default_factory=dict)
+    done: list[Note] = field(default_factory=list)
+    refused: list[Note] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def migrate(sources: Sequence[Source | Problem], mode: Mode = "claims") -> Result:
+    """All texts, as far as they can be migrated."""
+    migration = _Migration(mode)
+    for source in sources:
+        if isinstance(source, Problem):
+            migration.result.problems.append(source)
+        else:
+            migration.result.originals[source.name] = source.text
+    for name, text in migration.result.originals.items():
+        migration.survey(name, text)
+    for name, text in migration.result.originals.items():
+        migration.file(name, text)
+    migration.classes()
+    return migration.result
+
+
+class _Migration:
+    def __init__(self, mode: Mode) -> None:
+        self.result = Result()
+        self._mode = mode
+        self._templates: set[tuple[str, str]] = set()
+        self._classes: set[str] = set()  # that are there
+        self._served: set[str] = set()  # extended resources for which there is a class
+        self._wanted: dict[str, dict[str, Any]] = {}  # classes to write, by name
+        self._resources: dict[str, str] = {}  # extended mode: by the class that is to serve it
+
+    # ------------------------------------------------------------ reading
+
+    def _documents(self, name: str, text: str) -> Iterator[tuple[Document, list[Subject]]]:
+        for start, end, line in chunks(text):
+            if TEMPLATED.search(text, start, end):
+                continue
+            try:
+                document = parse(text, start, end, line)
+                yield document, list(subjects(name, document.root))
+            except TreeError:
+                continue
+
+    def survey(self, name: str, text: str) -> None:
+        """What is there already, and what is asked for."""
+        for _, found in self._documents(name, text):
+            for subject in found:
+                if subject.kind == "ResourceClaimTemplate":
+                    self._templates.add((subject.namespace, subject.name))
+                if subject.kind == "DeviceClass":
+                    self._classes.add(subject.name)
+                    self._served.add(subject.fields.fields("spec").text("extendedResourceName"))
+                for group in subject.groups if self._mode == "extended" else ():
+                    for use in group.uses:
+                        made = extended_class(use.resource)
+                        if made is not None:
+                            self._resources[made["metadata"]["name"]] = use.resource
+
+    # ------------------------------------------------------------ files
+
+    def file(self, name: str, text: str) -> None:
+        """One text, its documents one after another."""
+        report = inspect([Source(name, text)])
+        self.result.texts[name] = text
+        wanted = dict(self._wanted)
+        self.result.refused += [
+            Note(name, each.line, each.object, each.message) for each in report.findings if each.id == "UNPARSED"
+        ]
+        if report.problems:
+            self.result.problems += report.problems
+            return
+        splices: list[tuple[int, int, str]] = []
+        templates: list[dict[str, Any]] = []
+        for document, found in self._documents(name, text):
+            splices += self._document(name, text, document, found, templates)
+        changed = apply(text, splices)
+        extra = self._appended(name, changed, templates)
+        result = extra.get(name, changed)
+        after = inspect([Source(each, made) for each, made in {name: result, **extra}.items()])
+        before = {(each.id, each.object) for each in report.findings}
+        wrong = [each for each in after.findings if each.id in _VALID]
+        spoilt = [each for each in wrong if (each.id, each.object) not in before]
+        if after.problems or spoilt:
+            why = after.problems[0].message if after.problems else spoilt[0].message
+            self.result.refused.append(Note(name, 1, "file", f"would not be valid afterwards ({why}): do it by hand"))
+            self.result.done = [each for each in self.result.done if each.file != name]
+            self._wanted = wanted
+            return
+        self.result.texts |= {name: result, **extra}
+        self.result.refused += [Note(name, each.line, each.object, f"{each.message}. {each.advice}") for each in wrong]
+
+    def _appended(self, name: str, text: str, templates: list[dict[str, Any]]) -> dict[str, str]:
+        """The text with new templates behind it, or a file of their own where it is JSON."""
+        if not templates:
+            return {}
+        newline = "\r\n" if "\r\n" in text else "\n"
+        documents = [newline.join(block(each, 0)) + newline for each in templates]
+        if name.endswith(".json"):
+            return {f"{name.removesuffix('.json')}.claims.yaml": f"---{newline}".join(documents)}
+        ending = "" if text.endswith("\n") else newline
+        return {name: text + ending + "".join(f"---{newline}{each}" for each in documents)}
+
+    def _document(
+        self, name: str, text: str, document: Document, found: list[Subject], templates: list[dict[str, Any]]
+    ) -> list[tuple[int, int, str]]:
+        if document.root is None or not found:
+            return []
+        edits = Edits(text, document.root)
+        done: list[Note] = []
+        made: list[dict[str, Any]] = []
+        try:
+            for subject in found:
+                self._subject(subject, edits, done, made)
+            if edits.empty:
+                return []
+            if document.aliased:
+                raise EditError("uses YAML aliases, so a change in one place would change others: write them out")
+            splices = edits.splices()
+        except EditError as error:
+            self.result.refused.append(Note(name, document.line, found[0].title, str(error)))
+            return []
+        self.result.done += done
+        templates += made
+        for template in made:
+            for request in template["spec"]["spec"]["devices"]["requests"]:
+                self._want(request["exactly"]["deviceClassName"])
+        return splices
+
+    def _subject(self, subject: Subject, edits: Edits, done: list[Note], made: list[dict[str, Any]]) -> None:
+        file, line = subject.file, max(1, subject.root.line)
+
+        def note(text: str) -> None:
+            done.append(Note(file, line, subject.title, text))
+
+        if subject.dra:
+            reason = versions.refusal(subject)
+            if reason:
+                self.result.refused.append(Note(file, line, subject.title, reason))
+                return
+            known = edits.changes()
+            versions.convert(subject, edits)
+            if edits.changes() > known:
+                note("is of resource.k8s.io/v1 now")
+                for each in classes_asked(subject):
+                    self._want(versions.right_class(each))
+            self._serve(subject, edits, note)
+            return
+        known = edits.changes()
+        versions.lift_sources(subject, edits)
+        if edits.changes() > known:
+            note("names its claims without source")
+        for index in range(len(subject.groups)):
+            if self._mode == "claims":
+                self._group(subject, index, edits, note, made)
+            else:
+                self._extend(subject, index, note)
+
+    def _group(self, subject: Subject, index: int, edits: Edits, note: Any, made: list[dict[str, Any]]) -> None:
+        group = subject.groups[index]
+        line = group.uses[0].key.line if group.uses else group.spec.line
+        reason = workloads.refusal(subject, group)
+        if reason:
+            self.result.refused.append(Note(subject.file, line, subject.title, reason))
+            return
+        wish = workloads.wish(group)
+        if not wish.requests:
+            return
+        name = self._name(subject)
+        workloads.claim(subject, group, wish, name, edits)
+        made.append(workloads.template(subject, wish, name))
+        note(f"claims {', '.join(sorted(wish.classes))} by template {name}")
+        if any(use.device.sort == "nic" for use in group.uses):
+            self.result.refused.append(Note(subject.file, line, subject.title, _NETWORK))
+
+    def _extend(self, subject: Subject, index: int, note: Any) -> None:
+        for use in {use.resource: use for use in subject.groups[index].uses}.values():
+            made = extended_class(use.resource)
+            if made is None:
+                reason = f"asks for {use.resource}, which no DeviceClass can serve one for one"
+                self.result.refused.append(Note(subject.file, use.key.line, subject.title, reason))
+            elif use.resource not in self._served and made["metadata"]["name"] not in self._classes:
+                self._wanted[made["metadata"]["name"]] = made
+                note(f"keeps {use.resource}, which DeviceClass {made['metadata']['name']} serves")
+
+    def _serve(self, subject: Subject, edits: Edits, note: Any) -> None:
+        """Extended mode: a class that is there already gets the name of the resource it is to serve."""
+        resource = self._resources.get(subject.name) if subject.kind == "DeviceClass" else None
+        spec = subject.fields.fields("spec")
+        if resource and resource not in self._served and not spec.text("extendedResourceName") and spec.entries:
+            edits.add(spec, "extendedResourceName", resource)
+            note(f"serves {resource}")
+
+    def _name(self, subject: Subject) -> str:
+        base = f"{re.sub('[^a-z0-9-]', '-', subject.name)[:50].strip('-')}-devices"
+        name, number = base, 2
+        while (subject.namespace, name) in self._templates:
+            name, number = f"{base}-{number}", number + 1
+        self._templates.add((subject.namespace, name))
+        return name
+
+    # ------------------------------------------------------------ classes
+
+    def _want(self, name: str) -> None:
+        if name not in self._classes and is_known(name):
+            self._wanted.setdefault(name, device_class(name))
+
+    def classes(self) -> None:
+        """Write the classes that are missing."""
+        if not self._wanted:
+            return
+        name, number = CLASSES, 2
+        while any(each.rpartition("/")[2] == name for each in self.result.originals):
+            name, number = CLASSES.replace(".", f"-{number}."), number + 1
+        documents = ["\n".join(block(self._wanted[each], 0)) + "\n" for each in sorted(self._wanted)]
+        self.result.texts[name] = "---\n".join(documents)

@@ -1,0 +1,72 @@
+"""Device plugins themselves, and how they are told to share and split devices."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from scheduler.audit.rules.base import Context, Hit
+from scheduler.audit.subjects import Subject, embedded, pods
+from scheduler.audit.tree import Fields, Items, Node, Scalar, TreeError
+
+_IMAGES: Final = re.compile(
+    r"k8s-device-plugin|gpu-feature-discovery|node-feature-discovery|nvidia-gpu-device-plugin|amdgpu-(dp|device-plugin)"
+    r"|intel-(gpu|qat|sgx|dsa)-plugin|habana.*device-plugin|rdma-shared-dev|k8s-rdma|sriov-network-device-plugin"
+    r"|neuron-device-plugin|k8s-mig-manager|mig-manager|aws-efa-k8s-device-plugin|gke.*device-plugin|hami.*device-plugin"
+)
+_OPERATED: Final = frozenset(
+    {"ClusterPolicy", "NVIDIADriver", "SriovNetworkNodePolicy", "GpuDevicePlugin", "DeviceConfig"}
+)
+_GROUPS: Final = ("nvidia.com/", "sriovnetwork.openshift.io/", "deviceplugin.intel.com/", "amd.com/", "mellanox.com/")
+
+
+def plugins(subject: Subject, _context: Context) -> Iterator[Hit]:
+    """INFRA001."""
+    if subject.kind in {"DaemonSet", "Deployment"}:
+        for group in pods(subject):
+            for container in group.containers:
+                image = container.node.get("image")
+                if isinstance(image, Scalar) and _IMAGES.search(image.text):
+                    yield Hit("INFRA001", image, image.text)
+                    break
+    elif subject.kind in _OPERATED and subject.api_version.startswith(_GROUPS):
+        yield Hit("INFRA001", subject.fields.key("kind"), f"{subject.kind} {subject.name}")
+
+
+def sharing(subject: Subject, _context: Context) -> Iterator[Hit]:
+    """INFRA002: time slicing, MPS and MIG strategy, in a ConfigMap, a ClusterPolicy or values."""
+    if subject.kind == "ConfigMap":
+        for _, value in subject.fields.fields("data").entries.values():
+            if isinstance(value, Scalar) and re.search(r"timeSlicing|\bmps\b|migStrategy|mig-configs", value.text):
+                try:
+                    inner = embedded(value)
+                except TreeError:
+                    inner = None
+                yield from _settings(inner) if inner is not None else ()
+    elif subject.kind in {"", "ClusterPolicy"} and isinstance(subject.root, Fields):
+        yield from _settings(subject.root)
+
+
+def _settings(root: Node) -> Iterator[Hit]:
+    stack: list[Node] = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Items):
+            stack.extend(node.children)
+        elif isinstance(node, Fields):
+            for key, (name, value) in node.entries.items():
+                said = value.text if isinstance(value, Scalar) else ""
+                if key in {"timeSlicing", "mps"} and isinstance(value, Fields) and _replicas(value):
+                    yield Hit("INFRA002", name, key)
+                elif key in {"migStrategy", "strategy"} and said in {"single", "mixed"}:
+                    yield Hit("INFRA002", name, f"{key} {said}")
+                elif key == "mig-configs" and isinstance(value, Fields):
+                    yield Hit("INFRA002", name, key)
+                else:
+                    stack.append(value)
+
+
+def _replicas(sharing: Fields) -> bool:
+    return "resources" in sharing.entries
+
+
+RULES: Final = (plugins, sharing)
