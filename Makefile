@@ -24,6 +24,7 @@ bench: $(READY)
 	$(BIN)/python -m e2e.bench.search --timeout 2
 	$(BIN)/python -m e2e.bench.fairness
 	-$(BIN)/python -m e2e.bench.scoring
+	$(BIN)/python -m e2e.bench.extender_http
 	-$(BIN)/python -m e2e.bench.extender
 	$(BIN)/python -m e2e.bench.optimum
 	$(BIN)/python -m e2e.bench.quality $(if $(DOVETAIL_TRACES),,--scenario S6,S7,S8)

@@ -69,6 +69,7 @@ class Profile:
 
     module : the Go module that pins the version; a cluster that is given or of KUBEBUILDER_ASSETS has its own.
     components : those of manifests/components that are applied beside the base.
+    audited : an account's name; a local API server notes in audit.jsonl what it asks for.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Profile:
     apis: Mapping[str, str] = field(default_factory=dict)
     module: Path = controlplane.MODULE
     components: tuple[str, ...] = ("admission/account",)
+    audited: str = ""
 
 
 # AllAlpha and AllBeta are not used: some of their members need what a cluster without kubelets lacks.
@@ -251,6 +253,7 @@ class LocalCluster:
             "--token-auth-file", str(folder / "tokens.csv"), "--authorization-mode", "RBAC",
             "--kubelet-preferred-address-types", "InternalIP",
             *(["--disable-admission-plugins", self.site.admission_off] if self.site.admission_off else []),
+            *(self._audit() if self.profile.audited else []),
             *self._gates(),
             *(["--runtime-config", _pairs(self.profile.apis)] if self.profile.apis else []),
         )  # fmt: skip
@@ -268,6 +271,18 @@ class LocalCluster:
             *self._gates(),
         )  # fmt: skip
         self._await("kube-controller-manager", f"https://127.0.0.1:{self._manager_port}/healthz", None, 60.0)
+
+    @property
+    def audit_log(self) -> Path:
+        """JSON lines, one for each request of the audited account that was answered."""
+        return self.folder / "audit.jsonl"
+
+    def _audit(self) -> list[str]:
+        policy = self.folder / "audit-policy.json"
+        rules = [{"level": "Metadata", "users": [self.profile.audited]}, {"level": "None"}]
+        document = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"]}
+        policy.write_text(json.dumps({**document, "rules": rules}))
+        return ["--audit-policy-file", str(policy), "--audit-log-path", str(self.audit_log)]
 
     def start_kube_scheduler(self) -> None:
         """With default plugins, profiles and node sampling; only the client is not throttled."""

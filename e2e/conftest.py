@@ -5,13 +5,14 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from e2e.api import Api, Raw, current, until
 from e2e.cluster import PROFILES, Cluster, LocalCluster, open_cluster, scratch
-from e2e.dovetail import Dovetail, install
+from e2e.dovetail import IDENTITY, Dovetail, install
 from e2e.judge import node_of, reserved
 from e2e.publish import clear, make_namespace, publish, withdraw
 from e2e.workload import claim, pod
@@ -20,7 +21,7 @@ from scheduler.core.gates import Gates
 
 def _opened(name: str) -> Iterator[Cluster]:
     with scratch(f"dovetail-e2e-{name}-") as folder:
-        cluster = open_cluster(PROFILES[name], folder)
+        cluster = open_cluster(replace(PROFILES[name], audited=IDENTITY), folder)
         try:
             install(cluster.api, *cluster.profile.components)
             yield cluster

@@ -14,6 +14,7 @@ from e2e.process import Child
 
 NAMESPACE = "dovetail-system"
 ACCOUNT = "dovetail"
+IDENTITY = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 CONFIG_MAP = "dovetail-config"
 _TOKEN_S = 7200
 

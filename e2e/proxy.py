@@ -17,14 +17,21 @@ class Proxy:
     """Plain HTTP on loopback in, the API server out: one upstream connection for each that a client opens.
 
     holds : told method and path of every request; what it says True to is read, kept in `held`, and never sent.
+    says : told the same; what it answers is the whole answer, and the request is not sent.
     All of it runs in one event loop on a thread of its own, while the context is open.
     """
 
-    def __init__(self, access: Access, holds: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self,
+        access: Access,
+        holds: Callable[[str, str], bool] = lambda method, path: False,
+        says: Callable[[str, str], bytes] = lambda method, path: b"",
+    ) -> None:
         self.held: list[tuple[str, str, bytes]] = []
         self.server = ""
         self._access = access
         self._holds = holds
+        self._says = says
         self._listening = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
@@ -75,7 +82,7 @@ class Proxy:
             parts.hostname, parts.port or 443, ssl=self._access.tls, server_hostname=name
         )
         ends = [
-            asyncio.create_task(self._forward(client, upstream)),
+            asyncio.create_task(self._forward(client, upstream, answers)),
             asyncio.create_task(self._pump(back, answers)),
         ]
         try:
@@ -88,7 +95,9 @@ class Proxy:
             for writer in (upstream, answers):
                 writer.transport.abort()
 
-    async def _forward(self, client: asyncio.StreamReader, upstream: asyncio.StreamWriter) -> None:
+    async def _forward(
+        self, client: asyncio.StreamReader, upstream: asyncio.StreamWriter, answers: asyncio.StreamWriter
+    ) -> None:
         """Request by request, until the client goes away. Clients here give Content-Length."""
         with suppress(asyncio.IncompleteReadError, OSError):
             while True:
@@ -106,6 +115,10 @@ class Proxy:
                     self.held.append((method, path, data))
                     await client.read()  # nothing more, until the client goes away
                     return
+                if said := self._says(method, path):
+                    answers.write(said)
+                    await answers.drain()
+                    continue
                 upstream.write(data)
                 await upstream.drain()
 

@@ -32,10 +32,12 @@ def fences(cluster: Cluster) -> Iterator[None]:
     """The policies on classes and nodes; those on our account are part of what every test runs with."""
     items = [item for name in ("classes", "nodes") for item in policies(name)]
     for item in items:
+        if item["kind"] == "ConfigMap":
+            item["data"]["pattern"] = "^box$"
         cluster.api.apply(item)
     yield
     for item in items:
-        cluster.api.delete(item["kind"], item["metadata"]["name"])
+        cluster.api.delete(item["kind"], item["metadata"]["name"], item["metadata"].get("namespace", ""))
 
 
 def policies(component: str) -> list[Raw]:
@@ -118,16 +120,6 @@ def test_a_pod_with_a_template_of_an_owned_class_names_our_scheduler(world: Worl
 
 
 @pytest.mark.usefixtures("fences")
-def test_a_pod_with_a_claim_of_an_owned_class_names_our_scheduler(world: World) -> None:
-    world.create(claim(world.namespace, "ours", one()), claim(world.namespace, "theirs", one(CLASS)))
-
-    said = f"ResourceClaim ours asks for devices that Dovetail allocates: {USE_OURS}"
-    refused(try_pod(world, pod(world.namespace, "p", claims=["ours"], scheduler="another")), said)
-    try_pod(world, pod(world.namespace, "p", claims=["theirs"], scheduler="another"))()
-    try_pod(world, pod(world.namespace, "p", claims=["ours", "theirs"]))()
-
-
-@pytest.mark.usefixtures("fences")
 @pytest.mark.parametrize("resource", ["nvidia.com/gpu", "deviceclass.resource.kubernetes.io/mig.nvidia.com"])
 def test_a_pod_with_an_extended_resource_of_an_owned_class_names_our_scheduler(world: World, resource: str) -> None:
     def wanting(scheduler: str, name: str = resource) -> Raw:
@@ -185,12 +177,9 @@ def test_kube_scheduler_cannot_allocate_for_a_pod_that_came_before_its_claim(wor
 
 
 @pytest.mark.usefixtures("fences")
-def test_our_account_binds_and_allocates_on_labelled_nodes_only(world: World, own: Api) -> None:
-    # given a node of ours, one without the label and one that says no
-    bare, no = fleet.node("dgx-h100", "bare"), fleet.node("dgx-h100", "no")
-    del bare["metadata"]["labels"]["dovetail.scheduler/owned"]
-    no["metadata"]["labels"]["dovetail.scheduler/owned"] = "false"
-    world.publish([fleet.node("dgx-h100", "box"), bare, no])
+def test_our_account_binds_and_allocates_on_named_nodes_only(world: World, own: Api) -> None:
+    # given a node that the ConfigMap names, and two that it does not
+    world.publish([fleet.node("dgx-h100", name) for name in ("box", "box-2", "bare")])
     world.create(pod(world.namespace, "p"), claim(world.namespace, "c", one()))
 
     def bind(api: Api, node: str) -> Callable[[], Raw]:
@@ -203,8 +192,8 @@ def test_our_account_binds_and_allocates_on_labelled_nodes_only(world: World, ow
         path = f"{collection('Pod', world.namespace)}/p/binding"
         return lambda: dry(api, "POST", path, body, "application/json")
 
-    for name in ("bare", "no"):
-        said = f"{name} is not Dovetail's: it has no label dovetail.scheduler/owned=true"
+    for name in ("bare", "box-2"):
+        said = f"node {name} is not Dovetail's: ConfigMap dovetail-nodes says ^box$"
         refused(bind(own, name), said)
         refused(allocate(world, own, "c", OWNED, name), said.replace(" is not", " are not"))
         bind(world.api, name)()
@@ -360,6 +349,8 @@ def test_our_work_passes_every_policy(world: World, cluster: Cluster, start_dove
 
 def test_what_the_policies_are_built_from_is_not_applied() -> None:
     assert {item["kind"] for name in ("classes", "nodes", "account") for item in policies(name)} == {
+        "ConfigMap",
         "ValidatingAdmissionPolicy",
         "ValidatingAdmissionPolicyBinding",
     }
+    assert [item["metadata"]["name"] for item in policies("classes") if item["kind"] == "ConfigMap"] == []

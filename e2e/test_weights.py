@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from e2e.api import History, Raw, until
-from e2e.conftest import World, end, serve
+from e2e.conftest import World, end, runs, serve
 from e2e.dovetail import CONFIG_MAP, NAMESPACE, Dovetail, command
 from e2e.judge import judge
 from e2e.workload import claim_spec, pod, request, template
@@ -40,12 +40,18 @@ def tell(world: World) -> Iterator[Callable[[str], None]]:
     world.api.patch("ConfigMap", CONFIG_MAP, {"data": {"config.yaml": shipped}}, NAMESPACE)
 
 
+def decision(world: World, name: str) -> Raw:
+    """Why a pod is where it is."""
+    stored = world.api.get("Pod", name, world.namespace)
+    told: Raw = json.loads(stored["metadata"]["annotations"]["dovetail.scheduler/explain"])
+    return told
+
+
 def placed(world: World, name: str) -> tuple[str, str]:
     """Node of a new pod with one device, and the hash of the configuration that it was decided under."""
     serve(world, name, ONE)
-    stored = world.api.get("Pod", name, world.namespace)
-    explained = json.loads(stored["metadata"]["annotations"]["dovetail.scheduler/explain"])
-    return stored["spec"]["nodeName"], explained["config"]
+    found = decision(world, name)
+    return found["winner"]["node"], found["config"]
 
 
 def news(world: World, reason: str) -> list[Raw]:
@@ -94,6 +100,42 @@ def test_a_changed_weight_alters_the_next_placement_within_two_seconds_and_a_bro
     assert refusal["type"] == "Warning"
     assert placed(world, "after-the-broken-one") == (first, packed)
     assert dovetail.child.code is None
+
+
+def test_a_file_is_followed_where_no_configmap_is_named_and_each_scheduler_name_has_its_profile(
+    world: World, start_dovetail: Callable[..., Dovetail]
+) -> None:
+    # given a run that is told no ConfigMap, and serves a second schedulerName
+    world.publish([*fleet.device_classes(), *fleet.fleet({"dgx-h100": 2})])
+    settings = {"DOVETAIL_CONFIG_MAP": "{}", "DOVETAIL_SCHEDULER_PROFILES": '{"dovetail-batch": "binpack"}'}
+    dovetail = start_dovetail(settings=settings).ready()
+    world.create(template(world.namespace, "one", ONE))
+    # when a pod of each comes
+    for name, scheduler in (("ours", "dovetail"), ("batch", "dovetail-batch")):
+        world.create(pod(world.namespace, name, templates=["one"], scheduler=scheduler))
+        runs(world, name)
+    # then each has the profile of its schedulerName
+    assert [decision(world, name)["profile"] for name in ("ours", "batch")] == ["default", "binpack"]
+    # and when the file is replaced, a bad one is told on the lease, and a good one counts
+    file = dovetail.kubeconfig.with_suffix(".yaml")
+    before = re.sub(r"\nweights:\n(  .*\n)+", "\n", file.read_text())
+
+    def replace(weights: str) -> None:
+        aside = file.with_suffix(".new")
+        aside.write_text(f"{before}\nweights: {weights}\n")
+        aside.replace(file)
+
+    replace(BROKEN)
+    [refusal] = until(lambda: on_lease(world, str(file)), "the refusal is told", 10)
+    replace(SPREAD)
+    until(lambda: placed(world, f"p{time.monotonic_ns()}")[1] != decision(world, "ours")["config"], "it counts", 10)
+    assert "weights.packing = -1" in refusal["message"]
+
+
+def on_lease(world: World, file: str) -> list[Raw]:
+    """Refusals of a file, which are told on the lease."""
+    found = world.api.list("Event", NAMESPACE, fieldSelector="involvedObject.kind=Lease,reason=ConfigRefused")
+    return [each for each in found if file in each["message"]]
 
 
 def test_what_moves_under_other_weights_is_shown_from_the_record_of_a_run(
@@ -176,10 +218,7 @@ def test_a_hundred_good_and_bad_edits_under_load_lose_no_pod(
     assert set(weights.values()) <= {0.0, *(float(number + 1) for number in range(0, EDITS, 2))}
     # and the last good edit is the one that counts in the end
     serve(world, "last", ONE)
-    last = world.api.get("Pod", "last", world.namespace)
-    assert (
-        json.loads(last["metadata"]["annotations"]["dovetail.scheduler/explain"])["weights"]["spreading"] == EDITS - 1
-    )
+    assert decision(world, "last")["weights"]["spreading"] == EDITS - 1
     until(
         lambda: any("weights.packing = -1" in each["message"] for each in news(world, "ConfigRefused")), "refused", 10
     )

@@ -1,4 +1,7 @@
-"""The control groups of a box: one in each hierarchy of version 1, or one of version 2."""
+"""The control groups of a box: one in each hierarchy of version 1, or one of version 2.
+
+Nodes ran on version 1. What is here for version 2 follows the kernel's documentation and has not been run.
+"""
 
 import os
 import re

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 from e2e.api import Raw, until
@@ -47,19 +48,17 @@ class Datacenter:
     def _start(self, profile: Profile, names: Sequence[str]) -> None:
         with ThreadPoolExecutor() as pool:
             images = pool.submit(self._images)
-            for name in names:
-                node = RealNode(name, self.folder / name, self._network, self._tools, self.folder / "node.kubeconfig")
-                self.nodes.append(node)
-                node.start_runtime()
-            loads = [pool.submit(lambda node=node: node.load(images.result())) for node in self.nodes]
-            # Nodes that are silent are told from those that live, and no one schedules but a kube-scheduler.
+            # Real nodes show that they live: those that are silent are evicted from, as in a cluster of users.
             site = Site(self._network.prefix, self._network.open_doors, admission_off="", controllers_off="")
             self.cluster: LocalCluster = local_cluster(profile, self.folder, site=site)
-            certificate = self.folder / "certs" / "apiserver.crt"
-            write_kubeconfig(self.folder / "node.kubeconfig", f"https://{SERVICE}", "admin-token", certificate)
             self.cluster.start_kube_scheduler()
-            for load in loads:
-                load.result()
+            kubeconfig = self.folder / "node.kubeconfig"
+            write_kubeconfig(kubeconfig, f"https://{SERVICE}", "admin-token", self.folder / "certs" / "apiserver.crt")
+            for name in names:
+                self.nodes.append(RealNode(name, self.folder / name, self._network, self._tools, kubeconfig))
+                self.nodes[-1].start_runtime()
+            for done in [pool.submit(node.load, images.result()) for node in self.nodes]:
+                done.result()
         for node in self.nodes:
             node.start_kubelet()
         for node in self.nodes:
@@ -100,10 +99,11 @@ class Datacenter:
 
     def stop(self) -> None:
         """End everything. Raises NodeError when something stays."""
-        # First: the server ends once its last client is gone, and some would vanish without a word.
-        self._network.close_doors()
-        if hasattr(self, "cluster"):
-            self.cluster.stop()
-        for node in self.nodes:
-            node.stop()
-        self._network.stop()
+        with ExitStack() as last:  # each of them, in reverse order, whatever the others do
+            last.callback(self._network.stop)
+            for node in self.nodes:
+                last.callback(node.stop)
+            if hasattr(self, "cluster"):
+                last.callback(self.cluster.stop)
+            # The server ends once its last client is gone, and some would vanish without a word.
+            last.callback(self._network.close_doors)

@@ -46,7 +46,10 @@ class Network:
 
     def _ready(self) -> bool:
         if self._holder.code is not None:
-            raise NodeError(f"unshare --net ended with {self._holder.code}:\n{self._holder.tail()}")
+            raise NodeError(
+                f"unshare --net ended with {self._holder.code}; nodes need the right to make namespaces, which is "
+                f"CAP_SYS_ADMIN:\n{self._holder.tail()}"
+            )
         return "ready" in self._holder.tail()
 
     @property

@@ -28,9 +28,14 @@ class RealNode:
         self._tools = tools
         self._kubeconfig = kubeconfig
         self._drivers: dict[str, Inmate] = {}
+        self._slices: list[Raw] = []
         folder.mkdir()
         self.box = Box(name, folder)
-        self.address = network.join(self.box)
+        try:
+            self.address = network.join(self.box)
+        except BaseException:
+            self.box.stop()
+            raise
         self._runtime: Inmate | None = None
         self._kubelet: Inmate | None = None
 
@@ -72,9 +77,13 @@ class RealNode:
     def publish(self, slices: Sequence[Raw]) -> None:
         """Have drivers run that publish these ResourceSlices, one for each driver that they name.
 
-        A driver that runs is ended and started anew; one that no slice names is ended.
+        A driver that runs is ended and started anew; one that no slice names is ended. Nothing happens where exactly
+        these slices are published already.
         """
         drivers = {each["spec"]["driver"] for each in slices}
+        if list(slices) == self._slices and drivers == self._drivers.keys():
+            return
+        self._slices = list(slices)
         for driver in list(self._drivers):
             self.kill_driver(driver)
         for driver in sorted(drivers):

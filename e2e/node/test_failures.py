@@ -1,12 +1,15 @@
 """What fails on real nodes: a replica of Dovetail, a kubelet, a driver."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from e2e.api import Raw, until
+import pytest
+
+from e2e.api import History, Raw, until, version
 from e2e.dovetail import NAMESPACE
+from e2e.judge import judge
 from e2e.node.conftest import Datacenter, Tenant, replicas
-from e2e.workload import claim_spec, request, template
+from e2e.workload import claim, claim_spec, request, template
 
 LEASE = "dovetail"
 _SLACK_S = 5.0
@@ -38,8 +41,23 @@ def started(tenant: Tenant, names: list[str]) -> list[Raw]:
     return tenant.running(*names)
 
 
+@pytest.fixture
+def history(tenant: Tenant) -> Iterator[History]:
+    """What becomes of pods and claims of the namespace, from before the first is created."""
+    with History(tenant.api.access, "Pod", "ResourceClaim", namespace=tenant.namespace) as opened:
+        yield opened
+
+
+def faults(history: History, tenant: Tenant, names: list[str]) -> list[str]:
+    """What the record says must not have been: devices in two claims at one time, pods before their claims."""
+    history.caught_up(max(version(tenant.get(name)) for name in names))
+    verdict = judge(history)
+    assert verdict.placed.keys() == set(names)
+    return verdict.faults
+
+
 def test_the_other_replica_leads_soon_after_the_leader_was_killed(
-    tenant: Tenant, gpus: None, say: Callable[[str], None]
+    tenant: Tenant, history: History, gpus: None, say: Callable[[str], None]
 ) -> None:
     # given a leader, another replica, and pods that run
     datacenter = tenant.datacenter
@@ -59,13 +77,16 @@ def test_the_other_replica_leads_soon_after_the_leader_was_killed(
     tenant.running("c")
     # and what ran is untouched
     assert state(tenant.running("a", "b")) == state(before)
-    devices = [tuple(sorted(tenant.told(name)[0].items())) for name in ("a", "b", "c")]
-    assert len({(dict(each)["pool"], dict(each)["device"]) for each in devices}) == 3
+    told = [tenant.told(name)[0] for name in ("a", "b", "c")]
+    assert len({(each["pool"], each["device"]) for each in told}) == 3
+    assert faults(history, tenant, ["a", "b", "c"]) == []
     # and the killed one is back, as a follower
     until(lambda: all(_ready(each) for each in replicas(datacenter)), "both replicas ready", 60.0)
 
 
-def test_nothing_is_used_twice_after_kubelet_and_driver_were_killed(tenant: Tenant, gpus: None) -> None:
+def test_nothing_is_used_twice_after_kubelet_and_driver_were_killed(
+    tenant: Tenant, history: History, gpus: None
+) -> None:
     # given pods on half of all GPUs
     datacenter = tenant.datacenter
     names = [f"p{number}" for number in range(8)]
@@ -89,9 +110,34 @@ def test_nothing_is_used_twice_after_kubelet_and_driver_were_killed(tenant: Tena
     told |= {name: tenant.told(name) for name in later}
     assert told == {name: tenant.given(name) for name in told}
     assert len({(each[0]["pool"], each[0]["device"]) for each in told.values()}) == 16
+    assert faults(history, tenant, names + later) == []
     # and what was prepared before can be unprepared by those that came after
     tenant.end(*names)
     until(lambda: sum(len(node.prepared()) for node in datacenter.nodes) == len(later), "half unprepared", 15.0)
+
+
+def test_driver_refuses_a_device_that_somebody_gave_to_two_claims(tenant: Tenant, gpus: None) -> None:
+    # given a pod with a device, and a claim that somebody else allocated the same one to, for a pod on the same node
+    for name in ("a", "b"):
+        tenant.create(claim(tenant.namespace, name, claim_spec([request()])))
+    tenant.start("a", claims=["a"])
+    [first] = tenant.running("a")
+    made = tenant.pod("b", claims=["b"], scheduler="somebody-else")
+    made["spec"]["nodeName"] = first["spec"]["nodeName"]
+    second = tenant.api.create(made)
+    allocation = tenant.api.get("ResourceClaim", "a", tenant.namespace)["status"]["allocation"]
+    user = {"resource": "pods", "name": "b", "uid": second["metadata"]["uid"]}
+    status = {"status": {"allocation": allocation, "reservedFor": [user]}}
+    tenant.api.patch("ResourceClaim", "b", status, tenant.namespace, "status")
+
+    # then the driver names both claims, and the pod does not start
+    def refused() -> bool:
+        said = f"of {tenant.namespace}/a and {tenant.namespace}/b"
+        return any(said in each["message"] for each in tenant.api.list("Event", tenant.namespace))
+
+    until(refused, "an event with the driver's refusal", 30.0)
+    assert tenant.get("b")["status"]["phase"] == "Pending"
+    assert state(tenant.running("a")) == state([first])
 
 
 def _ready(pod: Raw) -> bool:

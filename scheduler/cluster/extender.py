@@ -118,12 +118,13 @@ def _name(at: int, node: msgspec.Raw) -> str:
 def _check(names: Sequence[str]) -> None:
     if len(names) > MAX_NODES:
         raise DecodeError(_PLACE, f"is about {len(names)} nodes", f"ask about {MAX_NODES} at most")
-    if len(set(names)) < len(names):
+    if len(distinct := set(names)) < len(names):
         twice, _ = Counter(names).most_common(1)[0]
         raise DecodeError(_PLACE, f"names node {twice[:MAX_NAME]!r} twice", "name each node once")
-    for length in (min(map(len, names), default=1), max(map(len, names), default=1)):
-        if not 0 < length <= MAX_NAME:
-            raise DecodeError(_PLACE, f"has a node name of {length} characters", f"they have 1 to {MAX_NAME}")
+    longest = max(map(len, names), default=1)
+    if longest > MAX_NAME or "" in distinct:
+        length = longest if longest > MAX_NAME else 0
+        raise DecodeError(_PLACE, f"has a node name of {length} characters", f"they have 1 to {MAX_NAME}")
 
 
 def _short(error: Exception) -> str:

@@ -116,6 +116,8 @@ class LeaseLock:
         try:
             await self._read()
         except ApiError as error:
+            if error.cause == "forbidden":
+                log.warning("lease not read: %s", error)
             refused = ApiException(status=error.status, reason=error.message)
             refused.body = msgspec.json.encode({"code": error.status}).decode()
             return False, refused

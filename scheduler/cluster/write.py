@@ -200,16 +200,22 @@ class Writer:
         self._post(answer)
 
     async def _send(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
+        answer = await self._noted(
+            self._client.request(method, path, body, content_type, self.patience_s, permitted=self._fence.allows)
+        )
+        self.forbidden = ""
+        return answer
+
+    async def _read(self, path: str, accept: str = JSON) -> bytes:
+        return await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
+
+    async def _noted(self, request: Coroutine[Any, Any, bytes]) -> bytes:
         try:
-            answer = await self._client.request(
-                method, path, body, content_type, self.patience_s, permitted=self._fence.allows
-            )
+            return await request
         except ApiError as error:
             if error.cause == "forbidden" and QUOTA not in error.message:
                 self.forbidden = error.message
             raise
-        self.forbidden = ""
-        return answer
 
     # ------------------------------------------------------------ claims
 
@@ -351,7 +357,7 @@ class Writer:
                 if error.status != _UNPROCESSABLE:
                     raise
                 refusal = error
-            whole = await self._client.request("GET", path, timeout=self.patience_s, accept=PROTOBUF)
+            whole = await self._read(path, PROTOBUF)
             begun = self._clock()
             return read(await self._put(where, whole, addition, refusal))
         except ApiError as error:
@@ -399,7 +405,7 @@ class Writer:
         while True:
             asked = self._clock()
             try:
-                verdict = look(await self._client.request("GET", path, timeout=self.patience_s))
+                verdict = look(await self._read(path))
             except ApiError as refusal:
                 # Known only when something was read; an outage is waited out, with the objects held as they are.
                 if refusal.cause in {"conflict", "invalid"} or (refusal.cause == "gone" and not fresh):
@@ -459,7 +465,7 @@ class Writer:
 
     async def _release_once(self, write: ReleaseClaim) -> None:
         path = _claim_path(write.claim)
-        found = _claim(await self._client.request("GET", path, timeout=self.patience_s))
+        found = _claim(await self._read(path))
         if found.uid != write.claim.uid:
             return
         others = any(consumer.uid != write.consumer.uid for consumer in found.reserved_for)
@@ -477,7 +483,7 @@ class Writer:
 
     async def _delete_once(self, write: DeleteClaim) -> None:
         path = _claim_path(write.claim)
-        found = _claim(await self._client.request("GET", path, timeout=self.patience_s))
+        found = _claim(await self._read(path))
         if found.uid != write.claim.uid:
             return
         if found.finalized:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -108,8 +109,8 @@ class Figures:
     """One count.
 
     devices : by driver, product and state, of nodes that are ours. A part of a device that is cut is `part` unless it
-    is held: whether it can still be cut is not looked at. rooms : of the shapes asked for most. others : of all
-    further shapes the least headroom and the largest fragmentation, if there are any.
+    is held: whether it can still be cut is not looked at. rooms : of the shapes asked for most, without those that
+    parts may serve. others : of all further shapes the least headroom and the largest fragmentation, if there are any.
     stranded : free devices, in whole ones, that pods of some shape would take and no shape fits where they are.
     pending : pods by what they wait for; empty: they are due. gated : pods of ours behind scheduling gates.
     """
@@ -190,7 +191,7 @@ class Census:
         devices = self._devices(bays)
         yield
         rooms: dict[Shape, Room] = {}
-        offers: dict[Ask, _Offer] = {}
+        offers: dict[Ask, _Offer | None] = {}
         shapes = self._asked.popular()
         for shape in shapes:
             demand = self._asked.demand(shape)
@@ -201,13 +202,14 @@ class Census:
                 eligible = yield from self._refreshed(ask.request)
                 offers[ask] = self._offer(bays, demand, found[1], eligible)
                 yield
-            rooms[shape] = self._room(bays, demand, found[1].count, offers[ask])
-            yield
+            if (offer := offers[ask]) is not None:
+                rooms[shape] = self._room(bays, demand, found[1].count, offer)
+                yield
         self._eligible = {each: self._eligible[each] for each in list(self._eligible)[-2 * _REMEMBERED :]}
-        told = {shape: rooms[shape] for shape in shapes[:MAX_SHAPES]}
-        rest = [rooms[shape] for shape in shapes[MAX_SHAPES:]]
+        told = dict(islice(rooms.items(), MAX_SHAPES))
+        rest = list(islice(rooms.values(), MAX_SHAPES, None))
         others = Room(min(each.headroom for each in rest), max(each.fragmentation for each in rest)) if rest else None
-        stranded = self._stranded(bays, offers.values())
+        stranded = self._stranded(bays, [offer for offer in offers.values() if offer is not None])
         claims = yield from self._claims()
         gated = yield from self._gated()
         return Figures(
@@ -280,10 +282,15 @@ class Census:
             yield
         return found
 
-    def _offer(self, bays: _Bays, demand: Demand, want: Want, eligible: Eligibility) -> "_Offer":
-        """What devices there are for one kind of ask, however many of them a pod wants."""
+    def _offer(self, bays: _Bays, demand: Demand, want: Want, eligible: Eligibility) -> "_Offer | None":
+        """What devices there are for one kind of ask, however many of them a pod wants.
+
+        None where parts of devices that are cut may serve it: how many more can be cut hangs on which.
+        """
         state = self._state
         usable = np.append(eligible.usable, False)[bays.seen.clip(-1, len(eligible.usable))]
+        if (usable & (state.products.codes[bays.seen] == ABSENT)).any():
+            return None
         left = np.where(usable, bays.left, 0)
         shared = state.capacities.codes[bays.seen] != ABSENT
         if not demand.countable or not (shared & usable).any():

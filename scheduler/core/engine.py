@@ -106,6 +106,7 @@ MAX_SOLVES = 4  # searches of which one pod waits for at once
 BAYS_AT_ONCE = 4  # nodes whose devices are looked at anew in one piece, where nothing is decided
 STEPS_A_POD = 150  # what an attempt takes at least, in the steps of core/budget.py
 STEPS_A_WANT = 25
+STEPS_A_CANDIDATE = 20  # that scorers of others are asked about
 STEPS_A_REASON = 2  # for each node and request
 LIGHT_CYCLES = 4  # budgets that the light pods of one tenant may spend in a cycle
 LIGHT_STEPS = 2_000  # a pod that takes more is heavy: it waits for its tenant's turn
@@ -338,8 +339,8 @@ class Engine:
         """Judge by other weights from now on. What is placed stays placed, and what was assumed stays assumed.
 
         Weights decide only which node is taken of those that fit, so pods that wait would wait again. Tried at once are
-        those that wait for a plan, which was asked for by the old weights, and those who have to be told something else
-        about their annotations.
+        those that wait for a plan or for scorers of others, which were asked about what the old weights liked best, and
+        those whose owners have to be told something else about their annotations.
         """
         if not self.config.can_become(event.config):
             raise FaultError("the new configuration changes what a running engine cannot change")
@@ -353,6 +354,8 @@ class Engine:
                 self._tell_askers(waiting.pods)
         self._held.clear()
         self._hints.clear()
+        for uid in self.remote.again():
+            self.backlog.hurry(uid)
         for uid in sorted(self._ignored):
             self.backlog.wake_one(uid, self._now)
         return []
@@ -791,7 +794,7 @@ class Engine:
             self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
-        asking = self._ask_others(pod, tried, out)
+        asking = self._ask_others(pod, tried, out, budget)
         if asking is not None:
             return asking
         outcome = place(self.state, pod, tried, ways.closed, preference, failures, hint, self.remote.heard(pod.uid))
@@ -805,7 +808,7 @@ class Engine:
         out += self._untie(pod, ways.open[0].joined)
         return outcome
 
-    def _ask_others(self, pod: Pod, ways: Sequence[Way], out: list[Instruction]) -> Unplaced | None:
+    def _ask_others(self, pod: Pod, ways: Sequence[Way], out: list[Instruction], budget: Budget) -> Unplaced | None:
         """Have a pod that fits somewhere wait for scorers of others, until they answered or had their time."""
         if not self.remote.scorers or self.remote.knows(pod.uid):
             return None
@@ -813,6 +816,7 @@ class Engine:
             question = self.remote.ask(pod, _pod_ref(pod), ways, self.state, self._now)
             if question is None:
                 return None
+            budget.spend(STEPS_A_CANDIDATE * len(question.candidates))
             out.append(question)
         return Unplaced(pod.uid, plan.ASKING, f"pod {pod.key}: scorers of others are being asked")
 

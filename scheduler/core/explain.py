@@ -11,8 +11,10 @@ from scoring.scorers import SCORERS
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
-def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
-    """As the annotation `dovetail.scheduler/explain` carries it; without its weights on demand."""
+def to_dict(decision: Decision, *, weights: bool = True, heard: bool = True) -> dict[str, Any]:
+    """As the annotation `dovetail.scheduler/explain` carries it; on demand without its weights, and without all that
+    scorers of others said.
+    """
     found: dict[str, Any] = {
         "pod": decision.pod,
         "nodes": decision.nodes,
@@ -27,7 +29,7 @@ def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
     if decision.window:
         found["window"] = decision.window
     if decision.remote:
-        found["remote"] = [_heard(each) for each in decision.remote]
+        found["remote"] = [_heard(each, scores=heard) for each in decision.remote]
     if decision.runner_up is not None:
         found["runnerUp"] = _option(decision.runner_up)
     return found | {"weights": dict(decision.weights)} if weights else found
@@ -35,7 +37,8 @@ def to_dict(decision: Decision, *, weights: bool = True) -> dict[str, Any]:
 
 def to_json(decision: Decision) -> str:
     """Compact."""
-    return f'{_COMPACT.encode(to_dict(decision, weights=False))[:-1]},"weights":{_encoded(*decision.weights.items())}}}'
+    brief = _COMPACT.encode(to_dict(decision, weights=False, heard=False))
+    return f'{brief[:-1]},"weights":{_encoded(*decision.weights.items())}}}'
 
 
 @lru_cache(maxsize=64)
@@ -43,9 +46,19 @@ def _encoded(*weights: tuple[str, float]) -> str:
     return _COMPACT.encode(dict(weights))
 
 
-def _heard(heard: Heard) -> dict[str, Any]:
+def _heard(heard: Heard, *, scores: bool) -> dict[str, Any]:
     said: dict[str, Any] = {"scorer": heard.scorer, "weight": heard.weight}
-    return {**said, "absent": heard.problem} if heard.problem else said
+    if heard.problem:
+        return {**said, "absent": heard.problem}
+    return {**said, "scores": dict(heard.scores)} if scores else said
+
+
+def heard_of(decision: Mapping[str, Any]) -> tuple[Heard, ...]:
+    """What scorers of others said, from what `to_dict` made with it."""
+    return tuple(
+        Heard(str(each["scorer"]), float(each["weight"]), each.get("scores", {}), str(each.get("absent", "")))
+        for each in decision.get("remote", ())
+    )
 
 
 def _option(option: Option) -> dict[str, Any]:

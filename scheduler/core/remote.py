@@ -26,6 +26,7 @@ from scoring.placement import raised as raised_rank
 
 MAX_CANDIDATES: Final = 32
 USED, ABSENT, LATE = "used", "absent", "late"
+OUTCOMES: Final = (USED, ABSENT, LATE)
 Way = tuple[Resolved, Candidates]
 
 
@@ -52,6 +53,10 @@ class Remote:
         self._patience_s = max((scorer.timeout_s for scorer in scorers), default=0.0)
         self._asked: dict[Uid, _Asked] = {}  # those whose time ends first come first
         self._generation = 0
+
+    def tally(self) -> dict[tuple[str, str], int]:
+        """`counts`, with what never happened."""
+        return {(name, outcome): self.counts[name, outcome] for name in self.scorers for outcome in OUTCOMES}
 
     @property
     def next_time(self) -> float | None:
@@ -104,9 +109,11 @@ class Remote:
     def hear(self, event: RemoteScored) -> bool:
         """Take an answer in; whether it was the last one that its pod waits for."""
         asked, scorer = self._asked.get(event.pod), self.scorers.get(event.scorer)
+        if scorer is None:
+            return False
         expected = asked is not None and asked.open and asked.generation == event.generation
-        if asked is None or scorer is None or not expected or scorer.name in asked.heard:
-            self.counts[event.scorer, LATE] += 1
+        if asked is None or not expected or scorer.name in asked.heard:
+            self.counts[scorer.name, LATE] += 1
             return False
         problem = event.problem or problem_of(event.scores, len(asked.nodes))
         scores = {} if problem else dict(zip(asked.nodes, event.scores, strict=True))
@@ -126,6 +133,12 @@ class Remote:
         for heard in self.heard(pod):
             self.counts[heard.scorer, ABSENT if heard.problem else USED] += 1
         self.forget(pod)
+
+    def again(self) -> list[Uid]:
+        """Forget all that was asked and said; returns the pods that it was about, which are to be asked about anew."""
+        pods = list(self._asked)
+        self._asked.clear()
+        return pods
 
     def forget(self, pod: Uid) -> None:
         """The pod left or changed: what was said about it is of no use."""

@@ -5,7 +5,7 @@ the state is that of the moment, whoever judges it, and with whatever weights.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ from scheduler.core.messages import EvaluateScalar, Event, Inspect, Inspected, S
 from scheduler.core.model import Allocation, Resources, Uid
 from scheduler.core.opinions import Opinions
 from scheduler.core.parts import PartName
-from scheduler.core.plan import RETRY, Placement, Unplaced
+from scheduler.core.plan import RETRY, Heard, Placement, Unplaced
 from scheduler.core.slow import answer
 from scheduler.core.solvers.greedy import place
 from scheduler.core.solvers.search import NodeAnswer
@@ -79,8 +79,8 @@ class Judge:
         self._catalogue.parts.adopt(trade.parts)
         self._catalogue.stock.trade(trade.market)
 
-    def decide(self, uid: Uid, hint: Hint | None = None) -> Placement | Unplaced:
-        """What becomes of a pod in the state as it is, which is not changed. hint : see `place`."""
+    def decide(self, uid: Uid, hint: Hint | None = None, heard: Sequence[Heard] = ()) -> Placement | Unplaced:
+        """What becomes of a pod in the state as it is, which is not changed. hint, heard : see `place`."""
         state = self._state
         pod = state.pods.current.get(uid)
         if pod is None:
@@ -93,7 +93,7 @@ class Judge:
         for _ in range(_ROUNDS):
             if not self._settle(candidates for _, candidates in tried):
                 continue
-            outcome = place(state, pod, tried, ways.closed, preference, 0, hint)
+            outcome = place(state, pod, tried, ways.closed, preference, 0, hint, heard)
             unsolved = [problem for _, candidates in tried for problem in candidates.unsolved]
             if isinstance(outcome, Placement) or not unsolved:
                 return outcome

@@ -3,7 +3,7 @@
 Each decision is taken three times in the state of its moment, and none changes what comes after it. First as it was, to
 show that the record gives that state back: where the outcome is another one, the decision is not compared, and counted.
 Then under the weights of then and under the new ones, each pod for itself: a plan for several pods is left out of both,
-so that only what the weights do is shown.
+so that only what the weights do is shown. What scorers of others said counts as it did.
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from scheduler.core.errors import ConfigError, printable
+from scheduler.core.explain import heard_of
 from scheduler.core.plan import Option, Placement, Unplaced
 from scheduler.core.replica import Judge, Replica, Trade
 from scheduler.core.windows import Hint
@@ -94,12 +95,13 @@ def compare(record: Path, wanted: SchedulerConfig, last: int) -> Comparison:
             digests[str(entry.told.get("config", ""))] = None
             window = str(entry.told.get("window", ""))
             hint = Hint(str(entry.told["winner"]["node"]), window) if window else None
-            again, then = old.decide(entry.pod, hint), old.decide(entry.pod)
+            heard = heard_of(entry.told)
+            again, then = old.decide(entry.pod, hint, heard), old.decide(entry.pod, None, heard)
             was = _told(entry.told["winner"])
             if _where(again) != was:
                 strange.append(f"{entry.told['pod']}: was on {_say(was)}, comes out on {_say(_where(again))}")
                 continue
-            now = new.decide(entry.pod)
+            now = new.decide(entry.pod, None, heard)
             if _where(now) != _where(then):
                 found.append(Move(str(entry.told["pod"]), _where(then), _where(now)))
         else:

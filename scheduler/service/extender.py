@@ -31,6 +31,8 @@ log = logging.getLogger("dovetail.extender")
 
 PREFIX: Final = "/extender"
 PLACE: Final = "extender.http"
+VERBS: Final = ("filter", "prioritize")
+_RESULT: Final = web.RequestKey("result", str)
 _PIECE_STEPS: Final = 1_500  # of core/budget.py; others have their turn after each
 _PATIENCE_S: Final = 0.25  # for a claim that kube-scheduler has seen before us
 _DEADLINE_S: Final = 2.0  # kube-scheduler waits five seconds, unless httpTimeout says otherwise
@@ -82,12 +84,14 @@ class Extender:
         self._wall = wall
         self._under_way = 0
         self._told = ""
+        self.answered: Callable[[str, str, float], None] = lambda verb, result, seconds: None
+        """Told of each request: verb, `answered`, `unavailable`, `refused` or `failed`, and seconds."""
         self.certificates = Certificates(settings.tls, f"{PLACE}.tls", wall) if settings.tls.on else None
         application = web.Application(
             middlewares=[self._guard], client_max_size=settings.max_body_megabytes * _MEGABYTE
         )
-        application.router.add_post(f"{PREFIX}/filter", self._filter)
-        application.router.add_post(f"{PREFIX}/prioritize", self._prioritize)
+        for verb, answer in zip(VERBS, (self._filter, self._prioritize), strict=True):
+            application.router.add_post(f"{PREFIX}/{verb}", answer)
         options = {"auto_decompress": False, "keepalive_timeout": LASTS_S, "shutdown_timeout": _DEADLINE_S}
         self._door = Door(PLACE, settings.host, settings.port, application, **options)
 
@@ -98,17 +102,15 @@ class Extender:
 
     async def hold(self) -> None:
         """Serve until cancelled, and keep a state in which nobody else decides ready for questions."""
-        tidying = asyncio.create_task(self._tidy())
-        try:
-            await self._door.hold()
-        finally:
-            tidying.cancel()
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._door.hold())
+            both.create_task(self._tidy())
 
     async def _tidy(self) -> None:
         while True:
-            await self._heard()
             while (adviser := self._adviser()) is not None and not adviser.catch_up():
                 await asyncio.sleep(0)
+            await self._heard()
 
     async def close(self) -> None:
         """End, once what is under way is answered."""
@@ -118,6 +120,15 @@ class Extender:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        begun = self._clock()
+        response = await self._judged(request, handler)
+        verb = request.path.rpartition("/")[2]
+        kinds = {200: "answered", 503: "unavailable", 500: "failed"}
+        result = request.get(_RESULT, kinds.get(response.status, "refused"))
+        self.answered(verb if verb in VERBS else "other", result, self._clock() - begun)
+        return response
+
+    async def _judged(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self._settings.tls.client_ca_file:
             shown = request.transport.get_extra_info("peercert") if request.transport is not None else None
             refused = stranger(shown, self._settings.tls.client_names, self._wall())
@@ -163,6 +174,7 @@ class Extender:
             advice = await self._advice(question.pod)
         except NotNowError as error:
             self._note(str(error))
+            request[_RESULT] = "unavailable"
             return await _send(request, wire.filter_error(str(error)))
         found = advice.sort(question.names)
         return await _send(request, wire.filter_result(question, found.kept, found.failed, found.hopeless))

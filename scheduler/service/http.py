@@ -15,6 +15,7 @@ from aiohttp import web
 from scheduler.service.access import Access
 from scheduler.service.door import Door
 from scheduler.service.settings import HttpSettings, is_loopback
+from scheduler.service.tls import Certificates, server_context
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +60,11 @@ class Listener:
         self._door = Door("http", settings.host, settings.port, application, keepalive_timeout=75.0)
 
     async def open(self) -> None:
-        """Begin. Raises ConfigError where the address cannot be had."""
-        await self._door.open()
+        """Begin. Raises ConfigError where the address cannot be had, or certificates cannot be used."""
+        if self._access is not None and not self._settings.tls.on:
+            log.warning("http.tls is not set: tokens of those who read metrics travel in the clear")
+        tls = self._settings.tls
+        await self._door.open(server_context(Certificates(tls, "http.tls")) if tls.on else None)
 
     async def hold(self) -> None:
         """Serve until cancelled."""

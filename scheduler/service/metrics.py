@@ -10,7 +10,7 @@ import platform
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import product
 from typing import Final, get_args
@@ -67,7 +67,11 @@ _RESOURCES: Final = frozenset(
         "subjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectreviews",
     }
 )  # fmt: skip
-_QUEUES: Final = {"": "active", plan.RETRY: "backoff"}  # kube-scheduler's names; the rest is `unschedulable`
+_QUEUES: Final = {
+    "": "active",
+    plan.ASKING: "active",
+    plan.RETRY: "backoff",
+}  # kube-scheduler's names; the rest is `unschedulable`
 _TOKENS: Final = (
     plan.MISCONFIGURED, plan.UNSUPPORTED, plan.CLAIM_PENDING, plan.NO_FIT, plan.REFUSED, plan.POOL_INVALID, plan.RETRY,
 )  # fmt: skip
@@ -98,9 +102,11 @@ def call_of(method: str, path: str) -> tuple[str, str]:
 class Own:
     """What a process knows of itself at the moment. kinds : by kind, seconds since something was heard, and if listed.
 
+    dropped, failed : events of pods that were not written. writing : writes under way. inbox : events that wait.
+    circuits : of scorers of others, whether they are asked: closed, open or half-open.
     accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
     some of it waits for one. dropped, failed : events of pods that were not written. writing : writes under way.
-    inbox : events that wait.
+    inbox : events that wait. certificates : by listener, when its own one ends, in seconds since 1970.
     """
 
     deciding: bool
@@ -112,10 +118,12 @@ class Own:
     dropped: int
     failed: int
     assumed: tuple[int, float]
+    circuits: Mapping[str, str] = field(default_factory=dict)
     accepted: int = 0
     refused: int = 0
     current: bool = True
     restart: bool = False
+    certificates: Mapping[str, float] = field(default_factory=dict)
 
 
 class Metrics:
@@ -154,6 +162,12 @@ class Metrics:
             "api_requests", "Requests to the API server, by its answer; <error>: there was none.",
             "verb", "resource", "code",
         )  # fmt: skip
+        self._questions = self._counter(
+            "extender_requests", "Requests to the HTTP extender, by verb and by how they ended.", "verb", "result"
+        )
+        self._question_seconds = self._histogram(
+            "extender_request_duration_seconds", "How long they took.", _REQUEST_SECONDS, "verb"
+        )
         self._request_seconds = self._histogram(
             "api_request_duration_seconds", "Until the API server answered; watches are not in it.", _REQUEST_SECONDS,
             "verb", "resource",
@@ -271,6 +285,11 @@ class Metrics:
         if seconds >= 0:
             self._request_seconds.labels(verb, resource).observe(seconds)
 
+    def question(self, verb: str, result: str, seconds: float) -> None:
+        """A kube-scheduler was answered; verb and result : as service/extender.py names them."""
+        self._questions.labels(verb, result).inc()
+        self._question_seconds.labels(verb).observe(seconds)
+
     # ------------------------------------------------------------ scrapes
 
     async def scrape(self) -> bytes:
@@ -318,6 +337,8 @@ class Metrics:
                      [((kind,), int(listed)) for kind, (_, listed) in own.kinds.items()], "kind")  # fmt: skip
         yield _gauge("inbox_events", "Events that wait for the loop.", [((), own.inbox)])
         yield _gauge("writes_in_flight", "Writes under way or waiting for their turn.", [((), own.writing)])
+        yield _gauge("certificate_expiration_timestamp_seconds", "When the certificate of a listener ends.",
+                     [((listener,), ends) for listener, ends in own.certificates.items()], "listener")  # fmt: skip
         lost = CounterMetricFamily(
             f"{METRICS_PREFIX}pod_events_lost", "Events of pods that were not written.", labels=("why",)
         )
@@ -326,6 +347,17 @@ class Metrics:
         yield lost
         yield _gauge("assumed_pods", "Pods that are placed and not bound yet.", [((), own.assumed[0])])
         yield _gauge("assumed_oldest_seconds", "For how long the oldest of them is.", [((), own.assumed[1])])
+        yield _gauge("remote_circuit_open", "1 where a scorer of others failed too often and is left alone.",
+                     [((name,), int(state != "closed")) for name, state in own.circuits.items()], "scorer")  # fmt: skip
+        if self._engine is not None:
+            answers = CounterMetricFamily(
+                f"{METRICS_PREFIX}remote_answers",
+                "Pods that scorers of others were asked about: used, absent, or late: of no use any more.",
+                labels=("scorer", "outcome"),
+            )
+            for key, count in self._engine.remote.tally().items():
+                answers.add_metric(key, count)
+            yield answers
         if self._figures is not None:
             yield from self._told(self._figures)
 
@@ -334,7 +366,7 @@ class Metrics:
         return iter(())
 
     def _told(self, figures: Figures) -> Iterator[Metric]:
-        pending = {(token,): figures.pending.get(token, 0) for token in _TOKENS}
+        pending = {(token,): figures.pending.get(token, 0) for token in (*_TOKENS, plan.ASKING)}
         yield _gauge("pending_pods", "Pods that wait, by what they wait for; Due: their turn.",
                      [*pending.items(), (("Due",), figures.pending.get("", 0)), (("Gated",), figures.gated)],
                      "reason")  # fmt: skip

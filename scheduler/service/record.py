@@ -204,7 +204,9 @@ class _File:
                     if file is not None:
                         file.close()
                         os.replace(self._path, f"{self._path}.1")
-                    file = os.fdopen(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+                    file = os.fdopen(
+                        os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb"
+                    )
                     for line in item:
                         file.write(line + b"\n")
                 else:
@@ -233,7 +235,10 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision, as `core.explain.to_dict` tells it. kept : false where it was taken back in the same cycle."""
+    """A decision, as `core.explain.to_dict` tells it.
+
+    kept : false where it was taken back in the same cycle.
+    """
 
     pod: Uid
     told: Mapping[str, Any]

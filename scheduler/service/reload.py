@@ -1,9 +1,9 @@
 """The configuration while the process runs: what counts now, and what became of the last change.
 
-A change comes from the watched ConfigMap, if the configuration names one, or else from the file: the kubelet swaps the
-folder behind a mounted ConfigMap at once, and an editor writes in place, so the file is looked at again and again and
-read when it has come to rest. Each text is read as at the start, variables and all, before anything of it counts. What
-cannot be used changes nothing: the last good configuration stays.
+A change comes from the ConfigMap that the configuration names, if it may be watched, or else from the file: the kubelet
+swaps the folder behind a mounted ConfigMap at once, and an editor writes in place, so the file is looked at again and
+again, and read when it has come to rest. Each text is read as at the start, variables and all, before anything of it
+counts. What cannot be used changes nothing: the last good configuration stays.
 
 A ConfigMap has no status to put a condition on. So a refusal is an event, on the ConfigMap or, where only a file is
 known, on the Lease, which all replicas share; it is the state of this object, for gauges: `last_error` is empty exactly

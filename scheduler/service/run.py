@@ -35,6 +35,7 @@ from scheduler.core.cel import compile_selector
 from scheduler.core.config import EngineConfig
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
+from scheduler.core.explain import to_json
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     ClockRead,
@@ -61,7 +62,7 @@ from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
 from scheduler.service.debug import Debug
-from scheduler.service.extender import Extender
+from scheduler.service.extender import PLACE, Extender
 from scheduler.service.http import Check, Listener
 from scheduler.service.journeys import Journeys
 from scheduler.service.metrics import Metrics, Own
@@ -338,9 +339,10 @@ class Process:
         self.remote = RemoteScorers(settings.remote_scorers, self._hear)
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
         http = settings.extender.http
-        self.extender = (
-            Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit) if http.enabled else None
-        )
+        self.extender: Extender | None = None
+        if http.enabled:
+            self.extender = Extender(http, lambda: self.engine, self.outdated, self.loop.heard, self._submit)
+            self.extender.answered = self.metrics.question
         self.permissions = SelfCheck(client)
         self.reflectors: list[Reflector] = []
         self._watch_timing = watch_timing or WatchTiming()
@@ -457,7 +459,9 @@ class Process:
 
         self.reload.attach(apply)
         map_ = self.settings.config_map
-        if map_.name:
+        lacking = {(each.resource, each.namespace, each.name) for each in self.permissions.without}
+        watching = map_.name and not (self._file and ("configmaps", map_.namespace, map_.name) in lacking)
+        if watching:
             path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
             watched = Watched("ConfigMap", path, f"metadata.name={map_.name}", optional=True)
             reflector = Reflector(
@@ -544,9 +548,12 @@ class Process:
             self.remote.submit(instruction)
         elif isinstance(instruction, RecordDecision):
             self.debug.record(instruction.decision)
-            log.debug("decision %s", instruction.decision)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("decision %s", to_json(instruction.decision))
         elif isinstance(instruction, RecordUnplaced):
-            log.debug("no place for pod %s: %s: %s", instruction.pod, instruction.outcome.token, instruction.outcome)
+            log.debug(
+                "no place for %s: %s: %s", instruction.pod, instruction.outcome.token, instruction.outcome.message
+            )
         elif isinstance(instruction, WarnOfTopology):
             for warning in instruction.warnings[:_WARNINGS_AT_ONCE]:
                 log.warning("topology: %s", warning)
@@ -641,6 +648,10 @@ class Process:
     def _config(self) -> EngineConfig:
         return self.engine.config if self.engine is not None else self.settings.engine()
 
+    def _certificates(self) -> dict[str, float]:
+        held = self.extender.certificates if self.extender is not None else None
+        return {} if held is None else {PLACE: held.expires}
+
     def _own(self) -> Own:
         now = time.monotonic()
         return Own(
@@ -653,6 +664,8 @@ class Process:
             dropped=self.writer.reports_dropped,
             failed=self.writer.reports_failed,
             assumed=self.journeys.assumed(now),
+            circuits=self.remote.states,
+            certificates=self._certificates(),
             accepted=self.reload.accepted,
             refused=self.reload.refused,
             current=not self.reload.last_error,

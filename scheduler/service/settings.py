@@ -76,13 +76,6 @@ class LeaderElectionSettings(_Section):
         return self
 
 
-class HttpSettings(_Section):
-    """Where health, metrics and debug pages are served; port 0 serves nothing. See `service.http`."""
-
-    host: Annotated[str, Field(pattern=r"^[0-9A-Za-z.:%_-]+$", max_length=253)] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 10371
-
-
 class MetricsSettings(_Section):
     """Who may read metrics and debug pages beyond loopback: tokens meant for one of these, or for the API server."""
 
@@ -124,6 +117,20 @@ class TlsConfig(_Section):
     def on(self) -> bool:
         """Whether the listener speaks TLS."""
         return bool(self.cert_file)
+
+
+class HttpSettings(_Section):
+    """Where health, metrics and debug pages are served; port 0 serves nothing. See `service.http`."""
+
+    host: Annotated[str, Field(pattern=r"^[0-9A-Za-z.:%_-]+$", max_length=253)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 10371
+    tls: TlsConfig = TlsConfig()
+
+    @model_validator(mode="after")
+    def _for_everybody(self) -> "HttpSettings":
+        if self.tls.client_ca_file:
+            raise ValueError("tls.clientCAFile is set, and the kubelet, which asks for health, has no certificate")
+        return self
 
 
 class ListenerSettings(_Section):

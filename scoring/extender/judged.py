@@ -26,6 +26,8 @@ from scoring.scorers.base import SPAN, Loads
 from scoring.sets import MAX_SETS, NONE, SetTable, every_set, near_sets, set_count
 
 _PIECE: Final = 1_024  # nodes that are judged at once
+_PIECE_SETS: Final = 26_000  # that are listed anew at once; of one kind of node there may be half of that
+_MAX_SETS: Final = 100_000  # that are remembered
 _MAX_STATES: Final = 10_000  # of nodes that are remembered beyond those that there are
 _EQUAL: Final = 1e-6  # milli; devices whose gains differ by less are equal, and the first of them is taken
 Doubles = NDArray[np.float64]
@@ -77,6 +79,7 @@ class Judged:
         self._members = [(names, tuple(members)) for names, members in by_products.items()]
         self._kinds: dict[bytes, _Kind] = {}
         self._states = 0
+        self._listed = 0  # sets of all kinds
         self._version = self._judged_at = -1
         self._open: Mask = np.zeros(0, np.bool_)
         self._resize(0)
@@ -108,9 +111,9 @@ class Judged:
         self._version, self._judged_at = table.version, table.judged_at
         self.__dict__.pop("packed", None)
         rows = np.flatnonzero(self._open[: table.size])
-        self._compute(table, rows[:_PIECE])
-        self._open[rows[:_PIECE]] = False
-        return len(rows) <= _PIECE
+        done = self._compute(table, rows[:_PIECE])
+        self._open[done] = False
+        return len(done) == len(rows)
 
     def settled(self, table: Table) -> bool:
         """Whether everything is up to date."""
@@ -118,18 +121,24 @@ class Judged:
             self._version == table.version and self._judged_at == table.judged_at and not self._open[: table.size].any()
         )
 
-    def _compute(self, table: Table, rows: Indices) -> None:
+    def _compute(self, table: Table, rows: Indices) -> Indices:
+        """Judge these nodes; returns those that it came to, one at least if there are any."""
         self.total[rows] = self.rank[rows] = -1
+        done = rows
         fits: Mask = table.live[rows]
         if self.wish.cpu:
             fits &= table.cpu_left[rows] >= self.wish.cpu
         if self.wish.memory:
             fits &= table.memory_left[rows] >= self.wish.memory
         rows = rows[fits]
-        if self.wish.asks and len(rows):
-            rows = self._choose_share(table, rows) if self._single else self._choose_sets(table, rows)
+        if self._single and len(rows):
+            rows = self._choose_share(table, rows)
+        elif self.wish.asks and len(rows):
+            rows, later = self._choose_sets(table, rows)
+            done = np.setdiff1d(done, later, assume_unique=True) if len(later) else done
         if len(rows):
             self._judge(table, rows)
+        return done
 
     # ------------------------------------------------------------ devices
 
@@ -162,17 +171,17 @@ class Judged:
         self._set_scores[:, found] = 1.0  # a share ties nothing up
         return found
 
-    def _choose_sets(self, table: Table, rows: Indices) -> Indices:
-        """The best set of devices of each of these nodes; returns the nodes that have one."""
+    def _choose_sets(self, table: Table, rows: Indices) -> tuple[Indices, Indices]:
+        """The best set of devices of each of these nodes; returns the nodes that have one, and those for later."""
         wanted = self._wanted(table, rows)
         if self._share:
             [one] = wanted
             free: Mask = one & (table.left[rows] >= self._share)
         else:
             free = _vacant(table, rows)
-        if self._states > _MAX_STATES + 2 * table.size:
+        if self._states > _MAX_STATES + 2 * table.size or self._listed > _MAX_SETS:
             self._kinds.clear()
-            self._states = 0
+            self._states = self._listed = 0
         bits = _bits(free)
         keys = [table.layout[rows][:, None].view(np.uint8), *(_packed(each) for each in wanted)]
         keys.append(table.flaws[rows].view(np.uint8))
@@ -180,14 +189,18 @@ class Judged:
         whole = flat.view(np.dtype((np.void, flat.shape[1]))).ravel()
         distinct, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
         fits: Mask = np.zeros(len(rows), np.bool_)
+        later: Mask = np.zeros(len(rows), np.bool_)
+        before = self._listed
         for number, (key, at) in enumerate(zip(distinct, first.tolist(), strict=True)):
+            [members] = (inverse == number).nonzero()
+            if self._listed - before > _PIECE_SETS:
+                later[members] = True
+                continue
             kind = self._kinds.get(key.tobytes())
             if kind is None:
                 kind = self._kinds[key.tobytes()] = self._kind(table, int(rows[at]), [each[at] for each in wanted])
-            [members] = (inverse == number).nonzero()
             fits[members] = self._solve(table, kind, rows[members], bits[members])
-        found: Indices = rows[fits]
-        return found
+        return rows[fits], rows[later]
 
     def _kind(self, table: Table, row: int, wanted: Sequence[Mask]) -> _Kind:
         layout = table.layouts[int(table.layout[row])]
@@ -208,6 +221,7 @@ class Judged:
         return sum(self._counts[member] for member in members)
 
     def _table(self, table: Table, kind: _Kind, choices: Rows) -> SetTable:
+        self._listed += len(choices)
         return SetTable(table.layouts[kind.layout], choices, self._counts, self._opinion.set_key, kind.flaws)
 
     def _solve(self, table: Table, kind: _Kind, rows: Indices, bits: NDArray[np.uint64]) -> Mask:

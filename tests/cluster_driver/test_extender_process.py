@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
@@ -100,6 +101,17 @@ async def test_a_watch_that_broke_some_time_ago_is_not_trusted(standby, settings
 
     assert (f"the watch of ResourceSlice broke {silent} s ago" in found["Error"]) is said
     assert (found["NodeNames"] is None) is said
+
+
+async def test_its_questions_and_its_certificate_are_told_in_metrics(standby, settings):
+    await listed(standby)
+    await asked(settings)
+    standby.extender.certificates = SimpleNamespace(expires=2e9)
+
+    text = (await standby.metrics.scrape()).decode()
+
+    assert 'dovetail_extender_requests_total{result="answered",verb="filter"} 1.0' in text
+    assert 'dovetail_certificate_expiration_timestamp_seconds{listener="extender.http"} 2e+09' in text
 
 
 async def test_it_is_off_unless_it_is_enabled(client):

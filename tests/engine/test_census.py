@@ -11,7 +11,7 @@ from scheduler.core.census import MAX_SHAPES, Asked, Room, Shape, shape_of, slow
 from scheduler.core.config import Ownership
 from scheduler.core.demand import resolve
 from scheduler.core.messages import Gone, RecordDecision, RecordUnplaced, Rejected
-from scheduler.core.model import Uid
+from scheduler.core.model import CounterSet, CounterUse, Uid
 from scheduler.core.quantity import parse_quantity
 from tests import build
 from tests.build import DRIVER, claim, device, device_class, node, pod, request, slice_of
@@ -273,6 +273,19 @@ def test_a_new_node_has_room_before_any_pod_asks_again():
     hands.decide()
 
     assert (before, counted(hands).rooms[Shape("gpu", 1)].headroom) == (0, 3)
+
+
+def test_shapes_that_parts_of_devices_may_serve_are_left_out():
+    one, two = ({"slices": parse_quantity(text)} for text in ("1", "2"))
+    parts = [replace(device(f"part-{i}"), consumes=(CounterUse("card", one),)) for i in range(2)]
+    sets = slice_of([], node="n1", name="sets", slice_count=2)
+    card = replace(sets, counter_sets=(CounterSet("card", two),)), slice_of(parts, node="n1", slice_count=2)
+    hands = Hands(node("n1"), *card, claim("c"), pod("p", claims=["c"])).settle()
+
+    figures = counted(hands)
+
+    assert figures.rooms == {}
+    assert figures.devices == {(DRIVER, "part", "part"): 1, (DRIVER, "part", "allocated"): 1}
 
 
 def test_a_count_changes_no_decision():

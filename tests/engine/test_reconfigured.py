@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core import names
-from scheduler.core.config import LIVE, EngineConfig, Overrides, Ownership
+from scheduler.core.config import LIVE, EngineConfig, Overrides, Ownership, RemoteScorer
 from scheduler.core.errors import FaultError
 from scheduler.core.explain import render, to_dict
 from scheduler.core.gates import Gates
@@ -15,7 +15,9 @@ from scheduler.core.messages import (
     Gone,
     Reconfigured,
     RecordDecision,
+    RemoteScored,
     ReportIgnored,
+    ScoreRemotely,
     SolveWindow,
     WindowSolved,
     WriteAllocation,
@@ -137,6 +139,25 @@ def test_pods_that_wait_for_a_plan_by_the_old_weights_are_decided_at_once():
     assert isinstance(answer(asked), WindowSolved)
     assert hands.decide() == []
     assert len(hands.asked) == before
+
+
+def test_scorers_of_others_are_asked_anew_about_what_the_new_weights_like_best():
+    hands = Hands(*[item for i in range(3) for item in (node(f"n{i}"), gpus(f"n{i}"))],
+                  remote=(RemoteScorer("thermal", 10_000.0, 0.05),))  # fmt: skip
+    ask(hands, "a").decide()
+    (first,) = hands.of(ScoreRemotely)
+    become(hands, **PACK)
+    hands.decide()
+    second = hands.of(ScoreRemotely)[-1]
+    late = hands.tell(RemoteScored(first.pod.uid, first.generation, "thermal", (1.0,) * len(first.candidates)))
+
+    assert second.generation > first.generation
+    assert late == []
+    assert hands.decide() == []
+    scores = tuple(float(each.node == "n2") for each in second.candidates)
+    hands.tell(RemoteScored(second.pod.uid, second.generation, "thermal", scores))
+    hands.settle()
+    assert (hands.node_of("a"), decided(hands)["default/a"].config) == ("n2", "pack")
 
 
 def crossed(seed):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.config import RemoteScorer
-from scheduler.core.explain import render, to_dict
+from scheduler.core.explain import heard_of, render, to_dict, to_json
 from scheduler.core.messages import (
     BindPod,
     Drained,
@@ -72,6 +72,8 @@ def test_the_decision_holds_what_was_said_and_shows_it():
     assert found.winner.scores["remote.thermal"] == 0.75
     assert found.runner_up.scores["remote.thermal"] == 0.5
     assert "remote.thermal" in render(to_dict(found))
+    assert heard_of(to_dict(found)) == found.remote
+    assert "n0" not in to_json(replace(found, runner_up=None, winner=replace(found.winner, node="n2")))
 
 
 def test_the_total_is_the_mean_of_all_shares():
@@ -151,7 +153,7 @@ def test_a_late_answer_changes_nothing_and_is_counted():
 
     assert late == unknown == []
     assert before
-    assert hands.engine.remote.counts == {("thermal", ABSENT): 1, ("thermal", LATE): 1, ("nobody", LATE): 1}
+    assert hands.engine.remote.counts == {("thermal", ABSENT): 1, ("thermal", LATE): 1}
 
 
 def test_answers_of_an_earlier_question_and_second_ones_are_dropped():

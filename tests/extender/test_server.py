@@ -139,7 +139,7 @@ async def test_a_call_past_its_deadline_stops_working_and_the_next_goes_on_where
         import time
 
         time.sleep(0.02)  # work, of which a deadline allows a part
-        real(self, table, rows)
+        return real(self, table, rows)
 
     monkeypatch.setattr(judged.Judged, "_compute", slow)
     async with serving() as port, stub(port) as calls:

@@ -146,6 +146,28 @@ def test_the_best_come_first_and_equals_in_the_order_of_rows():
     assert judged.best(9, np.zeros(5, np.bool_)).tolist() == []
 
 
+def test_a_piece_lists_only_so_many_sets_anew(monkeypatch):
+    """However many kinds of nodes a table has, the loop and the deadline have their turn between some of them."""
+    kinds = 12
+    layouts = [
+        Layout(uniform(16, float(kind)), np.zeros(16, np.int32), np.zeros(16, np.int32), str(kind))
+        for kind in range(kinds)
+    ]
+    table = Table(layouts, PRODUCTS)
+    for row in range(kinds):
+        whole = NodeState((1000,) * 16, 8_000, 8_000, False, (0,) * 16, 0)
+        table.put(row, Node(f"n{row}", row, (0,) * 16, (False,) * 16, 8_000, 8_000, whole))
+    judged = Judged(Wish((Ask(8, 0, ("a",)),), 0, 0), OPINION)
+
+    rounds = 1
+    while not judged.refresh(table):
+        rounds += 1
+
+    assert kinds / 3 <= rounds <= kinds
+    assert (judged.rank[:kinds] > 0).all()
+    assert judged._listed <= 100_000 + 3 * 12_870
+
+
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_work_in_pieces_ends_where_the_whole_does(pieces, monkeypatch):
     monkeypatch.setattr("scoring.extender.judged._PIECE", 5 // pieces)

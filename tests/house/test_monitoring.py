@@ -25,7 +25,7 @@ ALWAYS_PREFIXED = r"\b(?:dovetail|scheduler|process)_[a-z0-9_]+"
 async def told():
     """The names of all samples of a process that decides."""
     hands = Hands(node("n1"), build.gpus("n1", 2), claim("c"), pod("p", claims=["c"])).settle()
-    own = Own(True, "hash", "default", {"Pod": (1.0, True)}, inbox=0, writing=0, dropped=0, failed=0, assumed=(0, 0.0))
+    own = Own(True, "hash", "default", {"Pod": (1.0, True)}, 0, 0, 0, 0, (0, 0.0))
     metrics = Metrics("dovetail", lambda: own)
     metrics.watch(hands.engine)
     metrics.request("GET", "/api/v1/pods", 200, 0.1)
@@ -55,6 +55,7 @@ async def test_every_metric_of_ours_is_on_the_dashboard_or_known_to_be_left_out(
         "dovetail_build_info",  # for whoever asks which version runs
         "dovetail_inbox_events", "dovetail_writes_in_flight",  # what cycles and stages show better, unless one hangs
         "dovetail_watch_listed",  # readiness
+        "dovetail_config_restart_needed",  # an event and the log say what it waits for
         "dovetail_topology_warnings_told", "dovetail_objects_rejected",  # the gauges of the same tell what is so now
     }  # fmt: skip
 

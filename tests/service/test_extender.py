@@ -181,6 +181,33 @@ async def test_others_have_their_turn_while_much_is_found_out(serve):
     assert turns >= server.calls - 1
 
 
+async def test_what_changed_is_looked_at_before_anybody_asks(server):
+    holding = asyncio.ensure_future(server.extender.hold())
+    await asyncio.sleep(0)
+
+    server.see(gpus("n1", 2))
+    server.see(gpus("n2", 1))
+    async with asyncio.timeout(5):
+        while server.hands.engine.state._dirty:
+            await asyncio.sleep(0)
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+
+    assert server.calls == 0
+
+
+async def test_a_mistake_of_our_own_beside_the_questions_ends_the_listener(server, monkeypatch):
+    monkeypatch.setattr(server.hands.engine, "catch_up", None)
+    holding = asyncio.ensure_future(server.extender.hold())
+    await asyncio.sleep(0)
+
+    server.see(gpus("n1", 2))
+
+    async with asyncio.timeout(5):
+        with pytest.raises(ExceptionGroup):
+            await holding
+
+
 # ---------------------------------------------------------------- bad requests
 
 
@@ -370,6 +397,27 @@ async def test_the_same_mistake_is_logged_once(server, caplog):
         await server.post("filter", b"x")
 
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+
+
+async def test_every_request_is_counted_by_how_it_ended(server, monkeypatch):
+    told = []
+    server.extender.answered = lambda verb, result, seconds: told.append((verb, result, seconds))
+
+    await server.post("filter", GOOD)
+    await server.post("prioritize", b"x")
+    await server.post("bind", GOOD)
+    server.unready = "old"
+    await server.post("filter", GOOD)
+    await server.post("prioritize", GOOD)
+    server.unready = ""
+    monkeypatch.setattr(server.hands.engine, "advise", None)
+    await server.post("filter", GOOD)
+
+    assert [each[:2] for each in told] == [
+        ("filter", "answered"), ("prioritize", "refused"), ("other", "refused"), ("filter", "unavailable"),
+        ("prioritize", "unavailable"), ("filter", "failed"),
+    ]  # fmt: skip
+    assert all(seconds >= 0 for _, _, seconds in told)
 
 
 # ---------------------------------------------------------------- who may ask

@@ -1,16 +1,18 @@
 """What is served over HTTP, to whom, and how much of it."""
 
 import asyncio
+import ssl
 
 import aiohttp
 import pytest
+import trustme
 from aiohttp import web
 
 from scheduler.core.errors import ConfigError
 from scheduler.service import door, http
 from scheduler.service.access import ALLOWED, FORBIDDEN, UNDECIDED, UNKNOWN
 from scheduler.service.http import Check, Listener
-from scheduler.service.settings import HttpSettings, is_loopback
+from scheduler.service.settings import HttpSettings, TlsConfig, is_loopback, load
 
 
 class Doorman:
@@ -35,8 +37,8 @@ class Served:
         await self.gate.wait()
         return web.Response(text="inside")
 
-    def listener(self, host="127.0.0.1"):
-        settings = HttpSettings(host=host, port=self.port)
+    def listener(self, host="127.0.0.1", tls=None):
+        settings = HttpSettings(host=host, port=self.port, tls=tls or TlsConfig())
         checks = [Check(name, lambda name=name: self.problems[name]) for name in self.problems]
         return Listener(
             settings, lambda: checks[:1], lambda: checks[1:], lambda: "deciding", {"/metrics": self.page}, self.doorman
@@ -189,3 +191,30 @@ async def test_a_port_that_is_taken_is_named(serve):
 
     with pytest.raises(ConfigError, match=f"http 127.0.0.1:{served.port}: cannot be served on"):
         await served.listener().open()
+
+
+async def test_with_a_certificate_it_is_served_encrypted(unused_tcp_port, tmp_path):
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    leaf.private_key_pem.write_to_path(tmp_path / "tls.key")
+    tls = {"certFile": str(tmp_path / "tls.crt"), "keyFile": str(tmp_path / "tls.key")}
+    served = Served(unused_tcp_port)
+    listener = served.listener(tls=TlsConfig(**tls))
+    await listener.open()
+    holding = asyncio.ensure_future(listener.hold())
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"https://localhost:{unused_tcp_port}/healthz", ssl=context) as response:
+            assert (response.status, await response.text()) == (200, "ok\n")
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(f"http://localhost:{unused_tcp_port}/healthz")
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
+
+
+def test_clients_are_not_asked_for_certificates(tmp_path):
+    with pytest.raises(ConfigError, match=r"http.*clientCAFile is set, and the kubelet"):
+        load(None, {"DOVETAIL_HTTP__TLS": '{"certFile": "a", "keyFile": "b", "clientCAFile": "c"}'})

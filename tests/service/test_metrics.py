@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from scheduler.core.config import RemoteScorer
 from scheduler.core.messages import (
     BindPod,
     BindRefused,
@@ -38,6 +39,7 @@ class Instrumented(Hands):
     def __init__(self, *objects, deciding=True, names=("dovetail",), **config):
         self.clock, self.step, self.cycle = 1000.0, 0.0, 0.0
         self.deciding = deciding
+        self.circuits = {}
         self.metrics = Metrics("dovetail", self.own, clock=lambda: self.clock)
         self.journeys = Journeys(lambda: frozenset(names), [self.metrics])
         super().__init__(*objects, **config)
@@ -46,7 +48,11 @@ class Instrumented(Hands):
     def own(self):
         kinds = {"Pod": (1.5, True), "Node": (0, False)}
         assumed = self.journeys.assumed(self.clock)
-        return Own(self.deciding, "abc", "default", kinds, inbox=3, writing=2, dropped=1, failed=4, assumed=assumed)
+        changes = {"accepted": 2, "refused": 1, "current": False}
+        return Own(
+            self.deciding, "abc", "default", kinds, inbox=3, writing=2, dropped=1, failed=4, assumed=assumed,
+            circuits=self.circuits, **changes,
+        )  # fmt: skip
 
     def tell(self, event):
         self.clock += self.step
@@ -102,6 +108,20 @@ async def test_attempts_under_another_name_are_counted_as_its():
 
     assert told["scheduler_schedule_attempts_total", "profile=batch", "result=scheduled"] == 1
     assert told["scheduler_schedule_attempts_total", "profile=batch", "result=unschedulable"] == 1
+
+
+async def test_answers_of_scorers_of_others_are_counted_and_open_circuits_told():
+    hands = Instrumented(*boxes(2), claim("c"), pod("p", claims=["c"]), remote=(RemoteScorer("thermal", 1.0, 0.05),))
+    hands.circuits = {"thermal": "open", "cost": "closed"}
+    hands.decide(now=0.0)
+    hands.decide(now=0.05)
+
+    told = await hands.told()
+
+    assert told["dovetail_remote_answers_total", "outcome=absent", "scorer=thermal"] == 1
+    assert told["dovetail_remote_answers_total", "outcome=used", "scorer=thermal"] == 0
+    assert told["dovetail_remote_circuit_open", "scorer=thermal"] == 1
+    assert told["dovetail_remote_circuit_open", "scorer=cost"] == 0
 
 
 async def test_a_placement_that_was_given_up_is_an_error_with_its_cause():
@@ -262,6 +282,9 @@ async def test_what_a_process_knows_of_itself_is_told():
     told = await Instrumented(*boxes()).told()
 
     assert told["dovetail_config_info", "hash=abc", "profile=default"] == 1
+    assert told["dovetail_config_reloads_total", "result=accepted"] == 2
+    assert told["dovetail_config_reloads_total", "result=refused"] == 1
+    assert told[("dovetail_config_last_reload_successful",)] == 0
     assert told["dovetail_watch_silence_seconds", "kind=Pod"] == 1.5
     assert ("dovetail_watch_silence_seconds", "kind=Node") not in told  # it never heard anything
     assert told["dovetail_watch_listed", "kind=Node"] == 0
@@ -345,6 +368,18 @@ async def test_requests_are_counted_by_answer_and_timed_unless_they_are_watches(
     assert told["dovetail_api_requests_total", "code=<error>", "resource=pods", "verb=get"] == 1
     assert told["dovetail_api_request_duration_seconds_sum", "resource=pods", "verb=get"] == pytest.approx(3.2)
     assert ("dovetail_api_request_duration_seconds_sum", "resource=pods", "verb=watch") not in told
+
+
+async def test_questions_of_other_schedulers_are_counted_and_timed():
+    hands = Instrumented(*boxes())
+    hands.metrics.question("filter", "answered", 0.004)
+    hands.metrics.question("filter", "unavailable", 2.0)
+
+    told = await hands.told()
+
+    assert told["dovetail_extender_requests_total", "result=answered", "verb=filter"] == 1
+    assert told["dovetail_extender_requests_total", "result=unavailable", "verb=filter"] == 1
+    assert told["dovetail_extender_request_duration_seconds_sum", "verb=filter"] == pytest.approx(2.004)
 
 
 def test_labels_are_short_and_plain():

@@ -13,7 +13,8 @@ from scheduler.cluster import decode
 from scheduler.core import names
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError
-from scheduler.core.messages import Reconfigured, Seen
+from scheduler.core.explain import heard_of
+from scheduler.core.messages import Drained, Listed, Reconfigured, RemoteScored, ScoreRemotely, Seen
 from scheduler.service import record
 from scheduler.service.diff import compare
 from scheduler.service.record import Configured, Decided, Recorder, read
@@ -277,3 +278,58 @@ def test_a_record_that_cannot_be_written_ends_and_scheduling_goes_on(tmp_path, c
     assert "cannot be written (No such file or directory): recording ends" in caplog.text
     with pytest.raises(ConfigError):
         list(read(tmp_path / "none" / "r"))
+
+
+def test_what_scorers_of_others_said_is_given_back_too(tmp_path):
+    settings = given("remoteScorers: [{name: thermal, address: '127.0.0.1:1', weight: 100000}]")
+    recorder = Recorder(Engine(settings.engine()), RecordSettings(path=str(tmp_path / "r")), settings, None)
+    objects = [*fleet.device_classes(), *fleet.fleet({"dgx-h100": 3}), claim("c"), pod("p", "c")]
+    for raw in objects:
+        known = {"uid": raw["metadata"]["name"], **raw["metadata"]}
+        recorder.handle(Seen(recorder.read(raw["kind"], json.dumps({**raw, "metadata": known}).encode())), 0.0)
+    recorder.handle(Listed(), 0.0)
+    (asked,) = [each for each in recorder.handle(Drained(), 0.0) if isinstance(each, ScoreRemotely)]
+    last = max(each.node for each in asked.candidates)
+    scores = tuple(float(each.node == last) for each in asked.candidates)
+    recorder.handle(RemoteScored(asked.pod.uid, asked.generation, "thermal", scores), 0.0)
+    recorder.handle(Drained(), 0.0)
+    recorder.close()
+
+    [decided] = decisions(tmp_path / "r")
+    found = compare(tmp_path / "r", settings, 10)
+
+    assert decided.told["winner"]["node"] == last
+    assert heard_of(decided.told)[0].scores[last] == 1.0
+    assert (found.decisions, found.strange, found.moves) == (1, (), ())
+
+
+REMOTE = """
+remoteScorers:
+- {name: odd, address: "localhost:1", weight: 5000}
+- {name: mute, address: "localhost:2", weight: 9}
+"""
+
+
+@pytest.mark.parametrize("seed", [2, 5, 13])
+def test_what_scorers_of_others_said_is_in_the_record(recording, monkeypatch, seed):
+    settings = given(REMOTE)
+    path = recording(settings)
+    monkeypatch.setattr(soak, "Simulation", partial(run.Simulation, config=settings.engine()))
+    world = soak.Soak(seed)
+    world.simulation.api.scorers = likes_odd_nodes
+
+    faults = world.run()
+    world.simulation.engine.recorder.close()
+    found = compare(path, settings, 10_000)
+
+    assert faults == []
+    assert found.strange == ()
+    assert found.moves == ()
+    assert any(heard.scores for each in decisions(path) for heard in heard_of(each.told) if heard.scorer == "odd")
+
+
+def likes_odd_nodes(asked):
+    """One scorer that has a taste, and lies now and then; the other says nothing."""
+    scores = tuple(float(sum(each.node.encode()) % 2) for each in asked.candidates)
+    lie = asked.generation % 5 == 0
+    return [RemoteScored(asked.pod.uid, asked.generation, "odd", scores[1:] if lie else scores)]
