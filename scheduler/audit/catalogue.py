@@ -81,8 +81,9 @@ _ENTRIES: Final = (
           "Guard it with has() or `.?…orValue()`: one device without it stops the whole pod."),
     Entry("API014", "error", "none", "spells a field in the wrong case: {what}",
           "Field names are case-sensitive, and what is misspelled is refused or dropped."),
-    Entry("API015", "error", "none", "lists a claim that no container uses: {what}",
-          "Name it under resources.claims of the container that needs the devices."),
+    Entry("API015", "warning", "none", "lists a claim that no container uses: {what}",
+          "Name it under resources.claims of the container that needs the devices. Without that it is allocated, and"
+          " only what belongs to the pod itself, such as a network interface, reaches it."),
     Entry("API016", "error", "none", "names a claim under `source:`, gone since Kubernetes 1.31: {what}",
           "Put resourceClaimName or resourceClaimTemplateName into the entry itself."),
     Entry("API017", "error", "attributes", "has a CEL selector that does not compile: {what}",

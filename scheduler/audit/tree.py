@@ -20,6 +20,7 @@ _START: Final = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _EMPTY: Final = re.compile(r"(?:[ \t]*(?:#[^\n]*|%[^\n]*|\.\.\.[ \t\r]*|[ \t\r]*)(?:\n|\Z))*")
 _TAGS: Final = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 _MARK: Final = "\ufeff"
+_PAIR: Final = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
 
 
 class TreeError(ValueError):
@@ -114,7 +115,10 @@ Node = Scalar | Items | Fields
 
 @dataclass(slots=True, eq=False)
 class Document:
-    """One document of a text: `text[start:end]`, whose first line has number `line`. aliased: parts stand twice."""
+    """One document of a text: `text[start:end]`, whose first line has number `line`. aliased: parts stand twice.
+
+    shifted : halves of characters were joined, so that lines are right and offsets are not.
+    """
 
     root: Node | None
     start: int
@@ -122,6 +126,7 @@ class Document:
     line: int
     values: int = 0
     aliased: bool = False
+    shifted: bool = False
 
 
 def chunks(text: str) -> Iterator[tuple[int, int, int]]:
@@ -147,9 +152,13 @@ def parse(text: str, start: int = 0, end: int | None = None, line: int = 1) -> D
     """One document of a text. Raises TreeError."""
     part = text if start == 0 and end is None else text[start:end]
     reader = _Reader(start, line)
+    whole = len(part)
+    reader.shifted = _PAIR.search(part) is not None
     if part.startswith(_MARK):
         reader.base += 1
         part = part[1:]
+    if reader.shifted:  # JSON writes what is above U+FFFF in two halves, which YAML does not know
+        part = _PAIR.sub(_joined, part)
     try:
         for event in yaml.parse(part, Loader=yaml.CSafeLoader):
             reader.take(event)
@@ -159,7 +168,13 @@ def parse(text: str, start: int = 0, end: int | None = None, line: int = 1) -> D
         raise TreeError(at, f"is not YAML ({' '.join(str(words).split())[:200]})") from None
     except UnicodeEncodeError as error:
         raise TreeError(line + part.count("\n", 0, error.start), f"is not text ({error.reason})") from None
-    return Document(reader.root, start, start + len(part), line, reader.values, reader.aliased)
+    return Document(reader.root, start, start + whole, line, reader.values, reader.aliased, reader.shifted)
+
+
+def _joined(pair: re.Match[str]) -> str:
+    """The escape of one character for the two of its halves."""
+    high, low = int(pair[1], 16), int(pair[2], 16)
+    return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
 def _blamed(error: Any, last: int) -> int:
@@ -209,6 +224,7 @@ class _Reader:
         self.root: Node | None = None
         self.values = 0
         self.aliased = False
+        self.shifted = False
         self._line = line
         self._documents = 0
         self._open: list[Items | Fields] = []

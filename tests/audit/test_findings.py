@@ -116,6 +116,16 @@ def test_lines_and_objects_are_those_of_the_file():
     assert (finding.file, finding.line, finding.object) == ("case.yaml", 14, "Deployment n/d")
 
 
+def test_json_may_write_characters_in_two_halves():
+    text = '{"kind": "Pod", "metadata": {"name": "\\ud83d\\ude00"},\n "spec": {"containers": [\n' + (
+        '  {"name": "s", "image": "x", "resources": {"limits": {"nvidia.com/gpu": 1}}}]}}\n'
+    )
+
+    (finding,) = found(text)
+
+    assert (finding.object, finding.line) == ("Pod \U0001f600", 3)
+
+
 def test_a_patch_inside_a_kustomization_has_the_lines_of_the_file():
     patch = "    - op: add\n      path: /a/limits/nvidia.com~1gpu\n      value: 1\n"
     text = "kind: Kustomization\npatches:\n- patch: |-\n" + patch
@@ -123,6 +133,22 @@ def test_a_patch_inside_a_kustomization_has_the_lines_of_the_file():
     (finding,) = found(text)
 
     assert finding.line == 5
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [("--tensor-parallel-size=4", ", tensor parallel size 4"), ("-tp 4", ", tensor parallel size 4"),
+     ("--tp-size 4", ", tensor parallel size 4"), ("--tensor-parallel-size $TP_SIZE", ", tensor parallel size 2"),
+     ("--tensor-parallel-size", ", tensor parallel size 2"), ("--pipeline 4", ", tensor parallel size 2")],
+)  # fmt: skip
+def test_tensor_parallelism_is_read_from_arguments_and_else_from_the_environment(argument, said):
+    findings = found(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: s\n    image: x\n"
+        f"    args: ['vllm {argument}']\n    env: [{{name: TP_SIZE, value: '2'}}]\n"
+        "    resources: {limits: {nvidia.com/gpu: 4}}\n"
+    )
+
+    assert [each.message.partition("container s")[2] for each in findings if each.id == "DP002"] == [said]
 
 
 def test_the_advice_on_a_memory_label_is_the_selector_that_means_it():

@@ -125,6 +125,7 @@ REFUSED = {
         OUTDATED.replace('device.attributes["memory"].isGreaterThan(quantity("16Gi"))', "device.memory > 16"),
         "does not compile",
     ),
+    "characters in halves": (POD.replace("image: x", 'image: "\\ud83d\\ude00"'), "in two halves"),
     "a limit that is none": (POD.replace("resources:", "resource:"), "outside resources"),
     "aliases": (
         POD.replace("resources:\n", "resources: &r\n") + "  - {name: other, image: y, resources: *r}\n", "aliases",

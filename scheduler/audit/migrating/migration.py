@@ -16,7 +16,7 @@ from scheduler.audit.tree import Document, TreeError, chunks, parse
 
 Mode = Literal["claims", "extended"]
 CLASSES: Final = "deviceclasses.yaml"
-_VALID: Final = frozenset({"API010", "API011", "API012", "API014", "API015", "API016", "API017", "API018", "API019"})
+_VALID: Final = frozenset({"API010", "API011", "API012", "API014", "API016", "API017", "API018", "API019"})
 """Findings that no migrated object may have."""
 _NETWORK: Final = "keeps its network devices with the device plugin: claim them from a DRA network driver by hand"
 
@@ -157,6 +157,8 @@ class _Migration:
                 return []
             if document.aliased:
                 raise EditError("uses YAML aliases, so a change in one place would change others: write them out")
+            if document.shifted:
+                raise EditError("writes characters in two halves (\\ud83d\\ude00): write them as they are")
             splices = edits.splices()
         except EditError as error:
             self.result.refused.append(Note(name, document.line, found[0].title, str(error)))

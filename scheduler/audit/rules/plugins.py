@@ -17,6 +17,7 @@ _FRACTIONS: Final = re.compile(
     r"gpu-fraction|gpu-memory|gpu-fraction-num-devices|runai/gpu-.+|kai\.scheduler/gpu-.+"
     r"|nvidia\.com/(use|nouse)-gpu(uuid|type)|hami\.io/.+|(volcano\.sh|tencent\.com|aliyun\.com)/v?gpu.*"
 )
+_VARIABLES: Final = frozenset({"TP_SIZE", "TENSOR_PARALLEL_SIZE"})
 _IDS: Final = {
     "gpu": "DP001", "shared": "DP003", "mig": "DP004", "fraction": "DP006", "unknown": "DP008", "nic": "DP009",
 }  # fmt: skip
@@ -130,15 +131,13 @@ def tensor_parallel(group: Group, use: Use) -> int:
                 words.extend(part for scalar in container.node.texts(key) for part in scalar.text.split())
             elif isinstance(listed, Scalar):
                 words.extend(listed.text.split())
-        for word, following in pairwise([*words, ""]):
-            found = _PARALLEL.fullmatch(word)
-            if found is not None:
-                size = found[2] or following
-                return int(size) if re.fullmatch(r"[0-9]{1,4}", size, re.ASCII) else 0
-        for variable in container.node.list_of("env"):
-            if variable.text("name") in {"TP_SIZE", "TENSOR_PARALLEL_SIZE"}:
-                size = variable.text("value")
-                return int(size) if re.fullmatch(r"[0-9]{1,4}", size, re.ASCII) else 0
+        told = [
+            found[2] or following for word, following in pairwise([*words, ""]) if (found := _PARALLEL.fullmatch(word))
+        ]
+        told += [each.text("value") for each in container.node.list_of("env") if each.text("name") in _VARIABLES]
+        for size in told:  # an argument may name a variable instead
+            if re.fullmatch(r"[0-9]{1,4}", size, re.ASCII):
+                return int(size)
     return 0
 
 
