@@ -17,6 +17,7 @@ from scoring.states import States
 # the last decimal, or at random, a cluster strands five percent more of its devices.
 STEP: Final = 60.0  # milli
 _NOISE: Final = 0.05  # milli; so that a gain of nothing is never below zero
+_FEW: Final = 32  # rows
 HIGHEST: Final = 1 << 21  # steps; whatever is better counts as that
 A_SCORE: Final = 1_000.0  # milli that one unit of score comes to at weight 1
 
@@ -34,6 +35,9 @@ def weighed(measured: NDArray[np.float64], weights: NDArray[np.float64]) -> NDAr
 
     Equal rows have equal sums, whatever stands beside them.
     """
+    if len(measured) <= _FEW and len(weights):  # the same additions in fewer calls
+        few: NDArray[np.float64] = (weights * measured).cumsum(axis=1)[:, -1]
+        return few
     summed = np.zeros(len(measured))
     for column, weight in enumerate(weights.tolist()):
         summed += weight * measured[:, column]

@@ -10,7 +10,7 @@ Everything is one column over nodes. A change of one node costs that node's row;
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from scoring.scorers.base import SPAN, Loads
 from scoring.sets import MAX_SETS, NONE, SetTable, every_set, near_sets, set_count
 
 _PIECE: Final = 1_024  # nodes that are judged at once
+_FEW: Final = 16  # nodes
 _PIECE_SETS: Final = 26_000  # that are listed anew at once; of one kind of node there may be half of that
 _MAX_SETS: Final = 100_000  # that are remembered
 _MAX_STATES: Final = 10_000  # of nodes that are remembered beyond those that there are
@@ -77,6 +78,7 @@ class Judged:
         for number, ask in enumerate(wish.asks):
             by_products.setdefault(frozenset(ask.products), []).append(number)
         self._members = [(names, tuple(members)) for names, members in by_products.items()]
+        self._products: list[Mask] = []  # see `_serving`
         self._kinds: dict[bytes, _Kind] = {}
         self._states = 0
         self._listed = 0  # sets of all kinds
@@ -144,13 +146,17 @@ class Judged:
 
     def _wanted(self, table: Table, rows: Indices) -> list[Mask]:
         """By group of asks the devices of these nodes that serve it, whatever is left of them, bool (R, W)."""
-        found = []
         product, shared = table.product[rows], table.shared[rows] == bool(self._share)
-        for names, _ in self._members:
-            wanted: Mask = np.zeros(len(table.products) + 1, np.bool_)  # the last is that of no device
-            wanted[[table.products[name] for name in names if name in table.products]] = True
-            found.append(wanted[product] & shared)
-        return found
+        return [wanted[product] & shared for wanted in self._serving(table)]
+
+    def _serving(self, table: Table) -> list[Mask]:
+        """By group of asks the products that serve it, bool (P + 1,); the last is that of no device."""
+        if not self._products:
+            for names, _ in self._members:
+                wanted: Mask = np.zeros(len(table.products) + 1, np.bool_)
+                wanted[[table.products[name] for name in names if name in table.products]] = True
+                self._products.append(wanted)
+        return self._products
 
     def _choose_share(self, table: Table, rows: Indices) -> Indices:
         """The device of each of these nodes whose share wastes least; returns the nodes that have one."""
@@ -187,7 +193,7 @@ class Judged:
         keys.append(table.flaws[rows].view(np.uint8))
         flat = np.ascontiguousarray(np.concatenate(keys, axis=1))
         whole = flat.view(np.dtype((np.void, flat.shape[1]))).ravel()
-        distinct, first, inverse = np.unique(whole, return_index=True, return_inverse=True)
+        distinct, first, inverse = _distinct(whole)
         fits: Mask = np.zeros(len(rows), np.bool_)
         later: Mask = np.zeros(len(rows), np.bool_)
         before = self._listed
@@ -229,7 +235,7 @@ class Judged:
         fits: Mask = np.zeros(len(rows), np.bool_)
         if not kind.groups:
             return fits
-        distinct, inverse = np.unique(bits, return_inverse=True)
+        distinct, _, inverse = _distinct(bits)
         if kind.every is not None:
             before = len(kind.every)
             parts = [(kind.every, kind.every.find(distinct.tolist())[inverse], np.arange(len(rows)))]
@@ -281,7 +287,12 @@ class Judged:
             sums = sums + weighed(card.scores.astype(np.float64).T, opinion.node_weights)
         places = self.positions[rows].astype(np.intp)
         taken = np.full(places.shape, self._share or WHOLE, np.int64)
-        saved = table.measured(rows) - table.after(rows, places, taken, self.wish.cpu)
+        if len(rows) <= _FEW:
+            before, after = table.measured_few(rows, places, taken, self.wish.cpu)
+        else:
+            before = table.measured(rows)
+            after = table.after(rows, places, taken, self.wish.cpu)
+        saved = before - after
         self._saved[rows] = saved
         self.rank[rows] = ranks(sums, weighed(saved, opinion.state_weights), opinion.unit)
         self.total[rows] = self._total(rows)
@@ -351,6 +362,14 @@ def _vacant(table: Table, rows: Indices) -> Mask:
     """Devices that nobody holds whole, bool (R, W): one that is shared counts whatever is left of it."""
     found: Mask = (table.product[rows] >= 0) & (table.shared[rows] | (table.left[rows] == WHOLE))
     return found
+
+
+def _distinct(values: NDArray[Any]) -> tuple[NDArray[Any], Indices, Indices]:
+    """Distinct values, where each is first, and which of them each value is."""
+    if len(values) == 1:
+        none = np.zeros(1, np.intp)
+        return values, none, none
+    return np.unique(values, return_index=True, return_inverse=True)
 
 
 def _rounded(scores: Floats) -> Doubles:

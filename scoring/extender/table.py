@@ -237,6 +237,27 @@ class Table:
         found: NDArray[np.float64] = self._waste[rows]
         return found
 
+    def measured_few(
+        self, rows: NDArray[np.intp], places: NDArray[np.intp], taken: Counts, cpu: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """`measured` and `after` at once: for few nodes, of which each comes once, that is less work."""
+        count = len(rows)
+        both = np.concatenate([rows, rows])
+        counts, left = self._counts[both], self.left[both]
+        at = np.arange(count, 2 * count)[:, None]
+        left[at, places] = np.maximum(left[at, places] - taken, 0)
+        states = Remainders(
+            np.concatenate([self.cpu_left[rows], self.cpu_left[rows] - cpu]),
+            np.concatenate([self.used[rows], np.ones(count, np.bool_)]),
+            np.where(counts, left, 0),
+            self._of_market(self._classes[both]),
+        )
+        found = measures(states, self.market)
+        self._waste[rows] = found[:count]
+        self._keep(rows, {name: sums[:count] for name, sums in states.totals.items()})
+        self._stale[rows] = False
+        return found[:count], found[count:]
+
     def after(self, rows: NDArray[np.intp], places: NDArray[np.intp], taken: Counts, cpu: int) -> NDArray[np.float64]:
         """The same after a pod took of some of their devices, float64 (C, S). The nodes are measured as they are.
 
