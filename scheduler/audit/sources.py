@@ -7,10 +7,12 @@ kustomization that is named itself to `kustomize build` (or `kubectl kustomize`)
 
 import os
 import re
+import resource
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,25 +194,35 @@ def _astray(link: Path, top: Path, seen: set[tuple[int, int]]) -> Problem | None
 
 def _kustomize(folder: Path) -> list[str]:
     if shutil.which("kustomize"):
-        return ["kustomize", "build", str(folder)]
-    return ["kubectl", "kustomize", str(folder)] if shutil.which("kubectl") else []
+        return ["kustomize", "build", str(folder.resolve())]
+    return ["kubectl", "kustomize", str(folder.resolve())] if shutil.which("kubectl") else []
 
 
 def _rendered(name: str, command: list[str]) -> Source | Problem:
-    """What a tool prints. It sees no cluster, no proxy that works, and no credentials."""
+    """What a tool prints. It sees no cluster, no proxy that works and no credentials, and may write so much."""
     nowhere = "http://127.0.0.1:9"
     environment = {
         "PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent", "KUBECONFIG": "/nonexistent",
         "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "http_proxy": nowhere, "https_proxy": nowhere,
         "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0",
     }  # fmt: skip
-    try:
-        done = subprocess.run(
-            command, capture_output=True, stdin=subprocess.DEVNULL, timeout=_TOOL_S, check=False, env=environment
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Problem(name, 0, f"{command[0]} failed ({type(error).__name__}): render it and pass it as -")
-    if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip()[-400:]
-        return Problem(name, 0, f"{command[0]} failed ({' '.join(said.split())}): render it and pass it as -")
-    return _source(name, done.stdout)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=said, timeout=_TOOL_S, check=False,
+                env=environment, preexec_fn=_bounded,
+            )  # fmt: skip
+        except (OSError, subprocess.SubprocessError) as error:
+            return Problem(name, 0, f"{command[0]} failed ({type(error).__name__}): render it and pass it as -")
+        out.seek(0)
+        content = out.read(MAX_FILE + 1)
+        if done.returncode and len(content) <= MAX_FILE:
+            said.seek(0)
+            words = " ".join(said.read(MAX_FILE).decode("utf-8", "replace").split())[-400:]
+            return Problem(name, 0, f"{command[0]} failed ({words}): render it and pass it as -")
+    return _source(name, content)
+
+
+def _bounded() -> None:
+    """In the tool's process: no file of it, and so no output, is larger than what would be read of it."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE + 1, MAX_FILE + 1))

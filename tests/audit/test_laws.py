@@ -64,12 +64,13 @@ def test_migrating_twice_is_migrating_once(text):
 def test_what_is_not_changed_stays(text):
     before = inspect([Source("a.yaml", text)])
 
-    result = migrate([Source("a.yaml", text)])
+    for mode in ("claims", "extended"):
+        result = migrate([Source("a.yaml", text)], mode)
 
-    if before.problems:
-        assert result.texts["a.yaml"] == text
-    if not result.done:
-        assert result.texts == {"a.yaml": text}
+        if before.problems:
+            assert result.texts["a.yaml"] == text
+        if not result.done:
+            assert result.texts == {"a.yaml": text}
 
 
 @settings(deadline=None)

@@ -360,6 +360,10 @@ def test_extended_mode_leaves_workloads_alone_and_adds_classes():
     result = migrated(text, "extended")
 
     assert result.texts["a.yaml"] == text
+    assert [each.text for each in result.done] == [
+        "keeps nvidia.com/gpu, which DeviceClass gpu.nvidia.com serves",
+        "keeps nvidia.com/mig-1g.5gb, which DeviceClass mig-1g-5gb.nvidia.com serves",
+    ]
     classes = result.texts["deviceclasses.yaml"]
     assert "extendedResourceName: nvidia.com/gpu\n" in classes
     assert "extendedResourceName: nvidia.com/mig-1g.5gb\n" in classes

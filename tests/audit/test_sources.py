@@ -82,6 +82,19 @@ def test_a_chart_is_given_to_helm(tmp_path, monkeypatch):
     assert [each.id for each in report.findings] == ["UNPARSED"]
 
 
+def test_a_tool_that_prints_without_end_is_stopped(tmp_path, monkeypatch):
+    (tmp_path / "kustomization.yaml").write_text("resources: []\n")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "kustomize").write_text("#!/bin/sh\nexec yes 'a long line of output that never ends'\n")
+    (tools / "kustomize").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
+
+    (problem,) = sources([str(tmp_path)])
+
+    assert "is larger than 16 MiB" in str(problem)
+
+
 def test_a_tool_that_fails_is_told_with_its_words(tmp_path, monkeypatch):
     (tmp_path / "kustomization.yaml").write_text("resources: []\n")
     tools = tmp_path / "tools"

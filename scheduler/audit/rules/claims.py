@@ -8,7 +8,6 @@ from scheduler.audit.rules.base import Context, Hit
 from scheduler.audit.shapes import REQUEST_FIELDS, misfits
 from scheduler.audit.subjects import Group, Subject, pods
 from scheduler.audit.tree import Fields, Scalar
-from scheduler.core.cel import compile_selector
 from scheduler.core.errors import SelectorError
 
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -109,6 +108,8 @@ def selectors(subject: Subject, _context: Context) -> Iterator[Hit]:
 
 
 def _compiled(text: str) -> tuple[str, frozenset[str]]:
+    from scheduler.core.cel import compile_selector  # noqa: PLC0415 (takes a second to load; few manifests need it)
+
     try:
         selector = compile_selector(text)
     except SelectorError as error:
