@@ -389,7 +389,7 @@ class Process:
     async def _start(self) -> None:
         await self._listen()
         if self.settings.extender.grpc.enabled:
-            listener, self.scoring = await open_scores(self.settings)
+            listener, self.scoring = await open_scores(self.reload.active)
             self._begin("scores over gRPC", hold(listener))
         if self.extender is not None:
             await self.extender.open()

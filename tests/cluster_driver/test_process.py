@@ -14,6 +14,7 @@ from scheduler.core import names
 from scheduler.core.errors import ConfigError
 from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable, Seen, WarnOfTopology
 from scheduler.core.model import Uid
+from scheduler.service.reload import Reload
 from scheduler.service.run import Process
 from scheduler.service.settings import load
 from scoring.extender.client import ScoringClient
@@ -524,3 +525,24 @@ async def test_it_serves_scores_over_grpc_by_the_weights_that_are_in_force(api, 
     assert await process.task == 0
     assert "packing" not in before.scores
     assert "packing" in after.scores
+
+
+async def test_a_process_that_starts_over_serves_scores_by_the_weights_that_came_meanwhile(api, client, settings):
+    serving(api)
+    port = settings.http.port
+    scores = {"DOVETAIL_HTTP__PORT": "0", "DOVETAIL_EXTENDER__GRPC__PORT": str(port)}
+    at_start = load(None, {**scores, "DOVETAIL_EXTENDER__GRPC__ENABLED": "true"})
+    reload = Reload(at_start, {})
+    reload.active = at_start.model_copy(update={"weights": {"packing": 50.0}})
+    process = Process(at_start, client, client, Timing(first_backoff_s=0.001), reload=reload)
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(process.run(stop))
+    await until(lambda: process.loop.deciding)
+
+    scorer = ScoringClient(f"127.0.0.1:{port}", registration, timeout_s=10.0)
+    [[best]] = await scorer.best([pod()], top=1)
+    await scorer.close()
+    stop.set()
+    await task
+
+    assert "packing" in best.scores
