@@ -87,6 +87,7 @@ _BROKEN_S: Final = 10.0
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
+_WRITES: Final = frozenset({"start", "writer", "decisions", "lease", "news of the configuration"})
 _WARNINGS_AT_ONCE: Final = 50
 _KIND_OF: Final[dict[type, Kind]] = {
     Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
@@ -571,18 +572,25 @@ class Process:
             await asyncio.sleep(0.05)
         written = self.writer.writing == 0
         self.writer.abandon()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A listener may wait for its clients for long, and a successor for the lease: what could write ends first.
+        await self._cancel([task for task, name in self._tasks.items() if name in _WRITES])
         if self.lock is not None:
             if written:
                 await self.lock.release()
             else:
                 log.warning("some writes may still be in flight: the lease is left to run out")
+        await self._cancel(self._tasks)
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
+
+    @staticmethod
+    async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+        tasks = list(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ------------------------------------------------------------ HTTP
 

@@ -54,8 +54,8 @@ async def start(client):
     await asyncio.gather(*(process.task for process in running), return_exceptions=True)
 
 
-async def until(condition):
-    async with asyncio.timeout(30):
+async def until(condition, within_s=30):
+    async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -78,6 +78,29 @@ async def test_it_leads_lists_everything_decides_and_gives_the_lease_back_when_t
     assert code == 0
     assert holder
     assert api.objects[LEASE]["spec"]["holderIdentity"] == ""
+
+
+async def test_the_lease_is_given_back_before_listeners_have_seen_their_clients_off(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+    seen_off = asyncio.Event()
+
+    async def hold():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await seen_off.wait()
+
+    process._begin("a listener", hold())
+    process.stop.set()
+    try:
+        await until(lambda: api.objects[LEASE]["spec"]["holderIdentity"] == "", within_s=10)
+        assert not process.task.done()
+    finally:
+        seen_off.set()
+
+    assert await process.task == 0
 
 
 async def test_health_tells_when_it_is_ready(api, start, settings, steps):
