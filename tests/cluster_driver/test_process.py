@@ -4,9 +4,11 @@ import json
 import os
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
+import trustme
 
 from scheduler.cluster import decode
 from scheduler.cluster.watch import Timing
@@ -16,7 +18,7 @@ from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable,
 from scheduler.core.model import Uid
 from scheduler.service.reload import Reload
 from scheduler.service.run import Process
-from scheduler.service.settings import load
+from scheduler.service.settings import load, parse
 from scoring.extender.client import ScoringClient
 from tests.extender.served import pod, registration
 
@@ -569,3 +571,48 @@ async def test_a_process_that_starts_over_serves_scores_by_the_weights_that_came
     await task
 
     assert "packing" in best.scores
+
+
+async def test_of_two_watches_of_one_kind_the_worse_is_told(api, start, tell):
+    serving(api)
+    process = start(tell(""))
+    await until(lambda: process.loop.deciding)
+    maps = [each for each in process.reflectors if each.watched.kind == "ConfigMap"]
+    at_best = process._own().kinds["ConfigMap"]
+    told = []
+    for each in maps:
+        before = each.heard
+        each.heard = before - 5_000
+        each.listed.clear()
+        told.append(process._own().kinds["ConfigMap"])
+        each.heard = before
+        each.listed.set()
+
+    assert len(maps) == 2
+    assert at_best[0] < 1_000
+    assert at_best[1]
+    assert [(silent > 4_000, listed) for silent, listed in told] == [(True, False)] * 2
+
+
+async def test_the_certificate_of_every_listener_is_told(api, start, unused_tcp_port_factory, tmp_path):
+    serving(api)
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost", not_after=datetime(2031, 1, 1, tzinfo=UTC))
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    leaf.private_key_pem.write_to_path(tmp_path / "tls.key")
+    pair = {"certFile": str(tmp_path / "tls.crt"), "keyFile": str(tmp_path / "tls.key")}
+    both = {**pair, "clientCAFile": str(tmp_path / "ca.crt")}
+    listeners = {
+        "http": {"port": unused_tcp_port_factory(), "tls": pair},
+        "extender": {
+            "http": {"enabled": True, "port": unused_tcp_port_factory(), "tls": both},
+            "grpc": {"enabled": True, "port": unused_tcp_port_factory(), "tls": both},
+        },
+    }
+    text = "\n".join(f"{key}: {json.dumps(value)}" for key, value in listeners.items())
+    process = start(parse(HEAD + text, "a test", {}))
+    await until(lambda: process.loop.deciding)
+
+    expires = datetime(2031, 1, 1, tzinfo=UTC).timestamp()
+    assert process._own().certificates == dict.fromkeys(("http", "extender.http", "extender.grpc"), expires)
