@@ -339,6 +339,7 @@ class Process:
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self._hear)
         self.remote = RemoteScorers(settings.remote_scorers, self._hear)
+        self._reviews: Client | None = None  # asks who may read metrics
         self._shown: dict[str, Certificates | None] = {}  # by listener
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
         http = settings.extender.http
@@ -582,6 +583,8 @@ class Process:
             else:
                 log.warning("some writes may still be in flight: the lease is left to run out")
         await self._cancel(self._tasks)
+        if self._reviews is not None:
+            await self._reviews.close()
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
         if self.tracing is not None:
@@ -646,7 +649,9 @@ class Process:
     async def _listen(self) -> None:
         if self.settings.http.port == 0:
             return
-        access = Access(self.client, self.settings.metrics.audiences)
+        self._reviews = self.client.sibling(4)  # where reviews are throttled, writes are not held up
+        self._reviews.heard = self.metrics.request
+        access = Access(self._reviews, self.settings.metrics.audiences)
         pages = {"/metrics": self._metrics, **self.debug.pages()}
         listener = Listener(self.settings.http, self.alive, self.ready, self._state, pages, access)
         await listener.open()

@@ -11,11 +11,13 @@ import pytest
 import trustme
 
 from scheduler.cluster import decode
+from scheduler.cluster.client import Client
 from scheduler.cluster.watch import Timing
 from scheduler.core import names
 from scheduler.core.errors import ConfigError
 from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable, Seen, WarnOfTopology
 from scheduler.core.model import Uid
+from scheduler.service.access import TOKEN_REVIEWS
 from scheduler.service.reload import Reload
 from scheduler.service.run import Process
 from scheduler.service.settings import load, parse
@@ -616,3 +618,31 @@ async def test_the_certificate_of_every_listener_is_told(api, start, unused_tcp_
 
     expires = datetime(2031, 1, 1, tzinfo=UTC).timestamp()
     assert process._own().certificates == dict.fromkeys(("http", "extender.http", "extender.grpc"), expires)
+
+
+async def test_a_review_of_a_token_that_is_throttled_holds_up_no_write(api, start, settings, steps, monkeypatch):
+    held, hold = [], Client._hold
+
+    async def noted(client):
+        held.append(client)
+        await hold(client)
+
+    monkeypatch.setattr(Client, "_hold", noted)
+    monkeypatch.setattr("scheduler.service.http.is_loopback", lambda host: False)  # as beyond loopback
+    serving(api)
+    api.script("POST", TOKEN_REVIEWS, steps.refuse(429))
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+
+    url = f"http://127.0.0.1:{settings.http.port}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url, headers={"Authorization": "Bearer t"}) as response:
+        status = response.status
+    figures = (await process.metrics.scrape()).decode()
+    process.stop.set()
+    await process.task
+
+    assert status != 200
+    assert held
+    assert process.client not in held
+    assert 'dovetail_api_requests_total{code="429",resource="tokenreviews",verb="create"} 1.0' in figures
+    assert all(each._session.closed for each in held)
