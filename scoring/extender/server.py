@@ -195,8 +195,12 @@ class Scoring:
             header = first.header
             name = codec.name(header.table, "header.table")
             self._make_room(name)
-            table = Table(codec.layouts(header), codec.products(header))
             turn = _Turn(context, _REGISTER_S)
+            layouts = []
+            for layout in codec.layouts(header):
+                layouts.append(layout)
+                await turn()
+            table = Table(layouts, codec.products(header))
             async for request in parts:
                 if not request.HasField("nodes"):
                     raise InvalidError("header", "...", "comes once, in the first message")
@@ -263,6 +267,7 @@ class Scoring:
                     else:
                         table.put_state(row, what)
                 yield pb.UpdateResponse(version=table.version)
+                await asyncio.sleep(0)  # messages that are here already would be taken in without a turn for others
         except Exception as error:
             await _fail(error, context)
 
