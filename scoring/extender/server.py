@@ -279,7 +279,8 @@ class Scoring:
         held = self._find(_message(request).table, request.generation)
         table, wishes = held.table, codec.wishes(request)
         profile = request.profile or self._profile
-        if profile not in self._opinions:
+        opinion = self._opinions.get(profile)  # of the whole call, whatever weights are given while it waits
+        if opinion is None:
             raise InvalidError("profile", profile, f"no profile has this name; {nearest(profile, self._opinions)}")
         size = table.size  # whatever is added while the call waits
         if not request.top and 4 * len(wishes) * size > MAX_TOTALS:
@@ -289,7 +290,7 @@ class Scoring:
         answer = pb.ScoreResponse(generation=held.generation, version=table.version, nodes=size)
         turn = _Turn(context, _NO_DEADLINE_S)
         for wish, mask in zip(wishes, masks, strict=True):
-            judged = self._judged(held, wish, profile)
+            judged = self._judged(held, wish, opinion)
             while not judged.settled(table):
                 judged.refresh(table)
                 await turn()
@@ -301,8 +302,9 @@ class Scoring:
             await turn()
         return answer
 
-    def _judged(self, held: _Held, wish: Wish, profile: str) -> Judged:
-        key = (wish, self._opinions[profile])
+    @staticmethod
+    def _judged(held: _Held, wish: Wish, opinion: Opinion) -> Judged:
+        key = (wish, opinion)
         found = held.judged.get(key)
         if found is None:
             while len(held.judged) >= max(1, min(_MOST_JUDGED, _MOST_ROWS // len(held.table.live))):

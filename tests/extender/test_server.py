@@ -182,6 +182,9 @@ class Context:
     def time_remaining(self):
         return None
 
+    async def abort(self, code, words):
+        raise AssertionError(code, words)
+
 
 async def sent(*messages):
     for message in messages:
@@ -232,6 +235,25 @@ async def test_the_client_tells_many_changes_in_several_messages():
 
         assert len(told.totals) == rows + 1
         assert scorer.generation == before
+
+
+@pytest.mark.parametrize("name", [DEFAULT, "renamed"])
+async def test_a_call_is_scored_by_the_weights_that_it_began_with(monkeypatch, name):
+    other = next(each for known, each in profiles().items() if known != DEFAULT)
+    scoring = Scoring(profiles(), DEFAULT)
+    told = await scoring.Register(sent(*requests(registration())), Context())
+    request = pb.ScoreRequest(table="t", generation=told.generation, pods=[pod(1), pod(2)])
+    expected = await scoring.Score(request, Context())
+    scoring._held["t"].judged.clear()
+    real = judged.Judged.refresh
+
+    def reconfigured(self, table):
+        scoring.weigh({name: other}, name)
+        return real(self, table)
+
+    monkeypatch.setattr(judged.Judged, "refresh", reconfigured)
+
+    assert await scoring.Score(request, Context()) == expected
 
 
 async def test_reflection_is_there_only_when_it_is_asked_for():
