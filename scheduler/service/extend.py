@@ -34,7 +34,7 @@ async def run(settings: SchedulerConfig) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    served, _ = await open_scores(settings)
+    served, *_ = await open_scores(settings)
     try:
         await stop.wait()
         log.info("stopping")

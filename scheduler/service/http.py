@@ -51,6 +51,8 @@ class Listener:
     ) -> None:
         self._settings = settings
         self._access = None if is_loopback(settings.host) else access
+        self.certificates: Certificates | None = None
+        """Of an open one that speaks TLS."""
         self._slots = asyncio.Semaphore(_GUARDED_AT_ONCE)
         application = web.Application(client_max_size=1024)
         application.router.add_get("/healthz", self._health(alive, lambda: "ok"))
@@ -64,7 +66,8 @@ class Listener:
         if self._access is not None and not self._settings.tls.on:
             log.warning("http.tls is not set: tokens of those who read metrics travel in the clear")
         tls = self._settings.tls
-        await self._door.open(server_context(Certificates(tls, "http.tls")) if tls.on else None)
+        self.certificates = Certificates(tls, "http.tls") if tls.on else None
+        await self._door.open(server_context(self.certificates) if self.certificates is not None else None)
 
     async def hold(self) -> None:
         """Serve until cancelled."""

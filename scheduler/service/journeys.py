@@ -44,7 +44,8 @@ class Journey:
 
     pod, scheduler : its key and its schedulerName.
     cycle : when the cycle began that decided it. writes : by claim, when its write was asked for, and when answered.
-    refused : why a write of it was refused, empty if none was.
+    refused : why a write of it was refused, empty if none was. placed : whether the pod was seen with a node while the
+    answer to our binding was awaited, which may be another scheduler's doing.
     """
 
     pod: str
@@ -57,6 +58,7 @@ class Journey:
     binding: float = 0.0
     ended: float = 0.0
     refused: str = ""
+    placed: bool = False
 
     @property
     def written(self) -> float:
@@ -142,8 +144,10 @@ class Journeys:
             self._forget(pod.uid)
         elif pod.node_name:
             journey = self._of.get(pod.uid)
-            if journey is None or not journey.binding:  # else the answer to the binding ends it
+            if journey is None or not journey.binding:
                 self._forget(pod.uid)
+            else:
+                journey.placed = True  # the answer to the binding ends it
         elif pod.uid not in self._of:
             self._forget(self._uids.get(pod.key, Uid("")))
             self._of[pod.uid] = Journey(pod.key, pod.scheduler_name, now)
@@ -169,8 +173,13 @@ class Journeys:
 
     def _refused(self, event: ClaimRefused | BindRefused, now: float) -> None:
         journey = self._of.get(event.pod)
-        if journey is not None:
-            journey.refused = event.cause
+        if journey is None:
+            return
+        journey.refused = event.cause
+        if isinstance(event, BindRefused):
+            journey.binding = 0.0
+            if journey.placed:
+                self._forget(event.pod)
 
     def _bound(self, event: PodBound, now: float) -> None:
         journey = self._of.get(event.pod)

@@ -3,16 +3,19 @@
 A file is lines of JSON: first the configuration and every object as it was then, reduced to what Dovetail reads of it,
 and from there on what happened, in the order in which the engine was told. Before each decision stands what the
 engine assumed otherwise than at the one before: with that, the state of the moment is known. When a file holds as many
-decisions as are to be kept, or is too long, it becomes PATH.1 in place of the one before, and the next begins anew. So
-the last decisions are always there, once or twice as many, and no more than two files.
+decisions as are to be kept, or is too long, or is that of a process before, it becomes PATH.1 in place of the one that
+was, and the next begins anew. So the last decisions are there, once or twice as many unless processes follow each other
+fast, and no more than two files.
 
 Writing is left to a thread. If it cannot write, or not fast enough, recording ends and scheduling goes on.
 """
 
+import contextlib
 import json
 import logging
 import os
 import queue
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -196,6 +199,12 @@ class _File:
         self._lines.put(None)
         self._thread.join(5.0)
 
+    def _keep(self) -> None:
+        """What stands there becomes PATH.1, whoever wrote it; a device or a pipe stays what it is."""
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISREG(self._path.lstat().st_mode):
+                os.replace(self._path, f"{self._path}.1")
+
     def _run(self) -> None:
         file = None
         try:
@@ -203,7 +212,7 @@ class _File:
                 if isinstance(item, list):
                     if file is not None:
                         file.close()
-                        os.replace(self._path, f"{self._path}.1")
+                    self._keep()
                     file = os.fdopen(
                         os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb"
                     )
@@ -260,7 +269,7 @@ def read(path: Path) -> Iterator[Entry]:
             with file.open("rb") as lines:
                 for number, line in enumerate(lines, 1):
                     if not line.endswith(b"\n"):
-                        return  # what is being written
+                        break  # what is being written, or was when its process was killed
                     yield from _entries(json.loads(line), first=number == 1, begins=not began)
                     began = began or number > 1
         except OSError as error:

@@ -26,6 +26,7 @@ from scheduler.service.settings import SchedulerConfig, go_over, parse, read_tex
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.25
+_STREAM: Final = (-1,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +111,21 @@ class Reload:
         return Notice("Normal", "ConfigApplied", f"{self.active_hash} is in force")
 
     async def follow(self, path: Path, every_s: float = POLL_S) -> None:
-        """Take in what a file says, whenever that changes, until cancelled."""
+        """Take in what a file says, whenever that changes, until cancelled.
+
+        A pipe or a device can be read once, and may keep whoever opens it: it is left alone.
+        """
         taken: tuple[int, ...] = ()
+        told = False
         before = self._mark(path)
         while True:
             await asyncio.sleep(every_s)
             mark = self._mark(path)
-            if mark != taken and mark == before:  # nobody is writing it
+            if mark == _STREAM:
+                if not told:
+                    log.warning("configuration %s is not a file: its changes are not followed", path)
+                told = True
+            elif mark != taken and mark == before:  # nobody is writing it
                 taken = mark
                 self._read(path)
             before = mark
@@ -134,8 +143,8 @@ class Reload:
             found = path.stat()
         except OSError as error:
             return (error.errno or 0,)
-        if not stat.S_ISREG(found.st_mode):
-            return (found.st_ino,)
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            return _STREAM
         return (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
 
     def _refuse(self, problem: str) -> None:

@@ -72,6 +72,7 @@ from scheduler.service.reload import Reload
 from scheduler.service.remote import RemoteScorers
 from scheduler.service.scores import hold, open_scores
 from scheduler.service.settings import SchedulerConfig, load
+from scheduler.service.tls import Certificates
 from scheduler.service.tracing import tracing
 from scoring.extender.server import Scoring
 
@@ -87,6 +88,7 @@ _BROKEN_S: Final = 10.0
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
+_WRITES: Final = frozenset({"start", "writer", "decisions", "lease", "news of the configuration"})
 _WARNINGS_AT_ONCE: Final = 50
 _KIND_OF: Final[dict[type, Kind]] = {
     Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
@@ -337,6 +339,7 @@ class Process:
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
         self.aside = Aside(self._hear)
         self.remote = RemoteScorers(settings.remote_scorers, self._hear)
+        self._shown: dict[str, Certificates | None] = {}  # by listener
         self.scoring: Scoring | None = None  # where others are served scores over gRPC
         http = settings.extender.http
         self.extender: Extender | None = None
@@ -389,7 +392,7 @@ class Process:
     async def _start(self) -> None:
         await self._listen()
         if self.settings.extender.grpc.enabled:
-            listener, self.scoring = await open_scores(self.settings)
+            listener, self.scoring, self._shown["extender.grpc"] = await open_scores(self.reload.active)
             self._begin("scores over gRPC", hold(listener))
         if self.extender is not None:
             await self.extender.open()
@@ -571,18 +574,25 @@ class Process:
             await asyncio.sleep(0.05)
         written = self.writer.writing == 0
         self.writer.abandon()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # A listener may wait for its clients for long, and a successor for the lease: what could write ends first.
+        await self._cancel([task for task, name in self._tasks.items() if name in _WRITES])
         if self.lock is not None:
             if written:
                 await self.lock.release()
             else:
                 log.warning("some writes may still be in flight: the lease is left to run out")
+        await self._cancel(self._tasks)
         if self.recorder is not None:
             await asyncio.to_thread(self.recorder.close)
         if self.tracing is not None:
             await asyncio.to_thread(self.tracing.close)
+
+    @staticmethod
+    async def _cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+        tasks = list(tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # ------------------------------------------------------------ HTTP
 
@@ -640,6 +650,7 @@ class Process:
         pages = {"/metrics": self._metrics, **self.debug.pages()}
         listener = Listener(self.settings.http, self.alive, self.ready, self._state, pages, access)
         await listener.open()
+        self._shown["http"] = listener.certificates
         self._begin("http", listener.hold())
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -649,8 +660,17 @@ class Process:
         return self.engine.config if self.engine is not None else self.settings.engine()
 
     def _certificates(self) -> dict[str, float]:
-        held = self.extender.certificates if self.extender is not None else None
-        return {} if held is None else {PLACE: held.expires}
+        of_extender = self.extender.certificates if self.extender is not None else None
+        shown = {**self._shown, PLACE: of_extender}
+        return {place: held.expires for place, held in shown.items() if held is not None}
+
+    def _kinds(self, now: float) -> dict[str, tuple[float, bool]]:
+        """As Own tells it; two watches of one kind count as the worse of them."""
+        found: dict[str, tuple[float, bool]] = {}
+        for each in self.reflectors:
+            silent, listed = found.get(each.watched.kind, (0.0, True))
+            found[each.watched.kind] = (max(silent, now - each.heard), listed and each.listed.is_set())
+        return found
 
     def _own(self) -> Own:
         now = time.monotonic()
@@ -658,7 +678,7 @@ class Process:
             deciding=self.loop.deciding,
             config_hash=self.reload.active_hash,
             profile=self.reload.active.profile,
-            kinds={each.watched.kind: (max(now - each.heard, 0.0), each.listed.is_set()) for each in self.reflectors},
+            kinds=self._kinds(now),
             inbox=self.loop.waiting,
             writing=self.writer.writing,
             dropped=self.writer.reports_dropped,

@@ -15,27 +15,27 @@ GRACE_S: Final = 5.0
 """How long calls that are under way may take when it ends."""
 
 
-async def open_scores(settings: SchedulerConfig) -> tuple[Served, Scoring]:
-    """Listen as `extender.grpc` says. Raises ConfigError where that cannot be."""
+async def open_scores(settings: SchedulerConfig) -> tuple[Served, Scoring, Certificates | None]:
+    """Listen as `extender.grpc` says; with the certificates that it shows. Raises ConfigError where that cannot be."""
     listener = settings.extender.grpc
     place = f"extender.grpc {listener.host}:{listener.port}"
     if listener.exposed:
         raise ConfigError("extender.grpc", listener.exposed)
-    credentials = None
+    credentials = certificates = None
     if listener.tls.on:
-        certificates = Certificates(listener.tls, "extender.grpc.tls")
+        held = certificates = Certificates(listener.tls, "extender.grpc.tls")
 
         def renewed() -> Pem | None:
-            return certificates.pem() if certificates.renewed() else None
+            return held.pem() if held.renewed() else None
 
-        credentials = server_credentials(certificates.pem(), renewed)
+        credentials = server_credentials(held.pem(), renewed)
     scoring = Scoring(settings.vectors(), settings.profile, listener.tls.client_names)
     try:
         served = await serve(scoring, listener.host, listener.port, credentials, reflect=listener.reflection)
     except OSError as error:
         raise ConfigError(place, f"cannot be served on ({error})", "choose another extender.grpc.port") from error
     log.info("scores are served on %s:%d%s", listener.host, served.port, " over TLS" if listener.tls.on else "")
-    return served, scoring
+    return served, scoring, certificates
 
 
 async def hold(served: Served) -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -39,6 +40,7 @@ _SCORER_NAMES: Final = {"propertyNames": {"enum": list(DEFAULTS)}}
 NamedWeights = Annotated[dict[str, Weight], AfterValidator(_known), Field(json_schema_extra=_SCORER_NAMES)]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 Name = Annotated[str, Field(pattern=_NAME, max_length=253)]
+Host = Annotated[str, Field(pattern=r"^[0-9A-Za-z.:%_-]+$", max_length=253)]
 ClientName = Annotated[str, Field(min_length=1, max_length=253)]
 AttributeName = Annotated[str, Field(pattern=_ATTRIBUTE, max_length=63 + 1 + 32)]
 ProfileName = Annotated[str, Field(pattern=_NAME, max_length=MAX_NAME)]
@@ -88,6 +90,16 @@ class TracingSettings(_Section):
     endpoint: Annotated[str, Field(pattern=r"^(https?://[!-~]+)?$", max_length=1024)] = ""
     sampling_ratio_per_million: Annotated[int, Field(ge=0, le=1_000_000)] = 10_000
 
+    @model_validator(mode="after")
+    def _without_secrets(self) -> "TracingSettings":
+        # Of the whole section, so that the value is not shown.
+        if "@" in urlsplit(self.endpoint).netloc:
+            raise ValueError(
+                "endpoint holds a user or password, and the configuration is shown to many: leave it out, and let a "
+                "collector beside the process hold the secret"
+            )
+        return self
+
 
 class TlsConfig(_Section):
     """Files of a listener that speaks TLS; none named: it does not. Whoever replaces a file need not restart anything.
@@ -122,7 +134,7 @@ class TlsConfig(_Section):
 class HttpSettings(_Section):
     """Where health, metrics and debug pages are served; port 0 serves nothing. See `service.http`."""
 
-    host: Annotated[str, Field(pattern=r"^[0-9A-Za-z.:%_-]+$", max_length=253)] = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 10371
     tls: TlsConfig = TlsConfig()
 
@@ -137,7 +149,7 @@ class ListenerSettings(_Section):
     """A listener that tells scores: off unless enabled, and beyond loopback only for those with a certificate."""
 
     enabled: bool = False
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)]
     tls: TlsConfig = TlsConfig()
 
@@ -222,7 +234,10 @@ class RemoteScorerSettings(_Section):
 
     @model_validator(mode="after")
     def _guarded(self) -> "RemoteScorerSettings":
-        host = self.address.rpartition(":")[0].strip("[]")
+        host, _, port = self.address.rpartition(":")
+        host = host.strip("[]")
+        if not 1 <= int(port) <= 65535:
+            raise ValueError(f"address {_show(self.address)}: the port must be 1 to 65535")
         if not self.tls.ca_file and not is_loopback(host):
             raise ValueError(
                 f"tls.caFile is not set, and {_show(self.address)} is not on this machine: "
@@ -361,6 +376,15 @@ class SchedulerConfig(_Section):
                 "extender.http.enabled: with ownership.nodes = 'all' every device is Dovetail's, and other schedulers "
                 "would get no node for any claim; set ownership.nodes: labelled, or name ownership.drivers"
             )
+        taken: dict[tuple[str, int], str] = {}
+        for key, serves, listener in (
+            ("http", self.http.port != 0, self.http),
+            ("extender.http", self.extender.http.enabled, self.extender.http),
+            ("extender.grpc", self.extender.grpc.enabled, self.extender.grpc),
+        ):
+            other = taken.setdefault((listener.host, listener.port), key) if serves else key
+            if other != key:
+                raise ValueError(f"{key}.port = {listener.port}: is that of {other} on the same host; choose another")
         named = [scorer.name for scorer in self.remote_scorers]
         if twice := sorted({name for name in named if named.count(name) > 1}):
             raise ValueError(f"remoteScorers: {twice[0]} is the name of more than one; names tell them apart")

@@ -4,9 +4,11 @@ import json
 import os
 import signal
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import aiohttp
 import pytest
+import trustme
 
 from scheduler.cluster import decode
 from scheduler.cluster.watch import Timing
@@ -14,8 +16,9 @@ from scheduler.core import names
 from scheduler.core.errors import ConfigError
 from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable, Seen, WarnOfTopology
 from scheduler.core.model import Uid
+from scheduler.service.reload import Reload
 from scheduler.service.run import Process
-from scheduler.service.settings import load
+from scheduler.service.settings import load, parse
 from scoring.extender.client import ScoringClient
 from tests.extender.served import pod, registration
 
@@ -53,8 +56,8 @@ async def start(client):
     await asyncio.gather(*(process.task for process in running), return_exceptions=True)
 
 
-async def until(condition):
-    async with asyncio.timeout(30):
+async def until(condition, within_s=30):
+    async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -77,6 +80,29 @@ async def test_it_leads_lists_everything_decides_and_gives_the_lease_back_when_t
     assert code == 0
     assert holder
     assert api.objects[LEASE]["spec"]["holderIdentity"] == ""
+
+
+async def test_the_lease_is_given_back_before_listeners_have_seen_their_clients_off(api, start, settings):
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+    seen_off = asyncio.Event()
+
+    async def hold():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await seen_off.wait()
+
+    process._begin("a listener", hold())
+    process.stop.set()
+    try:
+        await until(lambda: api.objects[LEASE]["spec"]["holderIdentity"] == "", within_s=10)
+        assert not process.task.done()
+    finally:
+        seen_off.set()
+
+    assert await process.task == 0
 
 
 async def test_health_tells_when_it_is_ready(api, start, settings, steps):
@@ -524,3 +550,69 @@ async def test_it_serves_scores_over_grpc_by_the_weights_that_are_in_force(api, 
     assert await process.task == 0
     assert "packing" not in before.scores
     assert "packing" in after.scores
+
+
+async def test_a_process_that_starts_over_serves_scores_by_the_weights_that_came_meanwhile(api, client, settings):
+    serving(api)
+    port = settings.http.port
+    scores = {"DOVETAIL_HTTP__PORT": "0", "DOVETAIL_EXTENDER__GRPC__PORT": str(port)}
+    at_start = load(None, {**scores, "DOVETAIL_EXTENDER__GRPC__ENABLED": "true"})
+    reload = Reload(at_start, {})
+    reload.active = at_start.model_copy(update={"weights": {"packing": 50.0}})
+    process = Process(at_start, client, client, Timing(first_backoff_s=0.001), reload=reload)
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(process.run(stop))
+    await until(lambda: process.loop.deciding)
+
+    scorer = ScoringClient(f"127.0.0.1:{port}", registration, timeout_s=10.0)
+    [[best]] = await scorer.best([pod()], top=1)
+    await scorer.close()
+    stop.set()
+    await task
+
+    assert "packing" in best.scores
+
+
+async def test_of_two_watches_of_one_kind_the_worse_is_told(api, start, tell):
+    serving(api)
+    process = start(tell(""))
+    await until(lambda: process.loop.deciding)
+    maps = [each for each in process.reflectors if each.watched.kind == "ConfigMap"]
+    at_best = process._own().kinds["ConfigMap"]
+    told = []
+    for each in maps:
+        before = each.heard
+        each.heard = before - 5_000
+        each.listed.clear()
+        told.append(process._own().kinds["ConfigMap"])
+        each.heard = before
+        each.listed.set()
+
+    assert len(maps) == 2
+    assert at_best[0] < 1_000
+    assert at_best[1]
+    assert [(silent > 4_000, listed) for silent, listed in told] == [(True, False)] * 2
+
+
+async def test_the_certificate_of_every_listener_is_told(api, start, unused_tcp_port_factory, tmp_path):
+    serving(api)
+    authority = trustme.CA()
+    leaf = authority.issue_cert("localhost", not_after=datetime(2031, 1, 1, tzinfo=UTC))
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    leaf.private_key_pem.write_to_path(tmp_path / "tls.key")
+    pair = {"certFile": str(tmp_path / "tls.crt"), "keyFile": str(tmp_path / "tls.key")}
+    both = {**pair, "clientCAFile": str(tmp_path / "ca.crt")}
+    listeners = {
+        "http": {"port": unused_tcp_port_factory(), "tls": pair},
+        "extender": {
+            "http": {"enabled": True, "port": unused_tcp_port_factory(), "tls": both},
+            "grpc": {"enabled": True, "port": unused_tcp_port_factory(), "tls": both},
+        },
+    }
+    text = "\n".join(f"{key}: {json.dumps(value)}" for key, value in listeners.items())
+    process = start(parse(HEAD + text, "a test", {}))
+    await until(lambda: process.loop.deciding)
+
+    expires = datetime(2031, 1, 1, tzinfo=UTC).timestamp()
+    assert process._own().certificates == dict.fromkeys(("http", "extender.http", "extender.grpc"), expires)

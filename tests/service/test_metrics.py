@@ -16,6 +16,7 @@ from scheduler.core.messages import (
     RecordDecision,
     Rejected,
     ReportIgnored,
+    Seen,
     Solved,
     WarnOfTopology,
     WindowSolved,
@@ -196,6 +197,21 @@ async def test_a_pod_on_its_way_is_assumed_and_ages():
 
     assert told[("dovetail_assumed_pods",)] == 1
     assert told[("dovetail_assumed_oldest_seconds",)] == 10.0
+
+
+@pytest.mark.parametrize("seen_first", [True, False])
+async def test_a_pod_that_another_scheduler_bound_meanwhile_is_assumed_no_longer(seen_first):
+    hands = Instrumented(*boxes(2), claim("c"), pod("p", claims=["c"]))
+    (write,) = [each for each in hands.decide() if isinstance(each, WriteAllocation)]
+    (bind,) = [each for each in hands.obey(write) if isinstance(each, BindPod)]
+    taken = Seen(replace(hands.pod(bind.pod.uid), node_name="elsewhere"))
+    refused = BindRefused(bind.pod.uid, "conflict", "is assigned to another node")
+
+    for event in (taken, refused) if seen_first else (refused, taken):
+        hands.tell(event)
+
+    assert (await hands.told())[("dovetail_assumed_pods",)] == 0
+    assert len(hands.journeys) == 0
 
 
 async def test_pods_that_leave_are_not_remembered():

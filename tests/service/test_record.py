@@ -1,6 +1,7 @@
 """The record of the last decisions: it gives each back, stays bounded, and shows what other weights would do."""
 
 import json
+import os
 from functools import partial
 from types import SimpleNamespace
 
@@ -185,6 +186,42 @@ def test_a_record_that_grows_without_decisions_begins_anew_too(tmp_path, monkeyp
     seen = [each for each in read(tmp_path / "r") if isinstance(each, Seen)]
     assert seen[-1].item.labels == {"a": "99"}
     assert len(seen) < 10
+
+
+def of_a_process(path, node):
+    """Records one node, as a process that starts and ends does."""
+    recorder = Recorder(Engine(given().engine()), RecordSettings(path=str(path)), given(), None)
+    raw = {"metadata": {"name": node, "uid": node}}
+    recorder.handle(Seen(recorder.read("Node", json.dumps(raw).encode())), 0.0)
+    recorder.close()
+
+
+@pytest.mark.parametrize("torn", [b"", b'{"seen":"No'])
+def test_the_record_of_the_process_before_is_kept_whole_or_torn(tmp_path, torn):
+    path = tmp_path / "r"
+    of_a_process(path, "n1")
+    with path.open("ab") as file:
+        file.write(torn)  # it was killed
+    of_a_process(path, "n2")
+
+    entries = list(read(path))
+    assert [each.item.name for each in entries if isinstance(each, Seen)] == ["n1", "n2"]
+    assert [each.begins for each in entries if isinstance(each, Configured)] == [True, True]
+    of_a_process(path, "n3")
+    assert [each.item.name for each in read(path) if isinstance(each, Seen)] == ["n2", "n3"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["r", "r.1"]
+
+
+def test_what_is_no_file_is_written_to_and_not_moved_away(tmp_path):
+    path = tmp_path / "r"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    of_a_process(path, "n1")
+    said = os.read(reader, 2**16)
+    os.close(reader)
+
+    assert b'"n1"' in said
+    assert [each.name for each in tmp_path.iterdir()] == ["r"]
 
 
 def test_only_what_is_read_of_an_object_is_recorded(tmp_path):

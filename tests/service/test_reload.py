@@ -258,6 +258,27 @@ async def test_a_file_that_goes_or_becomes_something_else_is_told(tmp_path, foll
     assert it.applied == []
 
 
+async def test_a_pipe_is_not_read_again_and_that_is_said_once(tmp_path, follow, caplog):
+    reader, writer = os.pipe()  # as `--config <(...)` has it once it was read
+    os.close(writer)
+    path = tmp_path / "config.yaml"
+    path.symlink_to(f"/dev/fd/{reader}")
+    it = follow(Followed("batch: 3"), path)
+
+    async with asyncio.timeout(5):
+        while not caplog.messages:
+            await asyncio.sleep(0.01)
+    path.unlink()
+    os.close(reader)
+    path.write_text(HEAD + "batch: 4")  # a file in its place is followed
+    await told(it, lambda: it.reload.active.batch == 4)
+
+    assert it.reload.refused == 0
+    assert [each for each in caplog.messages if "not a file" in each] == [
+        f"configuration {path} is not a file: its changes are not followed"
+    ]
+
+
 def test_the_hash_is_that_of_the_start_until_a_change_comes():
     settings = load(None, {})
 

@@ -49,7 +49,7 @@ def settings(port, **grpc_section):
 
 @contextlib.asynccontextmanager
 async def serving(port, **section):
-    served, scoring = await open_scores(settings(port, **section))
+    served, scoring, _ = await open_scores(settings(port, **section))
     try:
         yield scoring
     finally:

@@ -156,7 +156,12 @@ MISTAKES = {
     HEAD + "http: {port: 70000}": "http.port = 70000",
     BEYOND + "host: 0.0.0.0}}": "extender.http: tls.clientCAFile is not set, and host '0.0.0.0'",
     BEYOND + "host: '::'}}": "extender.http: tls.clientCAFile is not set, and host '::'",
-    BEYOND + "host: ''}}": "extender.http: tls.clientCAFile is not set, and host ''",
+    BEYOND + "host: ''}}": "extender.http.host = ''",
+    HEAD + "extender: {grpc: {host: ''}}": "extender.grpc.host = ''",
+    HEAD + "extender: {http: {enabled: true, port: 10371}}": "extender.http.port = 10371: is that of http on the same",
+    HEAD + "extender: {http: {enabled: true}, grpc: {enabled: true, port: 10372}}": "extender.grpc.port = 10372: is",
+    HEAD + "remoteScorers: [{name: a, address: '127.0.0.1:0', weight: 1}]": "remoteScorers.0: address '127.0.0.1:0'",
+    HEAD + "remoteScorers: [{name: a, address: '[::1]:99999', weight: 1}]": "remoteScorers.0: address '[::1]:99999'",
     BEYOND + "host: scores.example}}": "extender.http: tls.clientCAFile is not set, and host 'scores.example'",
     BEYOND + "host: 0.0.0.0, tls: {certFile: a, keyFile: b}}}": "extender.http: tls.clientCAFile is not set",
     TLS + "{certFile: a}}}": "extender.http.tls: certFile is set and keyFile is not",
@@ -179,6 +184,28 @@ def test_a_mistake_names_file_key_and_value(tmp_path, text, expected):
 
     assert str(path) in message
     assert expected in message
+
+
+@pytest.mark.parametrize("who", ["user:hunter2", "hunter2"])
+def test_a_secret_in_an_endpoint_is_refused_and_not_shown(tmp_path, who):
+    message = refusal(
+        written(tmp_path, HEAD + f"tracing: {{endpoint: 'https://{who}@collector.example:4318/v1/traces'}}\n")
+    )
+
+    assert "tracing: endpoint holds a user or password" in message
+    assert "hunter2" not in message
+
+
+def test_an_endpoint_may_have_an_at_sign_behind_its_host(tmp_path):
+    path = written(tmp_path, HEAD + "tracing: {endpoint: 'http://127.0.0.1:4318/a@b?c=d@e'}\n")
+
+    assert load(path, {}).tracing.endpoint.endswith("/a@b?c=d@e")
+
+
+def test_listeners_that_are_off_may_share_a_port(tmp_path):
+    shared = "http: {port: 0}\nextender: {http: {port: 10373}, grpc: {enabled: true}}\n"
+
+    assert load(written(tmp_path, HEAD + shared), {}).extender.http.port == 10373
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
