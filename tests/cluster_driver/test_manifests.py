@@ -203,3 +203,16 @@ def test_an_extender_is_configured_where_its_component_mounts_the_key(component,
         f"{folder}/tls.crt", f"{folder}/tls.key", f"{folder}/ca.crt",
     )  # fmt: skip
     assert [volume["name"] for volume in pod["volumes"]] == [mount["name"]]
+
+
+def test_the_record_fits_the_volume_that_its_component_mounts():
+    pod, container, config = added("record")
+    (volume,) = pod["volumes"]
+    (mount,) = container["volumeMounts"]
+    limit = volume["emptyDir"]["sizeLimit"]
+
+    assert limit.endswith("Mi")
+    assert Path(config.record.path).parent == Path(mount["mountPath"])
+    # two files, each with a beginning that holds all objects: the growth of both may take half at most
+    assert 4 * config.record.megabytes <= int(limit.removesuffix("Mi"))
+    assert config.record.path in (ROOT / "components" / "record" / "kustomization.yaml").read_text()
