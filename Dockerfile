@@ -14,8 +14,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY scoring scoring
 COPY scheduler scheduler
 RUN /opt/build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
-    && /opt/dovetail/bin/pip install --no-cache-dir --no-deps /wheel/*.whl \
-    && /opt/dovetail/bin/python -m compileall -q /opt/dovetail/lib
+    && /opt/dovetail/bin/pip install --no-cache-dir --no-deps /wheel/*.whl
+# It only saves time at start, and packages may ship files for other versions of Python, which do not compile.
+RUN /opt/dovetail/bin/python -m compileall -q /opt/dovetail/lib || true
 
 FROM ${BASE}
 COPY --from=build /opt/dovetail /opt/dovetail

@@ -34,6 +34,7 @@ bench: $(READY)
 soak: $(READY)
 	$(BIN)/python -m pytest -n 2 -q tests --hypothesis-profile fresh
 	$(BIN)/python -m e2e.soak --seeds 400
+	$(BIN)/python -m e2e.bad
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ from typing import Any, Protocol
 from ruamel.yaml import YAML
 
 from e2e import controlplane
-from e2e.api import Access, Api
+from e2e.api import Api
 from e2e.controlplane import BINARIES, ControlPlaneError
 from e2e.process import Child
 
@@ -504,7 +504,3 @@ def scratch(prefix: str = "dovetail-e2e-") -> Iterator[Path]:
         print(f"kept {folder}", file=sys.stderr)
     else:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def access_of(cluster: Cluster) -> Access:
-    return cluster.api.access

@@ -169,24 +169,28 @@ def refused(world: World, name: str) -> str:
 Broken = Callable[[Serving, Path], tuple[Pair | None, Mapping[str, object]]]
 # asyncio ends a connection whose client it does not believe without telling it why. That it is the certificate shows
 # in that nothing else differs from the tests above.
-BROKEN: dict[str, tuple[Broken, str]] = {
-    "no client certificate": (lambda serving, _: (None, {}), "EOF"),
+ENDED = ("EOF", "connection reset by peer", "broken pipe", "bad certificate", "certificate required")
+BROKEN: dict[str, tuple[Broken, tuple[str, ...]]] = {
+    "no client certificate": (lambda serving, _: (None, {}), ENDED),
     "a client of another authority": (
         lambda serving, folder: (Authority(folder / "others").issue(name=CLIENT), {}),
-        "EOF",
+        ENDED,
     ),
     "a client certificate that has ended": (
         lambda serving, _: (serving.clients.issue(name=CLIENT, days=-1), {}),
-        "EOF",
+        ENDED,
     ),
-    "a client of another name": (lambda serving, _: (serving.clients.issue(name="system:kube-proxy"), {}), "code 403"),
+    "a client of another name": (
+        lambda serving, _: (serving.clients.issue(name="system:kube-proxy"), {}),
+        ("code 403",),
+    ),
     "a server of another authority": (
         lambda serving, _: (serving.clients.issue(name=CLIENT), {"tlsConfig": {"caFile": serving.clients.file}}),
-        "certificate signed by unknown authority",
+        ("certificate signed by unknown authority",),
     ),
     "a server of another name": (
         lambda serving, _: (serving.clients.issue(name=CLIENT), {"tlsConfig": {"serverName": "other.svc"}}),
-        "not other.svc",
+        ("not other.svc",),
     ),
 }
 
@@ -203,4 +207,4 @@ def test_who_cannot_be_trusted_is_refused(
         world.create(pod(world.namespace, "p", templates=["two"], scheduler="stranger"))
         said = refused(world, "p")
 
-    assert expected in said
+    assert any(each in said for each in expected), said

@@ -115,7 +115,7 @@ def unconfined(made: Raw) -> None:
     del made["spec"]["securityContext"]["seccompProfile"]
 
 
-@pytest.mark.parametrize("components", [(), ("extender",)], ids=["base", "extender"])
+@pytest.mark.parametrize("components", [(), ("extender",), ("extender-grpc",)], ids=["base", "extender", "grpc"])
 @pytest.mark.parametrize("harm", [privileged, rooted, unconfined], ids=lambda each: each.__name__)
 def test_pods_are_restricted_and_the_namespace_insists(
     cluster: Cluster, components: Sequence[str], harm: Callable[[Raw], None]

@@ -2,15 +2,20 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from ruamel.yaml import YAML
 
 from e2e.api import Raw, documents, until
+from e2e.certificates import Authority
+from e2e.cluster import free_ports
 from e2e.conftest import World, runs
 from e2e.controlplane import ROOT
 from e2e.dovetail import Dovetail
@@ -18,6 +23,7 @@ from e2e.prometheus import Prometheus, promtool, selectors
 from e2e.workload import claim_spec, pod, request, template
 from scheduler.cluster.client import Client
 from scheduler.service.access import Access
+from scheduler.service.extender import PREFIX
 from scheduler.simulator import fleet
 
 MONITORING = ROOT / "manifests" / "monitoring"
@@ -71,9 +77,42 @@ def test_promtool_takes_the_rules_and_each_alert_fires_as_it_should(tmp_path: Pa
     promtool("test", "rules", "cases.yaml", cwd=tmp_path)
 
 
+Question = Callable[[], None]
+
+
 @pytest.fixture
-def prometheus(world: World, start_dovetail: Callable[..., Dovetail], tmp_path: Path) -> Iterator[Prometheus]:
-    dovetail = start_dovetail(settings={"DOVETAIL_SOLVER": "joint"}).ready()
+def extender(tmp_path: Path) -> tuple[Mapping[str, str], Question]:
+    """What makes Dovetail serve as an extender over TLS, and what asks it something that it refuses."""
+    servers, clients = Authority(tmp_path / "servers"), Authority(tmp_path / "clients")
+    [port] = free_ports(1)
+    own, shown = servers.issue("127.0.0.1"), clients.issue(name="system:kube-scheduler")
+    settings = {
+        "ENABLED": "true", "PORT": str(port), "TLS__CERT_FILE": own.certificate, "TLS__KEY_FILE": own.key,
+        "TLS__CLIENT_CA_FILE": clients.file,
+    }  # fmt: skip
+    context = ssl.create_default_context(cafile=servers.file)
+    context.load_cert_chain(shown.certificate, shown.key)
+
+    def ask() -> None:
+        request = Request(f"https://127.0.0.1:{port}{PREFIX}/filter", b"nothing that could be a question")
+        with pytest.raises(HTTPError, match=r"4\d\d"):
+            urlopen(request, context=context, timeout=10)
+
+    return {f"DOVETAIL_EXTENDER__HTTP__{key}": value for key, value in settings.items()}, ask
+
+
+@pytest.fixture
+def prometheus(
+    world: World,
+    start_dovetail: Callable[..., Dovetail],
+    extender: tuple[Mapping[str, str], Question],
+    tmp_path: Path,
+) -> Iterator[Prometheus]:
+    """Of a Dovetail with every part that tells something: among them a remote scorer that is not there."""
+    [nobody] = free_ports(1)
+    scorer = {"name": "nobody", "address": f"127.0.0.1:{nobody}", "weight": 1}
+    settings = {"DOVETAIL_SOLVER": "joint", "DOVETAIL_REMOTE_SCORERS": json.dumps([scorer]), **extender[0]}
+    dovetail = start_dovetail(settings=settings).ready()
     server = Prometheus(tmp_path, f"127.0.0.1:{dovetail.port}", RULES)
     try:
         yield server.ready()
@@ -106,9 +145,12 @@ def load(world: World) -> None:
 
 
 def test_every_query_of_dashboard_and_alerts_resolves_on_a_live_scrape(
-    world: World, prometheus: Prometheus, say: Callable[[str], None]
+    world: World, prometheus: Prometheus, extender: tuple[Mapping[str, str], Question], say: Callable[[str], None]
 ) -> None:
+    _, ask = extender
     load(world)
+    ask()
+    until(lambda: prometheus.query("dovetail_extender_requests_total > 0"), "a question scraped", 60)
     until(
         lambda: prometheus.query('dovetail_attempts_total{result="scheduled"} > 6'), "seven pods bound and scraped", 60
     )
@@ -127,6 +169,7 @@ def test_every_query_of_dashboard_and_alerts_resolves_on_a_live_scrape(
     def all_told() -> bool:
         # A series that begins with its first event has a rate only once there is a second one.
         world.create(pod(world.namespace, f"plain-{next(arrivals)}"))
+        ask()
         silent.clear()
         silent.update(expression for _, expression in panels() if not has_data(prometheus.query(expression)))
         return silent <= set(SILENT)

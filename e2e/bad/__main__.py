@@ -1,8 +1,8 @@
 """Put the whole catalogue of bad input to everything that reads it: `python -m e2e.bad [--surface NAME]`.
 
 One JSON line a surface: how many cases, how many were refused and accepted, what was wrong, and the slowest. A case is
-wrong if it raises, takes more than two seconds, is accepted or refused and should not be, or is refused in words that
-are not fit to be shown. Exit code 1 if any was wrong.
+wrong if it raises, takes more than two seconds of CPU, or eight by the clock, is accepted or refused and should not be,
+or is refused in words that are not fit to be shown. Exit code 1 if any was wrong.
 """
 
 import argparse

@@ -145,7 +145,7 @@ async def over_loopback(port: int, chosen: argparse.Namespace) -> bool:
 def alone(chosen: argparse.Namespace) -> None:
     """What scoring takes of it."""
     told, chance = registration(chosen.nodes, chosen.seed), random.Random(chosen.seed + 1)
-    table = Table(codec.layouts(pb.Header(layouts=told.layouts)), told.products)
+    table = Table(list(codec.layouts(pb.Header(layouts=told.layouts))), told.products)
     for row, node in enumerate(told.nodes):
         table.put(row, codec.node(node, "", table.layouts, len(PRODUCTS)))
     judged = Judged(Wish((Ask(4, 0, PRODUCTS),), 4_000, 2**33), Opinion(profiles()[DEFAULT]))

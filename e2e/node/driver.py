@@ -12,7 +12,7 @@ driver which was killed goes on where it was.
 import argparse
 import json
 import logging
-import signal
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +25,7 @@ from e2e.node.ledger import overused
 from e2e.node.protocol import dra_pb2, dra_pb2_grpc, registration_pb2, registration_pb2_grpc
 
 log = logging.getLogger("driver")
+_KEEP_S = 2.0  # between looks at what is published
 _FIELDS = ("request", "driver", "pool", "device", "shareID", "consumedCapacity")
 
 
@@ -134,6 +135,16 @@ class Plugin(dra_pb2_grpc.DRAPluginServicer, registration_pb2_grpc.RegistrationS
         self._api = api
         self._publisher = publisher
         self._prepared = prepared
+        self._registered = False
+
+    def keep(self) -> None:
+        """Publish again what somebody deleted, such as a kubelet that gave up waiting for this driver."""
+        if not self._registered:
+            return
+        try:
+            self._publisher.publish()
+        except Exception:  # the API server is away, say; the next time will tell
+            log.exception("not published")
 
     def GetInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return registration_pb2.PluginInfo(
@@ -143,7 +154,8 @@ class Plugin(dra_pb2_grpc.DRAPluginServicer, registration_pb2_grpc.RegistrationS
     def NotifyRegistrationStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """A kubelet that starts deletes the slices of drivers that it does not know yet, so publish afterwards."""
         log.info("registered: %s %s", request.plugin_registered, request.error)
-        if request.plugin_registered:
+        self._registered = request.plugin_registered
+        if self._registered:
             self._publisher.publish()
         return registration_pb2.RegistrationStatusResponse()
 
@@ -216,7 +228,9 @@ def main() -> None:
             ),
         ]
         log.info("%d services of %s are open", len(servers), given.name)
-        signal.pause()
+        while True:
+            time.sleep(_KEEP_S)
+            pool.submit(plugin.keep).result()
 
 
 if __name__ == "__main__":

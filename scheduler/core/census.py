@@ -87,9 +87,9 @@ class Asked:
         """Those asked for most come first."""
         return sorted(self._known, key=lambda shape: (-self._known[shape][0], shape))
 
-    def demand(self, shape: Shape) -> Demand:
-        """The newest demand of a shape."""
-        return self._known[shape][1]
+    def demands(self) -> list[tuple[Shape, Demand]]:
+        """Each shape with its newest demand, in the same order: as they are now, whatever comes later."""
+        return [(shape, self._known[shape][1]) for shape in self.popular()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +192,7 @@ class Census:
         yield
         rooms: dict[Shape, Room] = {}
         offers: dict[Ask, _Offer | None] = {}
-        shapes = self._asked.popular()
-        for shape in shapes:
-            demand = self._asked.demand(shape)
+        for shape, demand in self._asked.demands():
             found = shape_of(demand)
             assert found is not None
             ask = replace(found[1].asks[0], count=1, derived=())
@@ -296,8 +294,10 @@ class Census:
         if not demand.countable or not (shared & usable).any():
             return _Offer(left, left >= WHOLE, (left >= WHOLE).sum(axis=1), None, np.zeros(len(left), np.bool_))
         shares = Shares(replace(demand, wants=(want,)), [eligible], avoids=False)
-        able = shares.fits(state, bays.rows)[0][0] | ~shared
-        copies = np.where(able, left // np.maximum(shares.thousandths(state, bays.rows)[0], 1), 0)
+        width = left.shape[1]  # nodes may see more devices by now; those are for the next count
+        able = shares.fits(state, bays.rows)[0][0][:, :width] | ~shared
+        taken = shares.thousandths(state, bays.rows)[0][:, :width]
+        copies = np.where(able, left // np.maximum(taken, 1), 0)
         return _Offer(left, copies > 0, copies.sum(axis=1), copies, np.zeros(len(left), np.bool_))
 
     def _room(self, bays: _Bays, demand: Demand, count: int, offer: "_Offer") -> Room:

@@ -25,6 +25,9 @@ from scoring.opinion import Opinion
 from scoring.placement import raised as raised_rank
 
 MAX_CANDIDATES: Final = 32
+SPARE_S: Final = 1.0
+"""Waited beyond the time that scorers have: `now` is when a cycle began, and they are asked after it. Whoever asks them
+tells itself when their time is over (service/remote.py), so that this only serves where even that is not told."""
 USED, ABSENT, LATE = "used", "absent", "late"
 OUTCOMES: Final = (USED, ABSENT, LATE)
 Way = tuple[Resolved, Candidates]
@@ -80,7 +83,7 @@ class Remote:
         best = best[:MAX_CANDIDATES]
         self._generation += 1
         self.forget(pod.uid)
-        until = now + self._patience_s
+        until = now + self._patience_s + SPARE_S
         self._asked[pod.uid] = _Asked(self._generation, until, tuple(option.node for option in best))
         cpu, memory = pod.requests.get("cpu", 0), pod.requests.get("memory", 0)
         return ScoreRemotely(reference, self._generation, tuple(self.scorers), cpu, memory, tuple(best))

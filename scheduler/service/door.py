@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -24,16 +25,17 @@ class Door:
         self._host, self._port = host, port
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, **options)
         self._server: asyncio.Server | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._greeted: set[asyncio.Task[None]] = set()  # those whose handshake is under way
 
     async def open(self, tls: ssl.SSLContext | None = None) -> None:
         """Begin. Raises ConfigError where the address cannot be had."""
         await self._runner.setup()
         loop = asyncio.get_running_loop()
+        self._tls = tls
         try:
-            greeting = None if tls is None else GRACE_S
-            self._server = await loop.create_server(
-                self._connected, self._host, self._port, backlog=64, ssl=tls, ssl_handshake_timeout=greeting
-            )
+            # Without `ssl`, with which asyncio tells of a connection only after its handshake, however many there are.
+            self._server = await loop.create_server(lambda: _Guest(self._arrive), self._host, self._port, backlog=64)
         except OSError as error:
             await self._runner.cleanup()
             where = f"{self._place} {self._host}:{self._port}"
@@ -51,29 +53,62 @@ class Door:
         """End, once what is under way is answered."""
         if self._server is not None:
             self._server.close()
+        for task in list(self._greeted):
+            task.cancel()
+        await asyncio.gather(*self._greeted, return_exceptions=True)
         await self._runner.cleanup()
 
-    def _connected(self) -> asyncio.Protocol:
+    def _arrive(self, guest: "_Guest", transport: asyncio.Transport) -> None:
         server = self._runner.server
-        assert server is not None
-        if len(server.connections) >= CONNECTIONS:
-            return _Refused()
-        made = server()
-        asyncio.get_running_loop().call_later(LASTS_S, self._expire, made)
-        return made
+        if server is None or len(server.connections) + len(self._greeted) >= CONNECTIONS:
+            transport.close()
+        elif self._tls is None:
+            _enter(server, guest, transport)
+        else:
+            transport.pause_reading()  # what comes is for the handshake
+            task = asyncio.create_task(self._greet(server, guest, transport, self._tls))
+            self._greeted.add(task)
+            task.add_done_callback(self._greeted.discard)
 
     @staticmethod
-    def _expire(connection: web.RequestHandler) -> None:
-        if connection.transport is not None:
-            connection.close()
-            asyncio.get_running_loop().call_later(GRACE_S, _abort, connection)
+    async def _greet(server: web.Server, guest: "_Guest", transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            inside = await loop.start_tls(transport, guest, tls, server_side=True, ssl_handshake_timeout=GRACE_S)
+        except OSError:  # no handshake, or none in time; the connection is closed
+            return
+        if inside is not None and not inside.is_closing():
+            _enter(server, guest, inside)
 
 
-class _Refused(asyncio.Protocol):
-    """One connection too many."""
+class _Guest(asyncio.Protocol):
+    """A connection that is not let in yet. early : what it sent with the end of its handshake."""
+
+    def __init__(self, arrive: Callable[["_Guest", asyncio.Transport], None]) -> None:
+        self._arrive = arrive
+        self.early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()
+        assert isinstance(transport, asyncio.Transport)
+        self._arrive(self, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.early += data
+
+
+def _enter(server: web.Server, guest: _Guest, transport: asyncio.Transport) -> None:
+    made = server()
+    transport.set_protocol(made)
+    made.connection_made(transport)
+    if guest.early:
+        made.data_received(guest.early)
+    asyncio.get_running_loop().call_later(LASTS_S, _expire, made)
+
+
+def _expire(connection: web.RequestHandler) -> None:
+    if connection.transport is not None:
+        connection.close()
+        asyncio.get_running_loop().call_later(GRACE_S, _abort, connection)
 
 
 def _abort(connection: web.RequestHandler) -> None:

@@ -105,8 +105,7 @@ class Own:
     dropped, failed : events of pods that were not written. writing : writes under way. inbox : events that wait.
     circuits : of scorers of others, whether they are asked: closed, open or half-open.
     accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
-    some of it waits for one. dropped, failed : events of pods that were not written. writing : writes under way.
-    inbox : events that wait. certificates : by listener, when its own one ends, in seconds since 1970.
+    some of it waits for one. certificates : by listener, when its own one ends, in seconds since 1970.
     """
 
     deciding: bool

@@ -14,7 +14,7 @@ import grpc.aio
 
 from scoring.arrays import Floats
 from scoring.extender import codec
-from scoring.extender.limits import MAX_MESSAGE
+from scoring.extender.limits import MAX_CHANGES, MAX_MESSAGE
 from scoring.extender.v1 import scoring_pb2 as pb
 from scoring.extender.v1 import scoring_pb2_grpc
 
@@ -171,12 +171,16 @@ class ScoringClient:
         ]
 
     async def update(self, changes: Sequence[pb.Change]) -> None:
-        """Tell what changed; from then on it counts. `source` must know of it already."""
+        """Tell what changed; from then on it counts. `source` must know of it already.
+
+        More than MAX_CHANGES go in several messages, in order.
+        """
         if not self.generation:
             return await self._again(0)
         try:
             async with self._updating, asyncio.timeout(self._timeout_s):
-                await self._send(changes)
+                for at in range(0, max(1, len(changes)), MAX_CHANGES):
+                    await self._send(changes[at : at + MAX_CHANGES])
         except TimeoutError:
             self._drop_updates()
             raise RemoteError("DEADLINE_EXCEEDED", f"no answer within {self._timeout_s:g} s") from None

@@ -1,7 +1,7 @@
 """Messages to plain values. Whatever cannot be used is refused here, by the name of its field and its value."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -71,10 +71,11 @@ def _distinct(values: Sequence[str], field: str) -> None:
 # ---------------------------------------------------------------- tables
 
 
-def layouts(header: pb.Header) -> list[Layout]:
-    """The layouts of a table."""
+def layouts(header: pb.Header) -> Iterator[Layout]:
+    """The layouts of a table, one after the other: a thousand of them take a while."""
     _count(header.layouts, 0, MAX_LAYOUTS, "layouts")
-    return [_layout(each, f"layouts[{number}]") for number, each in enumerate(header.layouts)]
+    for number, each in enumerate(header.layouts):
+        yield _layout(each, f"layouts[{number}]")
 
 
 def products(header: pb.Header) -> list[str]:

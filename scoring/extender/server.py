@@ -195,8 +195,12 @@ class Scoring:
             header = first.header
             name = codec.name(header.table, "header.table")
             self._make_room(name)
-            table = Table(codec.layouts(header), codec.products(header))
             turn = _Turn(context, _REGISTER_S)
+            layouts = []
+            for layout in codec.layouts(header):
+                layouts.append(layout)
+                await turn()
+            table = Table(layouts, codec.products(header))
             async for request in parts:
                 if not request.HasField("nodes"):
                     raise InvalidError("header", "...", "comes once, in the first message")
@@ -263,6 +267,7 @@ class Scoring:
                     else:
                         table.put_state(row, what)
                 yield pb.UpdateResponse(version=table.version)
+                await asyncio.sleep(0)  # messages that are here already would be taken in without a turn for others
         except Exception as error:
             await _fail(error, context)
 
@@ -274,7 +279,8 @@ class Scoring:
         held = self._find(_message(request).table, request.generation)
         table, wishes = held.table, codec.wishes(request)
         profile = request.profile or self._profile
-        if profile not in self._opinions:
+        opinion = self._opinions.get(profile)  # of the whole call, whatever weights are given while it waits
+        if opinion is None:
             raise InvalidError("profile", profile, f"no profile has this name; {nearest(profile, self._opinions)}")
         size = table.size  # whatever is added while the call waits
         if not request.top and 4 * len(wishes) * size > MAX_TOTALS:
@@ -284,7 +290,7 @@ class Scoring:
         answer = pb.ScoreResponse(generation=held.generation, version=table.version, nodes=size)
         turn = _Turn(context, _NO_DEADLINE_S)
         for wish, mask in zip(wishes, masks, strict=True):
-            judged = self._judged(held, wish, profile)
+            judged = self._judged(held, wish, opinion)
             while not judged.settled(table):
                 judged.refresh(table)
                 await turn()
@@ -296,8 +302,9 @@ class Scoring:
             await turn()
         return answer
 
-    def _judged(self, held: _Held, wish: Wish, profile: str) -> Judged:
-        key = (wish, self._opinions[profile])
+    @staticmethod
+    def _judged(held: _Held, wish: Wish, opinion: Opinion) -> Judged:
+        key = (wish, opinion)
         found = held.judged.get(key)
         if found is None:
             while len(held.judged) >= max(1, min(_MOST_JUDGED, _MOST_ROWS // len(held.table.live))):

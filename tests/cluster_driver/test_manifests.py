@@ -174,21 +174,45 @@ def test_policies_name_our_account_scheduler_and_label():
     assert names.EXTENDED_CLAIM in texts["claims.yaml"]
 
 
-def test_the_extender_is_configured_where_its_component_mounts_the_key():
-    patch = YAML(typ="safe", pure=True).load((ROOT / "components" / "extender" / "deployment.yaml").read_text())
+def added(component):
+    """The pod and the container of a component's patch, and what its variables make of the configuration."""
+    patch = YAML(typ="safe", pure=True).load((ROOT / "components" / component / "deployment.yaml").read_text())
     pod = patch["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    (mount,) = container["volumeMounts"]
-    env = {each["name"]: each.get("value", "10.1.2.3") for each in container["env"]}
+    return pod, container, load(None, {each["name"]: each.get("value", "10.1.2.3") for each in container["env"]})
 
-    extender = load(None, env).extender.http
+
+@pytest.mark.parametrize(("component", "section"), [("extender", "http"), ("extender-grpc", "grpc")])
+def test_an_extender_is_configured_where_its_component_mounts_the_key(component, section):
+    pod, container, config = added(component)
+    extender = getattr(config.extender, section)
+    found = documents(ROOT / "components" / component)
+    (mount,) = container["volumeMounts"]
+    (port,) = container["ports"]
 
     assert extender.enabled
     assert extender.host == "10.1.2.3"
-    assert container["ports"] == [{"name": "extender", "containerPort": extender.port}]
+    assert port["containerPort"] == extender.port
+    (service,) = (item for (kind, _), item in found.items() if kind == "Service")
+    (policy,) = (item for (kind, _), item in found.items() if kind == "NetworkPolicy")
+    assert [each["targetPort"] for each in service["spec"]["ports"]] == [port["name"]]
+    assert [each["ports"] for each in policy["spec"]["ingress"]] == [[{"port": port["name"]}]]
     folder = mount["mountPath"]
     tls = extender.tls
     assert (tls.cert_file, tls.key_file, tls.client_ca_file) == (
         f"{folder}/tls.crt", f"{folder}/tls.key", f"{folder}/ca.crt",
     )  # fmt: skip
     assert [volume["name"] for volume in pod["volumes"]] == [mount["name"]]
+
+
+def test_the_record_fits_the_volume_that_its_component_mounts():
+    pod, container, config = added("record")
+    (volume,) = pod["volumes"]
+    (mount,) = container["volumeMounts"]
+    limit = volume["emptyDir"]["sizeLimit"]
+
+    assert limit.endswith("Mi")
+    assert Path(config.record.path).parent == Path(mount["mountPath"])
+    # two files, each with a beginning that holds all objects: the growth of both may take half at most
+    assert 4 * config.record.megabytes <= int(limit.removesuffix("Mi"))
+    assert config.record.path in (ROOT / "components" / "record" / "kustomization.yaml").read_text()

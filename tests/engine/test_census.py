@@ -23,7 +23,11 @@ WHOLE = 1000
 
 def counted(hands):
     """The figures of a census that ran to its end."""
-    pieces = getattr(hands, "census", hands.engine.census()).count()
+    return finished(getattr(hands, "census", hands.engine.census()).count())
+
+
+def finished(pieces):
+    """What a count comes to in the end."""
     while True:
         try:
             next(pieces)
@@ -221,10 +225,11 @@ def test_figures_are_those_of_a_slow_count(seed):
     assert found.claims == claims(state)
     assert found.pending == waiting(hands)
     asked = hands.engine._shapes
+    newest = dict(asked.demands())
     known, served = {}, set()
-    assert set(found.rooms) == set(asked._known)
+    assert set(found.rooms) == set(newest)
     for shape, told in found.rooms.items():
-        expected, some, can = room(state, asked.demand(shape))
+        expected, some, can = room(state, newest[shape])
         assert told.headroom == expected.headroom, shape
         assert told.fragmentation == pytest.approx(expected.fragmentation)
         known |= some
@@ -367,6 +372,45 @@ def test_what_is_asked_for_most_is_kept():
 
     assert asked.popular()[0] == Shape("k0", 1)
     assert len(asked._known) <= 256
+
+
+def test_shapes_that_are_forgotten_during_a_count_are_counted_still():
+    hands = Hands(*boxes())
+    demands = []
+    for number in range(260):
+        wanted = request("r", device_class=f"k{number}")
+        hands.see(device_class(f"k{number}"), claim(f"c{number}", wanted), pod(f"p{number}", claims=[f"c{number}"]))
+        demands.append(demand_of(hands, f"p{number}"))
+    asked = hands.engine._shapes = Asked()
+    for demand in demands[:200]:
+        asked.arrive(demand)
+    pieces = hands.engine.census().count()
+    for _ in range(4):
+        next(pieces)
+    for demand in demands[200:]:
+        asked.arrive(demand)  # halves them
+
+    figures = finished(pieces)
+
+    assert len(asked._known) < 200
+    assert len(figures.rooms) == MAX_SHAPES
+    assert figures.others is not None
+
+
+@pytest.mark.parametrize("before", range(1, 5))
+def test_a_node_that_sees_more_devices_during_a_count_does_not_end_it(before):
+    shared = [replace(device(f"gpu-{i}", capacity={MEMORY: 10}), shareable=True) for i in range(4)]
+    asked = replace(request(), capacity={MEMORY: parse_quantity("5")})
+    hands = Hands(node("n1"), slice_of(shared, node="n1"), claim("c", asked), pod("p", claims=["c"])).settle()
+    pieces = hands.engine.census().count()
+    for _ in range(before):
+        next(pieces)
+    hands.see(node("n2"), slice_of([device(f"gpu-{i}") for i in range(20)], node="n2", name="wide"))
+    hands.decide()
+
+    [told] = finished(pieces).rooms.values()
+
+    assert told.headroom == 7
 
 
 def test_weights_do_not_grow_without_bound():

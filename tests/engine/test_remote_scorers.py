@@ -19,7 +19,7 @@ from scheduler.core.messages import (
     Slow,
     WriteAllocation,
 )
-from scheduler.core.remote import ABSENT, LATE, MAX_CANDIDATES, USED, problem_of
+from scheduler.core.remote import ABSENT, LATE, MAX_CANDIDATES, SPARE_S, USED, problem_of
 from scheduler.simulator.api import Api
 from tests import build
 from tests.build import claim, gpus, node, pod
@@ -114,17 +114,29 @@ def test_who_says_nothing_is_absent_from_its_deadline_on():
     hands, own = cluster(0), cluster(0, remote=())
 
     asked = hands.decide(now=1.0)
-    early = hands.decide(now=1.049)
+    early = hands.decide(now=1.049 + SPARE_S)
     wakeup = hands.engine.next_wakeup()
-    decided = hands.decide(now=1.05)
+    decided = hands.decide(now=1.05 + SPARE_S)
 
     assert [type(each) for each in asked] == [ScoreRemotely]
     assert early == []
-    assert wakeup == 1.05
+    assert wakeup == 1.05 + SPARE_S
     assert any(isinstance(each, WriteAllocation) for each in decided)
     found = decision(hands)
     assert found.remote[0].problem == "no answer within 50 ms"
     assert replace(found, remote=()) == decision(own.settle())
+
+
+def test_an_answer_counts_though_the_cycle_that_asked_was_longer_than_a_scorer_has():
+    hands = cluster(0)
+    [asked] = hands.decide(now=0.0)  # ends at 0.4: only then is the scorer asked
+    hands.decide(now=0.4)
+    scores = tuple(1.0 if each.node == "n1" else 0.0 for each in asked.candidates)
+    hands.tell(RemoteScored(asked.pod.uid, asked.generation, "thermal", scores))
+    hands.obey_all(hands.decide(now=0.44))
+
+    assert hands.node_of("p0") == "n1"
+    assert hands.engine.remote.counts == {("thermal", USED): 1}
 
 
 def test_one_that_is_absent_costs_the_others_nothing():
@@ -133,7 +145,7 @@ def test_one_that_is_absent_costs_the_others_nothing():
     asked = hands.decide(now=0.0)[0]
     scores = tuple(1.0 if each.node == "n1" else 0.0 for each in asked.candidates)
     waiting = hands.tell(RemoteScored(asked.pod.uid, asked.generation, "thermal", scores)) + hands.decide(now=0.01)
-    hands.decide(now=0.05)
+    hands.decide(now=0.05 + SPARE_S)
     found = decision(hands)
 
     assert waiting == []
@@ -145,7 +157,7 @@ def test_one_that_is_absent_costs_the_others_nothing():
 def test_a_late_answer_changes_nothing_and_is_counted():
     hands = cluster(0)
     asked = hands.decide(now=0.0)[0]
-    hands.obey_all(hands.decide(now=0.06))
+    hands.obey_all(hands.decide(now=0.06 + SPARE_S))
     before = hands.node_of("p0")
 
     late = hands.tell(RemoteScored(asked.pod.uid, asked.generation, "thermal", (0.5,) * 3))
@@ -186,7 +198,7 @@ def test_other_pods_are_decided_while_one_waits():
 
     assert hands.node_of("p1") == "n1"
     assert hands.node_of("p0") == ""
-    hands.obey_all(hands.decide(now=0.05))
+    hands.obey_all(hands.decide(now=0.05 + SPARE_S))
     assert hands.node_of("p0")
     assert first.pod.name == "p0"
 
@@ -262,7 +274,7 @@ def test_the_same_events_decide_the_same_whatever_scorers_do(behaviours, chance)
     hands = cluster(*range(len(behaviours)), nodes=4, remote=(STRONG, WEAK))
     late, now = [], 0.0
     for step in range(30):
-        now = round(now + (chance.choice([0.0, 0.005, 0.03]) if step < 20 else 0.06), 6)
+        now = round(now + (chance.choice([0.0, 0.005, 0.03, 0.4]) if step < 20 else 0.06 + SPARE_S), 6)
         todo = play(hands, Drained(), now)
         while todo:
             instruction, *todo = todo
@@ -273,7 +285,7 @@ def test_the_same_events_decide_the_same_whatever_scorers_do(behaviours, chance)
                     scores = {"short": scores[1:], "nan": (float("nan"),) * len(scores)}.get(how, scores)
                     event = RemoteScored(instruction.pod.uid, instruction.generation, name, scores)
                     if how == "late":
-                        late.append((now + 0.1, event))
+                        late.append((now + 0.1 + chance.choice([0.0, SPARE_S]), event))
                     elif how != "never":
                         todo += play(hands, event, now)
             else:

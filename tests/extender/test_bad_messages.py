@@ -92,7 +92,7 @@ CHANGES = {
         pb.Change(row=1, state=node_state([0] * 8)),
         pb.Change(row=2, state=node_state([7] + [0] * 7)),
     ],
-    "len(changes) = 10001": [pb.Change(row=0, removed=True)] * 10_001,
+    "len(changes) = 251": [pb.Change(row=0, removed=True)] * 251,
 }
 SCORES = {
     "len(pods) = 0": {"pods": []},

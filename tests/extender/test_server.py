@@ -16,7 +16,7 @@ from scoring.extender.codec import unpack
 from scoring.extender.server import GENERATION, Scoring
 from scoring.extender.v1 import scoring_pb2 as pb
 from scoring.profiles import DEFAULT, profiles
-from tests.extender.served import client, node, node_state, pod, registration, requests, serving, stub
+from tests.extender.served import client, layout, node, node_state, pod, registration, requests, serving, stub
 
 
 async def refused(call):
@@ -174,6 +174,86 @@ async def test_health_is_answered_while_scores_are_worked_out(monkeypatch):
 
     assert answers > 1
     assert len(scores.result().pods) == 8
+
+
+class Context:
+    """Of a call that comes without a connection, and so without the turns that one gives."""
+
+    def time_remaining(self):
+        return None
+
+    async def abort(self, code, words):
+        raise AssertionError(code, words)
+
+
+async def sent(*messages):
+    for message in messages:
+        yield message
+
+
+async def turns(work):
+    """What a call comes to, and how many turns others had meanwhile."""
+    found = asyncio.ensure_future(work)
+    number = 0
+    while not found.done():
+        await asyncio.sleep(0)
+        number += 1
+    return found.result(), number
+
+
+async def test_others_have_their_turn_after_each_message_of_changes():
+    scoring = Scoring(profiles(), DEFAULT)
+    told = await scoring.Register(sent(*requests(registration())), Context())
+    change = pb.UpdateRequest(table="t", generation=told.generation, changes=[pb.Change(row=0, state=node_state())])
+
+    async def updated():
+        return [answer.version async for answer in scoring.Update(sent(*[change] * 50), Context())]
+
+    versions, number = await turns(updated())
+
+    assert len(versions) == 50
+    assert number >= 50
+
+
+async def test_others_have_their_turn_between_layouts(monkeypatch):
+    monkeypatch.setattr(server, "_SLICE_S", 0.0)
+    scoring = Scoring(profiles(), DEFAULT)
+
+    told, number = await turns(scoring.Register(sent(*requests(registration(0, layouts=[layout()] * 200))), Context()))
+
+    assert told.generation
+    assert number >= 200
+
+
+async def test_the_client_tells_many_changes_in_several_messages():
+    rows = limits.MAX_CHANGES + 50
+    async with serving() as port, client(port, lambda: registration(1)) as scorer:
+        await scorer.totals([pod()])
+        before = scorer.generation
+        await scorer.update([pb.Change(row=row, node=node(f"more{row}")) for row in range(1, rows + 1)])
+        [told] = await scorer.totals([pod()])
+
+        assert len(told.totals) == rows + 1
+        assert scorer.generation == before
+
+
+@pytest.mark.parametrize("name", [DEFAULT, "renamed"])
+async def test_a_call_is_scored_by_the_weights_that_it_began_with(monkeypatch, name):
+    other = next(each for known, each in profiles().items() if known != DEFAULT)
+    scoring = Scoring(profiles(), DEFAULT)
+    told = await scoring.Register(sent(*requests(registration())), Context())
+    request = pb.ScoreRequest(table="t", generation=told.generation, pods=[pod(1), pod(2)])
+    expected = await scoring.Score(request, Context())
+    scoring._held["t"].judged.clear()
+    real = judged.Judged.refresh
+
+    def reconfigured(self, table):
+        scoring.weigh({name: other}, name)
+        return real(self, table)
+
+    monkeypatch.setattr(judged.Judged, "refresh", reconfigured)
+
+    assert await scoring.Score(request, Context()) == expected
 
 
 async def test_reflection_is_there_only_when_it_is_asked_for():

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 
+from scheduler.core.config import RemoteScorer
 from scheduler.service.metrics import Metrics, Own
 from tests import build
 from tests.build import claim, node, pod
@@ -23,14 +24,20 @@ ALWAYS_PREFIXED = r"\b(?:dovetail|scheduler|process)_[a-z0-9_]+"
 
 @pytest.fixture
 async def told():
-    """The names of all samples of a process that decides."""
-    hands = Hands(node("n1"), build.gpus("n1", 2), claim("c"), pod("p", claims=["c"])).settle()
-    own = Own(True, "hash", "default", {"Pod": (1.0, True)}, 0, 0, 0, 0, (0, 0.0))
+    """The names of all samples of a process that decides, with every part that can be configured."""
+    scorers = (RemoteScorer("cost", 1.0, 0.05),)
+    hands = Hands(node("n1"), build.gpus("n1", 2), claim("c"), pod("p", claims=["c"]), remote=scorers).settle()
+    own = Own(
+        True, "hash", "default", {"Pod": (1.0, True)}, 0, 0, 0, 0, (0, 0.0),
+        circuits={"cost": "closed"}, certificates={"extender.http": 2e9},
+    )  # fmt: skip
     metrics = Metrics("dovetail", lambda: own)
     metrics.watch(hands.engine)
     metrics.request("GET", "/api/v1/pods", 200, 0.1)
-    text = (await metrics.scrape()).decode()
-    return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    metrics.question("filter", "answered", 0.1)
+    families = [*text_string_to_metric_families((await metrics.scrape()).decode())]
+    assert {family.name for family in families if not family.samples} == set(), "nobody guards what has no sample"
+    return {sample.name for family in families for sample in family.samples}
 
 
 def asked():

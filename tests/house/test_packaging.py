@@ -2,10 +2,12 @@
 
 import ast
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 import zipfile
+from fnmatch import fnmatch
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -76,3 +78,58 @@ def test_every_package_that_is_imported_is_a_direct_dependency():
         name for name in foreign if not named & {owner.lower().replace("_", "-") for owner in owners.get(name, [])}
     }
     assert unnamed == set()
+
+
+def instructions():
+    """Those of the Dockerfile, as (name, words)."""
+    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    whole = "\n".join(lines).replace("\\\n", " ")
+    return [(words[0], words[1:]) for line in whole.splitlines() if (words := shlex.split(line, posix=False))]
+
+
+def copied():
+    """What the Dockerfile takes of the repository."""
+    sources = [words[:-1] for name, words in instructions() if name == "COPY" and not words[0].startswith("--from=")]
+    return [each for words in sources for each in words]
+
+
+def ignored(path):
+    """Whether .dockerignore keeps a file or folder at the root from the builder: the last pattern that fits decides."""
+    found = False
+    for line in (ROOT / ".dockerignore").read_text().splitlines():
+        pattern = line.removeprefix("!").removeprefix("**/")
+        if line and not line.startswith("#") and fnmatch(path, pattern):
+            found = not line.startswith("!")
+    return found
+
+
+def test_the_image_installs_nothing_that_is_not_locked_by_hash():
+    commands = [" ".join(words) for name, words in instructions() if name == "RUN"]
+    installs = [each for command in commands for each in command.split("&&") if re.search(r"pip\S* install", each)]
+    locked = [each for each in installs if "--require-hashes" in each]
+
+    assert [re.findall(r"-r (\S+)", each) for each in locked] == [["requirements.lock"], ["requirements-dev.lock"]]
+    assert all("--only-binary :all:" in each for each in locked)
+    (own,) = [each for each in installs if each not in locked]
+    assert "--no-deps" in own
+    assert own.split()[-1] == "/wheel/*.whl"
+    (wheel,) = [each for command in commands for each in command.split("&&") if "pip wheel" in each]
+    assert {"--no-deps", "--no-build-isolation"} <= set(wheel.split())
+    assert not re.search(r"\b(curl|wget|apt|apt-get)\b", " ".join(commands))
+
+
+def test_the_image_runs_without_root_and_holds_only_what_was_installed():
+    told = instructions()
+    stage = told[max(i for i, (name, _) in enumerate(told) if name == "FROM") :]
+    last = [words for name, words in stage if name in {"USER", "COPY", "RUN", "ADD"}]
+
+    assert last == [["--from=build", "/opt/dovetail", "/opt/dovetail"], ["65532:65532"]]
+
+
+def test_what_the_image_copies_is_there_and_goes_to_the_builder_and_nothing_else_does():
+    assert {*OURS, "requirements.lock", "pyproject.toml"} <= set(copied())
+    for name in copied():
+        assert (ROOT / name).exists(), name
+        assert not ignored(name), name
+    for path in ROOT.iterdir():
+        assert ignored(path.name) or path.name in copied(), path.name

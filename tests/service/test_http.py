@@ -193,26 +193,87 @@ async def test_a_port_that_is_taken_is_named(serve):
         await served.listener().open()
 
 
-async def test_with_a_certificate_it_is_served_encrypted(unused_tcp_port, tmp_path):
+@pytest.fixture
+async def encrypted(unused_tcp_port, tmp_path):
+    """Served with TLS: the port, and what trusts it."""
     authority = trustme.CA()
     leaf = authority.issue_cert("localhost")
     leaf.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
     leaf.private_key_pem.write_to_path(tmp_path / "tls.key")
     tls = {"certFile": str(tmp_path / "tls.crt"), "keyFile": str(tmp_path / "tls.key")}
-    served = Served(unused_tcp_port)
-    listener = served.listener(tls=TlsConfig(**tls))
+    listener = Served(unused_tcp_port).listener(tls=TlsConfig(**tls))
     await listener.open()
     holding = asyncio.ensure_future(listener.hold())
     context = ssl.create_default_context()
     authority.configure_trust(context)
-
-    async with aiohttp.ClientSession() as session:
-        async with session.get(f"https://localhost:{unused_tcp_port}/healthz", ssl=context) as response:
-            assert (response.status, await response.text()) == (200, "ok\n")
-        with pytest.raises(aiohttp.ClientError):
-            await session.get(f"http://localhost:{unused_tcp_port}/healthz")
+    yield unused_tcp_port, context
     holding.cancel()
     await asyncio.gather(holding, return_exceptions=True)
+
+
+async def test_with_a_certificate_it_is_served_encrypted(encrypted):
+    port, context = encrypted
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"https://localhost:{port}/healthz", ssl=context) as response:
+            assert (response.status, await response.text()) == (200, "ok\n")
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(f"http://localhost:{port}/healthz")
+
+
+async def test_handshakes_under_way_are_bounded_in_number(encrypted, monkeypatch):
+    monkeypatch.setattr(door, "CONNECTIONS", 2)
+    port, _ = encrypted
+    silent = [await raw(port) for _ in range(2)]
+
+    async with asyncio.timeout(5):  # long before a handshake is given up
+        reader, writer = await raw(port)
+        try:
+            refused = await reader.read() == b""
+        except ConnectionResetError:
+            refused = True
+
+    assert refused
+    for _, each in [*silent, (reader, writer)]:
+        each.close()
+        await each.wait_closed()
+
+
+async def test_handshakes_that_fail_and_connections_that_end_make_room_at_once(encrypted, monkeypatch):
+    monkeypatch.setattr(door, "CONNECTIONS", 2)
+    port, context = encrypted
+    for number in range(10):
+        reader, writer = await raw(port, b"no handshake at all\n" if number % 2 else b"")
+        if number % 2:
+            await reader.read()  # until the other side ends it
+        writer.close()
+        await writer.wait_closed()
+        url = f"https://localhost:{port}/healthz"
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
+            assert response.status == 200
+
+
+async def test_a_request_that_comes_with_the_end_of_the_handshake_is_answered(encrypted):
+    port, context = encrypted
+    reader, writer = await raw(port)
+    got, given = ssl.MemoryBIO(), ssl.MemoryBIO()
+    spoken = context.wrap_bio(got, given, server_hostname="localhost")
+
+    async def answered(step):
+        while True:
+            try:
+                return step()
+            except ssl.SSLWantReadError:
+                writer.write(given.read())
+                got.write(await reader.read(65_536))
+
+    await answered(spoken.do_handshake)
+    spoken.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        line = await answered(lambda: spoken.read(15))
+
+    assert line == b"HTTP/1.1 200 OK"
+    writer.close()
+    await writer.wait_closed()
 
 
 def test_clients_are_not_asked_for_certificates(tmp_path):

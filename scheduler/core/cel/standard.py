@@ -57,7 +57,6 @@ A: Final = parameter("A")
 B: Final = parameter("B")
 _LIST: Final = list_of(A)
 _MAP: Final = map_of(A, B)
-_OPTIONAL: Final = optional_of(A)
 
 # ---------------------------------------------------------------- logic and comparison
 
