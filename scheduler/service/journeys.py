@@ -44,8 +44,8 @@ class Journey:
 
     pod, scheduler : its key and its schedulerName.
     cycle : when the cycle began that decided it. writes : by claim, when its write was asked for, and when answered.
-    refused : why a write of it was refused, empty if none was. placed : whether the pod was seen with a node while the
-    answer to our binding was awaited, which may be another scheduler's doing.
+    refused : why a write of it was refused, empty if none was. awaited : whether the answer to its binding is.
+    placed : whether the pod was seen with a node meanwhile, which may be another scheduler's doing.
     """
 
     pod: str
@@ -58,6 +58,7 @@ class Journey:
     binding: float = 0.0
     ended: float = 0.0
     refused: str = ""
+    awaited: bool = False
     placed: bool = False
 
     @property
@@ -144,7 +145,7 @@ class Journeys:
             self._forget(pod.uid)
         elif pod.node_name:
             journey = self._of.get(pod.uid)
-            if journey is None or not journey.binding:
+            if journey is None or not journey.awaited:
                 self._forget(pod.uid)
             else:
                 journey.placed = True  # the answer to the binding ends it
@@ -177,7 +178,7 @@ class Journeys:
             return
         journey.refused = event.cause
         if isinstance(event, BindRefused):
-            journey.binding = 0.0
+            journey.awaited = False
             if journey.placed:
                 self._forget(event.pod)
 
@@ -209,7 +210,7 @@ class Journeys:
     def _binding(self, write: BindPod, now: float) -> None:
         journey = self._of.get(write.pod.uid)
         if journey is not None:
-            journey.binding = now
+            journey.binding, journey.awaited = now, True
 
     def _reported(self, report: ReportUnschedulable, now: float) -> None:
         """Of a pod that is placed this says that its placement was given up."""

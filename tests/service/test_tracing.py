@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from scheduler.core.errors import ConfigError
-from scheduler.core.messages import ClaimRefused, WriteAllocation
+from scheduler.core.messages import BindPod, BindRefused, ClaimRefused, WriteAllocation
 from scheduler.service.journeys import Journeys
 from scheduler.service.settings import TracingSettings, load
 from scheduler.service.tracing import Tracing, tracing
@@ -95,6 +95,17 @@ def test_a_placement_that_was_given_up_is_an_error():
     (root,) = [span for span in hands.spans() if span.name == "schedule"]
     assert (root.status.status_code, root.status.description) == (StatusCode.ERROR, "conflict")
     assert "bind" not in {span.name for span in hands.spans()}
+
+
+def test_a_binding_that_was_refused_is_in_the_trace():
+    hands = Traced(node("n1"), pod("p"))
+    (bind,) = [each for each in hands.decide() if isinstance(each, BindPod)]
+
+    hands.tell(BindRefused(bind.pod.uid, "conflict", "no"))
+
+    (root,) = [span for span in hands.spans() if span.name == "schedule"]
+    assert (root.status.status_code, root.status.description) == (StatusCode.ERROR, "conflict")
+    assert sorted(span.name for span in hands.spans()) == ["bind", "decide", "schedule"]
 
 
 def test_what_is_not_sampled_makes_no_spans():
