@@ -23,6 +23,7 @@ from scheduler.core.messages import (
     WriteAllocation,
 )
 from scheduler.core.model import Uid
+from scheduler.core.remote import SPARE_S
 from scheduler.core.solvers.search import NodeAnswer
 from scheduler.service.journeys import Journeys
 from scheduler.service.metrics import OTHER, Metrics, Own, call_of, label
@@ -115,7 +116,7 @@ async def test_answers_of_scorers_of_others_are_counted_and_open_circuits_told()
     hands = Instrumented(*boxes(2), claim("c"), pod("p", claims=["c"]), remote=(RemoteScorer("thermal", 1.0, 0.05),))
     hands.circuits = {"thermal": "open", "cost": "closed"}
     hands.decide(now=0.0)
-    hands.decide(now=0.05)
+    hands.decide(now=0.05 + SPARE_S)
 
     told = await hands.told()
 
