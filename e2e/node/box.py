@@ -12,7 +12,7 @@ from e2e.node import cgroups
 from e2e.node.tools import NodeError
 from e2e.process import Child, descendants
 
-_NAMESPACES = ("--mount", "--cgroup", "--net", "--pid", "--uts", "--ipc")
+NAMESPACES = ("--mount", "--cgroup", "--net", "--pid", "--uts", "--ipc")
 _START_S = 20.0
 # Joins the groups whose files come before `--`, then becomes the rest.
 _JOIN = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; exec "$@"'
@@ -32,7 +32,7 @@ class Box:
         self._children: list[Child] = []
         kinds = [each.controllers or "cgroup2" for each in cgroups.hierarchies()]
         command = [
-            "unshare", *_NAMESPACES, "--fork", "--mount-proc", "--kill-child", "--",
+            "unshare", *NAMESPACES, "--fork", "--mount-proc", "--kill-child", "--",
             sys.executable, "-m", "e2e.node.inside", name, *kinds,
         ]  # fmt: skip
         try:

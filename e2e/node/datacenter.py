@@ -13,6 +13,7 @@ from e2e.cluster import LocalCluster, Profile, Site, local_cluster, write_kubeco
 from e2e.gobuild import ROOT
 from e2e.kustomize import kubectl
 from e2e.node import cgroups, image, own
+from e2e.node.box import NAMESPACES
 from e2e.node.network import SERVICE, Network
 from e2e.node.node import RealNode
 from e2e.node.tools import NodeError, Tools, tools
@@ -27,6 +28,13 @@ def unable() -> str:
         return "real nodes need Linux"
     if os.geteuid() != 0:
         return "real nodes need root, which makes namespaces and control groups"
+    made = subprocess.run(["unshare", *NAMESPACES, "--fork", "true"], capture_output=True, text=True, check=False)
+    if made.returncode:
+        return f"real nodes need namespaces, and root may not make them here: {made.stderr.strip()}"
+    try:
+        cgroups.remove(cgroups.make("probe"))
+    except (OSError, NodeError) as error:
+        return f"real nodes need control groups, and root may not make them here: {error}"
     return ""
 
 
