@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from e2e.bad.case import ACCEPTED, EITHER, REFUSED, Answer, Case
 from e2e.bad.junk import VALUES
+from e2e.bad.places import LEFT_OUT, changed, paths
 from scheduler.core.errors import InputError
 from scheduler.simulator import fleet
 from scheduler.simulator.objects import parse
@@ -63,15 +64,6 @@ def cluster() -> list[dict[str, Any]]:
     return [*found, *[each.raw for each in parse("workload", WORKLOAD).found]]
 
 
-def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Every place inside an object but its kind and version."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inner:
-        if path or key not in {"apiVersion", "kind"}:
-            yield (*path, key)
-            yield from paths(each, (*path, key))
-
-
 def put(objects: list[dict[str, Any]]) -> Answer:
     """Simulate them. A pod that is told why it waits is an answer too."""
     try:
@@ -93,26 +85,9 @@ def cases() -> Iterator[Case]:
     for index, raw in enumerate(good):
         for path in paths(raw):
             where = f"{raw['kind']} {'.'.join(map(str, path))}"
-            yield Case(SURFACE, f"{where} left out", lambda i=index, p=path: put(_changed(good, i, p)))
+            yield Case(SURFACE, f"{where} left out", lambda i=index, p=path: put(changed(good, (i, *p), LEFT_OUT)))
             # Neighbours get different thirds of the values, so that every kind of field meets all of them.
             for value in VALUES[number % 3 :: 3]:
                 name = f"{where} = {value!a}"[:100]
-                yield Case(SURFACE, name, lambda i=index, p=path, v=value: put(_changed(good, i, p, v)), EITHER)
+                yield Case(SURFACE, name, lambda i=index, p=path, v=value: put(changed(good, (i, *p), v)), EITHER)
             number += 1
-
-
-_LEFT_OUT: Final = object()
-
-
-def _changed(
-    objects: list[dict[str, Any]], index: int, path: tuple[str | int, ...], value: Any = _LEFT_OUT
-) -> list[dict[str, Any]]:
-    found = copy.deepcopy(objects)
-    target: Any = found[index]
-    for step in path[:-1]:
-        target = target[step]
-    if value is _LEFT_OUT:
-        del target[path[-1]]
-    else:
-        target[path[-1]] = value
-    return found

@@ -1,7 +1,6 @@
 """What comes over HTTP: to the extender that kube-schedulers ask, and to the pages of health, metrics and debugging."""
 
 import asyncio
-import copy
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +9,7 @@ from typing import Any, Final
 
 from e2e.bad.case import ACCEPTED, EITHER, REFUSED, Answer, Case
 from e2e.bad.junk import HOSTILE, VALUES
-from e2e.bad.objects import paths
+from e2e.bad.places import changed, paths
 from e2e.bad.served import Beside, exchange, free_port
 from e2e.bench.engine import workload, world
 from scheduler.core.cel import compile_selector
@@ -170,7 +169,7 @@ def cases() -> Iterator[Case]:
         for place in paths(BODY):
             for number, value in enumerate(VALUES):
                 if number % 4 == len(place) % 4:
-                    body = json.dumps(_changed(place, value)).encode()
+                    body = json.dumps(changed(BODY, place, value)).encode()
                     yield _post(f"{verb}: {'.'.join(map(str, place))} = {value!a}"[:100], path, body)
         good = json.dumps(BODY).encode()
         for at in range(0, len(good), 17):
@@ -197,12 +196,3 @@ def cases() -> Iterator[Case]:
 
 def _post(name: str, path: str, body: bytes, expected: str = EITHER) -> Case:
     return Case(SURFACE, name, lambda: post(path, body), expected)
-
-
-def _changed(place: tuple[str | int, ...], value: Any) -> dict[str, Any]:
-    found = copy.deepcopy(BODY)
-    target: Any = found
-    for step in place[:-1]:
-        target = target[step]
-    target[place[-1]] = value
-    return found

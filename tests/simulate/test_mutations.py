@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from e2e.bad.places import changed, paths
 from scheduler.core.errors import InputError
 from scheduler.simulator import fleet
 from scheduler.simulator.objects import Found, Objects, parse
@@ -76,29 +77,10 @@ status:
 OBJECTS = CLUSTER + WORKLOADS
 
 
-def paths(value, path=()):
-    """Every place inside an object but its kind and version."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inner:
-        if path or key not in {"apiVersion", "kind"}:
-            yield (*path, key)
-            yield from paths(each, (*path, key))
-
-
-PLACES = [(number, path) for number, raw in enumerate(OBJECTS) for path in paths(raw)]
+PLACES = [(number, *path) for number, raw in enumerate(OBJECTS) for path in paths(raw)]
 JUNK = st.sampled_from(
     [None, True, 0, -1, 2**70, 1.5, "", "x", "\x1b[2J", [], [7], ["x"], [None], {}, {"a": 1}, {"name": {}}]
 )
-
-
-def mutated(place, value):
-    number, path = place
-    objects = copy.deepcopy(OBJECTS)
-    target = objects[number]
-    for step in path[:-1]:
-        target = target[step]
-    target[path[-1]] = value
-    return objects
 
 
 def outcome_of(objects):
@@ -122,7 +104,7 @@ def test_the_objects_are_fine_as_they_are():
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(PLACES), JUNK)
 def test_one_wrong_value_anywhere_is_refused_or_lived_with(place, value):
-    found = outcome_of(mutated(place, value))
+    found = outcome_of(changed(OBJECTS, place, value))
 
     assert isinstance(found, InputError) or found.settled
     assert not isinstance(found, InputError) or len(str(found)) < 2000
