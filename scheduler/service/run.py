@@ -109,12 +109,16 @@ class Decider(Protocol):
 
 
 def main(kubeconfig: Path | None, config: Path | None) -> int:
-    """Schedule until told to stop. Exit codes: 0 stopped by a signal, 1 gave up, 2 unusable settings."""
+    """Schedule until told to stop. Exit codes: see `exit_code`."""
+    return exit_code(lambda: serve(kubeconfig, load(config), config))
+
+
+def exit_code(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+    """Do what a command serves, with logs. Exit codes: 0 stopped by a signal, 1 gave up, 2 unusable settings."""
     start_logging()
     try:
         refuse_intruders(packages_distributions())
-        settings = load(config)
-        return asyncio.run(serve(kubeconfig, settings, config))
+        return asyncio.run(work())
     except ConfigError as error:
         log.error("%s", error)
         return 2
@@ -275,12 +279,18 @@ class Loop:
             self._submit(instruction)
 
 
-async def serve(kubeconfig: Path | None, settings: SchedulerConfig, file: Path | None = None) -> int:
-    """Run against a cluster until SIGTERM or SIGINT; returns the exit code. file : whose changes are followed."""
+def signalled() -> asyncio.Event:
+    """Set once SIGTERM or SIGINT comes."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def serve(kubeconfig: Path | None, settings: SchedulerConfig, file: Path | None = None) -> int:
+    """Run against a cluster until SIGTERM or SIGINT; returns the exit code. file : whose changes are followed."""
+    stop = signalled()
     client = await Client.connect(kubeconfig)
     reload = Reload(settings)
     lease_client = client.sibling(4)  # a renewal must not queue behind two hundred writes
