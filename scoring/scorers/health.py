@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from scoring.arrays import Floats
-from scoring.flaws import Flaw
+from scoring.arrays import Floats, Mask
+from scoring.flaws import Flaw, Flaws
 from scoring.scorers.base import Sets, SetScorer, rounded
 
 WORTH: Final = np.array([1.0, 0.8, 0.3, 0.1, 0.0])  # by Flaw
@@ -14,8 +15,15 @@ WORTH: Final = np.array([1.0, 0.8, 0.3, 0.1, 0.0])  # by Flaw
 
 def health_of(flaws: Sequence[int]) -> float:
     """The score of one set of devices with these flaws, a Flaw each."""
-    worth = [float(WORTH[each]) for each in flaws]
-    return round(0.5 * min(worth) + 0.5 * sum(worth) / len(worth), 6) if worth else 1.0
+    return round(float(_healths(np.ones((1, len(flaws)), np.bool_), np.array(flaws, np.int8))[0]), 6)
+
+
+def _healths(members: Mask, flaws: Flaws) -> NDArray[np.float64]:
+    """bool (C, n), flaws of n devices -> (C,)."""
+    worst = np.where(members, flaws, Flaw.NONE).max(axis=1, initial=Flaw.NONE)
+    lost = members @ (1 - WORTH[flaws])
+    found: NDArray[np.float64] = 0.5 * WORTH[worst] + 0.5 * (1 - lost / np.maximum(members.sum(axis=1), 1))
+    return found
 
 
 class Health(SetScorer):
@@ -32,10 +40,4 @@ class Health(SetScorer):
 
     def score(self, sets: Sets) -> Floats:
         """One where no device has a flaw."""
-        scores = np.ones(len(sets.members))
-        if sets.flaws.any():
-            size = sets.members.sum(axis=1)
-            worst = np.where(sets.members, sets.flaws, Flaw.NONE).max(axis=1, initial=Flaw.NONE)
-            lost = sets.members @ (1 - WORTH[sets.flaws])
-            scores = 0.5 * WORTH[worst] + 0.5 * (1 - lost / np.maximum(size, 1))
-        return rounded(scores)
+        return rounded(_healths(sets.members, sets.flaws) if sets.flaws.any() else np.ones(len(sets.members)))

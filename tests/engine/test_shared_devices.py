@@ -103,6 +103,16 @@ def test_counting_agrees_with_the_exact_search(fleet, crowd):
             hands.tell(Gone("ResourceClaim", f"default/c{number - 1}", build.claim_uid(f"c{number - 1}")))
 
 
+def beside_new_ones(hands):
+    """Each class of the engine, up to date, and the same made anew."""
+    state = hands.engine.state
+    for (demand, opinion), old in hands.engine._classes.items():
+        old.refresh(state, Budget(10**9))
+        new = Candidates(demand, hands.engine._catalogue, opinion)
+        new.refresh(state, Budget(10**9))
+        yield old, new
+
+
 @settings(max_examples=60, deadline=None)
 @given(fleets(), st.lists(asked, min_size=2, max_size=6))
 def test_a_class_that_lived_through_changes_equals_a_new_one(fleet, crowd):
@@ -111,10 +121,7 @@ def test_a_class_that_lived_through_changes_equals_a_new_one(fleet, crowd):
         hands.see(claim(f"c{number}", *wanted), pod(f"p{number}", claims=[f"c{number}"], created=f"{number}"))
         hands.settle()
     state = hands.engine.state
-    for (demand, opinion), old in hands.engine._classes.items():
-        old.refresh(state, Budget(10**9))
-        new = Candidates(demand, hands.engine._catalogue, opinion)
-        new.refresh(state, Budget(10**9))
+    for old, new in beside_new_ones(hands):
         for row in state.nodes.rows.values():
             assert old._ranking.rank(row) == new._ranking.rank(row)
             assert old.answer(row) == new.answer(row)
@@ -182,10 +189,6 @@ def test_a_node_with_too_few_devices_and_an_amount_that_no_column_holds_is_searc
     for number, wanted in enumerate([three, build.request("r", 1)]):
         hands.see(claim(f"c{number}", wanted), pod(f"p{number}", claims=[f"c{number}"], created=f"{number}"))
         hands.settle()
-    state = hands.engine.state
 
-    for (demand, opinion), old in hands.engine._classes.items():
-        old.refresh(state, Budget(10**9))
-        new = Candidates(demand, hands.engine._catalogue, opinion)
-        new.refresh(state, Budget(10**9))
+    for old, new in beside_new_ones(hands):
         assert [old.answer(row) for row in range(2)] == [new.answer(row) for row in range(2)]
