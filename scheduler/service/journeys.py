@@ -91,7 +91,7 @@ class Observer(Protocol):
 class Journeys:
     """Journeys of the pods that wait and are on their way. Every event and every instruction has to be shown to it."""
 
-    def __init__(self, scheduler_names: Callable[[], frozenset[str]], observers: Sequence[Observer]) -> None:
+    def __init__(self, scheduler_names: frozenset[str], observers: Sequence[Observer]) -> None:
         self._scheduler_names = scheduler_names
         self._observers = observers
         self._of: dict[Uid, Journey] = {}
@@ -139,7 +139,7 @@ class Journeys:
 
     def _seen(self, event: Seen, now: float) -> None:
         pod = event.item
-        if not isinstance(pod, Pod) or pod.scheduler_name not in self._scheduler_names():
+        if not isinstance(pod, Pod) or pod.scheduler_name not in self._scheduler_names:
             return
         if pod.done or pod.deleting or pod.gates:
             self._forget(pod.uid)

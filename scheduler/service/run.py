@@ -32,7 +32,6 @@ from scheduler.cluster.watch import Timing as WatchTiming
 from scheduler.cluster.write import PATIENCE, Write, Writer
 from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
-from scheduler.core.config import EngineConfig
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
 from scheduler.core.explain import to_json
@@ -343,7 +342,7 @@ class Process:
         )
         self.tracing = tracing(settings.tracing)
         observers = [each for each in (self.metrics, self.tracing) if each is not None]
-        self.journeys = Journeys(lambda: self._config().scheduler_names, observers)
+        self.journeys = Journeys(self.ours, observers)
         client.heard = self.metrics.request
         self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
@@ -670,9 +669,6 @@ class Process:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=await self.metrics.scrape(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    def _config(self) -> EngineConfig:
-        return self.engine.config if self.engine is not None else self.settings.engine()
 
     def _certificates(self) -> dict[str, float]:
         of_extender = self.extender.certificates if self.extender is not None else None

@@ -43,7 +43,7 @@ class Instrumented(Hands):
         self.deciding = deciding
         self.circuits = {}
         self.metrics = Metrics("dovetail", self.own, clock=lambda: self.clock)
-        self.journeys = Journeys(lambda: frozenset(names), [self.metrics])
+        self.journeys = Journeys(frozenset(names), [self.metrics])
         super().__init__(*objects, **config)
         self.metrics.watch(self.engine)
 

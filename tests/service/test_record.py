@@ -80,18 +80,24 @@ def decisions(path):
     return [each for each in read(path) if isinstance(each, Decided) and each.kept]
 
 
+def lived(seed, monkeypatch, path, settings, scorers=None):
+    """What the record of a random world comes to under its own weights; scorers : what those of others say."""
+    monkeypatch.setattr(soak, "Simulation", partial(run.Simulation, config=settings.engine()))
+    world = soak.Soak(seed)
+    if scorers is not None:
+        world.simulation.api.scorers = scorers
+    assert world.run() == []
+    world.simulation.engine.recorder.close()
+    return compare(path, settings, 10_000)
+
+
 @pytest.mark.parametrize("seed", [2, 3, 5, 8, 13, 21])
 def test_every_decision_of_a_random_world_is_given_back_and_its_own_weights_move_nothing(recording, monkeypatch, seed):
     settings = given("profiles: {night: {weights: {depth: 0}}}")
     path = recording(settings)
-    monkeypatch.setattr(soak, "Simulation", partial(run.Simulation, config=settings.engine()))
-    world = soak.Soak(seed)
 
-    faults = world.run()
-    world.simulation.engine.recorder.close()
-    found = compare(path, settings, 10_000)
+    found = lived(seed, monkeypatch, path, settings)
 
-    assert faults == []
     assert found.strange == ()
     assert found.moves == ()
     assert found.decisions == len(decisions(path)) > 0
@@ -351,15 +357,9 @@ remoteScorers:
 def test_what_scorers_of_others_said_is_in_the_record(recording, monkeypatch, seed):
     settings = given(REMOTE)
     path = recording(settings)
-    monkeypatch.setattr(soak, "Simulation", partial(run.Simulation, config=settings.engine()))
-    world = soak.Soak(seed)
-    world.simulation.api.scorers = likes_odd_nodes
 
-    faults = world.run()
-    world.simulation.engine.recorder.close()
-    found = compare(path, settings, 10_000)
+    found = lived(seed, monkeypatch, path, settings, likes_odd_nodes)
 
-    assert faults == []
     assert found.strange == ()
     assert found.moves == ()
     assert any(heard.scores for each in decisions(path) for heard in heard_of(each.told) if heard.scorer == "odd")

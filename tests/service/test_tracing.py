@@ -34,7 +34,7 @@ class Traced(Hands):
         provider = TracerProvider(**options)
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracing = Tracing(provider, clock=lambda: self.clock, wall=lambda: WALL)
-        self.journeys = Journeys(lambda: frozenset({"dovetail"}), [self.tracing])
+        self.journeys = Journeys(frozenset({"dovetail"}), [self.tracing])
         super().__init__(*objects)
 
     def tell(self, event):
