@@ -12,7 +12,7 @@ from scheduler.audit.rules.base import Context, Hit
 from scheduler.audit.rules.claims import classes_asked
 from scheduler.audit.sanity import problems
 from scheduler.audit.sources import Problem, Source
-from scheduler.audit.subjects import Subject, subjects
+from scheduler.audit.subjects import Subject, embedded, subjects
 from scheduler.audit.tree import (
     MAX_FILE_VALUES,
     Fields,
@@ -30,6 +30,8 @@ TEMPLATED: Final = re.compile(
     r"|\btpl\s|\bdefine\s|\btemplate\s)|\{%-?\s*(if|for|set|endif|endfor|include|macro)\b"
 )
 _BRACES: Final = re.compile(r"\{\{|\{%")
+_MATTERS: Final = re.compile(r"\b(resource\.k8s\.io/v|(nvidia|amd|intel|google)\.com/[\w.-]+ *:)")
+_MAX_WITHIN: Final = 3  # texts in texts
 _PATCHES: Final = ("patches", "patchesStrategicMerge", "patchesJson6902")
 
 
@@ -125,9 +127,11 @@ class _Inspection:
         line += text.count("\n", start, at)
         self._add(name, "template", Hit("UNPARSED", Scalar("", line=line), f"`{text[at : at + 60].splitlines()[0]}`"))
 
-    def _root(self, name: str, root: Node | None) -> None:
+    def _root(self, name: str, root: Node | None, within: str = "", depth: int = 0) -> None:
         for subject in subjects(name, root):
-            self.report.read[subject.kind or subject.title] += 1
+            subject.within = within
+            if subject.kind or not within:
+                self.report.read[subject.kind or subject.title] += 1
             self.report.problems.extend(Problem(name, node.line, problem) for node, problem in problems(subject))
             if subject.dra and subject.kind in {"ResourceClaim", "ResourceClaimTemplate"}:
                 self._context.classes[subject.kind, subject.namespace, subject.name] = classes_asked(subject)
@@ -135,13 +139,25 @@ class _Inspection:
                 self._later.append(subject)
             else:
                 self._judge(subject)
-            for patch in inline_patches(subject.fields):
-                self._inline(name, patch)
+            patches = list(inline_patches(subject.fields))
+            for patch in patches:
+                for each in embedded(patch):
+                    self._root(name, each, subject.title, depth + 1)
+            for text in subject.texts if depth < _MAX_WITHIN else ():
+                if not any(text is patch for patch in patches):
+                    self._text_within(subject, text, depth)
 
-    def _inline(self, name: str, patch: Scalar) -> None:
-        first = patch.line + 1 if patch.block else patch.line
-        for start, end, line in chunks(patch.text):
-            self._root(name, parse(patch.text, start, end, first + line - 1).root)
+    def _text_within(self, subject: Subject, text: Scalar, depth: int) -> None:
+        """What stands in a text of several lines, if that is YAML; prose and scripts are left alone."""
+        try:
+            for each in list(embedded(text)):
+                if isinstance(each, Fields | Items):
+                    self._root(subject.file, each, subject.title, depth + 1)
+        except TreeError:
+            found = _MATTERS.search(text.text)
+            if found is not None:
+                hit = Hit("UNPARSED", text, f"`{found[0]}` in a text that is not YAML")
+                self._add(subject.file, subject.title, hit)
 
     def _judge(self, subject: Subject) -> None:
         for rule in RULES:
