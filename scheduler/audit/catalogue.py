@@ -119,7 +119,7 @@ _ENTRIES: Final = (
           "Do not rewrite it: list it for removal once the DRA driver serves its nodes."),
     Entry("INFRA002", "warning", "sharing", "configures how a device plugin shares or splits GPUs: {what}",
           "The settings do not carry over: sharing moves into claims and DeviceClass config."),
-    Entry("UNPARSED", "warning", "none", "is a template, or holds one, and was not read: {what}",
+    Entry("UNPARSED", "warning", "none", "is a template, or needs one rendered, and was not read: {what}",
           "Render it first (helm template, kustomize build) and audit what comes out."),
 )  # fmt: skip
 ENTRIES: Final[Mapping[str, Entry]] = {entry.id: entry for entry in _ENTRIES}

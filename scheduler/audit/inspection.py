@@ -1,4 +1,7 @@
-"""Texts in, findings and problems out. What cannot be read is a problem; nothing is passed over in silence."""
+"""Texts in, findings and problems out. What cannot be read is a problem; nothing is passed over in silence.
+
+What a tool renders is told where no file says the same: a file has lines, and is where somebody can change it.
+"""
 
 import re
 from collections import Counter
@@ -11,7 +14,7 @@ from scheduler.audit.rules import RULES
 from scheduler.audit.rules.base import Context, Hit
 from scheduler.audit.rules.claims import classes_asked
 from scheduler.audit.sanity import problems
-from scheduler.audit.sources import Problem, Source
+from scheduler.audit.sources import Problem, Source, Text, Unrendered
 from scheduler.audit.subjects import Subject, embedded, subjects
 from scheduler.audit.tree import (
     MAX_FILE_VALUES,
@@ -70,14 +73,16 @@ class Report:
         return max((SEVERITIES.index(finding.severity) for finding in self.findings), default=-1)
 
 
-def inspect(sources: Iterable[Source | Problem], objects: Iterable[tuple[str, Any]] = ()) -> Report:
+def inspect(sources: Iterable[Text], objects: Iterable[tuple[str, Any]] = ()) -> Report:
     """Findings in these texts, and in (where, object) pairs such as a cluster gives."""
     inspection = _Inspection()
     for source in sources:
         if isinstance(source, Problem):
             inspection.report.problems.append(source)
+        elif isinstance(source, Unrendered):
+            inspection.unrendered(source)
         else:
-            inspection.text(source.name, source.text)
+            inspection.text(source)
     for where, value in objects:
         inspection.value(where, value)
     return inspection.done()
@@ -87,10 +92,13 @@ class _Inspection:
     def __init__(self) -> None:
         self.report = Report()
         self._context = Context()
+        self._rendered: set[str] = set()  # names of texts that are no files
         self._later: list[Subject] = []  # pods with claims, which may be explained by what is read after them
 
-    def text(self, name: str, text: str) -> None:
-        values = 0
+    def text(self, source: Source) -> None:
+        name, text, values = source.name, source.text, 0
+        if source.rendered:
+            self._rendered.add(name)
         for start, end, line in chunks(text):
             templated = TEMPLATED.search(text, start, end)
             if templated is not None:
@@ -120,8 +128,17 @@ class _Inspection:
         for subject in self._later:
             self._judge(subject)
         self._later.clear()
-        self.report.findings = sorted(set(self.report.findings))
+        files, rendered = set[Finding](), set[Finding]()
+        for finding in self.report.findings:
+            (rendered if finding.file in self._rendered else files).add(finding)
+        said = {_gist(finding) for finding in files}
+        self.report.findings = sorted(files | {each for each in rendered if _gist(each) not in said})
         return self.report
+
+    def unrendered(self, source: Unrendered) -> None:
+        """A chart or kustomization of which only the files are read."""
+        kind = "Chart" if source.name.endswith("Chart.yaml") else "Kustomization"
+        self._add(source.name, kind, Hit("UNPARSED", Scalar("", line=1), source.why))
 
     def _unparsed(self, name: str, text: str, start: int, line: int, at: int) -> None:
         line += text.count("\n", start, at)
@@ -169,6 +186,11 @@ class _Inspection:
         advice = f"{entry.advice} {hit.advice}".strip()
         message = entry.sentence.format(what=_cut(hit.what))
         self.report.findings.append(Finding(file, hit.node.line, hit.id, title, message, advice))
+
+
+def _gist(finding: Finding) -> tuple[str, str, str]:
+    """What a finding says of which kind: what a tool renders differs from its files in names and namespaces."""
+    return finding.id, finding.object.partition(" ")[0], finding.message
 
 
 def _cut(text: str) -> str:
