@@ -24,6 +24,7 @@ from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.cel import Outline
 from scheduler.core.census import Asked, Census
+from scheduler.core.clashes import Clash, Clashes, clashes
 from scheduler.core.config import GREEDY, EngineConfig
 from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
@@ -58,6 +59,7 @@ from scheduler.core.messages import (
     Rejected,
     ReleaseClaim,
     RemoteScored,
+    ReportClash,
     ReportIgnored,
     ReportScheduled,
     ReportUnschedulable,
@@ -115,6 +117,7 @@ LAST_PAUSE_S = 60.0
 CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a device class wakes
 HOLD_S = 1.0  # how long pods wait for a plan
 MAX_HELD = 16  # windows that are waited for at once
+STRANGER = "another scheduler allocates devices that Dovetail owns"
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
 
 
@@ -201,6 +204,7 @@ class Engine:
         self._waiting_for: dict[str, set[Uid]] = defaultdict(set)
         self._claim_keys: dict[Uid, tuple[str, ...]] = {}
         self._bound: set[Uid] = set()
+        self.clashes = Clashes()
         self._releasing: dict[Uid, Release] = {}  # those that end first come first
         self._waits: list[tuple[float, Uid]] = []  # a heap of when flights end that wait for drivers
         self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
@@ -396,8 +400,10 @@ class Engine:
         self.state.problems.pop(("ResourceClaim", claim.key), None)
         self.state.put_claim(claim)
         self._settle_release(claim)
-        if before is not None and before.allocation is not None and claim.allocation != before.allocation:
-            self.backlog.wake((plan.NO_FIT,))
+        if claim.allocation != (before.allocation if before is not None else None):
+            self.clashes.changed(claim.uid)
+            if before is not None and before.allocation is not None:
+                self.backlog.wake((plan.NO_FIT,))
         self._wake_users(claim.key)
         for uid in sorted(self._flights_of.get(claim.uid, ())):
             out += self._look_at(self._flights[uid], claim)
@@ -502,6 +508,7 @@ class Engine:
         held = uid in self.state.holding.current
         claim = self.state.claims.current.get(uid)
         self.state.drop_claim(uid)
+        self.clashes.gone(uid)
         self.state.forget_allocation(uid)  # of a claim that was made and deleted before it was seen
         self._releasing.pop(uid, None)
         if held:
@@ -593,6 +600,7 @@ class Engine:
             return []
         out = self._stop_waiting()
         self.state.settle()
+        out += self._tell_clashes()
         warnings = self.state.new_warnings()
         if warnings:
             out.append(WarnOfTopology(warnings))
@@ -875,14 +883,10 @@ class Engine:
             if problem:
                 out += self._untie(pod, (claim,))
                 return Unplaced(pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key}: {problem}")
-            rivals = self.state.rivals(claim.uid, claim.allocation) if claim.allocation is not None else set()
-            if rivals:
+            clash = self._clash(claim)
+            if clash:
                 out += self._untie(pod, resolved.joined)
-                other = self.state.claims.current.get(min(rivals))
-                name = other.key if other else min(rivals)
-                return Unplaced(
-                    pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key} and claim {name} hold the same device; free one"
-                )
+                return Unplaced(pod.uid, plan.NO_FIT, f"{clash}; free one")
             if self._exclusive(pod, claim, shared):
                 where = f"ResourceClaim {claim.key}"
                 text = f"{where} has a device that stands for a resource of its node, and another pod uses it"
@@ -1063,16 +1067,9 @@ class Engine:
             return self._give_up(flight, plan.RETRY, f"node {flight.placement.node} was deleted before the bind")
         for uid in (*flight.placement.allocations, *flight.placement.joined):
             claim = self.state.claims.current[uid]
-            allocation = claim.allocation
-            rivals = self.state.rivals(uid, allocation) if allocation is not None else set()
-            if rivals:
-                other = self.state.claims.current.get(min(rivals))
-                return self._give_up(
-                    flight,
-                    plan.RETRY,
-                    f"ResourceClaim {claim.key} and claim {other.key if other else min(rivals)} hold the same device; "
-                    "another scheduler allocates devices that Dovetail owns",
-                )
+            clash = self._clash(claim)
+            if clash:
+                return self._give_up(flight, plan.RETRY, f"{clash}; {STRANGER}")
             evicting = self._evicting(claim)
             if evicting:
                 flight.spoilt.add(uid)
@@ -1085,6 +1082,54 @@ class Engine:
         pod = self.state.pods.current[flight.pod]
         annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
         return [BindPod(_pod_ref(pod), flight.placement.node, annotations, flight.taken)]
+
+    def _clash(self, claim: Claim) -> str:
+        """Which other claim holds what this one holds, in words; empty if none does."""
+        found = clashes(self.state, claim.uid, claim.allocation) if claim.allocation is not None else {}
+        if not found:
+            return ""
+        other = min(found)
+        return self._clash_told(Clash(claim.uid, other, found[other]))
+
+    def _clash_told(self, clash: Clash) -> str:
+        known = [self.state.claims.current.get(uid) for uid in (clash.claim, clash.other)]
+        keys = [each.key if each else uid for each, uid in zip(known, (clash.claim, clash.other), strict=True)]
+        return f"ResourceClaim {keys[0]} and claim {keys[1]} {clash.how}"
+
+    def _tell_clashes(self) -> list[Instruction]:
+        """Of claims that changed, tell the pods of ours that are bound already; those that are not yet yield."""
+        told: dict[Uid, list[str]] = {}
+        for clash in self.clashes.fresh(self.state):
+            bound = self._bound_with(clash.claim) | self._bound_with(clash.other)
+            if bound:
+                self.clashes.tell(clash)
+            for uid in bound:
+                told.setdefault(uid, []).append(self._clash_told(clash))
+        pods = self.state.pods.current
+        return [
+            ReportClash(_pod_ref(pods[uid]), printable(f"pod {pods[uid].key}: {'; '.join(lines)}; {STRANGER}"))
+            for uid, lines in sorted(told.items())
+        ]
+
+    def _bound_with(self, uid: Uid) -> set[Uid]:
+        """Pods of ours that are bound, or are just being bound, and use a claim."""
+        claim = self.state.claims.current.get(uid)
+        if claim is None:
+            return set()
+        pods = self.state.pods.current
+        users = {consumer.uid for consumer in claim.reserved_for}
+        teams = {f"{claim.namespace}/{each.name}" for each in claim.reserved_for if each.resource == "podgroups"}
+        if teams:
+            users |= {pod.uid for pod in pods.values() if pod.group and groups.key_of(pod) in teams}
+        flights = {pod for pod in self._flights_of.get(uid, ()) if self._flights[pod].binding}
+        return flights | {
+            user
+            for user in users
+            if user in pods
+            and pods[user].scheduler_name in self._ours
+            and not pods[user].done
+            and (pods[user].node_name or user in self._bound)
+        }
 
     def _await_drivers(self, flight: Flight) -> list[Instruction] | None:
         """None once every device is ready for the pod; else what there is to do, which while it waits is nothing."""
