@@ -206,7 +206,9 @@ def test_parts_are_counted_and_not_searched(monkeypatch):
 
     assert [hands.node_of(f"p{number}") for number in range(6)] == ["n1"] * 6
     assert hands.reason("p6") == (
-        "pod default/p6: 0 of 1 nodes fit: 1 lack 1 free devices for request r of claim c6 (none that matches is free)"
+        "pod default/p6: 0 of 1 nodes fit: 1 lack 1 free devices for request r of claim c6 (none that matches has "
+        "enough left: device gpu.example.com/n1/gpu-1-3g-4 would take 1 of counter s4 of gpu-1, 0 of 1 left; "
+        "1 of counter s5 of gpu-1, 0 of 1 left; 1 of counter s6 of gpu-1, 0 of 1 left)"
     )
 
 
