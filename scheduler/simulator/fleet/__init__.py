@@ -8,6 +8,7 @@ The machines are those of `scoring.topology.boxes`, which says where their facts
 | box                     | is                                                                         |
 |-------------------------|----------------------------------------------------------------------------|
 | dgx-h100-partitions     | dgx-h100 whose driver publishes Fabric Manager partitions and module ids   |
+| dgx-h100-shared         | dgx-h100 whose driver lets claims take shares of a GPU, by memory          |
 | a100-mig                | dgx-a100 cut into 40 MIG devices: 4 GPUs of 7 x 1g, 4 of 2g 2g 3g          |
 | dgx-a100-dynamic-mig    | every MIG device that could be made, drawing from the counters of its GPU; |
 | dgx-a100-80-dynamic-mig | with GPUs of 80 GB                                                         |
@@ -199,7 +200,7 @@ def _devices(kind: Box, place: str) -> list[Raw]:
 
 
 def _device(kind: Box, i: int, place: str) -> Raw:
-    capacity = {name: {"value": amount} for name, amount in kind.capacity.items()}
+    capacity: dict[str, Raw] = {name: {"value": amount} for name, amount in kind.capacity.items()}
     own: dict[str, Raw] = {}
     if kind.driver != AMD:
         own["uuid"] = {"string": f"GPU-{_uuid('gpu', place, i)}"}
@@ -209,7 +210,14 @@ def _device(kind: Box, i: int, place: str) -> Raw:
         own["gpuModuleID"] = {"int": i + 1}
         own |= {f"partition{size}": {"int": i // size} for size in (1, 2, 4, 8)}
     name = f"gpu-{i}-{128 + i}" if kind.driver == AMD else f"gpu-{i}"
-    return {"name": name, "attributes": {**kind.attributes, **own, **_seat(kind, i)}, "capacity": capacity}
+    found: Raw = {"name": name, "attributes": {**kind.attributes, **own, **_seat(kind, i)}, "capacity": capacity}
+    if kind.shared:
+        # As ConsumableShares in mode `memory`: who asks for no amount gets all of it.
+        whole = kind.capacity["memory"]
+        ranged = {"min": "1Mi", "max": whole, "step": "1Mi"}
+        capacity["memory"]["requestPolicy"] = {"default": whole, "validRange": ranged}
+        found["allowMultipleAllocations"] = True
+    return found
 
 
 def _seat(kind: Box, i: int) -> dict[str, Raw]:
