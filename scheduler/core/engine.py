@@ -287,6 +287,20 @@ class Engine:
         """How many pods are placed and not bound yet."""
         return len(self._flights)
 
+    def half_written(self) -> list[ClaimRef]:
+        """Claims of pods that wait for us which have our finalizer and no allocation, in order.
+
+        To an engine that has placed nothing yet these are what another process began, and may still be writing.
+        """
+        state = self.state
+        keys = {key for key in self._waiting_for if key in state.claim_by_key}
+        uids = {state.claim_by_key[key] for key in keys}
+        uids |= {uid for owner, special in state.special.items() if owner in self.backlog for uid in special}
+        claims = [state.claims.current[uid] for uid in sorted(uids)]
+        return [
+            _claim_ref(claim) for claim in claims if claim.finalized and claim.allocation is None and not claim.deleting
+        ]
+
     def why_pending(self, pod: str) -> tuple[str, str] | None:
         """Token and sentence last reported for a pod (`namespace/name`)."""
         uid = self.state.pod_by_key.get(pod)
