@@ -72,9 +72,10 @@ def _plugin(node: Node, resource: str, users: Sequence[Pod], devices: Sequence[P
     # Where a unit is one GPU, more users than GPUs must meet; where a plugin offers replicas or parts, they may.
     single = sort is not None and sort.sort in {"gpu", "other"} and offered <= len(whole)
     certain = single and used + len(taken_whole) > len(whole)
+    drivers = ", ".join(sorted({each.driver for each in devices}))
     text = (
-        f"{resource}: the plugin gave {used} of {offered} to pods, and claims hold {len(taken)} of {len(devices)} devices"
-        f" that {', '.join(sorted({each.driver for each in devices}))} publishes for the same hardware"
+        f"{resource}: the plugin gave {used} of {offered} to pods, and claims hold {len(taken)} of {len(devices)} "
+        f"devices that {drivers} publishes for the same hardware"
     )
     claims = [
         claim for identity in taken for claim in (*held.dedicated.get(identity, ()), *held.sharing.get(identity, ()))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from scheduler.readiness import changes as changing
-from scheduler.readiness.blueprint import LINKS, MISSING, RIGHTS, Judged, Step, judged
+from scheduler.readiness.blueprint import LINKS, MISSING, RIGHTS, Judged, Step, judged, right
 from scheduler.readiness.changes import Change
 from scheduler.readiness.facts import Facts, Running
 from scheduler.readiness.gates import NEWEST, Known, overrides
@@ -100,8 +100,7 @@ def _own(facts: Facts) -> list[Step]:
         if version.startswith("resource.k8s.io/") and name in REMOVED:
             text = f"move what still uses resource.k8s.io/{name}, which Kubernetes 1.{REMOVED[name]} does not have"
             found.append(Step(LINKS, f"{text}; `dovetail audit` finds it in manifests"))
-    for what, why in facts.record.unread:
-        found.append(Step(RIGHTS, f"let the account of --live read {what} ({why})"))
+    found += [right(facts, what) for what, _ in facts.record.unread]
     minor = facts.record.minor
     if minor is not None and minor > NEWEST:
         found.append(Step(RIGHTS, f"look at Kubernetes 1.{minor} yourself: this table ends with 1.{NEWEST}"))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from scheduler.readiness import gates
 from scheduler.readiness.facts import FITTING, Facts, Running
 from scheduler.readiness.published import Placed
 from scheduler.readiness.releases import table
@@ -21,7 +22,6 @@ OPEN: Final = "open"
 RESOURCE: Final = "resource.k8s.io/v1"
 SUPPORTED: Final = 35
 """The oldest minor version that Dovetail supports."""
-_LIVE: Final = "record the cluster with --live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +87,32 @@ def _some(names: Sequence[str], most: int = 3) -> str:
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
+_RIGHTS: Final = {
+    "metrics": "let the account of --live get /metrics: without it the gates of the API server are guesses",
+    "Node": "let the account of --live list nodes",
+    "ResourceSlice": "let the account of --live list ResourceSlices",
+    "DeviceClass": "let the account of --live list DeviceClasses",
+    "DaemonSet": "let the account of --live list DaemonSets: releases of drivers stand in their images",
+}
+
+
+def right(facts: Facts, what: str) -> Step:
+    """The permission that would tell what is not known, or a record where nobody asked a cluster."""
+    if not facts.record.missing(what):
+        return Step(RIGHTS, "record the cluster with `dovetail readiness --live --record FILE`")
+    return Step(RIGHTS, _RIGHTS.get(what, f"let the account of --live read {what}"))
+
+
 # ---------------------------------------------------------------- Kubernetes
 
 
 def api(facts: Facts) -> Need:
     """resource.k8s.io/v1, without which there is nothing."""
-    what = RESOURCE
+    what = f"Kubernetes 1.{SUPPORTED} or newer with {RESOURCE}"
     step = Step(UPGRADE, f"upgrade to Kubernetes 1.{SUPPORTED} or newer, which Dovetail supports")
     record = facts.record
     if record.apis is None:
-        return Need(what, OPEN, "which APIs are served is not known", Step(RIGHTS, _LIVE))
+        return Need(what, OPEN, "which APIs are served is not known", right(facts, "APIs"))
     if RESOURCE not in record.apis:
         return Need(what, MISSING, f"served are {_some(sorted(record.apis)) or 'none of its versions'}", step)
     if record.minor is not None and record.minor < SUPPORTED:
@@ -110,15 +126,18 @@ def gate(name: str) -> Rule:
     def rule(facts: Facts) -> Need:
         found = facts.gate(name)
         what = f"feature gate {name}"
-        step = Step(GATES, f"turn on feature gate {name} in all components of the control plane and in the kubelets")
+        text = f"turn on feature gate {name} in all components of the control plane and in the kubelets"
+        later = gates.on_by_default(name)
+        if later is not None and facts.record.minor is not None and facts.record.minor < later:
+            text += f", or upgrade to Kubernetes 1.{later}, where it is on by default"
+        step = Step(GATES, text)
         if found.usable:
             return Need(what, MET, f"{found.state}: {found.why}")
         if found.state == "off":
             if found.basis in {"version", "fields"}:
                 step = Step(UPGRADE, f"upgrade to a Kubernetes that has {name}: {found.why}")
             return Need(what, MISSING, f"off: {found.why}", step)
-        see = Step(RIGHTS, "let the account of --live get /metrics: without it the gates of the API server are guesses")
-        return Need(what, OPEN, f"{found.state}: {found.why}", see)
+        return Need(what, OPEN, f"{found.state}: {found.why}", right(facts, "metrics"))
 
     return rule
 
@@ -134,7 +153,7 @@ def gpus(facts: Facts) -> Need:
         return Need(what, MET, f"{_count(len(facts.gpus), 'GPU')} on {_count(len(nodes), 'node')}")
     unread = facts.record.missing("ResourceSlice")
     if unread:
-        return Need(what, OPEN, f"ResourceSlices could not be read ({unread})", _read("ResourceSlices"))
+        return Need(what, OPEN, "ResourceSlices could not be read", right(facts, "ResourceSlice"))
     unknown = [each.published.driver for each in facts.drivers if each.devices == "unknown"]
     if unknown:
         return Need(what, OPEN, f"what {_some(unknown)} publishes is not in the table of drivers")
@@ -178,7 +197,7 @@ def _class(facts: Facts, devices: Sequence[Placed], sort: str) -> Need:
         return Need(what, MET, _some([each.name for each in found]))
     unread = facts.record.missing("DeviceClass")
     if unread:
-        return Need(what, OPEN, f"DeviceClasses could not be read ({unread})", _read("DeviceClasses"))
+        return Need(what, OPEN, "DeviceClasses could not be read", right(facts, "DeviceClass"))
     if not devices:
         return Need(what, OPEN, f"no {sort} are published")
     driver = devices[0].driver
@@ -186,10 +205,6 @@ def _class(facts: Facts, devices: Sequence[Placed], sort: str) -> Need:
     words = f"the DeviceClasses of {driver} ({', '.join(names)})" if names else f"a DeviceClass for driver {driver}"
     others = f" (there are {_some([each.name for each in facts.record.classes])})" if facts.record.classes else ""
     return Need(what, MISSING, f"none selects them{others}", Step(CLASSES, f"create {words}, as its chart does"))
-
-
-def _read(what: str) -> Step:
-    return Step(RIGHTS, f"let the account of --live list {what}")
 
 
 # ---------------------------------------------------------------- topology
@@ -285,8 +300,7 @@ def parts(facts: Facts) -> Need:
         return Need(what, OPEN, "no GPUs are published")
     if facts.parts:
         return Need(what, MET, f"{_count(len(facts.parts), 'part')} in ResourceSlices")
-    step = _option(facts, "shared counters") or Step(OPTIONS, "cut GPUs on their nodes: the driver publishes the parts")
-    return Need(what, MISSING, "all GPUs are published whole", step)
+    return Need(what, MISSING, "all GPUs are published whole", _cutting(facts, "cut GPUs on their nodes"))
 
 
 def mixed_parts(facts: Facts) -> Need:
@@ -297,8 +311,7 @@ def mixed_parts(facts: Facts) -> Need:
     sizes = sorted({_size(each) for each in facts.parts})
     if len(sizes) > 1:
         return Need(what, MET, _some(sizes, 8))
-    step = _option(facts, "shared counters") or Step(OPTIONS, "cut GPUs into parts of several sizes")
-    return Need(what, MISSING, f"all are {sizes[0]}", step)
+    return Need(what, MISSING, f"all are {sizes[0]}", _cutting(facts, "cut GPUs into several sizes"))
 
 
 def _size(each: Placed) -> str:
@@ -310,11 +323,17 @@ def _size(each: Placed) -> str:
     return amount.text if amount is not None else "of unknown size"
 
 
+def _cutting(facts: Facts, text: str) -> Step:
+    """By hand, or by a driver that can."""
+    option = _option(facts, "shared counters")
+    return Step(OPTIONS, f"{text} (the driver publishes the parts)" + (f", or {option.text}" if option else ""))
+
+
 def counters(facts: Facts) -> Need:
     """The gate that stores counters, where parts draw on them."""
-    if any(each.device.consumes for each in facts.parts) or not facts.parts:
+    if any(each.device.consumes for each in facts.parts):
         return gate("DRAPartitionableDevices")(facts)
-    return Need("feature gate DRAPartitionableDevices", MET, "not needed: the parts draw on no counters")
+    return Need("feature gate DRAPartitionableDevices", MET, "not needed: no part draws on counters")
 
 
 def _option(facts: Facts, trait: str) -> Step | None:
@@ -369,7 +388,7 @@ def extended_class(facts: Facts) -> Need:
         return Need(what, MET, _some([f"{each.name} serves {each.extended_resource}" for each in found]))
     unread = facts.record.missing("DeviceClass")
     if unread:
-        return Need(what, OPEN, f"DeviceClasses could not be read ({unread})", _read("DeviceClasses"))
+        return Need(what, OPEN, "DeviceClasses could not be read", right(facts, "DeviceClass"))
     on = facts.gate("DRAExtendedResource").usable
     dropped = "" if on else "; the API server drops the field while DRAExtendedResource is off"
     step = Step(CLASSES, "set spec.extendedResourceName in the DeviceClass of the GPUs, such as nvidia.com/gpu")
@@ -380,12 +399,13 @@ def no_plugin(facts: Facts) -> Need:
     """Nodes whose GPUs only the driver hands out."""
     what = "no device plugin beside the driver"
     if facts.record.missing("Node") or not facts.record.nodes:
-        return Need(what, OPEN, "nodes could not be read", _read("nodes"))
+        return Need(what, OPEN, "nodes could not be read", right(facts, "Node"))
     if facts.doubly_served:
         node, resources = next(iter(facts.doubly_served.items()))
         more = f" and {_count(len(facts.doubly_served) - 1, 'other node')}" if len(facts.doubly_served) > 1 else ""
         why = f"{node}{more}: a plugin offers {_some(resources)} while a driver publishes the same devices"
-        step = Step(PLUGINS, "take the device plugin off these nodes once `dovetail doublebook` shows no user of it")
+        nodes = _some(list(facts.doubly_served))
+        step = Step(PLUGINS, f"take the device plugin off {nodes} once `dovetail doublebook` shows no user of it")
         return Need(what, MISSING, why, step)
     return Need(what, MET, "no node offers resources of a plugin for devices that a driver publishes")
 
@@ -395,7 +415,7 @@ def served(*groups: str, what: str, step: str) -> Rule:
 
     def rule(facts: Facts) -> Need:
         if facts.record.groups is None:
-            return Need(what, OPEN, "which APIs are served is not known", Step(RIGHTS, _LIVE))
+            return Need(what, OPEN, "which APIs are served is not known", right(facts, "APIs"))
         found = [group for group in groups if group in facts.record.groups]
         if found:
             return Need(what, MET, f"{_some(found)} is served")

@@ -85,7 +85,8 @@ GATES: Final = (
         ("Device", "allowMultipleAllocations"),
         shown="allowMultipleAllocations",
     ),
-    Gate("DRAFractionalCapacityRange", ((37, "beta", True, False),)),
+    # On from minimum compatibility version 1.37 on, which 1.37 itself does not have by default.
+    Gate("DRAFractionalCapacityRange", ((37, "beta", False, False),)),
     Gate(
         "DRADeviceTaints",
         ((34, "alpha", False, False), (36, "beta", True, False), (37, "GA", True, False)),
@@ -127,6 +128,11 @@ def known(record: Record) -> tuple[Known, ...]:
     """Every gate of the table."""
     stored = set(_stored(record))
     return tuple(_known(gate, record, stored) for gate in GATES)
+
+
+def on_by_default(name: str) -> int | None:
+    """The first minor version of Kubernetes in which a gate is on by default; None if it is in none."""
+    return next((each[0] for gate in GATES if gate.name == name for each in gate.stages if each[2]), None)
 
 
 def overrides(record: Record, gates: tuple[Known, ...]) -> dict[str, bool]:

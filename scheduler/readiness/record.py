@@ -5,6 +5,7 @@ feature gates of device drivers.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,7 +13,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scheduler.audit.sources import Problem
-from scheduler.audit.tree import TreeError
+
 from scheduler.core import names
 from scheduler.core.model import DeviceClass, Node, Slice
 from scheduler.core.topology import LinkMap
@@ -22,9 +23,16 @@ from scheduler.readiness.snapshot import RECORD, Raw, Snapshot, of_values, read
 API_VERSION: Final = "readiness.dovetail.scheduler/v1alpha1"
 KINDS: Final = frozenset({"Node", "ResourceSlice", "DeviceClass", "DaemonSet", "ConfigMap"})
 LABELS: Final = (CLIQUE, names.OWNED)
+TYPES: Final = frozenset({
+    "Device", "DeviceAttribute", "DeviceClassSpec", "DeviceCounterConsumption", "DeviceRequest", "ExactDeviceRequest",
+    "ResourceClaimStatus", "ResourceSliceSpec",
+})  # fmt: skip
+"""Types of resource.k8s.io whose fields tell something."""
+FEATURES: Final = re.compile(r"DRA\w+|DynamicResourceAllocation|GenericWorkload|GangScheduling|\w*PodGroup\w*")
+"""Feature gates that a record keeps."""
 _GATES: Final = "FEATURE_GATES"
-_PLUGINS: Final = ("dra", "device-plugin", "dranet", "resource-driver")
-"""Words in the names of images whose DaemonSets are read; those of all others stay out of a record."""
+_PLUGINS: Final = re.compile(r"\bdra\b|dranet|device-plugin|resource-driver")
+"""What stands in the names of images whose DaemonSets are read; those of all others stay out of a record."""
 
 
 class _Unread(BaseModel):
@@ -108,8 +116,8 @@ def from_files(paths: Sequence[str]) -> tuple[Record, list[Problem]]:
         if document.api_version != API_VERSION:
             words = f"apiVersion {document.api_version} is not {API_VERSION}: record it anew"
             snapshot.problems.append(Problem(first.file, first.line, words))
-        inner = of_values(document.items, KINDS, first.file)
-    except (ValidationError, TreeError) as error:
+        inner = of_values(document.items, KINDS, first.file, first.line)
+    except ValidationError as error:
         snapshot.problems.append(Problem(first.file, first.line, _words(error)))
         return Record(), snapshot.problems
     snapshot.found += inner.found
@@ -166,22 +174,18 @@ def stripped(items: Iterable[Raw]) -> list[Raw]:
     return [each for each in kept if each is not None]
 
 
-def _head(item: Raw, *further: str) -> Raw:
+def _head(item: Raw) -> Raw:
     metadata = item.get("metadata") or {}
-    keys = ("name", "namespace", *further)
+
     return {
         "apiVersion": item.get("apiVersion"),
         "kind": item.get("kind"),
-        "metadata": {key: metadata[key] for key in keys if metadata.get(key)},
+        "metadata": {key: metadata[key] for key in ("name", "namespace") if metadata.get(key)},
     }
 
 
-def _slice(item: Raw) -> Raw:
+def _spec(item: Raw) -> Raw:
     return {**_head(item), "spec": item.get("spec")}
-
-
-def _class(item: Raw) -> Raw:
-    return {**_head(item, "creationTimestamp"), "spec": item.get("spec")}
 
 
 def _node(item: Raw) -> Raw:
@@ -211,7 +215,7 @@ def _daemon_set(item: Raw) -> Raw | None:
     containers = []
     for each in _containers(item):
         image = each.get("image")
-        if not isinstance(image, str) or not any(word in _plain_image(image) for word in _PLUGINS):
+        if not isinstance(image, str) or not _PLUGINS.search(_plain_image(image)):
             continue
         given = [entry for entry in each.get("env") or () if isinstance(entry, dict) and entry.get("name") == _GATES]
         args = [text for text in _texts(each) if "feature-gates" in text]
@@ -230,7 +234,7 @@ def _config_map(item: Raw) -> Raw | None:
 
 
 _KEPT: Final = {
-    "ResourceSlice": _slice, "DeviceClass": _class, "Node": _node, "DaemonSet": _daemon_set, "ConfigMap": _config_map,
+    "ResourceSlice": _spec, "DeviceClass": _spec, "Node": _node, "DaemonSet": _daemon_set, "ConfigMap": _config_map,
 }  # fmt: skip
 
 
@@ -281,9 +285,7 @@ def _workload(item: Raw) -> Workload:
     )
 
 
-def _words(error: ValidationError | TreeError) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
+def _words(error: ValidationError) -> str:
     first = error.errors()[0]
     path = ".".join(str(step) for step in first["loc"])
     return f"{RECORD}: {path}: {first['msg'][:1].lower()}{first['msg'][1:]}"

@@ -102,7 +102,7 @@ def installed(driver: Driver | None, found: Published, workloads: Iterable[Workl
         return Installed(versions[0], release, where, gates)
     if versions:
         return Installed("", None, f"its images say {', '.join(each or 'no version' for each in versions)}", gates)
-    reason = f"DaemonSets could not be read ({unread})" if unread else "no DaemonSet has one of its images"
+    reason = "DaemonSets could not be read" if unread else "no DaemonSet has one of its images"
     return Installed("", None, _inferred(driver.releases, found, reason), gates)
 
 

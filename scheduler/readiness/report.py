@@ -153,6 +153,10 @@ def _gates(found: Assessment) -> list[tuple[str, str, str, str]]:
     return [(each.name, each.state, each.stage or "-", each.why) for each in found.gates]
 
 
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"
+
+
 def _drivers(found: Assessment) -> Section:
     rows = []
     lines = []
@@ -168,7 +172,7 @@ def _drivers(found: Assessment) -> Section:
             (
                 published.driver,
                 version,
-                f"{len(published.devices)} {each.devices}, {len(published.nodes)} nodes",
+                f"{len(published.devices)} {each.devices} on {_nodes(len(published.nodes))}",
                 products or "-",
                 ", ".join(f"{name} {count}" for name, count in published.traits.items()) or "-",
             )

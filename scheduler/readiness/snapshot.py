@@ -83,14 +83,14 @@ def read(paths: Sequence[str], kinds: frozenset[str]) -> Snapshot:
     return snapshot
 
 
-def of_values(values: Sequence[Raw], kinds: frozenset[str], where: str) -> Snapshot:
-    """The objects of these kinds among those that a cluster gave."""
+def of_values(values: Sequence[Raw], kinds: frozenset[str], where: str, line: int = 0) -> Snapshot:
+    """The objects of these kinds among those that a cluster or a record gave."""
     snapshot = Snapshot()
-    for value in values:
+    for index, value in enumerate(values):
         try:
-            _take(value, where, 0, kinds, snapshot)
+            _take(value, where, line, kinds, snapshot)
         except TreeError as error:
-            snapshot.problems.append(Problem(where, 0, str(error)))
+            snapshot.problems.append(Problem(where, line, f"items[{index}]: {error}"))
     return snapshot
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from scheduler.cluster.client import JSON, ApiError, Client
 from scheduler.core import names
 from scheduler.core.errors import ConfigError
-from scheduler.readiness.record import Document, stripped
+from scheduler.readiness.record import FEATURES, TYPES, Document, stripped
 from scheduler.service.survey import whole
 
 Raw = dict[str, Any]
@@ -88,7 +88,7 @@ async def _read_all(client: Client) -> Document:
     answer = await ask("metrics", "/metrics", _TEXT)
     if answer is not None:
         found = _FEATURE.findall(answer.decode("utf-8", "replace"))
-        document.features = {name: on == "1" for name, on in sorted(found)} or None
+        document.features = {name: on == "1" for name, on in sorted(found) if FEATURES.fullmatch(name)} or None
     items: list[Raw] = []
     workloads = ("apps/v1", "daemonsets", "DaemonSet")
     for version, plural, kind in (("v1", "nodes", "Node"), *_of_dra(document.apis), workloads):
@@ -123,7 +123,7 @@ def _fields(openapi: Raw) -> dict[str, list[str]]:
     return {
         match[1]: sorted(schema.get("properties") or ())
         for name, schema in sorted(schemas.items())
-        if (match := _SCHEMAS.fullmatch(name))
+        if (match := _SCHEMAS.fullmatch(name)) and match[1] in TYPES
     }
 
 
