@@ -42,11 +42,13 @@ def place(world: World, example: Example) -> list[Raw]:
 
     Pods with a node are said to be ready, as their kubelet would. Returns all objects of the cluster that tell of it.
     """
-    world.publish(example.fleet())
+    fleet = example.fleet()
+    world.publish(fleet)
     items = example.items(world.namespace)
     world.apply(items)
     namespaces = sorted({each["metadata"]["namespace"] for each in items if "namespace" in each["metadata"]})
-    wanted = sum(replicas(each) for each in items) - example.waiting
+    nodes = [item for item in fleet if item["kind"] == "Node"]
+    wanted = sum(replicas(each, nodes) for each in items) - example.waiting
     started: set[str] = set()
 
     def pods() -> list[Raw]:
@@ -88,8 +90,8 @@ def start(world: World, pod: Raw) -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_pods_are_placed_as_the_readme_says(world: World, dovetail: Dovetail, minor: int, example: Example) -> None:
-    if minor < example.oldest:
-        pytest.skip(f"README: needs Kubernetes 1.{example.oldest}")
+    if minor < example.placed_from:
+        pytest.skip(f"README: needs Kubernetes 1.{example.placed_from}")
     objects = place(world, example)
 
     assert example.found(objects) == example.stated, dovetail.child.tail(30)
@@ -109,6 +111,7 @@ def test_nothing_of_it_is_refused_or_dropped(world: World, dovetail: Dovetail, m
     """
     example = next(each for each in EXAMPLES if each.folder == folder)
     items = example.items(world.namespace)
+    world.apply([item for item in items if item["kind"] == "Namespace"])
     lost = [path for item in items for path in missing(item, accepted(world, item), item["kind"])]
     if minor >= example.oldest:
         assert not lost
