@@ -33,6 +33,8 @@ JOINED: Mapping[str, int] = {
     "h100-quad": 150, "dgx2-v100": 150, "nvl72": 900, "gb300-nvl72": 900, "mi300x": 48, "mi325x": 48,
 }  # fmt: skip
 _BLOCK = re.compile(r"^```text\n(manifests/examples/(\S+) on ([^\n]+))\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PENDING = "no node, pending"
+_WAITING = re.compile(rf"^(\d+) .*  {PENDING}  ", re.MULTILINE)
 _OLDEST = re.compile(r"^\| Kubernetes \| 1\.(\d+)", re.MULTILINE)
 
 
@@ -49,6 +51,11 @@ class Example:
     nics: bool
     stated: str
     oldest: int
+
+    @property
+    def waiting(self) -> int:
+        """How many pods it states to be without a node."""
+        return sum(int(count) for count in _WAITING.findall(self.stated))
 
     def __str__(self) -> str:
         return "-".join([self.folder.replace("/", "-"), *self.boxes])
@@ -172,7 +179,7 @@ def table(objects: Iterable[Raw], boxes: Iterable[str]) -> str:
     for pod in by_kind["Pod"]:
         node = pod["spec"].get("nodeName", "")
         mine = held.get(pod["metadata"]["uid"], [])
-        box = max((box for box in boxes if node.startswith(f"{box}-")), key=len, default=node or "no node, pending")
+        box = max((box for box in boxes if node.startswith(f"{box}-")), key=len, default=node or PENDING)
         together = _together(mine, nodes[node], box, holders) if node else ""
         lines[workload(pod), box, _what(mine), together].append(node)
     rows = [
@@ -217,7 +224,7 @@ def _together(held: Sequence[Held], node: Raw, box: str, holders: Mapping[Device
     if len(held) > 1 and all(each.of(NUMA) for each in held):
         numa = {each.of(NUMA) for each in held}
         words.append("one NUMA node" if len(numa) == 1 else f"{len(numa)} NUMA nodes")
-    if nics:
+    if any(nic.of(ROOT_COMPLEX) for nic in nics):
         behind = sum(any(nic.of(ROOT_COMPLEX) == gpu.of(ROOT_COMPLEX) != "" for nic in nics) for gpu in gpus)
         words.append(f"{behind} of {len(gpus)} GPUs behind the PCIe root of a NIC")
     shared = {holders[each.key] for each in held if "adminAccess" not in each.result} - {1}
