@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from scheduler.audit.sources import MAX_FILE, Problem, Source, Text, Unrendered, files, source
+from scheduler.audit.sources import MAX_FILE, Problem, Source, Text, Unrendered, raw, source, texts
 from scheduler.audit.tree import Fields, TreeError, parse
 
 TOOL_S: Final = 30.0
@@ -31,7 +31,7 @@ _FETCHING: Final = ("helmCharts", "helmChartInflationGenerator")
 def sources(paths: Sequence[str]) -> Iterator[Text]:
     """Everything to read under these paths; `-` is standard input."""
     for path in paths:
-        yield from files(path, _Entrance().enter)
+        yield from texts(path, _Entrance().enter)
 
 
 class _Entrance:
@@ -87,7 +87,7 @@ def _kustomization(folder: Path) -> Path | None:
 
 def _root(file: Path) -> Fields | None:
     """The mapping of a file; None where it holds none, which its reader tells."""
-    for found in files(str(file)):
+    for found in raw(str(file)):
         if isinstance(found, Source):
             try:
                 root = parse(found.text).root

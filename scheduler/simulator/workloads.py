@@ -10,27 +10,29 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from scheduler.cluster import decode
+from scheduler.cluster.decode import decode
 from scheduler.core.errors import DecodeError, InputError
-from scheduler.core.model import Node, Pod
+from scheduler.core.match import selects_node, untolerated
+from scheduler.core.model import Node, Pod, Toleration
 from scheduler.core.names import suffix
-from scheduler.core.verify.words import keeps_off, node_selected
 from scheduler.simulator.objects import Found, Raw, refuse_metadata
 from scheduler.simulator.operators import OPERATED, count, members
 
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED: Final = 58  # characters before the five of a generated name
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
-_BORNE_BY_DAEMONS: Final = tuple(
-    {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": effect}
-    for state, effect in (
-        ("not-ready", "NoExecute"), ("unreachable", "NoExecute"), ("disk-pressure", "NoSchedule"),
-        ("memory-pressure", "NoSchedule"), ("pid-pressure", "NoSchedule"), ("unschedulable", "NoSchedule"),
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+_PATIENT: Final = tuple(
+    Toleration(f"node.kubernetes.io/{state}", "Exists", "", effect)
+    for effect, states in (
+        ("NoExecute", "not-ready unreachable"),
+        ("NoSchedule", "disk-pressure memory-pressure pid-pressure unschedulable"),
     )
-)  # fmt: skip
-"""What the DaemonSet controller adds to the tolerations of its pods."""
+    for state in states.split()
+)
+"""What pods of a DaemonSet put up with."""
 
 
 def uid_of(kind: str, key: str, generation: int = 0) -> str:
@@ -56,14 +58,15 @@ def expand(found: Sequence[Found]) -> list[Found]:
             made += _replicas(each, owned["ReplicaSet", each.key])
         elif each.kind == "StatefulSet":
             made += _ordinals(each, owned["StatefulSet", each.key])
+        elif each.kind == "DaemonSet":
+            nodes = [other.raw for other in found if other.kind == "Node"]
+            made += _daemons(each, owned["DaemonSet", each.key], nodes)
         elif each.kind == "Job":
             made += _completions(each, owned["Job", each.key])
         elif each.kind == "CronJob" and not owned["CronJob", each.key] and not _spec(each).get("suspend"):
             job = _run(each)
             made.append(job)
             made += _completions(job, [])
-        elif each.kind == "DaemonSet":
-            made += _daemons(each, owned["DaemonSet", each.key], [node for node in found if node.kind == "Node"])
         elif each.kind in OPERATED:
             made += _operated(each, owned[each.kind, each.key])
     return [*found, *made]
@@ -118,6 +121,57 @@ def _ordinals(stateful_set: Found, present: Sequence[Found]) -> Iterable[Found]:
             yield _pod(stateful_set, "StatefulSet", "apps/v1", name, labels=labels)
 
 
+def _daemons(daemon_set: Found, present: Sequence[Found], nodes: Sequence[Raw]) -> Iterable[Found]:
+    """A pod for each node that the pods may be on and that has none: it says by affinity which node it is for."""
+    model = _pod(daemon_set, "DaemonSet", "apps/v1", daemon_set.raw["metadata"]["name"])
+    wants = _decoded("Pod", model.raw, daemon_set)
+    assert isinstance(wants, Pod)
+    there = {_target(each.raw) for each in present if not _ended(each)}
+    free = [raw for raw in nodes if raw["metadata"]["name"] not in there and _admits(raw, wants, daemon_set)]
+    taken = {each.raw["metadata"]["name"] for each in present}
+    for raw, name in zip(free, _generated(daemon_set, len(free), taken), strict=True):
+        made = _pod(daemon_set, "DaemonSet", "apps/v1", name)
+        spec: Raw = json.loads(json.dumps(made.raw["spec"]))
+        near = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+        terms = (near.get(_REQUIRED) or {}).get("nodeSelectorTerms") or [{}]
+        here = {"key": "metadata.name", "operator": "In", "values": [raw["metadata"]["name"]]}
+        near = {**near, _REQUIRED: {"nodeSelectorTerms": [{**term, "matchFields": [here]} for term in terms]}}
+        spec["affinity"] = {**(spec.get("affinity") or {}), "nodeAffinity": near}
+        more = [{"key": each.key, "operator": each.operator, "effect": each.effect} for each in _PATIENT]
+        spec["tolerations"] = [*(spec.get("tolerations") or ()), *more]
+        yield Found({**made.raw, "spec": spec}, made.where)
+
+
+def _target(pod: Mapping[str, Any]) -> str:
+    """The node that a pod of a DaemonSet is on or for; empty where it says none."""
+    try:
+        spec = pod["spec"]
+        if spec.get("nodeName"):
+            return str(spec["nodeName"])
+        [term, *_] = spec["affinity"]["nodeAffinity"][_REQUIRED]["nodeSelectorTerms"]
+        return str(term["matchFields"][0]["values"][0])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return ""
+
+
+def _admits(node: Raw, wants: Pod, owner: Found) -> bool:
+    """Whether a DaemonSet has a pod there: as its controller says, which looks at nothing that changes with use."""
+    place = _decoded("Node", node, owner)
+    assert isinstance(place, Node)
+    return (
+        all(place.labels.get(key) == value for key, value in wants.node_selector.items())
+        and (wants.affinity is None or selects_node(wants.affinity, place))
+        and untolerated(place.taints, (*wants.tolerations, *_PATIENT)) is None
+    )
+
+
+def _decoded(kind: Literal["Node", "Pod"], raw: Raw, owner: Found) -> object:
+    try:
+        return decode(kind, {**raw, "metadata": {"uid": "none-yet", **raw["metadata"]}})
+    except DecodeError as error:
+        raise InputError(owner.where, f"{owner.kind} {owner.key}: {error}") from error
+
+
 def _completions(job: Found, present: Sequence[Found]) -> Iterable[Found]:
     """The pods that run at once now: as many as parallelism and the completions that are left allow."""
     spec = _spec(job)
@@ -153,48 +207,6 @@ def _run(cron_job: Found) -> Found:
     metadata = _metadata(cron_job, "CronJob", "batch/v1", name)
     raw = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": inner["spec"]}
     return Found(raw, f"{cron_job.where}, CronJob {cron_job.key}")
-
-
-def _daemons(daemon_set: Found, present: Sequence[Found], nodes: Sequence[Found]) -> Iterable[Found]:
-    """A pod for each node that takes it and has none, bound to that node by affinity as the controller does it."""
-    taken = {each.raw["metadata"]["name"] for each in present}
-    served = {_node_of(each) for each in present if not _ended(each)}
-    for node, name in zip(nodes, list(_generated(daemon_set, len(nodes), taken)), strict=True):
-        pod = _pod(daemon_set, "DaemonSet", "apps/v1", name)
-        spec = pod.raw["spec"]
-        pod.raw["spec"] = {**spec, "tolerations": [*(spec.get("tolerations") or ()), *_BORNE_BY_DAEMONS]}
-        if node.key in served or not _takes(node, pod):
-            continue
-        affinity = spec.get("affinity") or {}
-        term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node.key]}]}
-        chosen = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
-        pod.raw["spec"]["affinity"] = {**affinity, "nodeAffinity": {**(affinity.get("nodeAffinity") or {}), **chosen}}
-        yield pod
-
-
-def _node_of(pod: Found) -> str:
-    """The node that a daemon's pod is on or was made for."""
-    spec = pod.raw.get("spec") or {}
-    terms = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    ) or {}
-    for term in terms.get("nodeSelectorTerms") or ():
-        for field in term.get("matchFields") or ():
-            return str((field.get("values") or [""])[0])
-    return str(spec.get("nodeName") or "")
-
-
-def _takes(node: Found, pod: Found) -> bool:
-    try:
-        where = decode.decode("Node", {**node.raw, "metadata": {"uid": "unset", **node.raw["metadata"]}})
-        what = decode.decode("Pod", {**pod.raw, "metadata": {"uid": "unset", **pod.raw["metadata"]}})
-    except DecodeError as error:
-        raise InputError(pod.where, str(error)) from error
-    if not isinstance(where, Node) or not isinstance(what, Pod):
-        raise TypeError(f"{type(where).__name__} and {type(what).__name__} for a Node and a Pod")
-    labelled = all(where.labels.get(key) == value for key, value in what.node_selector.items())
-    chosen = what.affinity is None or node_selected(what.affinity, where)
-    return labelled and chosen and not any(keeps_off(taint, what.tolerations) for taint in where.taints)
 
 
 def _operated(workload: Found, present: Sequence[Found]) -> Iterable[Found]:
