@@ -18,6 +18,7 @@ MAX_FILES: Final = 20_000
 _NAMES: Final = re.compile(r".+\.(ya?ml|json)", re.IGNORECASE)
 _TEMPLATES: Final = re.compile(r".+\.(ya?ml|json)\.(tpl|tmpl|gotmpl|j2|jinja2?)", re.IGNORECASE)
 STDIN: Final = "-"
+KUSTOMIZATIONS: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _STDIN: Final = "standard input"
 
 

@@ -73,9 +73,9 @@ spec:
 @pytest.mark.parametrize(("label", "expected"), LABELS.items(), ids=str)
 @pytest.mark.parametrize("shape", ["nodeSelector", "affinity"])
 def test_a_label_is_known_for_what_it_is(label, expected, shape):
-    terms = f"[{{matchExpressions: [{{key: {label}, operator: In, values: ['1']}}]}}]"
+    terms = f"[{{matchExpressions: [{{key: {label}, operator: In, values: ['2']}}]}}]"
     required = f"{{requiredDuringSchedulingIgnoredDuringExecution: {{nodeSelectorTerms: {terms}}}}}"
-    asked = f"nodeSelector: {{{label}: '1'}}" if shape == "nodeSelector" else f"affinity: {{nodeAffinity: {required}}}"
+    asked = f"nodeSelector: {{{label}: '2'}}" if shape == "nodeSelector" else f"affinity: {{nodeAffinity: {required}}}"
 
     findings = found(
         f"apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  {asked}\n  containers: [{{name: s, image: x}}]\n"
