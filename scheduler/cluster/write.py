@@ -12,16 +12,14 @@ that it read before: of it and the newer write the API server takes one and refu
 
 import asyncio
 import logging
-import random
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from scheduler.cluster import decode, encode, protobuf
 from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRATEGIC_PATCH, ApiError, Client
 from scheduler.cluster.lease import Fence
+from scheduler.cluster.machine import Machine
 from scheduler.core.engine import RELEASE_S
 from scheduler.core.errors import InputError
 from scheduler.core.messages import (
@@ -81,8 +79,9 @@ class Writer:
         in_flight: int = 128,
         limit_s: float = 5.0,
         release_s: float = RELEASE_S - 5.0,
-        clock: Callable[[], float] = time.monotonic,
+        machine: Machine | None = None,
     ) -> None:
+        machine = machine or Machine()
         self.forbidden = ""
         self.events = True
         self.reports_dropped = 0
@@ -95,7 +94,9 @@ class Writer:
         self.patience_s = PATIENCE * limit_s
         self._query = f"timeout={limit_s:g}s"
         self._release_s = release_s
-        self._clock = clock
+        self._clock = machine.clock
+        self._now = machine.timestamp
+        self._random = machine.random
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: dict[Uid, list[asyncio.Task[None]]] = {}  # by claim, in the order in which they run
         self._failed: asyncio.Future[None] | None = None
@@ -250,7 +251,7 @@ class Writer:
                     finalized,
                 )
             begun = self._clock()
-            body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, _now())
+            body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, self._now())
             try:
                 raw = await self._send("PATCH", f"{path}/status?{self._query}", body, MERGE_PATCH)
                 return ClaimWritten(pod.uid, _claim(raw))
@@ -417,7 +418,7 @@ class Writer:
                 return verdict
             if known and asked >= begun + self.patience_s:
                 raise error
-            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+            await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
     def _submit_release(self, write: Release) -> None:
@@ -458,7 +459,7 @@ class Writer:
                             log.log(level, "%s not released for pod %s: %s", where, write.pod.name, error)
                             return
                         problem = str(error)
-                    await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+                    await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
                     wait = min(2 * wait, _LONGEST_WAIT_S)
         except TimeoutError:
             log.error("%s not released for pod %s in time: %s", where, write.pod.name, problem)
@@ -560,21 +561,17 @@ class Writer:
     async def _write_report(self, report: Report) -> None:
         pod = report.pod
         if isinstance(report, ReportUnschedulable):
-            body = encode.unschedulable_condition_patch(report, _now())
+            body = encode.unschedulable_condition_patch(report, self._now())
             await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, STRATEGIC_PATCH)
         if not self.events:
             return
-        body = encode.event(report, _now())
+        body = encode.event(report, self._now())
         await self._send("POST", f"/api/v1/namespaces/{pod.namespace}/events?{self._query}", body, JSON)
 
 
 def _doubtful(error: ApiError) -> bool:
     """Whether the write may have been applied."""
     return error.cause == "unknown" and error.status != NOT_SENT
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _claim_path(claim: ClaimRef) -> str:

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 
 from scheduler.cluster.lease import LeaseFence, LeaseLock, LeaseTiming, OpenFence
+from scheduler.cluster.machine import Machine
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
 TIMING = LeaseTiming(lease_s=15, renew_s=10, retry_s=2)
@@ -32,7 +33,7 @@ def make(client, clock):
     def make(identity):
         """One try of the official election at a time, with our lock and fence."""
         fence = LeaseFence(margin_s=5, clock=clock)
-        lock = LeaseLock(client, fence, TIMING, identity, clock)
+        lock = LeaseLock(client, fence, TIMING, Machine(clock, identity=lambda: identity))
         election = LeaderElection(Config(lock, TIMING.lease_s, TIMING.renew_s, TIMING.retry_s, started, None))
         return election, lock, fence
 

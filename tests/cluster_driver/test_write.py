@@ -5,6 +5,7 @@ import json
 import pytest
 
 from scheduler.cluster.lease import OpenFence
+from scheduler.cluster.machine import Machine
 from scheduler.cluster.protobuf import added, finalizer, reservation
 from scheduler.cluster.write import Writer
 from scheduler.core.engine import RELEASE_S
@@ -695,7 +696,7 @@ async def test_a_scheduled_pod_gets_its_event(api, writer):
 
 async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
     now = 0.0
-    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: now)
+    writer = Writer(client, lambda event: None, OpenFence(), machine=Machine(lambda: now))
     running = asyncio.ensure_future(writer.run())
     put_pod(api)
     sent = []
@@ -711,7 +712,7 @@ async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
 
 
 async def test_an_annotation_that_is_not_followed_is_told_beside_all_else(api, client):
-    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: 0.0)
+    writer = Writer(client, lambda event: None, OpenFence(), machine=Machine(lambda: 0.0))
     running = asyncio.ensure_future(writer.run())
     put_pod(api)
 
