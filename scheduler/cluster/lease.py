@@ -200,6 +200,9 @@ async def lead(lock: LeaseLock, timing: LeaseTiming, leading: asyncio.Event) -> 
         log.info("lease %s/%s is ours, as %s", lock.namespace, lock.name, lock.identity)
         leading.set()
 
-    config = Config(lock, timing.lease_s, timing.renew_s, timing.retry_s, started, None)
+    # Its constructor takes no less than a second between two tries; the election does.
+    config = Config(lock, 15.0, 10.0, 2.0, started, None)
+    config.lease_duration, config.renew_deadline = timing.lease_s, timing.renew_s
+    config.retry_period = timing.retry_s
     await LeaderElection(config).run()
     leading.clear()

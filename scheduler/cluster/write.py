@@ -55,6 +55,7 @@ _REPORTS_WAITING: Final = 4096
 _PODS_REMEMBERED: Final = 20_000
 PATIENCE: Final = 1.4  # times the server's limit: lets its own refusal for time arrive
 SAME_REPORT_S: Final = 30.0
+_REPEATS: Final = 8  # of a reason that could not be written; the waits double
 _UNPROCESSABLE: Final = 422  # HTTP status: the server took the write as one of what may not change, or as nonsense
 QUOTA: Final = "exceeded quota"
 """Words of a 403 that is about a quota and not about permissions (admission plugin ResourceQuota)."""
@@ -104,6 +105,7 @@ class Writer:
         self._reporting = 0
         self._reports_wait = asyncio.Event()
         self._told: OrderedDict[Uid, tuple[str, float]] = OrderedDict()
+        self._repeated: dict[Uid, int] = {}
 
     # ------------------------------------------------------------ work
 
@@ -485,13 +487,15 @@ class Writer:
     async def _delete_once(self, write: DeleteClaim) -> None:
         path = _claim_path(write.claim)
         found = _claim(await self._read(path))
-        if found.uid != write.claim.uid:
-            return
-        if found.finalized:
+        if found.uid == write.claim.uid and not found.deleting:
+            # Marked first: what holds devices keeps its finalizer until it goes, and may be interrupted here.
+            await self._send("DELETE", f"{path}?{self._query}", encode.deletion(found.uid), JSON)
+            if not found.finalized:
+                return
+            found = _claim(await self._read(path))
+        if found.uid == write.claim.uid and found.finalized:
             body = encode.unfinalize_patch(found.uid, found.resource_version)
             await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
-        if not found.deleting:
-            await self._send("DELETE", f"{path}?{self._query}", encode.deletion(found.uid), JSON)
 
     # ------------------------------------------------------------ pods
 
@@ -555,14 +559,35 @@ class Writer:
                 level = logging.DEBUG if quiet or self.reports_failed % 100 != 1 else logging.WARNING
                 where = f"{report.pod.namespace}/{report.pod.name}"
                 log.log(level, "event for pod %s not written, as %d so far: %s", where, self.reports_failed, error)
+                if isinstance(report, ReportUnschedulable) and error.cause not in {"gone", "invalid"}:
+                    self._report_again(report)
             finally:
                 self._reporting -= 1
+
+    def _report_again(self, report: ReportUnschedulable) -> None:
+        """Why a pod waits is told once by those who decide, and has to be true for as long as it stays so."""
+        uid = report.pod.uid
+        tries = self._repeated[uid] = self._repeated.get(uid, 0) + 1
+
+        def again() -> None:
+            told = self._told.get(uid)
+            if told is not None and told[0] == report.message and (uid, ReportUnschedulable) not in self._reports:
+                self._reports[uid, ReportUnschedulable] = report
+                self._reports_wait.set()
+            else:
+                self._repeated.pop(uid, None)
+
+        if tries > _REPEATS:
+            del self._repeated[uid]
+        else:
+            asyncio.get_running_loop().call_later(self._limit_s / 5 * 2**tries, again)
 
     async def _write_report(self, report: Report) -> None:
         pod = report.pod
         if isinstance(report, ReportUnschedulable):
             body = encode.unschedulable_condition_patch(report, self._now())
             await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, STRATEGIC_PATCH)
+            self._repeated.pop(pod.uid, None)
         if not self.events:
             return
         body = encode.event(report, self._now())

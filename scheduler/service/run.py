@@ -367,29 +367,37 @@ class Process:
         self._watch_timing = watch_timing or WatchTiming()
         self._unreadable: dict[Uid, ReportUnschedulable] = {}
         self._tasks: dict[asyncio.Task[Any], str] = {}
+        self._part_ended = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> int:
         """Until `stop`, or until a part fails; returns the exit code."""
         stopping = asyncio.create_task(stop.wait())
+        ending = asyncio.create_task(self._part_ended.wait())
         code = 1
         try:
             self._begin("start", self._start())
             while True:
-                done, _ = await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-                if stopping in done:
+                # Parts begin while this waits, and each of them may end it.
+                await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
                     log.info("stopping")
                     code = 0
                     break
-                if failed := [name for task in done if (name := self._ended(task))]:
+                self._part_ended.clear()
+                ending = asyncio.create_task(self._part_ended.wait())
+                if failed := [name for task in list(self._tasks) if task.done() and (name := self._ended(task))]:
                     log.error("ending, since this did: %s", ", ".join(failed))
                     break
             return code
         finally:
             stopping.cancel()
+            ending.cancel()
             await self._finish(_GRACE_S if code == 0 else _GRACE_S / 3)
 
     def _begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
-        self._tasks[asyncio.create_task(work, name=name)] = name
+        task = asyncio.create_task(work, name=name)
+        self._tasks[task] = name
+        task.add_done_callback(lambda _: self._part_ended.set())
 
     def _ended(self, task: asyncio.Task[Any]) -> str:
         """The name of a part that should not have ended; says why."""

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from scheduler.cluster.lease import LeaseFence, LeaseLock, LeaseTiming, OpenFence
+from scheduler.cluster.lease import LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead
 from scheduler.cluster.machine import Machine
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
@@ -202,3 +202,17 @@ async def test_what_others_wrote_on_the_lease_survives_a_renewal(api, make):
 
     assert api.objects[PATH]["metadata"]["labels"] == {"team": "x"}
     assert api.objects[PATH]["spec"]["strategy"] == "kept"
+
+
+async def test_a_lease_may_be_renewed_more_often_than_once_a_second(api, client):
+    timing = LeaseTiming(lease_s=1.5, renew_s=1, retry_s=0.01)
+    lock = LeaseLock(client, LeaseFence(margin_s=0.5), timing)
+    leading = asyncio.Event()
+
+    task = asyncio.create_task(lead(lock, timing, leading))
+    await leading.wait()
+    begun = asyncio.get_running_loop().time()
+    await api.until(lambda: len(api.sent("PUT")) >= 5)
+
+    assert asyncio.get_running_loop().time() - begun < 4
+    task.cancel()
