@@ -243,7 +243,7 @@ class CreateClaim:
 
 @dataclass(frozen=True, slots=True)
 class DeleteClaim:
-    """Take our finalizer off a claim that CreateClaim made, and delete it, whatever it holds.
+    """Delete a claim that CreateClaim made, whatever it holds, and take our finalizer off it.
 
     Carries no answer: that the claim is gone is seen in the watch. A repeat changes nothing.
     """

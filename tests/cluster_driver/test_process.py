@@ -107,6 +107,22 @@ async def test_the_lease_is_given_back_before_listeners_have_seen_their_clients_
     assert await process.task == 0
 
 
+async def test_a_standby_ends_when_a_part_of_it_does(api, start, settings):
+    serving(api)
+    held = {"holderIdentity": "other", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    api.put(LEASE, {"metadata": {"name": "dovetail"}, "spec": held})
+    process = start(settings)
+    await until(lambda: process.reflectors and all(each.listed.is_set() for each in process.reflectors))
+
+    async def fail():
+        raise ZeroDivisionError
+
+    process._begin("a part", fail())
+
+    async with asyncio.timeout(30):
+        assert await process.task == 1
+
+
 async def test_health_tells_when_it_is_ready(api, start, settings, steps):
     serving(api)
     api.script("GET", DRA, steps.refuse(503))
