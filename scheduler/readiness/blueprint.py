@@ -217,12 +217,15 @@ def links(facts: Facts) -> Need:
         return Need(what, OPEN, "no GPUs are published")
     if not facts.links:
         return Need(what, MISSING, "no node has two whole GPUs")
-    linked = [each for each in facts.links if each.direct]
-    blind = [each for each in facts.links if not each.known and not each.direct]
+    linked = [each for each in facts.links if each.linked]
+    blind = [each for each in facts.links if not each.known and not each.linked]
     if linked:
         sources = _some(sorted({each.source for each in linked}))
         rest = f"; of {_count(len(blind), 'node')} they are not known" if blind else ""
-        return Need(what, MET, f"{_count(len(linked), 'node')} of {len(facts.links)}, from: {sources}{rest}")
+        most = max(each.linked for each in linked)
+        return Need(
+            what, MET, f"{len(linked)} of {_count(len(facts.links), 'node')}, up to {most} GPUs, from: {sources}{rest}"
+        )
     if blind:
         text = "annotate nodes with dovetail.scheduler/links, or write ConfigMap dovetail-topology (README, links)"
         if "fabric partitions" in _optional(facts):

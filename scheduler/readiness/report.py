@@ -165,7 +165,7 @@ def _drivers(found: Assessment) -> Section:
         version = installed.version or "not known"
         if installed.release is not None:
             version += f" ({installed.release.date})"
-        elif installed.version:
+        elif installed.version and each.driver is not None and each.driver.releases:
             version += " (not in the table)"
         products = ", ".join(f"{count} x {name}" for name, count in sorted(published.products.items()))
         rows.append(
