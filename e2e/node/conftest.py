@@ -73,7 +73,7 @@ def documented_path(datacenter: Datacenter) -> list[Step]:
         )
         assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
         steps.append(Step(command, ran.stdout))
-    datacenter.kubectl("delete", "-f", "manifests/examples/first-pod.yaml")
+    datacenter.kubectl("delete", "-k", "manifests/examples/first-pod")
     return steps
 
 

@@ -15,7 +15,7 @@ import logging
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
@@ -151,6 +151,52 @@ class Writer:
         finally:
             for reporter in reporters:
                 reporter.cancel()
+
+    async def supersede(self, claims: Iterable[ClaimRef]) -> bool:
+        """Take half-written claims back, so that what somebody else may still send for them comes too late.
+
+        Whoever was to allocate them carries the resourceVersion at which they had our finalizer, so any change stops
+        him. Returns whether one of them was changed by others meanwhile: what was known of them is out of date then.
+        What cannot be written in the time that a release has is left, and told in the log.
+        """
+        until = asyncio.get_running_loop().time() + self._release_s
+        return any(await asyncio.gather(*(self._supersede(claim, until) for claim in claims)))
+
+    async def _supersede(self, claim: ClaimRef, until: float) -> bool:
+        where = f"claim {claim.namespace}/{claim.name}"
+        path = _claim_path(claim)
+        version = claim.resource_version
+        problem = "no answer"
+        wait = self._limit_s / 50
+        changed = False
+        try:
+            async with asyncio.timeout_at(until):
+                while True:
+                    try:
+                        async with self._slots:
+                            body = encode.unfinalize_patch(claim.uid, version)
+                            await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
+                        return changed
+                    except ApiError as error:
+                        if error.cause in {"gone", "forbidden", "invalid"} or error.status == NOT_SENT:
+                            level = logging.INFO if error.cause == "gone" else logging.ERROR
+                            log.log(level, "%s not taken back from an earlier leader: %s", where, error)
+                            return True
+                        problem = str(error)
+                    changed = True
+                    await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+                    wait = min(2 * wait, _LONGEST_WAIT_S)
+                    try:
+                        found = _claim(await self._read(path))
+                    except ApiError as error:
+                        problem = str(error)
+                        continue
+                    if found.uid != claim.uid or found.allocation is not None or not found.finalized:
+                        return True
+                    version = found.resource_version
+        except TimeoutError:
+            log.error("%s not taken back from an earlier leader in time: %s", where, problem)
+            return True
 
     def abandon(self) -> None:
         """Wait for no more answers; what was sent may be applied."""

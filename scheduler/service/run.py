@@ -452,13 +452,37 @@ class Process:
             # What the last leader wrote right before its lease ended must be known before the first decision.
             for reflector in self.reflectors:
                 reflector.relist()
-        while any(reflector.listed_from < won for reflector in self.reflectors):
-            await asyncio.sleep(0.02)
+        await self._listed_since(won)
+        await self._supersede()
         self.loop.deciding = True
         self.loop.wake()
         for report in self._unreadable.values():
             self.writer.report(report)
         log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
+
+    async def _listed_since(self, begun: float) -> None:
+        """Wait until everything was listed anew, and the engine knows it."""
+        while any(reflector.listed_from < begun for reflector in self.reflectors):
+            await asyncio.sleep(0.02)
+        while self.loop.waiting:
+            await self.loop.heard()
+
+    async def _supersede(self) -> None:
+        """See to it that no write of an earlier leader can still be applied, however late it is.
+
+        The lease keeps him from sending one. But he may have been stopped between asking it and sending, for any time;
+        and a late allocation would be of devices that by then are somebody else's.
+        """
+        assert self.engine is not None
+        claims = self.engine.half_written()
+        if not claims:
+            return
+        log.info("%d claims have our finalizer and no allocation: they are taken back first", len(claims))
+        if await self.writer.supersede(claims):
+            begun = time.monotonic()
+            for reflector in self.reflectors:
+                reflector.relist()
+            await self._listed_since(begun)
 
     def _follow_configuration(self, served: Served) -> None:
         """From here on a change of the configuration is an event like any other."""

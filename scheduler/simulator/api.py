@@ -58,7 +58,7 @@ EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 WATCHED: Final = ("Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim", "Pod", "ConfigMap")
 _ORDER: Final = (
     "PriorityClass", "ConfigMap", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate",
-    "ResourceClaim", "Deployment", "ReplicaSet", "StatefulSet", "Job", "Pod",
+    "ResourceClaim", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "Pod",
 )  # fmt: skip
 _POD_CLAIM: Final = "resource.kubernetes.io/pod-claim-name"
 _MAX_RESULTS: Final = 32

@@ -35,7 +35,7 @@ DRA: Final = "resource.k8s.io/v1"
 KINDS: Final[Mapping[str, frozenset[str]]] = {
     "v1": frozenset({"Node", "Pod", "ConfigMap"}),
     DRA: frozenset({"ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "ResourceClaimTemplate"}),
-    "apps/v1": frozenset({"Deployment", "ReplicaSet", "StatefulSet"}),
+    "apps/v1": frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"}),
     "batch/v1": frozenset({"Job"}),
     "scheduling.k8s.io/v1": frozenset({"PriorityClass"}),
 }

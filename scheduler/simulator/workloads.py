@@ -1,4 +1,4 @@
-"""Deployments, ReplicaSets, StatefulSets and Jobs as the pods that their controllers would make of them.
+"""Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs as the pods that their controllers would make of them.
 
 Names are those that Kubernetes would give, except that what it draws at random derives from the owner's name. A dump of
 a cluster holds workloads together with their pods: those count as made already.
@@ -9,9 +9,12 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from scheduler.core.errors import InputError
+from scheduler.cluster.decode import decode
+from scheduler.core.errors import DecodeError, InputError
+from scheduler.core.match import selects_node, untolerated
+from scheduler.core.model import Node, Pod, Toleration
 from scheduler.core.names import suffix
 from scheduler.simulator.objects import Found, Raw, refuse_metadata
 
@@ -19,6 +22,16 @@ _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED: Final = 58  # characters before the five of a generated name
 MAX_PODS: Final = 100_000  # of one workload
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+_PATIENT: Final = tuple(
+    Toleration(f"node.kubernetes.io/{state}", "Exists", "", effect)
+    for effect, states in (
+        ("NoExecute", "not-ready unreachable"),
+        ("NoSchedule", "disk-pressure memory-pressure pid-pressure unschedulable"),
+    )
+    for state in states.split()
+)
+"""What pods of a DaemonSet put up with."""
 
 
 def uid_of(kind: str, key: str, generation: int = 0) -> str:
@@ -44,6 +57,9 @@ def expand(found: Sequence[Found]) -> list[Found]:
             made += _replicas(each, owned["ReplicaSet", each.key])
         elif each.kind == "StatefulSet":
             made += _ordinals(each, owned["StatefulSet", each.key])
+        elif each.kind == "DaemonSet":
+            nodes = [other.raw for other in found if other.kind == "Node"]
+            made += _daemons(each, owned["DaemonSet", each.key], nodes)
         elif each.kind == "Job":
             made += _completions(each, owned["Job", each.key])
     return [*found, *made]
@@ -96,6 +112,57 @@ def _ordinals(stateful_set: Found, present: Sequence[Found]) -> Iterable[Found]:
         if name not in taken:
             labels = {"statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": str(number)}
             yield _pod(stateful_set, "StatefulSet", "apps/v1", name, labels=labels)
+
+
+def _daemons(daemon_set: Found, present: Sequence[Found], nodes: Sequence[Raw]) -> Iterable[Found]:
+    """A pod for each node that the pods may be on and that has none: it says by affinity which node it is for."""
+    model = _pod(daemon_set, "DaemonSet", "apps/v1", daemon_set.raw["metadata"]["name"])
+    wants = _decoded("Pod", model.raw, daemon_set)
+    assert isinstance(wants, Pod)
+    there = {_target(each.raw) for each in present if not _ended(each)}
+    free = [raw for raw in nodes if raw["metadata"]["name"] not in there and _admits(raw, wants, daemon_set)]
+    taken = {each.raw["metadata"]["name"] for each in present}
+    for raw, name in zip(free, _generated(daemon_set, len(free), taken), strict=True):
+        made = _pod(daemon_set, "DaemonSet", "apps/v1", name)
+        spec: Raw = json.loads(json.dumps(made.raw["spec"]))
+        near = (spec.get("affinity") or {}).get("nodeAffinity") or {}
+        terms = (near.get(_REQUIRED) or {}).get("nodeSelectorTerms") or [{}]
+        here = {"key": "metadata.name", "operator": "In", "values": [raw["metadata"]["name"]]}
+        near = {**near, _REQUIRED: {"nodeSelectorTerms": [{**term, "matchFields": [here]} for term in terms]}}
+        spec["affinity"] = {**(spec.get("affinity") or {}), "nodeAffinity": near}
+        more = [{"key": each.key, "operator": each.operator, "effect": each.effect} for each in _PATIENT]
+        spec["tolerations"] = [*(spec.get("tolerations") or ()), *more]
+        yield Found({**made.raw, "spec": spec}, made.where)
+
+
+def _target(pod: Mapping[str, Any]) -> str:
+    """The node that a pod of a DaemonSet is on or for; empty where it says none."""
+    try:
+        spec = pod["spec"]
+        if spec.get("nodeName"):
+            return str(spec["nodeName"])
+        [term, *_] = spec["affinity"]["nodeAffinity"][_REQUIRED]["nodeSelectorTerms"]
+        return str(term["matchFields"][0]["values"][0])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+        return ""
+
+
+def _admits(node: Raw, wants: Pod, owner: Found) -> bool:
+    """Whether a DaemonSet has a pod there: as its controller says, which looks at nothing that changes with use."""
+    place = _decoded("Node", node, owner)
+    assert isinstance(place, Node)
+    return (
+        all(place.labels.get(key) == value for key, value in wants.node_selector.items())
+        and (wants.affinity is None or selects_node(wants.affinity, place))
+        and untolerated(place.taints, (*wants.tolerations, *_PATIENT)) is None
+    )
+
+
+def _decoded(kind: Literal["Node", "Pod"], raw: Raw, owner: Found) -> object:
+    try:
+        return decode(kind, {**raw, "metadata": {"uid": "none-yet", **raw["metadata"]}})
+    except DecodeError as error:
+        raise InputError(owner.where, f"{owner.kind} {owner.key}: {error}") from error
 
 
 def _completions(job: Found, present: Sequence[Found]) -> Iterable[Found]:

@@ -13,7 +13,8 @@ class Partitions(CardScorer):
     W = sum over ways p to ask for parts of share_p * (left - the milli of as many parts for p as can still be cut)
 
     Parts are cut as they are listed, large ones first. share_p counts the milli asked for, not the pods: a part that
-    is refused is lost with its whole size (measured under churn).
+    is refused is lost with its whole size (measured under churn). As long as nobody is known to have asked for parts,
+    every kind of part that the card can be cut into counts the same: what is cut first decides what others find.
     """
 
     name = "partitions"
@@ -22,9 +23,13 @@ class Partitions(CardScorer):
     def measure(self, cards: Cards, market: Market) -> NDArray[np.float64]:
         """Expected milli that are left and of no use."""
         size = (cards.uses * cards.milli).sum(axis=1)  # row by row: no sum depends on the rows beside it
-        wasted: NDArray[np.float64] = (cards.left * cards.milli).sum(axis=1) * market.cut_share.sum()
+        cuts, shares = market.cuts, market.cut_share
+        if not cuts:
+            cuts = tuple(1 << int(each) for each in np.unique(cards.classes))
+            shares = np.full(len(cuts), 1 / max(len(cuts), 1))
+        wasted: NDArray[np.float64] = (cards.left * cards.milli).sum(axis=1) * shares.sum()
         large_first = np.argsort(-size, kind="stable").tolist()
-        for mask, share in zip(market.cuts, market.cut_share.tolist(), strict=True):
+        for mask, share in zip(cuts, shares.tolist(), strict=True):
             left = cards.left.copy()
             for part in large_first:
                 if mask >> int(cards.classes[part]) & 1:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from scheduler.cluster import encode
+from scheduler.cluster.client import MERGE_PATCH, ApiError
 from scheduler.cluster.lease import OpenFence
 from scheduler.cluster.protobuf import added, finalizer, reservation
 from scheduler.cluster.write import Writer
@@ -845,3 +847,76 @@ async def test_without_it_being_said_the_pod_is_not_bound(api, writer, steps):
 
     assert event.cause == "forbidden"
     assert not api.sent("POST", "/binding")
+
+
+# ---------------------------------------------------------------- what an earlier leader began
+
+
+async def test_a_half_written_claim_is_taken_back_and_its_late_allocation_is_refused(api, client, writer):
+    claim = put_claim(api, finalized=True)
+    late = encode.allocation_patch(claim.uid, claim.resource_version, allocation(), POD_REF.consumer, "t")
+
+    assert not await writer.supersede([claim])
+    with pytest.raises(ApiError) as refused:
+        await client.request("PATCH", STATUS, late, MERGE_PATCH)
+
+    assert refused.value.cause == "conflict"
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+    assert "allocation" not in status(api)
+
+
+async def test_a_claim_that_was_allocated_just_before_is_left_as_it_is_and_told_of(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+
+    assert await writer.supersede([claim])
+
+    assert status(api)["allocation"]
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == [CLAIM_FINALIZER]
+
+
+async def test_a_claim_that_changed_otherwise_is_taken_back_at_its_newest_version(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True)
+
+    assert await writer.supersede([claim])
+
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+
+
+async def test_an_answer_that_is_lost_is_asked_for(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.apply_and_drop)
+
+    assert await writer.supersede([claim])
+
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+
+
+async def test_a_claim_that_is_gone_and_one_that_may_not_be_written_hold_nobody_up(api, writer, steps):
+    gone = ClaimRef("ns", "other", Uid("other-uid"), "1", finalized=True)
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.refuse(403))
+
+    assert await writer.supersede([gone, claim])
+
+    assert len(api.sent("PATCH")) == 2
+
+
+async def test_what_cannot_be_taken_back_in_time_is_told(api, client, gate, steps, caplog):
+    writer = Writer(client, lambda event: None, gate, limit_s=0.1, release_s=0.3)
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, *[steps.refuse(500)] * 200)
+
+    assert await writer.supersede([claim])
+
+    assert "claim ns/c not taken back from an earlier leader in time" in caplog.text
+
+
+async def test_who_no_longer_leads_takes_nothing_back(api, writer, gate):
+    claim = put_claim(api, finalized=True)
+    gate.open = False
+
+    assert await writer.supersede([claim])
+
+    assert api.sent("PATCH") == []

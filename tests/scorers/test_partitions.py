@@ -41,7 +41,9 @@ def waste_of(left, taken, uses, classes, milli, market):
         return sum(amount * each for amount, each in zip(amounts, milli, strict=True))
 
     wasted = 0.0
-    for mask, share in zip(market.cuts, market.cut_share, strict=True):
+    kinds = sorted(set(classes))
+    cuts = dict(zip(market.cuts, market.cut_share, strict=True)) or {1 << kind: 1 / len(kinds) for kind in kinds}
+    for mask, share in cuts.items():
         room, usable = list(left), 0.0
         for part in sorted(range(len(uses)), key=lambda part: -worth(uses[part])):
             serves = 1 << classes[part] & mask
@@ -78,10 +80,6 @@ def test_scores_keep_the_contract_and_no_state_depends_on_those_beside_it(states
         assert abs(CARD_SCORER.worth(-measured[row]) - scores[row]) <= 1e-6
 
 
-def test_before_anything_arrived_every_state_is_as_good_as_every_other():
-    assert CARD_SCORER.measure(mig(0b11, 0b0), unknown_market(1)).tolist() == [0.0, 0.0]
-
-
 # Parts of an A100 by class, with the memory slices from which each may start; compute slices never run out first.
 PROFILES = ((1, range(7)), (2, (0, 2, 4)), (4, (0, 4)), (8, (0,)))
 PARTS = [(code, size, start) for code, (size, starts) in enumerate(PROFILES) for start in starts]
@@ -104,6 +102,15 @@ def asks(*parts):
     kinds = tuple(Kind(0, 0, 1_000, 0, 1 << code, 125 * PROFILES[code][0]) for code, _ in parts)
     none = np.zeros(0, np.int64)
     return market_of(Sample(kinds, np.array([float(count) for _, count in parts]), 0.0), Supply(none, none, none))
+
+
+def test_before_anybody_is_known_to_ask_every_profile_counts_the_same():
+    market = unknown_market(1)
+    lower, upper, first, last = CARD_SCORER.measure(mig(0b1111, 0b11110000, 0b1, 0b1000000), market)
+
+    # Whoever takes a half leaves that for the others which more of them can begin in; so does who takes a slice.
+    assert upper < lower
+    assert last < first
 
 
 def test_what_is_left_beside_the_places_of_a_profile_is_wasted_on_it():

@@ -114,13 +114,55 @@ def test_a_number_of_replicas_that_is_none_is_refused(replicas):
         expanded(workload("Deployment", replicas=replicas))
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet", "StatefulSet", "Job"])
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"])
 def test_a_workload_without_a_template_is_refused(kind):
     broken = workload(kind)
     del broken["spec"]["template"]
 
     with pytest.raises(InputError, match=rf"{kind} default/web: spec.template.spec: is missing"):
         expanded(broken)
+
+
+def node(name, labels=None, **spec):
+    metadata = {"name": name, "labels": labels or {}}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": {}}
+
+
+def target(pod):
+    [term] = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    [field] = term["matchFields"]
+    return field["key"], field["operator"], field["values"]
+
+
+def test_a_daemon_set_becomes_a_pod_for_each_node_that_it_may_be_on():
+    tainted = {"key": "gpu", "effect": "NoSchedule"}
+    cordoned = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    watcher = copy.deepcopy(workload("DaemonSet"))
+    watcher["spec"]["template"]["spec"] |= {"nodeSelector": {"gpu": "yes"}, "affinity": None}
+    nodes = [
+        node("plain"),
+        node("tainted", {"gpu": "yes"}, taints=[tainted]),
+        node("cordoned", {"gpu": "yes"}, taints=[cordoned]),
+        node("good", {"gpu": "yes"}),
+    ]
+
+    made = pods(watcher, *nodes)
+
+    assert [target(pod) for pod in made] == [("metadata.name", "In", [name]) for name in ("cordoned", "good")]
+    assert {owner(pod) for pod in made} == {("DaemonSet", "web", True)}
+    assert len({pod["metadata"]["name"] for pod in made}) == 2
+
+
+def test_a_daemon_set_makes_no_second_pod_for_a_node():
+    whole = expanded(workload("DaemonSet"), node("a"), node("b"))
+    bound = copy.deepcopy(whole)
+    bound[-1]["spec"] = {"nodeName": "b"}
+
+    assert len(pods(*whole)) == 2
+    assert expanded(*whole) == whole
+    assert expanded(*bound) == bound
 
 
 def test_long_names_leave_room_for_what_is_generated():
