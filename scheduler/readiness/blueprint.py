@@ -357,25 +357,28 @@ def _option(facts: Facts, trait: str) -> Step | None:
     return None
 
 
-def time_slicing(facts: Facts) -> Need:
-    """The driver's own settings for sharing in time, which no API shows."""
-    what = "time-slicing settings of the driver"
+def sharing(option: str, what: str) -> Rule:
+    """A gate of the driver's own for sharing the device of one claim, which no API shows."""
+    return lambda facts: _sharing(facts, option, what)
+
+
+def _sharing(facts: Facts, option: str, what: str) -> Need:
     if not facts.of("gpu"):
         return Need(what, OPEN, "no GPUs are published")
     able = []
     for each in facts.drivers:
         release = each.installed.release or (each.driver.newest if each.driver is not None else None)
-        if each.devices != "gpu" or release is None or "TimeSlicingSettings" not in release.sharing:
+        if each.devices != "gpu" or release is None or option not in release.sharing:
             continue
         able.append(each.published.driver)
-        on = each.installed.gates.get("TimeSlicingSettings")
+        on = each.installed.gates.get(option)
         if on:
-            return Need(what, MET, f"the containers of {each.published.driver} are given TimeSlicingSettings=true")
+            return Need(what, MET, f"the containers of {each.published.driver} are given {option}=true")
         if on is False or (on is None and each.installed.version and each.installed.gates):
-            step = Step(OPTIONS, f"turn on {each.published.driver}'s own gate TimeSlicingSettings (off by default)")
-            return Need(what, MISSING, "its containers are not given TimeSlicingSettings=true", step)
+            step = Step(OPTIONS, f"turn on {each.published.driver}'s own gate {option} (off by default)")
+            return Need(what, MISSING, f"its containers are not given {option}=true", step)
     if able:
-        step = Step(OPTIONS, f"look whether {_some(able)} runs with its own gate TimeSlicingSettings (off by default)")
+        step = Step(OPTIONS, f"look whether {_some(able)} runs with its own gate {option} (off by default)")
         return Need(what, OPEN, "no API shows the gates of a driver, and its containers name none", step)
     return Need(what, MISSING, "no driver that is there is known to have any")
 
@@ -456,7 +459,14 @@ FAMILIES: Final = (
     ),
     Family("mig", "models on parts of GPUs", (api, parts, part_class, counters)),
     Family("mig-mix", "parts of several sizes of one GPU", (api, parts, part_class, counters, mixed_parts)),
-    Family("time-slicing", "pods that take turns on a GPU", (*_GPU, time_slicing)),
+    Family(
+        "time-slicing",
+        "pods that take turns on a GPU",
+        (*_GPU, sharing("TimeSlicingSettings", "time-slicing settings of the driver")),
+    ),
+    Family(
+        "mps", "models on a GPU at the same time, by NVIDIA's MPS", (*_GPU, sharing("MPSSupport", "MPS by the driver"))
+    ),
     Family("admin-monitoring", "a monitor that sees GPUs in use", (*_GPU, gate("DRAAdminAccess"))),
     Family("autoscaling", "replicas that follow load and free devices", (*_GPU, _METRICS, _MONITORS)),
 )

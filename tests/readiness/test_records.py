@@ -23,40 +23,41 @@ VERDICTS = {
     # Kubernetes 1.34 is too old for Dovetail, whatever the drivers do.
     "1.34-nvidia-v25.8.1": dict.fromkeys(
         [*ALWAYS, "tensor-parallel", "prefill-decode", "extended-resource", "consumable-capacity", "mig", "mig-mix",
-         "time-slicing", "autoscaling"], GAP,
+         "time-slicing", "mps", "autoscaling"], GAP,
     ),
     "1.34-amd-v1.0.0": dict.fromkeys(
         [*ALWAYS, "tensor-parallel", "prefill-decode", "extended-resource", "consumable-capacity", "mig", "mig-mix",
-         "time-slicing", "autoscaling"], GAP,
+         "time-slicing", "mps", "autoscaling"], GAP,
     ),
     # One GPU that is cut on demand: nothing to link, no NIC, and only the gate that it needs is on.
     "1.35-nvidia-v25.12.0-dynamic-mig": {
         **ALWAYS, **NO_ADDONS, "tensor-parallel": GAP, "prefill-decode": GAP, "extended-resource": GAP,
-        "consumable-capacity": GAP, "mig": READY, "mig-mix": READY, "time-slicing": GAP,
+        "consumable-capacity": GAP, "mig": READY, "mig-mix": READY, "time-slicing": GAP, "mps": GAP,
     },
     # NICs share PCIe roots with GPUs; the gates of 1.35 are off, and nobody can see the driver's own.
     "1.35-nvidia-v0.4.1-dranet-v1.3.0": {
         **ALWAYS, **NO_ADDONS, **WHOLE, "tensor-parallel": READY, "prefill-decode": READY, "extended-resource": GAP,
-        "consumable-capacity": GAP, "time-slicing": OPEN,
+        "consumable-capacity": GAP, "time-slicing": OPEN, "mps": OPEN,
     },
     # L40S have no links, and there are no NICs; all else is there.
     "1.36-nvidia-v0.5.0-shares": {
         **ALWAYS, "tensor-parallel": GAP, "prefill-decode": GAP, "extended-resource": READY,
-        "consumable-capacity": READY, "mig": READY, "mig-mix": READY, "time-slicing": READY, "autoscaling": READY,
+        "consumable-capacity": READY, "mig": READY, "mig-mix": READY, "time-slicing": READY, "mps": GAP,
+        "autoscaling": READY,
     },
     # No GPU of a GB200 shares a PCIe root with a NIC, and dranet v1.4.0 has no standard numaNode.
     "1.36-gb200-dranet-v1.4.0": {
         **ALWAYS, **NO_ADDONS, **WHOLE, "tensor-parallel": READY, "prefill-decode": GAP, "extended-resource": READY,
-        "consumable-capacity": GAP, "time-slicing": OPEN,
+        "consumable-capacity": GAP, "time-slicing": OPEN, "mps": OPEN,
     },
     "1.37-nvidia-v0.5.0-partitions-dranet-v1.4.0": {
         **ALWAYS, **NO_ADDONS, **WHOLE, "tensor-parallel": READY, "prefill-decode": READY, "extended-resource": READY,
-        "consumable-capacity": GAP, "time-slicing": GAP,
+        "consumable-capacity": GAP, "time-slicing": GAP, "mps": GAP,
     },
     # Whoever recorded it could see neither nodes nor metrics: what they would tell is open, not missing.
     "1.37-amd-v1.0.1-slices-only": {
         **ALWAYS, **NO_ADDONS, **WHOLE, "tensor-parallel": OPEN, "prefill-decode": GAP, "extended-resource": GAP,
-        "consumable-capacity": GAP, "time-slicing": GAP,
+        "consumable-capacity": GAP, "time-slicing": GAP, "mps": GAP,
     },
 }  # fmt: skip
 
@@ -187,8 +188,9 @@ def groups(raw, *names):
     return bool(set(raw.body["groups"]) & set(names))
 
 
-def time_slicing(raw):
-    if any("TimeSlicingSettings=true" in text for text in raw.environment):
+def given(raw, gate):
+    """Whether NVIDIA's driver is given a gate of its own; None where nobody can see what it is given."""
+    if any(f"{gate}=true" in text for text in raw.environment):
         return True
     return False if raw.environment or not raw.of("gpu.nvidia.com") else None
 
@@ -219,7 +221,8 @@ TRUTHS = {
     "parts of at least two sizes": lambda raw: (
         len({value(device, "profile", "partitionProfile") for _, _, device in raw.parts}) > 1 if raw.parts else None
     ),
-    "time-slicing settings of the driver": time_slicing,
+    "time-slicing settings of the driver": lambda raw: given(raw, "TimeSlicingSettings"),
+    "MPS by the driver": lambda raw: given(raw, "MPSSupport"),
     "a DeviceClass with extendedResourceName": lambda raw: any(
         "extendedResourceName" in each["spec"] for each in raw.items["DeviceClass"]
     ),
