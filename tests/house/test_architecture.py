@@ -53,9 +53,12 @@ MAY_IMPORT = {
     "scheduler.audit": SHELL
     | {"yaml", "scheduler.core"}
     | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents")},
+    "scheduler.sharing": SHELL
+    | {"yaml", "scheduler.core", "scheduler.audit.tree", "scheduler.cluster.decode"}
+    | {f"scheduler.simulator.{pure}" for pure in ("objects", "run")},
     "scheduler.service": SHELL
     | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"},
-    "scheduler": SHELL | {"scheduler.audit", "scheduler.core", "scheduler.service", "scheduler.simulator"},
+    "scheduler": SHELL | {f"scheduler.{part}" for part in ("audit", "core", "service", "sharing", "simulator")},
 }
 """What each package may import besides itself. `uuid` in the core is for uuid5, which draws nothing."""
 
