@@ -243,7 +243,7 @@ class CreateClaim:
 
 @dataclass(frozen=True, slots=True)
 class DeleteClaim:
-    """Take our finalizer off a claim that CreateClaim made, and delete it, whatever it holds.
+    """Delete a claim that CreateClaim made, whatever it holds, and take our finalizer off it.
 
     Carries no answer: that the claim is gone is seen in the watch. A repeat changes nothing.
     """
@@ -309,6 +309,14 @@ class ReportUnschedulable:
 @dataclass(frozen=True, slots=True)
 class ReportIgnored:
     """Record the event AnnotationIgnored: the pod is scheduled, but not as its annotations say."""
+
+    pod: PodRef
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportClash:
+    """Record the event DeviceClash: a pod is bound, and others were given what its claims hold."""
 
     pod: PodRef
     message: str
@@ -418,7 +426,7 @@ class Appraise:
     tenant: str = ""
 
 
-Report = ReportScheduled | ReportUnschedulable | ReportIgnored
+Report = ReportScheduled | ReportUnschedulable | ReportIgnored | ReportClash
 Slow = Solve | SolveWindow | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision

@@ -357,6 +357,14 @@ class Metrics:
             for key, count in self._engine.remote.tally().items():
                 answers.add_metric(key, count)
             yield answers
+            clashes = self._engine.clashes
+            told = CounterMetricFamily(
+                f"{METRICS_PREFIX}device_clashes", "Times that others were given what claims of bound pods hold."
+            )
+            told.add_metric((), clashes.told)
+            yield told
+            yield _gauge("device_clashes_standing", "Pairs of claims, one of a bound pod, that hold the same.",
+                         [((), clashes.standing)])  # fmt: skip
         if self._figures is not None:
             yield from self._told(self._figures)
 

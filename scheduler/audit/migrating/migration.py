@@ -10,7 +10,7 @@ from scheduler.audit.migrating import versions, workloads
 from scheduler.audit.migrating.classes import device_class, extended_class, is_known
 from scheduler.audit.migrating.edits import EditError, Edits, apply, block
 from scheduler.audit.rules.claims import classes_asked
-from scheduler.audit.sources import Problem, Source
+from scheduler.audit.sources import Problem, Source, Text
 from scheduler.audit.subjects import Subject, subjects
 from scheduler.audit.tree import Document, TreeError, chunks, parse
 
@@ -45,13 +45,13 @@ class Result:
     problems: list[Problem] = field(default_factory=list)
 
 
-def migrate(sources: Sequence[Source | Problem], mode: Mode = "claims") -> Result:
+def migrate(sources: Sequence[Text], mode: Mode = "claims") -> Result:
     """All texts, as far as they can be migrated."""
     migration = _Migration(mode)
     for source in sources:
         if isinstance(source, Problem):
             migration.result.problems.append(source)
-        else:
+        elif isinstance(source, Source):
             migration.result.originals[source.name] = source.text
     for name, text in migration.result.originals.items():
         migration.survey(name, text)

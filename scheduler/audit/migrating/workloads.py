@@ -17,7 +17,6 @@ _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MOVED: Final = frozenset({"gpu", "mig", "other"})
 _TRANSLATED: Final = frozenset({"attribute", "memory"})
 _WHOLE_GPU: Final = "nvidia.com/gpu"
-_COUNTED: Final = frozenset({"gpu.intel.com/millicores", "gpu.intel.com/memory.max", "gpu.intel.com/monitoring"})
 
 
 @dataclass(slots=True)
@@ -61,7 +60,7 @@ def refusal(subject: Subject, group: Group) -> str:
 
 
 def _unmovable(use: Use) -> str:
-    if not is_known(use.device.device_class) or use.resource in _COUNTED:
+    if not is_known(use.device.device_class) or not use.device.counted:
         return f"asks for {use.resource}, which no DeviceClass serves one for one"
     if use.device.sort == "mig" and not profile_of(use.resource):
         return f"asks for {use.resource}, which is no known MIG profile"

@@ -59,7 +59,7 @@ def several(subject: Subject, _context: Context) -> Iterator[Hit]:
     """DP002: more than one GPU in a container, with its tensor parallelism if the arguments tell."""
     for group in subject.groups:
         for use in _first(group.uses):
-            if use.device.sort not in {"gpu", "other"} or count_of(use.amount) < 2:
+            if use.device.sort not in {"gpu", "other"} or not use.device.counted or count_of(use.amount) < 2:
                 continue
             parallel = tensor_parallel(group, use)
             told = f", tensor parallel size {parallel}" if parallel else ""
