@@ -12,7 +12,9 @@ from e2e.cluster import scratch
 from e2e.gobuild import ROOT
 from e2e.readiness.clusters import CLUSTERS
 from e2e.readiness.recording import BUILT, recorded
-from scheduler.readiness.record import written
+from scheduler.readiness.assessment import assess
+from scheduler.readiness.record import from_files, written
+from scheduler.readiness.report import as_table
 
 RECORDS = ROOT / "tests" / "readiness" / "records"
 
@@ -23,7 +25,10 @@ def main() -> int:
     parser.add_argument("--only", choices=[each.name for each in CLUSTERS])
     parser.add_argument("--binaries", action="append", default=[], metavar="VERSION=FOLDER")
     parser.add_argument("--out", type=Path, default=RECORDS)
+    parser.add_argument("--goldens", action="store_true", help="only write what is said of the records that are there")
     chosen = parser.parse_args()
+    if chosen.goldens:
+        return _goldens(chosen.out)
     folders = {version: Path(folder) for version, _, folder in (each.partition("=") for each in chosen.binaries)}
     for cluster in CLUSTERS:
         if chosen.only not in (None, cluster.name):
@@ -35,6 +40,17 @@ def main() -> int:
             document = recorded(cluster, folder, folders.get(cluster.version))
         (chosen.out / f"{cluster.name}.json").write_text(written(document), encoding="utf-8")
         print(f"{cluster.name}: {document.version}, {len(document.items)} objects", file=sys.stderr)
+    return 0
+
+
+def _goldens(records: Path) -> int:
+    """Write the report of each record beside them; read them before they are believed."""
+    for path in sorted(records.glob("*.json")):
+        record, problems = from_files([str(path)])
+        if problems:
+            print(problems[0], file=sys.stderr)
+            return 1
+        (records.parent / "golden" / f"{path.stem}.txt").write_text(as_table(assess(record)) + "\n", encoding="utf-8")
     return 0
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from e2e import controlplane
-from e2e.api import Api, ApiRefusalError, Raw, until
+from e2e.api import MERGE, Api, ApiRefusalError, Raw, until
 from e2e.cluster import LocalCluster, Profile, write_kubeconfig
 from e2e.readiness.clusters import READER, SLICES_ONLY, Recorded
 from scheduler.readiness.record import Document
@@ -64,8 +64,13 @@ def _groups(api: Api) -> list[str]:
 
 def account(server: LocalCluster, folder: Path, name: str) -> Path:
     """A kubeconfig of a ServiceAccount that may do what RULES says of this name."""
+    return account_of(server, folder, name, RULES[name])
+
+
+def account_of(server: LocalCluster, folder: Path, name: str, rules: list[Raw]) -> Path:
+    """A kubeconfig of a ServiceAccount of this name with these rights and no others."""
     api = server.api
-    _make(api, "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    until(lambda: api.find("Namespace", "default"), "namespace default")
     metadata = {"name": name, "namespace": "default"}
     _make(
         api,
@@ -73,7 +78,9 @@ def account(server: LocalCluster, folder: Path, name: str) -> Path:
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
     )
     rbac = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": f"readiness-{name}"}}
-    _make(api, f"{_RBAC}/clusterroles", {**rbac, "kind": "ClusterRole", "rules": RULES[name]})
+    role = {**rbac, "kind": "ClusterRole", "rules": rules}
+    _make(api, f"{_RBAC}/clusterroles", role)
+    api.call("PATCH", f"{_RBAC}/clusterroles/readiness-{name}", {"rules": rules}, MERGE)
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": f"readiness-{name}"}
     subjects = [{"kind": "ServiceAccount", **metadata}]
     binding = {**rbac, "kind": "ClusterRoleBinding", "roleRef": reference, "subjects": subjects}
@@ -86,7 +93,7 @@ def account(server: LocalCluster, folder: Path, name: str) -> Path:
 
 
 def _make(api: Api, path: str, item: Raw) -> None:
-    """Create an object that may be there already: an API server makes its own namespaces."""
+    """Create an object that may be there already."""
     try:
         api.call("POST", path, item)
     except ApiRefusalError as error:

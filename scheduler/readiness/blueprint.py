@@ -217,12 +217,15 @@ def links(facts: Facts) -> Need:
         return Need(what, OPEN, "no GPUs are published")
     if not facts.links:
         return Need(what, MISSING, "no node has two whole GPUs")
-    linked = [each for each in facts.links if each.direct]
-    blind = [each for each in facts.links if not each.known and not each.direct]
+    linked = [each for each in facts.links if each.linked]
+    blind = [each for each in facts.links if not each.known and not each.linked]
     if linked:
         sources = _some(sorted({each.source for each in linked}))
         rest = f"; of {_count(len(blind), 'node')} they are not known" if blind else ""
-        return Need(what, MET, f"{_count(len(linked), 'node')} of {len(facts.links)}, from: {sources}{rest}")
+        most = max(each.linked for each in linked)
+        return Need(
+            what, MET, f"{len(linked)} of {_count(len(facts.links), 'node')}, up to {most} GPUs, from: {sources}{rest}"
+        )
     if blind:
         text = "annotate nodes with dovetail.scheduler/links, or write ConfigMap dovetail-topology (README, links)"
         if "fabric partitions" in _optional(facts):
@@ -354,25 +357,28 @@ def _option(facts: Facts, trait: str) -> Step | None:
     return None
 
 
-def time_slicing(facts: Facts) -> Need:
-    """The driver's own settings for sharing in time, which no API shows."""
-    what = "time-slicing settings of the driver"
+def sharing(option: str, what: str) -> Rule:
+    """A gate of the driver's own for sharing the device of one claim, which no API shows."""
+    return lambda facts: _sharing(facts, option, what)
+
+
+def _sharing(facts: Facts, option: str, what: str) -> Need:
     if not facts.of("gpu"):
         return Need(what, OPEN, "no GPUs are published")
     able = []
     for each in facts.drivers:
         release = each.installed.release or (each.driver.newest if each.driver is not None else None)
-        if each.devices != "gpu" or release is None or "TimeSlicingSettings" not in release.sharing:
+        if each.devices != "gpu" or release is None or option not in release.sharing:
             continue
         able.append(each.published.driver)
-        on = each.installed.gates.get("TimeSlicingSettings")
+        on = each.installed.gates.get(option)
         if on:
-            return Need(what, MET, f"the containers of {each.published.driver} are given TimeSlicingSettings=true")
+            return Need(what, MET, f"the containers of {each.published.driver} are given {option}=true")
         if on is False or (on is None and each.installed.version and each.installed.gates):
-            step = Step(OPTIONS, f"turn on {each.published.driver}'s own gate TimeSlicingSettings (off by default)")
-            return Need(what, MISSING, "its containers are not given TimeSlicingSettings=true", step)
+            step = Step(OPTIONS, f"turn on {each.published.driver}'s own gate {option} (off by default)")
+            return Need(what, MISSING, f"its containers are not given {option}=true", step)
     if able:
-        step = Step(OPTIONS, f"look whether {_some(able)} runs with its own gate TimeSlicingSettings (off by default)")
+        step = Step(OPTIONS, f"look whether {_some(able)} runs with its own gate {option} (off by default)")
         return Need(what, OPEN, "no API shows the gates of a driver, and its containers name none", step)
     return Need(what, MISSING, "no driver that is there is known to have any")
 
@@ -453,7 +459,14 @@ FAMILIES: Final = (
     ),
     Family("mig", "models on parts of GPUs", (api, parts, part_class, counters)),
     Family("mig-mix", "parts of several sizes of one GPU", (api, parts, part_class, counters, mixed_parts)),
-    Family("time-slicing", "pods that take turns on a GPU", (*_GPU, time_slicing)),
+    Family(
+        "time-slicing",
+        "pods that take turns on a GPU",
+        (*_GPU, sharing("TimeSlicingSettings", "time-slicing settings of the driver")),
+    ),
+    Family(
+        "mps", "models on a GPU at the same time, by NVIDIA's MPS", (*_GPU, sharing("MPSSupport", "MPS by the driver"))
+    ),
     Family("admin-monitoring", "a monitor that sees GPUs in use", (*_GPU, gate("DRAAdminAccess"))),
     Family("autoscaling", "replicas that follow load and free devices", (*_GPU, _METRICS, _MONITORS)),
 )

@@ -38,15 +38,14 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What is known of direct links between the whole GPUs of a node. gpus : how many. source : who says it.
+    """What is known of direct links between the whole GPUs of a node. source : who says it.
 
-    known : of every pair. direct : some pair has one.
+    known : of every pair. linked : how many GPUs have a direct link to another.
     """
 
     node: str
-    gpus: int
     known: bool
-    direct: bool
+    linked: int
     source: str
 
 
@@ -122,14 +121,13 @@ class Facts:
                 continue
             node = self.nodes.get(name)
             if node is None:
-                found.append(Links(name, len(devices), known=False, direct=False, source="the node could not be read"))
+                found.append(Links(name, known=False, linked=0, source="the node could not be read"))
                 continue
             layout = learn(node, [(each.driver, each.device) for each in devices], self.record.links).layout
-            speeds = layout.bandwidth
-            pairs = speeds[~np.eye(len(devices), dtype=np.bool_)]
-            known = not bool(np.isnan(pairs).any())
-            direct = bool((np.nan_to_num(pairs) > 0).any())
-            found.append(Links(name, len(devices), known=known, direct=direct, source=layout.source))
+            apart = ~np.eye(len(devices), dtype=np.bool_)
+            known = not bool(np.isnan(layout.bandwidth[apart]).any())
+            linked = int(((np.nan_to_num(layout.bandwidth) > 0) & apart).any(axis=1).sum())
+            found.append(Links(name, known=known, linked=linked, source=layout.source))
         return tuple(found)
 
     def alike(self, attribute: str) -> list[str]:

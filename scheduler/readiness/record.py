@@ -13,7 +13,6 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from scheduler.audit.sources import Problem
-
 from scheduler.core import names
 from scheduler.core.model import DeviceClass, Node, Slice
 from scheduler.core.topology import LinkMap

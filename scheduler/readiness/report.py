@@ -122,8 +122,12 @@ def _verdicts(found: Assessment) -> Section:
 def _steps(found: Assessment) -> list[str]:
     lines = []
     for number, (text, families) in enumerate(found.steps, 1):
-        lines.append(f"{number}. {text}" + (f" (for {', '.join(families)})" if families else ""))
+        lines.append(f"{number}. {text}" + (f" (for {_listing(families, found)})" if families else ""))
     return lines or ["nothing: every family is ready"]
+
+
+def _listing(families: Sequence[str], found: Assessment) -> str:
+    return "all" if 1 < len(families) == len(found.families) else ", ".join(families)
 
 
 def _needs(found: Assessment) -> Section:
@@ -131,7 +135,7 @@ def _needs(found: Assessment) -> Section:
     for each in found.families:
         for need in each.needs:
             rows.setdefault((need.what, need.verdict, need.why), []).append(each.family.name)
-    listed = [(what, verdict, why, ", ".join(families)) for (what, verdict, why), families in rows.items()]
+    listed = [(what, verdict, why, _listing(families, found)) for (what, verdict, why), families in rows.items()]
     order = {"missing": 0, "open": 1, "met": 2}
     listed.sort(key=lambda row: order[row[1]])
     return "What the families need", ("NEED", "IS", "WHY", "FOR"), listed, ()
@@ -165,7 +169,7 @@ def _drivers(found: Assessment) -> Section:
         version = installed.version or "not known"
         if installed.release is not None:
             version += f" ({installed.release.date})"
-        elif installed.version:
+        elif installed.version and each.driver is not None and each.driver.releases:
             version += " (not in the table)"
         products = ", ".join(f"{count} x {name}" for name, count in sorted(published.products.items()))
         rows.append(

@@ -101,7 +101,8 @@ RECORDS = {
     "an item that is a text": (RECORD + ', "items": ["a"]}', 1, "items.0"),
     "an item without kind": (RECORD + ', "items": [{}]}', 1, "items[0]: apiVersion"),
     "an item that is no slice": (
-        RECORD + ', "items": [{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "s"}}]}',
+        RECORD
+        + ', "items": [{"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "s"}}]}',
         1, "spec.pool",
     ),
     "two records": (RECORD + "}\n" + RECORD + "}", 3, "a second ClusterRecord"),
