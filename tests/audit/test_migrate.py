@@ -145,6 +145,43 @@ def test_comments_stay_and_a_second_migration_changes_nothing(kind, style):
     assert again.done == again.refused == []
 
 
+GONE = re.compile(
+    r".*/(limits|requests)(/(nvidia|amd|gpu[.]intel|google)[.]com~1[^/]+|/habana[.]ai~1gaudi)?"
+    r"|.*/nodeSelector(/nvidia[.]com~1gpu[.](product|memory|family|compute[.]major))?"
+    r"|.*/affinity(/nodeAffinity(/requiredDuringSchedulingIgnoredDuringExecution)?)?|.*/resourceClaims/\d+/source"
+)
+NEW = re.compile(r".*/resources/claims|.*/resourceClaims|.*/resourceClaims/\d+/resourceClaim(Template)?Name")
+
+
+def workloads(text):
+    """The values of all objects that are not of resource.k8s.io and hold none, in order."""
+    roots = [subject for chunk in chunks(text) for subject in subjects("a.yaml", parse(text, *chunk).root)]
+    values = [value_of(each.root) for each in roots if not each.dra]
+    return [each for each in values if "resource.k8s.io/" not in json.dumps(each)]
+
+
+def lost(before, after):
+    """Places where one value differs from the other in what no migration may touch."""
+    for operation in difference(before, after):
+        path = operation["path"]
+        if operation["op"] == "replace":  # a list that is shorter now
+            assert path.endswith("/matchExpressions"), path
+        elif not (GONE if operation["op"] == "remove" else NEW).fullmatch(path):
+            yield operation
+
+
+def test_nothing_of_a_workload_is_lost():
+    migrated_workloads = 0
+    for name, text in everything():
+        result = migrated(text)
+        if not result.done or "{{" in text:
+            continue
+        for before, after in zip(workloads(text), workloads(result.texts["a.yaml"]), strict=True):
+            assert list(lost(before, after)) == [], name
+            migrated_workloads += before != after
+    assert migrated_workloads > 120
+
+
 @pytest.mark.parametrize("mode", ["claims", "extended"])
 def test_a_second_migration_changes_nothing_of_all_there_is(mode):
     for name, text in everything():
