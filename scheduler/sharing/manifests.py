@@ -127,9 +127,8 @@ class _Writer:
         if key not in self._chosen:
             fitting = [each.name for each in self._known if _selects(each, offer)]
             wanted = "mig.nvidia.com" if offer.driver == _NVIDIA and kind == "mig" else offer.driver
-            self._chosen[key] = (
-                min(fitting, key=lambda name: (name != wanted, name)) if fitting else self._new(offer, wanted)
-            )
+            fitting.sort(key=lambda name: (name != wanted, name))
+            self._chosen[key] = fitting[0] if fitting else self._new(offer, wanted)
         return self._chosen[key]
 
     def _new(self, offer: Offer, wanted: str) -> str:

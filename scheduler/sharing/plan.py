@@ -175,7 +175,7 @@ def _why(problem: Problem, group: int, model: Model, count: int, *, proven: bool
     cuts = [each for each in problem.cuts if each.fits[group].any()]
     if not ways and not cuts:
         return _too_large(model, allowed)
-    kinds = sorted({each.kind for each in (*ways, *cuts)})
+    kinds = sorted({each.kind for each in ways} | {each.kind for each in cuts})
     gpus = [gpu for kind in kinds for gpu in problem.kinds[kind].gpus]
     nodes = {problem.gpus[gpu].node for gpu in gpus}
     if problem.lonely[group] and model.replicas > len(nodes):

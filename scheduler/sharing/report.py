@@ -117,15 +117,13 @@ def as_table(plan: SharePlan, supply: Supply) -> str:
     lines.append(f"counted in this order: {'; '.join(OBJECTIVE)}")
     lines.append(_bound(plan))
     if plan.placed:
-        poorest = min(plan.placed, key=lambda each: each.headroom)
         shared = [each for each in plan.placed if each.mode != "whole"]
         least = f"; least on a GPU that is shared: {min(e.headroom for e in shared):.0%}" if shared else ""
         spare = sum(each.spare_memory for each in plan.placed)
-        lines.append(f"memory left on them: {size(spare)}{least}" if poorest else "")
+        lines.append(f"memory left on them: {size(spare)}{least}")
     for each in plan.missing:
-        lines.append(
-            f"no place: {each.model.key}, {each.replicas} of {each.model.replicas}: {each.reason}; {each.remedy}"
-        )
+        many = f"{each.replicas} of {each.model.replicas}"
+        lines.append(f"no place: {each.model.key}, {many}: {each.reason}; {each.remedy}")
     for mode in _modes(plan):
         found = LIMITS[mode]
         lines += ["", f"{mode}: {found.title}", f"  memory      {found.memory}", f"  faults      {found.faults}"]
