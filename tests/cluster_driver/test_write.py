@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from scheduler.cluster import encode
+from scheduler.cluster.client import MERGE_PATCH, ApiError
 from scheduler.cluster.lease import OpenFence
+from scheduler.cluster.machine import Machine
 from scheduler.cluster.protobuf import added, finalizer, reservation
 from scheduler.cluster.write import Writer
 from scheduler.core.engine import RELEASE_S
@@ -695,7 +698,7 @@ async def test_a_scheduled_pod_gets_its_event(api, writer):
 
 async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
     now = 0.0
-    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: now)
+    writer = Writer(client, lambda event: None, OpenFence(), machine=Machine(lambda: now))
     running = asyncio.ensure_future(writer.run())
     put_pod(api)
     sent = []
@@ -711,7 +714,7 @@ async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
 
 
 async def test_an_annotation_that_is_not_followed_is_told_beside_all_else(api, client):
-    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: 0.0)
+    writer = Writer(client, lambda event: None, OpenFence(), machine=Machine(lambda: 0.0))
     running = asyncio.ensure_future(writer.run())
     put_pod(api)
 
@@ -735,6 +738,31 @@ async def test_reports_that_cannot_be_written_stop_nothing(api, writer, steps):
 
     assert len(api.sent("POST", "/events")) == 3
     assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
+
+
+async def test_why_a_pod_waits_is_told_again_where_it_could_not_be_written(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(503), steps.drop, steps.refuse(403))
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await api.until(lambda: "conditions" in api.objects[POD].get("status", {}))
+
+    assert api.objects[POD]["status"]["conditions"][0]["message"] == "full"
+
+
+async def test_a_reason_that_could_not_be_written_does_not_come_after_a_newer_one(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(503))
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await settled(writer)
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    await settled(writer)
+    await asyncio.sleep(0.1)  # the first would come after 0.04
+    await settled(writer)
+
+    told = [each["body"]["status"]["conditions"][0]["message"] for each in api.sent("PATCH")]
+    assert told == ["full", "no node"]
 
 
 async def test_too_many_reports_drop_the_oldest_and_count_them(api, client, monkeypatch):
@@ -845,3 +873,76 @@ async def test_without_it_being_said_the_pod_is_not_bound(api, writer, steps):
 
     assert event.cause == "forbidden"
     assert not api.sent("POST", "/binding")
+
+
+# ---------------------------------------------------------------- what an earlier leader began
+
+
+async def test_a_half_written_claim_is_taken_back_and_its_late_allocation_is_refused(api, client, writer):
+    claim = put_claim(api, finalized=True)
+    late = encode.allocation_patch(claim.uid, claim.resource_version, allocation(), POD_REF.consumer, "t")
+
+    assert not await writer.supersede([claim])
+    with pytest.raises(ApiError) as refused:
+        await client.request("PATCH", STATUS, late, MERGE_PATCH)
+
+    assert refused.value.cause == "conflict"
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+    assert "allocation" not in status(api)
+
+
+async def test_a_claim_that_was_allocated_just_before_is_left_as_it_is_and_told_of(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+
+    assert await writer.supersede([claim])
+
+    assert status(api)["allocation"]
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == [CLAIM_FINALIZER]
+
+
+async def test_a_claim_that_changed_otherwise_is_taken_back_at_its_newest_version(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True)
+
+    assert await writer.supersede([claim])
+
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+
+
+async def test_an_answer_that_is_lost_is_asked_for(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.apply_and_drop)
+
+    assert await writer.supersede([claim])
+
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+
+
+async def test_a_claim_that_is_gone_and_one_that_may_not_be_written_hold_nobody_up(api, writer, steps):
+    gone = ClaimRef("ns", "other", Uid("other-uid"), "1", finalized=True)
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.refuse(403))
+
+    assert await writer.supersede([gone, claim])
+
+    assert len(api.sent("PATCH")) == 2
+
+
+async def test_what_cannot_be_taken_back_in_time_is_told(api, client, gate, steps, caplog):
+    writer = Writer(client, lambda event: None, gate, limit_s=0.1, release_s=0.3)
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, *[steps.refuse(500)] * 200)
+
+    assert await writer.supersede([claim])
+
+    assert "claim ns/c not taken back from an earlier leader in time" in caplog.text
+
+
+async def test_who_no_longer_leads_takes_nothing_back(api, writer, gate):
+    claim = put_claim(api, finalized=True)
+    gate.open = False
+
+    assert await writer.supersede([claim])
+
+    assert api.sent("PATCH") == []

@@ -8,6 +8,7 @@ The machines are those of `scoring.topology.boxes`, which says where their facts
 | box                     | is                                                                         |
 |-------------------------|----------------------------------------------------------------------------|
 | dgx-h100-partitions     | dgx-h100 whose driver publishes Fabric Manager partitions and module ids   |
+| dgx-h100-shared         | dgx-h100 whose driver lets claims take shares of a GPU, by memory          |
 | a100-mig                | dgx-a100 cut into 40 MIG devices: 4 GPUs of 7 x 1g, 4 of 2g 2g 3g          |
 | dgx-a100-dynamic-mig    | every MIG device that could be made, drawing from the counters of its GPU; |
 | dgx-a100-80-dynamic-mig | with GPUs of 80 GB                                                         |
@@ -49,6 +50,7 @@ __all__ = [
 
 STANDARD: Final = "resource.kubernetes.io/"
 CLIQUE: Final = "nvidia.com/gpu.clique"
+PRESENT: Final = "nvidia.com/gpu.present"  # NVIDIA's operator writes it
 MAX_SLICE: Final = 128  # devices; resource.k8s.io/v1, ResourceSliceSpec.devices
 VENDORS: Final[Mapping[str, str]] = {"aws-p4d": "Amazon.com, Inc."}  # of NICs, where it is not Mellanox
 
@@ -90,6 +92,8 @@ def node(box: str, name: str, *, links: bool = True, rack: str = "rack-0") -> Ra
         "kubernetes.io/arch": kind.arch,
         names.OWNED: "true",
     }
+    if kind.driver == NVIDIA:
+        labels[PRESENT] = "true"
     if kind.nodes > 1:
         labels[CLIQUE] = f"{_uuid('rack', rack)}.32766"
     metadata: Raw = {"name": name, "labels": labels}
@@ -199,7 +203,7 @@ def _devices(kind: Box, place: str) -> list[Raw]:
 
 
 def _device(kind: Box, i: int, place: str) -> Raw:
-    capacity = {name: {"value": amount} for name, amount in kind.capacity.items()}
+    capacity: dict[str, Raw] = {name: {"value": amount} for name, amount in kind.capacity.items()}
     own: dict[str, Raw] = {}
     if kind.driver != AMD:
         own["uuid"] = {"string": f"GPU-{_uuid('gpu', place, i)}"}
@@ -209,7 +213,14 @@ def _device(kind: Box, i: int, place: str) -> Raw:
         own["gpuModuleID"] = {"int": i + 1}
         own |= {f"partition{size}": {"int": i // size} for size in (1, 2, 4, 8)}
     name = f"gpu-{i}-{128 + i}" if kind.driver == AMD else f"gpu-{i}"
-    return {"name": name, "attributes": {**kind.attributes, **own, **_seat(kind, i)}, "capacity": capacity}
+    found: Raw = {"name": name, "attributes": {**kind.attributes, **own, **_seat(kind, i)}, "capacity": capacity}
+    if kind.shared:
+        # As ConsumableShares in mode `memory`: who asks for no amount gets all of it.
+        whole = kind.capacity["memory"]
+        ranged = {"min": "1Mi", "max": whole, "step": "1Mi"}
+        capacity["memory"]["requestPolicy"] = {"default": whole, "validRange": ranged}
+        found["allowMultipleAllocations"] = True
+    return found
 
 
 def _seat(kind: Box, i: int) -> dict[str, Raw]:
