@@ -4,13 +4,11 @@ validation, and pods of the Deployment by the pod security standard `restricted`
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
-from ruamel.yaml import YAML
 
-from e2e.api import ApiRefusalError, Raw, collection, until
+from e2e.api import ApiRefusalError, Raw, collection
 from e2e.cluster import Cluster
-from e2e.controlplane import ROOT
+from e2e.definitions import defined
 from e2e.dovetail import NAMESPACE
-from e2e.gobuild import downloaded
 from e2e.kustomize import BASE, MANIFESTS, built, composed
 
 COMPONENTS = sorted(
@@ -18,7 +16,8 @@ COMPONENTS = sorted(
     for path in (MANIFESTS / "components").rglob("kustomization.yaml")
 )
 OVERLAYS = sorted(path.parent.name for path in (MANIFESTS / "overlays").glob("*/kustomization.yaml"))
-OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+OTHERS = {"monitoring.coreos.com": ("prometheusrules", "servicemonitors")}
+"""Resources of others that manifests name, by group."""
 SINCE = {"DeviceTaintRule": 37}
 """Kinds that are not served before a version of Kubernetes."""
 
@@ -36,31 +35,8 @@ def minor(cluster: Cluster) -> int:
 
 @pytest.fixture(scope="module")
 def definitions(cluster: Cluster) -> Iterator[None]:
-    """Those of the Prometheus operator, from its own module."""
-    folder = downloaded(ROOT / "e2e" / "crds", OPERATOR) / "example" / "prometheus-operator-crd"
-    names = []
-    for plural in ("servicemonitors", "prometheusrules"):
-        item = YAML(typ="safe").load((folder / f"monitoring.coreos.com_{plural}.yaml").read_text())
-        names.append(cluster.api.apply(item)["metadata"]["name"])
-
-    def established() -> bool:
-        found = [cluster.api.get("CustomResourceDefinition", name) for name in names]
-        states = [each.get("status", {}).get("conditions", []) for each in found]
-        return all(
-            any(each["type"] == "Established" and each["status"] == "True" for each in state) for state in states
-        ) and all(served(each["spec"]["names"]["plural"]) for each in found)
-
-    def served(plural: str) -> bool:
-        try:
-            cluster.api.call("GET", f"/apis/monitoring.coreos.com/v1/{plural}?limit=1")
-        except ApiRefusalError:
-            return False
-        return True
-
-    until(established, "definitions of the Prometheus operator served")
-    yield
-    for name in names:
-        cluster.api.delete("CustomResourceDefinition", name)
+    with defined(cluster.api, [f"{plural}.{group}" for group, plurals in OTHERS.items() for plural in plurals]):
+        yield
 
 
 def accepted(cluster: Cluster, minor: int, items: Sequence[Raw]) -> None:
