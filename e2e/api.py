@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "Deployment": ("/apis/apps/v1", "deployments", True),
     "ReplicaSet": ("/apis/apps/v1", "replicasets", True),
     "StatefulSet": ("/apis/apps/v1", "statefulsets", True),
+    "DaemonSet": ("/apis/apps/v1", "daemonsets", True),
     "Job": ("/apis/batch/v1", "jobs", True),
     "ResourceQuota": ("/api/v1", "resourcequotas", True),
     "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies", True),

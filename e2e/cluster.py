@@ -70,6 +70,7 @@ class Profile:
     module : the Go module that pins the version; a cluster that is given or of KUBEBUILDER_ASSETS has its own.
     components : those of manifests/components that are applied beside the base.
     audited : an account's name; a local API server notes in audit.jsonl what it asks for.
+    controlled : whether kube-controller-manager runs, where the control plane is local.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Profile:
     module: Path = controlplane.MODULE
     components: tuple[str, ...] = ("admission/account",)
     audited: str = ""
+    controlled: bool = True
 
 
 # AllAlpha and AllBeta are not used: some of their members need what a cluster without kubelets lacks.
@@ -261,6 +263,10 @@ class LocalCluster:
         self._await("kube-apiserver", f"https://127.0.0.1:{secure}/readyz", certificate, 90.0)
         write_kubeconfig(self.kubeconfig, f"https://127.0.0.1:{secure}", "admin-token", certificate)
         self.api = Api.of(self.kubeconfig)
+        if self.profile.controlled:
+            self._start_controllers(key, certificate)
+
+    def _start_controllers(self, key: Path, certificate: Path) -> None:
         self._run(
             "kube-controller-manager", "--kubeconfig", str(self.kubeconfig),
             "--bind-address", "127.0.0.1", "--secure-port", str(self._manager_port),

@@ -103,6 +103,8 @@ class World:
         withdraw(self.api, self._published)
         for namespace in namespaces:
             self.api.delete("Namespace", namespace)
+        for namespace in namespaces - {self.namespace}:  # its name is not this test's own
+            until(lambda at=namespace: self.api.find("Namespace", at) is None, f"namespace {namespace} gone", 60.0)
 
 
 def runs(world: World, name: str, seconds: float = 30.0) -> str:

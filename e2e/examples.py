@@ -6,6 +6,8 @@ A README states placements in blocks like this one, whose first line says what i
     PODS  OF    ON          EACH WITH                TOGETHER
     2     vllm  1 dgx-h100  1 NVIDIA H100 80GB HBM3
 
+A last line tells how many GPUs are used in all where pods have parts or shares of them.
+
 `, with NICs` after the boxes publishes their network cards as well. The boxes are those of scheduler.simulator.fleet.
 `table` writes such a block from nodes, slices, claims and pods alone, as an API server has them; it shares no code with
 the scheduler. Pods of one workload with equal facts are one line, so that it does not matter which of equal devices or
@@ -19,12 +21,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.api import Raw
+from e2e.api import KINDS, Raw
 from e2e.judge import BUS, NUMA, Device, claim_names
 from e2e.kustomize import MANIFESTS, built
 from scheduler.simulator import fleet
 
 FOLDER = MANIFESTS / "examples"
+CUT_SINCE = 36
 ROOT_COMPLEX = "resource.kubernetes.io/pcieRoot"
 HEAD = ("PODS", "OF", "ON", "EACH WITH", "TOGETHER")
 # GB/s between any two GPUs of a box whose switches or mesh join them all; of bridges a node's annotation tells.
@@ -60,6 +63,12 @@ class Example:
     def __str__(self) -> str:
         return "-".join([self.folder.replace("/", "-"), *self.boxes])
 
+    @property
+    def placed_from(self) -> int:
+        """The minor version from which on its fleet can be published: parts draw on counters by default since 1.36."""
+        cut = any("sharedCounters" in each.get("spec", {}) for each in self.fleet())
+        return max(self.oldest, CUT_SINCE if cut else 0)
+
     def fleet(self) -> list[Raw]:
         """Nodes, slices and DeviceClasses."""
         return [*fleet.device_classes(), *fleet.fleet(self.boxes, nics=self.nics)]
@@ -81,7 +90,7 @@ class Example:
         return f"{head}\n{table(objects, self.boxes)}"
 
 
-CLUSTERED = frozenset({"Namespace", "DeviceClass", "DeviceTaintRule", "PriorityClass", "ClusterRole"})
+CLUSTERED = frozenset(kind for kind, (_, _, namespaced) in KINDS.items() if not namespaced)
 """Kinds of objects in examples that have no namespace."""
 
 
@@ -115,13 +124,16 @@ def _fleet(readme: Path, words: str) -> tuple[dict[str, int], bool]:
     return counts, nics
 
 
-def replicas(item: Raw) -> int:
-    """How many pods an object asks for, by itself or through its controllers."""
+def replicas(item: Raw, nodes: Iterable[Raw] = ()) -> int:
+    """How many pods an object asks for, by itself or through its controllers. nodes : for those with a pod on each."""
     spec = item.get("spec") or {}
     if item["kind"] in {"Deployment", "StatefulSet", "ReplicaSet"}:
         return int(spec.get("replicas", 1))
     if item["kind"] == "Job":
         return int(spec.get("parallelism", 1))
+    if item["kind"] == "DaemonSet":
+        selector = spec["template"]["spec"].get("nodeSelector", {}).items()
+        return sum(selector <= node["metadata"]["labels"].items() for node in nodes)
     return int(item["kind"] == "Pod")
 
 
@@ -158,6 +170,16 @@ class Held:
             f"{product}{f', {parts}' if parts else ''}{' for admin access' if self.result.get('adminAccess') else ''}"
         )
 
+    @property
+    def card(self) -> tuple[str, str]:
+        """The node, and the GPU that it is, or is a part or a share of."""
+        return self.key[1], self.of(BUS)
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is a part or a share of a GPU."""
+        return self.of("type") == "mig" or bool(self.result.get("consumedCapacity"))
+
 
 def table(objects: Iterable[Raw], boxes: Iterable[str]) -> str:
     """Where the pods are and with what, one line for pods that are alike. boxes : what nodes are named after."""
@@ -186,7 +208,9 @@ def table(objects: Iterable[Raw], boxes: Iterable[str]) -> str:
         (str(len(on)), name, f"{len(set(on))} {box}" if on[0] else box, what, together)
         for (name, box, what, together), on in sorted(lines.items())
     ]
-    return _columns([HEAD, *rows])
+    cards = {each.card for found in held.values() for each in found if each.partial}
+    total = f"\n{len(cards)} GPU{'s' if len(cards) > 1 else ''} in all" if cards else ""
+    return _columns([HEAD, *rows]) + total
 
 
 def workload(pod: Raw) -> str:

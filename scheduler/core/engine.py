@@ -18,7 +18,7 @@ from typing import Any
 
 from scheduler.core import allocatable, conditions, groups, names, plan
 from scheduler.core.advice import Advice, Later
-from scheduler.core.backlog import Backlog
+from scheduler.core.backlog import Backlog, Happening, spread
 from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
@@ -34,6 +34,7 @@ from scheduler.core.extended import is_special
 from scheduler.core.messages import (
     Appraise,
     Appraised,
+    AuditDue,
     BindPod,
     BindRefused,
     ClaimCreated,
@@ -114,7 +115,6 @@ LIGHT_CYCLES = 4  # budgets that the light pods of one tenant may spend in a cyc
 LIGHT_STEPS = 2_000  # a pod that takes more is heavy: it waits for its tenant's turn
 RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 LAST_PAUSE_S = 60.0
-CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a device class wakes
 HOLD_S = 1.0  # how long pods wait for a plan
 MAX_HELD = 16  # windows that are waited for at once
 STRANGER = "another scheduler allocates devices that Dovetail owns"
@@ -205,6 +205,7 @@ class Engine:
         self._claim_keys: dict[Uid, tuple[str, ...]] = {}
         self._bound: set[Uid] = set()
         self.clashes = Clashes()
+        self.forgotten = 0  # pods that an audit found and put back
         self._releasing: dict[Uid, Release] = {}  # those that end first come first
         self._waits: list[tuple[float, Uid]] = []  # a heap of when flights end that wait for drivers
         self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
@@ -231,6 +232,7 @@ class Engine:
             Listed: self._all_listed,
             ClockRead: self._clock_read,
             Reconfigured: self._reconfigured,
+            AuditDue: self._audit,
             Drained: lambda event: self._decide(),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
@@ -378,26 +380,38 @@ class Engine:
             self.backlog.wake_one(uid, self._now)
         return []
 
+    def _audit(self, event: AuditDue) -> list[Instruction]:
+        """Put back pods of ours that wait though nobody knows it. There are none, unless something here is wrong."""
+        for pod in list(self.state.pods.current.values()):
+            if pod.scheduler_name not in self._ours or pod.node_name or pod.done or pod.deleting or pod.gates:
+                continue
+            if pod.uid in self.backlog or pod.uid in self._flights or pod.uid in self._bound:
+                continue
+            if ("Pod", pod.key) not in self.state.problems:
+                self.forgotten += 1
+                self._await(pod)
+        return []
+
     def _node_seen(self, node: Node) -> list[Instruction]:
         if self.state.put_node(node):
-            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            self.backlog.wake(Happening.NODE_CHANGED)
         return []
 
     def _slice_seen(self, item: Slice) -> list[Instruction]:
         self.state.problems.pop(("ResourceSlice", item.name), None)
         if self.state.put_slice(item):
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.SLICE_CHANGED)
         return []
 
     def _class_seen(self, item: DeviceClass) -> list[Instruction]:
         self.state.problems.pop(("DeviceClass", item.name), None)
         if self.state.put_class(item):
-            self.backlog.wake(CLASS_CHANGED)
+            self.backlog.wake(Happening.CLASS_CHANGED)
         return []
 
     def _taint_rule_seen(self, rule: TaintRule) -> list[Instruction]:
         if self.config.gates.device_taint_rules and self.state.put_taint_rule(rule):
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.TAINT_RULE_CHANGED)
         return []
 
     def _links_seen(self, links: LinkMap) -> list[Instruction]:
@@ -417,7 +431,7 @@ class Engine:
         if claim.allocation != (before.allocation if before is not None else None):
             self.clashes.changed(claim.uid)
             if before is not None and before.allocation is not None:
-                self.backlog.wake((plan.NO_FIT,))
+                self.backlog.wake(Happening.DEVICES_FREED)
         self._wake_users(claim.key)
         for uid in sorted(self._flights_of.get(claim.uid, ())):
             out += self._look_at(self._flights[uid], claim)
@@ -445,7 +459,7 @@ class Engine:
         self.state.put_pod(pod)
         resized = before is not None and before.requests != pod.requests
         if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
-            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            self.backlog.wake(Happening.ROOM_FREED)
         if pod.scheduler_name not in self._ours:
             return out
         if pod.done and place is not None and pod.uid in self._known_pods:
@@ -498,13 +512,13 @@ class Engine:
             return [each for flight in waiting if flight.placement.node == event.key for each in self._bind(flight)]
         if event.kind == "ResourceSlice":
             state.drop_slice(event.key)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.SLICE_CHANGED)
         elif event.kind == "DeviceClass":
             state.drop_class(event.key)
-            self.backlog.wake(CLASS_CHANGED)
+            self.backlog.wake(Happening.CLASS_CHANGED)
         elif event.kind == "DeviceTaintRule":
             state.drop_taint_rule(event.key)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.TAINT_RULE_CHANGED)
         elif event.kind == "ResourceClaim":
             uid = event.uid or state.claim_by_key.get(event.key, Uid(""))
             return self._claim_gone(uid, event.key)
@@ -526,7 +540,7 @@ class Engine:
         self.state.forget_allocation(uid)  # of a claim that was made and deleted before it was seen
         self._releasing.pop(uid, None)
         if held:
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.DEVICES_FREED)
         self._wake_users(key)
         if claim is not None and is_special(claim):
             self.backlog.wake_one(claim.owner, self._now)
@@ -561,7 +575,7 @@ class Engine:
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
         if placed:
-            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            self.backlog.wake(Happening.ROOM_FREED)
         return out
 
     def _rejected(self, event: Rejected) -> Iterable[Instruction]:
@@ -582,10 +596,10 @@ class Engine:
             self._forget_pending(event.uid)
         elif event.kind == "ResourceSlice":
             self.state.drop_slice(event.key)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.SLICE_CHANGED)
         elif event.kind == "DeviceClass":
             self.state.drop_class(event.key)
-            self.backlog.wake(CLASS_CHANGED)
+            self.backlog.wake(Happening.CLASS_CHANGED)
         return []
 
     def _wake_users(self, claim_key: str) -> None:
@@ -1314,8 +1328,7 @@ class Engine:
     def _pause(self, pod: Pod) -> float:
         """Seconds until a pod that failed is tried again: doubling, and spread over pods, the same in every run."""
         failures = self._failures[pod.uid] = self._failures.get(pod.uid, 0) + 1
-        spread = 1.0 + sum(pod.uid.encode()) % 97 / 97
-        return float(min(spread * 2.0 ** min(failures - 1, 6), LAST_PAUSE_S))
+        return min((1.0 + spread(pod.uid)) * 2.0 ** min(failures - 1, 6), LAST_PAUSE_S)
 
     def _drop_flight(self, flight: Flight) -> None:
         del self._flights[flight.pod]
@@ -1331,7 +1344,7 @@ class Engine:
                 self.state.forget_allocation(uid)
         if not keep:
             self.state.forget_place(flight.pod)
-            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            self.backlog.wake(Happening.ROOM_FREED)
             for uid in (*flight.placement.allocations, *flight.placement.joined):
                 self._wake_users_of(uid)
 
@@ -1358,7 +1371,7 @@ class Engine:
         for device in list(takewhile(lambda device: self._avoided[device] <= self._now, self._avoided)):
             del self._avoided[device]
             self.state.avoid(device, None)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.DEVICES_FREED)
         for uid in self.remote.overdue(self._now):
             self.backlog.hurry(uid)
         out: list[Instruction] = []
@@ -1373,7 +1386,7 @@ class Engine:
         del self._releasing[uid]
         if self.state.assumed(uid) is not None:
             self.state.forget_allocation(uid)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.DEVICES_FREED)
         self._wake_users_of(uid)
 
     # ------------------------------------------------------------ slow work

@@ -50,6 +50,7 @@ __all__ = [
 
 STANDARD: Final = "resource.kubernetes.io/"
 CLIQUE: Final = "nvidia.com/gpu.clique"
+PRESENT: Final = "nvidia.com/gpu.present"  # NVIDIA's operator writes it
 MAX_SLICE: Final = 128  # devices; resource.k8s.io/v1, ResourceSliceSpec.devices
 VENDORS: Final[Mapping[str, str]] = {"aws-p4d": "Amazon.com, Inc."}  # of NICs, where it is not Mellanox
 
@@ -91,6 +92,8 @@ def node(box: str, name: str, *, links: bool = True, rack: str = "rack-0") -> Ra
         "kubernetes.io/arch": kind.arch,
         names.OWNED: "true",
     }
+    if kind.driver == NVIDIA:
+        labels[PRESENT] = "true"
     if kind.nodes > 1:
         labels[CLIQUE] = f"{_uuid('rack', rack)}.32766"
     metadata: Raw = {"name": name, "labels": labels}
