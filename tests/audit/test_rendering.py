@@ -153,6 +153,18 @@ def test_every_kustomization_below_a_folder_is_built_and_no_component(tmp_path, 
     assert built == [f"{tmp_path}/m/{name} (kustomize build)" for name in ("base", "over")]
 
 
+def test_what_two_kustomizations_have_in_common_is_read_once(tmp_path, tool, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / "m" / name).mkdir(parents=True)
+        (tmp_path / "m" / name / "kustomization.yaml").write_text("resources: []\n")
+    tool("kustomize", f"cat <<END\n{GPU}---\n{GPU.replace('name: p', 'name: q')}END")
+
+    report = inspect(sources([str(tmp_path / "m")]))
+
+    assert report.read["Pod"] == 2
+    assert [each.object for each in report.findings] == ["Pod p", "Pod q"]
+
+
 def test_without_kustomize_a_kustomization_is_unparsed_and_its_files_are_read(kustomization, tool):
     folder = kustomization("resources: [pod.yaml]\n", pod=GPU)
 
