@@ -94,6 +94,10 @@ REFUSED = {
     "Knative": (POD.replace("v1\nkind: Pod", "serving.knative.dev/v1\nkind: Service"), "is run by Knative"),
     "Spark": ("apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nmetadata: {name: s}\n"
               "spec: {executor: {gpu: {name: nvidia.com/gpu, quantity: 1}}}\n", "in its own words"),
+    "gibibytes without a unit": (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: [{name: c, image: x}]\n"
+        "  nodeSelector: {nvidia.com/gpu.memory: '16'}\n", "would be 16 MiB",
+    ),
     "values that name a resource": ("requestGPUType: nvidia.com/gpu\n", "do it by hand"),
     "a text with values": (
         "kind: Application\nmetadata: {name: a}\nspec:\n  values: |\n    resources:\n      limits:\n"
