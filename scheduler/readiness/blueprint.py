@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from scheduler.readiness import gates
 from scheduler.readiness.facts import FITTING, Facts, Running
-from scheduler.readiness.published import Placed
+from scheduler.readiness.published import TRAITS, Placed
 from scheduler.readiness.releases import table
 
 Verdict = Literal["met", "missing", "open"]
@@ -166,18 +166,13 @@ def memory(facts: Facts) -> Need:
     what = "memory of GPUs as a capacity"
     if not facts.gpus:
         return Need(what, OPEN, "no GPUs are published")
-    counted = Counter(each.driver for each in facts.gpus if _has_memory(each))
+    counted = Counter(each.driver for each in facts.gpus if TRAITS["memory"](each))
     lacking = Counter(each.driver for each in facts.gpus) - counted
     if not counted:
         step = Step(DRIVERS, "upgrade the driver, or look why it cannot read the memory of its GPUs")
         return Need(what, MISSING, f"{_some(sorted(lacking))} says nothing of it, or 0", step)
     why = f"{_count(sum(counted.values()), 'GPU')} of {_some(sorted(counted))}"
     return Need(what, MET, why + (f"; {_count(sum(lacking.values()), 'other')} without" if lacking else ""))
-
-
-def _has_memory(each: Placed) -> bool:
-    amount = each.device.capacity.get("memory") or each.device.capacity.get(f"{each.driver}/memory")
-    return amount is not None and amount.nanos > 0
 
 
 def gpu_class(facts: Facts) -> Need:
@@ -319,12 +314,8 @@ def mixed_parts(facts: Facts) -> Need:
 
 
 def _size(each: Placed) -> str:
-    for name in ("profile", f"{each.driver}/profile", "partitionProfile", f"{each.driver}/partitionProfile"):
-        value = each.device.attributes.get(name)
-        if isinstance(value, str):
-            return value
-    amount = each.device.capacity.get("memory")
-    return amount.text if amount is not None else "of unknown size"
+    """A part's profile, or its memory where it has none."""
+    return each.model[3] or (each.memory.text if each.memory is not None else "of unknown size")
 
 
 def _cutting(facts: Facts, text: str) -> Step:
