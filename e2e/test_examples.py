@@ -1,14 +1,17 @@
-"""Every example is accepted and placed as its README says, on a real control plane with a generated fleet."""
+"""Every example is accepted and placed as its README says, on a real control plane with a generated fleet.
+
+Each by a scheduler that was just started: what it learned of the parts that others ask for would count.
+"""
 
 import runpy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from e2e.api import ApiRefusalError, Raw, documents, until
 from e2e.cluster import Cluster
-from e2e.conftest import World, started_on
+from e2e.conftest import World
 from e2e.dovetail import Dovetail
 from e2e.examples import FOLDER, Example, examples, replicas
 
@@ -25,16 +28,6 @@ def cluster(request: pytest.FixtureRequest) -> Cluster:
 @pytest.fixture(scope="module")
 def minor(cluster: Cluster) -> int:
     return int(cluster.api.call("GET", "/version")["minor"].rstrip("+"))
-
-
-@pytest.fixture(scope="module")
-def dovetail(cluster: Cluster) -> Iterator[Dovetail]:
-    """One for all examples."""
-    started = started_on(cluster, "dovetail-examples")
-    try:
-        yield started.ready()
-    finally:
-        started.stop()
 
 
 def place(world: World, example: Example) -> list[Raw]:

@@ -200,6 +200,8 @@ class Tenant:
         self.datacenter.kubectl("delete", "pod", "-n", self.namespace, "--grace-period=1", *names)
 
     def close(self) -> None:
+        # Controllers first, with their pods: they would make others.
+        self.datacenter.kubectl("delete", "deployments", "-n", self.namespace, "--cascade=foreground", "--all")
         self.datacenter.kubectl("delete", "pods", "-n", self.namespace, "--grace-period=1", "--all")
 
 

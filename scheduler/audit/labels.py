@@ -50,6 +50,11 @@ def sort_of(label: str) -> Sort | None:
     return next((sort for pattern, sort in _SORTS if re.fullmatch(pattern, label)), None)
 
 
+def unshared(requirement: Requirement) -> bool:
+    """Whether a label of shared GPUs asks for those that are not shared."""
+    return requirement.operator == "In" and set(requirement.values) <= {"none", "0", "1", "false"}
+
+
 def impossible_memory(requirement: Requirement) -> str:
     """Why no node meets what is asked of `nvidia.com/gpu.memory`, a whole number of MiB; empty if some can."""
     for value in requirement.values:

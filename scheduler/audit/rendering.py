@@ -15,13 +15,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from scheduler.audit.sources import MAX_FILE, Problem, Source, Text, Unrendered, files, source
+from scheduler.audit.sources import KUSTOMIZATIONS, MAX_FILE, Problem, Source, Text, Unrendered, raw, source, texts
 from scheduler.audit.tree import Fields, TreeError, parse
 
 TOOL_S: Final = 30.0
 MAX_RENDERED: Final = 200  # charts and kustomizations of one folder
 _MEMORY: Final = 4 * 2**30  # of addresses, of which Go reserves many and uses few
-_KUSTOMIZATIONS: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _CHART: Final = "Chart.yaml"
 _RENDERED: Final = frozenset({"templates", "charts"})  # folders of a chart that are in what helm prints
 _NAMED: Final = ("resources", "bases", "components")
@@ -31,7 +30,7 @@ _FETCHING: Final = ("helmCharts", "helmChartInflationGenerator")
 def sources(paths: Sequence[str]) -> Iterator[Text]:
     """Everything to read under these paths; `-` is standard input."""
     for path in paths:
-        yield from files(path, _Entrance().enter)
+        yield from texts(path, _Entrance().enter)
 
 
 class _Entrance:
@@ -82,12 +81,12 @@ def _links(folder: Path) -> Iterator[Path]:
 
 
 def _kustomization(folder: Path) -> Path | None:
-    return next((folder / name for name in _KUSTOMIZATIONS if (folder / name).is_file()), None)
+    return next((folder / name for name in KUSTOMIZATIONS if (folder / name).is_file()), None)
 
 
 def _root(file: Path) -> Fields | None:
     """The mapping of a file; None where it holds none, which its reader tells."""
-    for found in files(str(file)):
+    for found in raw(str(file)):
         if isinstance(found, Source):
             try:
                 root = parse(found.text).root

@@ -18,6 +18,7 @@ MAX_FILES: Final = 20_000
 _NAMES: Final = re.compile(r".+\.(ya?ml|json)", re.IGNORECASE)
 _TEMPLATES: Final = re.compile(r".+\.(ya?ml|json)\.(tpl|tmpl|gotmpl|j2|jinja2?)", re.IGNORECASE)
 STDIN: Final = "-"
+KUSTOMIZATIONS: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _STDIN: Final = "standard input"
 
 
@@ -54,11 +55,16 @@ Text = Source | Problem | Unrendered
 Entrance = Callable[[Path], tuple[list[Text], frozenset[str]]]
 
 
-def _whole(_folder: Path) -> tuple[list[Text], frozenset[str]]:
+def _as_it_is(_folder: Path) -> tuple[list[Text], frozenset[str]]:
     return [], frozenset()
 
 
-def files(path: str, enter: Entrance = _whole) -> Iterator[Text]:
+def raw(path: str) -> Iterator[Source | Problem]:
+    """A file, the files of a folder, or standard input, as they stand: nothing is rendered."""
+    yield from (each for each in texts(path, _as_it_is) if not isinstance(each, Unrendered))
+
+
+def texts(path: str, enter: Entrance) -> Iterator[Text]:
     """What there is to read of a file, of a folder, or of standard input for `-`.
 
     enter : is asked of each folder what else there is to read, and which names in it to leave out.

@@ -34,6 +34,7 @@ from scheduler.core.extended import is_special
 from scheduler.core.messages import (
     Appraise,
     Appraised,
+    AuditDue,
     BindPod,
     BindRefused,
     ClaimCreated,
@@ -204,6 +205,7 @@ class Engine:
         self._claim_keys: dict[Uid, tuple[str, ...]] = {}
         self._bound: set[Uid] = set()
         self.clashes = Clashes()
+        self.forgotten = 0  # pods that an audit found and put back
         self._releasing: dict[Uid, Release] = {}  # those that end first come first
         self._waits: list[tuple[float, Uid]] = []  # a heap of when flights end that wait for drivers
         self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
@@ -230,6 +232,7 @@ class Engine:
             Listed: self._all_listed,
             ClockRead: self._clock_read,
             Reconfigured: self._reconfigured,
+            AuditDue: self._audit,
             Drained: lambda event: self._decide(),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
@@ -375,6 +378,18 @@ class Engine:
             self.backlog.hurry(uid)
         for uid in sorted(self._ignored):
             self.backlog.wake_one(uid, self._now)
+        return []
+
+    def _audit(self, event: AuditDue) -> list[Instruction]:
+        """Put back pods of ours that wait though nobody knows it. There are none, unless something here is wrong."""
+        for pod in list(self.state.pods.current.values()):
+            if pod.scheduler_name not in self._ours or pod.node_name or pod.done or pod.deleting or pod.gates:
+                continue
+            if pod.uid in self.backlog or pod.uid in self._flights or pod.uid in self._bound:
+                continue
+            if ("Pod", pod.key) not in self.state.problems:
+                self.forgotten += 1
+                self._await(pod)
         return []
 
     def _node_seen(self, node: Node) -> list[Instruction]:

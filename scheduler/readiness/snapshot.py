@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scheduler.audit.sources import Problem, Source, Unrendered, files
+from scheduler.audit.sources import Problem, Source, raw
 from scheduler.audit.tree import MAX_DEPTH, MAX_FILE_VALUES, Fields, Items, Node, Scalar, TreeError, chunks, parse
 from scheduler.cluster import decode
 from scheduler.cluster.documents import scalar
@@ -70,9 +70,9 @@ def read(paths: Sequence[str], kinds: frozenset[str]) -> Snapshot:
     """The objects of these kinds in files and folders; `-` is standard input."""
     snapshot = Snapshot()
     for path in paths:
-        for source in files(path):
-            if isinstance(source, Problem | Unrendered):
-                snapshot.problems += [source] if isinstance(source, Problem) else []
+        for source in raw(path):
+            if isinstance(source, Problem):
+                snapshot.problems.append(source)
                 continue
             try:
                 for line, value in _values(source):

@@ -36,7 +36,11 @@ KINDS: Final[Mapping[str, frozenset[str]]] = {
     "v1": frozenset({"Node", "Pod", "ConfigMap"}),
     DRA: frozenset({"ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "ResourceClaimTemplate"}),
     "apps/v1": frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"}),
-    "batch/v1": frozenset({"Job"}),
+    "batch/v1": frozenset({"Job", "CronJob"}),
+    "leaderworkerset.x-k8s.io/v1": frozenset({"LeaderWorkerSet"}),
+    "jobset.x-k8s.io/v1alpha2": frozenset({"JobSet"}),
+    "kubeflow.org/v1": frozenset({"PyTorchJob", "TFJob", "XGBoostJob", "PaddleJob", "JAXJob", "MPIJob"}),
+    "kubeflow.org/v2beta1": frozenset({"MPIJob"}),
     "scheduling.k8s.io/v1": frozenset({"PriorityClass"}),
 }
 CLUSTERED: Final = frozenset({"Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "PriorityClass"})

@@ -1,7 +1,8 @@
-"""Deployments, ReplicaSets, StatefulSets, DaemonSets and Jobs as the pods that their controllers would make of them.
+"""Workloads as the pods that their controllers would make of them.
 
 Names are those that Kubernetes would give, except that what it draws at random derives from the owner's name. A dump of
-a cluster holds workloads together with their pods: those count as made already.
+a cluster holds workloads together with their pods: those count as made already. A CronJob without a Job has one run; a
+DaemonSet has a pod for each node that takes it.
 """
 
 import hashlib
@@ -17,10 +18,10 @@ from scheduler.core.match import selects_node, untolerated
 from scheduler.core.model import Node, Pod, Toleration
 from scheduler.core.names import suffix
 from scheduler.simulator.objects import Found, Raw, refuse_metadata
+from scheduler.simulator.operators import OPERATED, count, members
 
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
 _MAX_GENERATED: Final = 58  # characters before the five of a generated name
-MAX_PODS: Final = 100_000  # of one workload
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
 _REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _PATIENT: Final = tuple(
@@ -62,6 +63,12 @@ def expand(found: Sequence[Found]) -> list[Found]:
             made += _daemons(each, owned["DaemonSet", each.key], nodes)
         elif each.kind == "Job":
             made += _completions(each, owned["Job", each.key])
+        elif each.kind == "CronJob" and not owned["CronJob", each.key] and not _spec(each).get("suspend"):
+            job = _run(each)
+            made.append(job)
+            made += _completions(job, [])
+        elif each.kind in OPERATED:
+            made += _operated(each, owned[each.kind, each.key])
     return [*found, *made]
 
 
@@ -87,13 +94,13 @@ def _replica_set(deployment: Found) -> Found:
         "apiVersion": "apps/v1",
         "kind": "ReplicaSet",
         "metadata": metadata,
-        "spec": {"replicas": _count(deployment, spec.get("replicas"), "spec.replicas"), "template": own},
+        "spec": {"replicas": count(deployment, spec.get("replicas"), "spec.replicas"), "template": own},
     }
     return Found(raw, f"{deployment.where}, Deployment {deployment.key}")
 
 
 def _replicas(replica_set: Found, present: Sequence[Found]) -> Iterable[Found]:
-    wanted = _count(replica_set, _spec(replica_set).get("replicas"), "spec.replicas")
+    wanted = count(replica_set, _spec(replica_set).get("replicas"), "spec.replicas")
     alive = sum(not _ended(each) for each in present)
     taken = {each.raw["metadata"]["name"] for each in present}
     for name in _generated(replica_set, max(0, wanted - alive), taken):
@@ -102,9 +109,9 @@ def _replicas(replica_set: Found, present: Sequence[Found]) -> Iterable[Found]:
 
 def _ordinals(stateful_set: Found, present: Sequence[Found]) -> Iterable[Found]:
     spec = _spec(stateful_set)
-    wanted = _count(stateful_set, spec.get("replicas"), "spec.replicas")
+    wanted = count(stateful_set, spec.get("replicas"), "spec.replicas")
     ordinals = spec.get("ordinals") or {}
-    start = _count(stateful_set, ordinals.get("start") or 0, "spec.ordinals.start") if isinstance(ordinals, dict) else 0
+    start = count(stateful_set, ordinals.get("start") or 0, "spec.ordinals.start") if isinstance(ordinals, dict) else 0
     taken = {each.raw["metadata"]["name"] for each in present}
     base = stateful_set.raw["metadata"]["name"]
     for number in range(start, start + wanted):
@@ -170,12 +177,12 @@ def _completions(job: Found, present: Sequence[Found]) -> Iterable[Found]:
     spec = _spec(job)
     if spec.get("suspend"):
         return
-    parallelism = _count(job, spec.get("parallelism"), "spec.parallelism")
+    parallelism = count(job, spec.get("parallelism"), "spec.parallelism")
     done = sum((each.raw.get("status") or {}).get("phase") == "Succeeded" for each in present)
     alive = sum(not _ended(each) for each in present)
     completions = spec.get("completions")
     indexed = spec.get("completionMode") == "Indexed"
-    left = parallelism if completions is None else _count(job, completions, "spec.completions") - done
+    left = parallelism if completions is None else count(job, completions, "spec.completions") - done
     wanted = max(0, min(parallelism, left) - alive)
     labels = {"batch.kubernetes.io/job-name": job.raw["metadata"]["name"]}
     if not indexed:
@@ -184,11 +191,31 @@ def _completions(job: Found, present: Sequence[Found]) -> Iterable[Found]:
             yield _pod(job, "Job", "batch/v1", name, labels=labels)
         return
     used = {(each.raw["metadata"].get("annotations") or {}).get(INDEX) for each in present}
-    free = [index for index in range(_count(job, completions, "spec.completions")) if str(index) not in used]
+    free = [index for index in range(count(job, completions, "spec.completions")) if str(index) not in used]
     base = job.raw["metadata"]["name"]
     for index in free[:wanted]:
         name = f"{base}-{index}"[:_MAX_GENERATED] + f"-{suffix('Job', job.key, index)}"
         yield _pod(job, "Job", "batch/v1", name, labels={**labels, INDEX: str(index)}, annotations={INDEX: str(index)})
+
+
+def _run(cron_job: Found) -> Found:
+    """The Job of one run."""
+    inner = _spec(cron_job).get("jobTemplate")
+    if not isinstance(inner, dict) or not isinstance(inner.get("spec"), dict):
+        raise InputError(cron_job.where, f"CronJob {cron_job.key}: spec.jobTemplate.spec: is missing")
+    name = f"{cron_job.raw['metadata']['name'][:_MAX_GENERATED]}-{suffix('CronJob', cron_job.key)}"
+    metadata = _metadata(cron_job, "CronJob", "batch/v1", name)
+    raw = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": inner["spec"]}
+    return Found(raw, f"{cron_job.where}, CronJob {cron_job.key}")
+
+
+def _operated(workload: Found, present: Sequence[Found]) -> Iterable[Found]:
+    taken = {each.raw["metadata"]["name"] for each in present}
+    version = workload.raw["apiVersion"]
+    for member in members(workload):
+        if member.name not in taken:
+            template = _own(workload, member.template, member.path)
+            yield _pod_of(workload, workload.kind, version, member.name, template, member.labels, member.annotations)
 
 
 def _generated(owner: Found, count: int, taken: set[str]) -> Iterable[str]:
@@ -211,7 +238,18 @@ def _pod(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
 ) -> Found:
-    template = _template(owner)
+    return _pod_of(owner, kind, version, name, _template(owner), labels, annotations)
+
+
+def _pod_of(
+    owner: Found,
+    kind: str,
+    version: str,
+    name: str,
+    template: Mapping[str, Any],
+    labels: Mapping[str, str] | None,
+    annotations: Mapping[str, str] | None,
+) -> Found:
     own = template["metadata"]
     metadata = _metadata(owner, kind, version, name)
     metadata["labels"] = {**_labels(template), **(labels or {})}
@@ -248,29 +286,22 @@ def _spec(owner: Found) -> Mapping[str, Any]:
 
 
 def _template(owner: Found) -> Mapping[str, Any]:
-    template = _spec(owner).get("template")
+    return _own(owner, _spec(owner).get("template"), "spec.template")
+
+
+def _own(owner: Found, template: Any, path: str) -> Mapping[str, Any]:
+    """A PodTemplateSpec, with metadata if it has none. Raises InputError."""
     if not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
-        raise InputError(owner.where, f"{owner.kind} {owner.key}: spec.template.spec: is missing")
+        raise InputError(owner.where, f"{owner.kind} {owner.key}: {path}.spec: is missing")
     metadata = template.get("metadata") or {}
     if not isinstance(metadata, dict):
-        raise InputError(owner.where, f"{owner.kind} {owner.key}: spec.template.metadata: is not an object")
-    refuse_metadata(metadata, owner.where, f"{owner.kind} {owner.key}: spec.template.metadata")
+        raise InputError(owner.where, f"{owner.kind} {owner.key}: {path}.metadata: is not an object")
+    refuse_metadata(metadata, owner.where, f"{owner.kind} {owner.key}: {path}.metadata")
     return {**template, "metadata": metadata}
 
 
 def _labels(template: Mapping[str, Any]) -> Mapping[str, str]:
     return template["metadata"].get("labels") or {}
-
-
-def _count(owner: Found, value: Any, path: str) -> int:
-    """A number of replicas; one where nothing is said."""
-    if value is None:
-        return 1
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MAX_PODS:
-        raise InputError(
-            owner.where, f"{owner.kind} {owner.key}: {path}: {value!r} is not a number from 0 to {MAX_PODS}"
-        )
-    return value
 
 
 def _ended(pod: Found) -> bool:

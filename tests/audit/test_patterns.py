@@ -1,18 +1,11 @@
 """Every pattern that an audit has to know, the finding that it gives, and the golden case that shows it."""
 
-import re
-from pathlib import Path
-
 import pytest
 
 from scheduler.audit.catalogue import ENTRIES
+from tests.audit.manifests import cases
 
-CASES = {
-    title.strip(): set(ids.split())
-    for file in sorted((Path(__file__).parent / "cases").glob("*.yaml"))
-    for head in re.findall(r"^#: (.*)$", file.read_text(), re.MULTILINE)
-    for title, ids in [head.rsplit("|", 1)]
-}
+CASES = {name.partition(": ")[2]: ids for name, _, ids in cases()}
 PATTERNS = {
     # workloads, and what else holds pods
     "Pod": ("DP001", "a pod with one GPU"),

@@ -7,6 +7,7 @@ import pytest
 from scheduler.cluster import encode
 from scheduler.cluster.client import MERGE_PATCH, ApiError
 from scheduler.cluster.lease import OpenFence
+from scheduler.cluster.machine import Machine
 from scheduler.cluster.protobuf import added, finalizer, reservation
 from scheduler.cluster.write import Writer
 from scheduler.core.engine import RELEASE_S
@@ -697,7 +698,7 @@ async def test_a_scheduled_pod_gets_its_event(api, writer):
 
 async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
     now = 0.0
-    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: now)
+    writer = Writer(client, lambda event: None, OpenFence(), machine=Machine(lambda: now))
     running = asyncio.ensure_future(writer.run())
     put_pod(api)
     sent = []
@@ -713,7 +714,7 @@ async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
 
 
 async def test_an_annotation_that_is_not_followed_is_told_beside_all_else(api, client):
-    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: 0.0)
+    writer = Writer(client, lambda event: None, OpenFence(), machine=Machine(lambda: 0.0))
     running = asyncio.ensure_future(writer.run())
     put_pod(api)
 
@@ -737,6 +738,31 @@ async def test_reports_that_cannot_be_written_stop_nothing(api, writer, steps):
 
     assert len(api.sent("POST", "/events")) == 3
     assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
+
+
+async def test_why_a_pod_waits_is_told_again_where_it_could_not_be_written(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(503), steps.drop, steps.refuse(403))
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await api.until(lambda: "conditions" in api.objects[POD].get("status", {}))
+
+    assert api.objects[POD]["status"]["conditions"][0]["message"] == "full"
+
+
+async def test_a_reason_that_could_not_be_written_does_not_come_after_a_newer_one(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(503))
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await settled(writer)
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    await settled(writer)
+    await asyncio.sleep(0.1)  # the first would come after 0.04
+    await settled(writer)
+
+    told = [each["body"]["status"]["conditions"][0]["message"] for each in api.sent("PATCH")]
+    assert told == ["full", "no node"]
 
 
 async def test_too_many_reports_drop_the_oldest_and_count_them(api, client, monkeypatch):

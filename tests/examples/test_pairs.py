@@ -1,12 +1,17 @@
 """The generator of claims for pairs of a GPU and a network card."""
 
 import importlib.util
+import json
 
 import pytest
 from ruamel.yaml import YAML
 
-from e2e.examples import FOLDER
+from e2e.examples import FOLDER, table
+from e2e.workload import pod
 from scheduler.cluster.decode import decode
+from scheduler.simulator import fleet
+from scheduler.simulator.objects import parse
+from scheduler.simulator.run import simulate
 
 HOME = FOLDER / "prefill-decode"
 LARGE = 'device.capacity["gpu.nvidia.com"].memory.compareTo(quantity("75Gi")) >= 0'
@@ -56,6 +61,25 @@ def test_other_classes_are_asked_without_what_only_dranet_says(pairs, capsys):
     assert "deviceClassName: gpu.amd.com" in text
     assert "deviceClassName: sriov.example.com" in text
     assert text.endswith(f"        - requests: [gpu-0, nic-0]\n          matchAttribute: {NUMA}\n")
+
+
+@pytest.mark.parametrize(("box", "count"), [("dgx-h100", 8), ("dgx-a100", 8), ("dgx2-v100", 8)])
+@pytest.mark.parametrize("flags", [[], ["--match", ""]])
+def test_as_many_pairs_as_a_box_has_are_placed_beside_their_cards(pairs, capsys, box, count, flags):
+    template = printed(pairs, capsys, count, "--name", "pairs", *flags)
+    user = pod("default", "user", templates=["pairs"])
+    items = [
+        *fleet.device_classes(),
+        *fleet.fleet({box: 1}, nics=True),
+        YAML(typ="safe", pure=True).load(template),
+        user,
+    ]
+
+    outcome = simulate(parse("pairs", json.dumps({"apiVersion": "v1", "kind": "List", "items": items})))
+
+    assert not outcome.pending
+    assert outcome.cycles <= 3
+    assert f"{count} of {count} GPUs behind the PCIe root of a NIC" in table(outcome.objects, [box])
 
 
 @pytest.mark.parametrize("count", [-1, 0, 17, 10**9])

@@ -80,6 +80,6 @@ def test_what_serves_is_probed_limited_and_disrupted_with_care(folder):
             each["spec"]["template"]["metadata"]["labels"]
             for each in objects(folder)
             if service["spec"]["selector"].items()
-            <= each["spec"].get("template", {}).get("metadata", {}).get("labels", {}).items()
+            <= each.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {}).items()
         ]
         assert chosen, f"Service {service['metadata']['name']} selects no pods"

@@ -10,7 +10,7 @@ from typing import Final, get_args
 from scheduler.audit.migrating.migration import Mode, Result
 from scheduler.audit.migrating.migration import migrate as migrated
 from scheduler.audit.migrating.patches import component
-from scheduler.audit.sources import STDIN, Source, Text, files
+from scheduler.audit.sources import STDIN, Problem, Source, raw
 from scheduler.core.errors import printable
 
 _STDIN: Final = "stdin.yaml"
@@ -28,7 +28,7 @@ def migrate(path: str, out: Path, mode: str, *, patch: bool = False, compare: Co
     wrong = _wrong_folder(path, out)
     if wrong:
         return _refuse(wrong)
-    sources = [_relative(each, path) for each in files(path)]
+    sources = [_relative(each, path) for each in raw(path)]
     result = migrated(sources, "extended" if mode == "extended" else "claims")
     texts = result.texts
     if patch:
@@ -60,9 +60,9 @@ def _wrong_folder(path: str, out: Path) -> str:
     return ""
 
 
-def _relative(source: Text, path: str) -> Text:
+def _relative(source: Source | Problem, path: str) -> Source | Problem:
     """A source under the name that its file gets below the new folder."""
-    if not isinstance(source, Source):
+    if isinstance(source, Problem):
         return source
     if path == STDIN:
         return Source(_STDIN, source.text)

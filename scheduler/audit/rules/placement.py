@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from scheduler.audit.labels import Requirement, cel_of, impossible_memory, impossible_product, sort_of
+from scheduler.audit.labels import Requirement, cel_of, impossible_memory, impossible_product, sort_of, unshared
 from scheduler.audit.rules.base import Context, Hit
 from scheduler.audit.subjects import Subject
 
@@ -51,7 +51,7 @@ def selectors(subject: Subject, _context: Context) -> Iterator[Hit]:
             if any("-SHARED" in value for value in requirement.values):
                 yield Hit("DP003", each.node, shown)
         elif sort == "sharing":
-            yield Hit("DP003", each.node, shown)
+            yield Hit("SEL006" if unshared(requirement) else "DP003", each.node, shown)
         elif sort == "cloud":
             yield Hit("SEL002", each.node, shown)
         elif sort == "node":
