@@ -133,7 +133,7 @@ def clashes(cluster: Cluster) -> tuple[list[Clash], list[str]]:
                 found += _counters(held, key)
         found += _gone(held)
     elif held.identities:
-        notes.append("no ResourceSlices are there: counters, capacity and what is still published are not judged")
+        notes.append("not all ResourceSlices are known: counters, capacity and what is still published are not judged")
     return sorted(found), notes
 
 

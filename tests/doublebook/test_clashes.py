@@ -169,7 +169,7 @@ def test_without_slices_nothing_is_said_to_be_gone():
     found, notes = judged(claim("a", result("gpu-0")), claim("b", result("gpu-0")), known={"ResourceClaim"})
 
     assert [each.id for each in found] == ["DB001"]
-    assert notes == ["no ResourceSlices are there: counters, capacity and what is still published are not judged"]
+    assert notes == ["not all ResourceSlices are known: counters, capacity and what is still published are not judged"]
 
 
 def test_where_there_are_truly_no_slices_everything_is_gone():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from scheduler.doublebook.command import doublebook
+from tests.doublebook.build import claim, device, result, slice_of
 from tests.doublebook.snapshots import GOLDEN, SNAPSHOTS, said
 
 
@@ -36,8 +37,6 @@ def test_a_file_of_objects_says_the_same_in_every_form(name, form, tmp_path, cap
 
 
 def test_many_holders_are_cut_in_a_table_and_whole_in_json(tmp_path, capsys):
-    from tests.doublebook.build import claim, device, result, slice_of
-
     objects = [slice_of(device("gpu-0")), *(claim(f"c{number:02}", result("gpu-0")) for number in range(20))]
     (tmp_path / "cluster.json").write_text("\n".join(json.dumps(each) for each in objects))
 
@@ -54,5 +53,19 @@ def test_what_a_cluster_did_not_list_is_an_error_beside_what_was_found(capsys):
 
     said_now = capsys.readouterr()
     assert "DB001" in said_now.out
-    assert "note: no Pod is there: device plugins and node resources are not judged" in said_now.out
+    assert "note: not known in whole: Pod; device plugins and node resources are not judged" in said_now.out
     assert said_now.err == "cluster, Pod: HTTP 403\n"
+
+
+def test_a_slice_that_cannot_be_read_makes_nothing_gone(capsys):
+    broken = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "metadata": {"name": "s"}, "spec": {}}
+
+    assert doublebook((), "table", [broken, claim("a", result("gpu-0"))]) == 2
+
+    told = capsys.readouterr()
+    assert "DB00" not in told.out
+    assert (
+        "note: not all ResourceSlices are known: counters, capacity and what is still published are not judged"
+        in told.out
+    )
+    assert told.err == "cluster: ResourceSlice s: spec.pool: is missing\n"
