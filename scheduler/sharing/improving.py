@@ -14,11 +14,11 @@ from scheduler.sharing.filling import Doubles
 from scheduler.sharing.floor import Floor, Packing, Seat
 from scheduler.sharing.problem import Problem
 
-_FEW: Final = 4  # GPUs that are worth least, of those that are emptied
-_MANY: Final = 10  # at most in all
+_FEW: Final = 6  # GPUs that are worth least, of those that are emptied
+_MANY: Final = 6  # of all, at most
 _NOISE: Final = 0.25  # of worths
 _BLUR: Final = 0.3  # of what is worst
-_IDLE: Final = 100  # steps without a gain, twice as many while the gap is large
+_IDLE: Final = 100  # steps without a gain, three times as many while the gap is large
 _NEAR: Final = 1.01
 
 
@@ -30,7 +30,7 @@ def improve(problem: Problem, packing: Packing, worth: Doubles, rent: Doubles, l
     score = (packing.cost(problem), -float(values @ values))
     idle = 0
     for _ in range(steps):
-        if score[0] <= least or idle >= _IDLE * (1 + (score[0] > least * _NEAR)):
+        if score[0] <= least or idle >= _IDLE * (3 if score[0] > least * _NEAR else 1):
             break
         chosen = _chosen(problem, best, values, rent, dice)
         kept = [number for number in range(len(best.seats)) if number not in chosen]
