@@ -1,7 +1,7 @@
-"""How close `dovetail plan share` comes to the optimum, and how long it takes: `python -m e2e.bench.share [--seeds A,B]`.
+"""How close `dovetail plan share` comes to the optimum, and how fast: `python -m e2e.bench.share [--seeds A,B]`.
 
-1,000 models on 200 GPUs: 72 H100 that MIG can cut on demand, 48 A100 that are whole or claimed by one namespace, 80 L40S
-that several claims may share. 85 % of the models need no isolation, 14 % that of memory, 1 % a GPU of their own; they
+1,000 models on 200 GPUs: 72 H100 that MIG can cut on demand, 48 A100 that one namespace claims at a time, 80 L40S that
+several claims may share. 85 % of the models need no isolation, 14 % that of memory, 1 % a GPU of their own; they
 are of eight namespaces, and one in ten has two replicas on different GPUs. Sizes are drawn two ways: `spread`, from
 distributions, so that no two models are alike; and `catalogue`, from short lists.
 
