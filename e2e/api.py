@@ -58,6 +58,10 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False),
     "ServiceMonitor": ("/apis/monitoring.coreos.com/v1", "servicemonitors", True),
     "PrometheusRule": ("/apis/monitoring.coreos.com/v1", "prometheusrules", True),
+    "PodMonitor": ("/apis/monitoring.coreos.com/v1", "podmonitors", True),
+    "ScaledObject": ("/apis/keda.sh/v1alpha1", "scaledobjects", True),
+    "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers", True),
+    "APIService": ("/apis/apiregistration.k8s.io/v1", "apiservices", False),
     "PodGroup": ("/apis/scheduling.k8s.io/v1beta1", "podgroups", True),
 }
 

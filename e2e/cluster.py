@@ -274,6 +274,7 @@ class LocalCluster:
             "--use-service-account-credentials=false", "--leader-elect=false",
             "--controllers", ",".join(filter(None, ("*", self.site.controllers_off, _IDLE))),
             "--kube-api-qps", "5000", "--kube-api-burst", "5000",
+            "--horizontal-pod-autoscaler-sync-period", "1s",  # else it looks every 15 s
             *self._gates(),
         )  # fmt: skip
         self._await("kube-controller-manager", f"https://127.0.0.1:{self._manager_port}/healthz", None, 60.0)

@@ -12,6 +12,7 @@ from e2e.gobuild import downloaded
 
 MODULES = {
     "monitoring.coreos.com": ("github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd"),
+    "keda.sh": ("github.com/kedacore/keda/v2", "config/crd/bases"),
 }
 """Group -> the module and the folder in it."""
 

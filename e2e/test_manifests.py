@@ -2,6 +2,7 @@
 validation, and pods of the Deployment by the pod security standard `restricted`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 
 import pytest
 
@@ -16,7 +17,11 @@ COMPONENTS = sorted(
     for path in (MANIFESTS / "components").rglob("kustomization.yaml")
 )
 OVERLAYS = sorted(path.parent.name for path in (MANIFESTS / "overlays").glob("*/kustomization.yaml"))
-OTHERS = {"monitoring.coreos.com": ("prometheusrules", "servicemonitors")}
+AUTOSCALING = sorted(path.parent.name for path in (MANIFESTS / "examples/autoscaling").glob("*/kustomization.yaml"))
+OTHERS = {
+    "monitoring.coreos.com": ("podmonitors", "prometheusrules", "servicemonitors"),
+    "keda.sh": ("scaledobjects",),
+}
 """Resources of others that manifests name, by group."""
 SINCE = {"DeviceTaintRule": 37}
 """Kinds that are not served before a version of Kubernetes."""
@@ -62,6 +67,44 @@ def test_every_component_is_accepted_with_the_base(cluster: Cluster, minor: int,
 
     assert alone != together, "the component changes nothing"
     accepted(cluster, minor, together)
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize("example", AUTOSCALING)
+def test_what_scales_and_watches_serving_is_accepted(cluster: Cluster, minor: int, example: str) -> None:
+    accepted(cluster, minor, built(MANIFESTS / "examples" / "autoscaling" / example))
+
+
+def mappings(part: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where in an object keys are those of a schema: everywhere but in maps of names that people choose."""
+    if isinstance(part, dict):
+        yield path
+        for key, value in part.items():
+            if key not in {"labels", "matchLabels", "metadata"}:
+                yield from mappings(value, (*path, key))
+    elif isinstance(part, list):
+        for at, value in enumerate(part):
+            yield from mappings(value, (*path, at))
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize(
+    ("example", "kind"),
+    [("monitoring", "PodMonitor"), ("monitoring", "PrometheusRule"), ("hpa", "HorizontalPodAutoscaler"),
+     ("keda", "ScaledObject")],
+)  # fmt: skip
+def test_no_slip_of_the_pen_would_be_accepted(cluster: Cluster, example: str, kind: str) -> None:
+    [item] = [each for each in built(MANIFESTS / "examples" / "autoscaling" / example) if each["kind"] == kind]
+    places = list(mappings(item["spec"]))
+    assert len(places) > 4
+    for path in places:
+        slipped = deepcopy(item)
+        part = slipped["spec"]
+        for key in path:
+            part = part[key]
+        part["intervall"] = "15s"
+        with pytest.raises(ApiRefusalError, match=r"intervall: field not declared in schema|unknown field .*intervall"):
+            cluster.api.apply(slipped, dry_run=True)
 
 
 def test_an_unknown_field_would_be_refused(cluster: Cluster) -> None:

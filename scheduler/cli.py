@@ -147,6 +147,23 @@ def migrate(
         raise typer.Exit(2) from error
 
 
+plan_app = typer.Typer(help="Plan what to put on a fleet.", no_args_is_help=True)
+app.add_typer(plan_app, name="plan")
+
+
+@plan_app.command("share")
+def plan_share(
+    models: Annotated[Path, typer.Option("--models", help="The models, and what each of their replicas needs.")],
+    fleet: Annotated[list[Path], typer.Option("--fleet", help="Nodes, ResourceSlices, DeviceClasses and claims.")],
+    form: Annotated[str, typer.Option("--format", help="table, json or yaml.")] = "table",
+    out: Annotated[Path | None, typer.Option("--out", help="A new folder for the claims.")] = None,
+) -> None:
+    """Pack small models on few GPUs and write their claims; exit 1 when one has no place, 2 on bad input."""
+    from scheduler.sharing.command import share
+
+    raise typer.Exit(share(models, fleet, form, out))
+
+
 @app.command()
 def readiness(
     paths: Annotated[list[str] | None, typer.Argument(help="What --record wrote, or objects; - reads it.")] = None,

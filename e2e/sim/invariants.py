@@ -99,7 +99,9 @@ class Judge:
         store.listeners.append(self._changed)
 
     def fail(self, invariant: str, text: str, *subjects: str) -> None:
-        raise BrokenError(invariant, text, *subjects)
+        error = BrokenError(invariant, text, *subjects)
+        self.world.fail(error)
+        raise error
 
     # ------------------------------------------------------------ requests
 

@@ -57,7 +57,7 @@ class Lines(logging.Handler):
             text += "\n" + logging.Formatter().formatException(record.exc_info)
         self.kept.append(f"{self.world.now:10.3f} {record.levelname} {record.name}: {text}")
         if self.secret in text:
-            raise BrokenError("I18", f"a log line holds a secret: {text[:200]}")
+            self.world.fail(BrokenError("I18", f"a log line holds a secret: {text[:200]}"))
 
 
 class Aside:
@@ -107,7 +107,8 @@ class Life:
 
     def _failed(self, context: dict[str, Any]) -> None:
         if self.alive:
-            raise BrokenError("F29", f"{self.identity}: {context.get('message')}: {context.get('exception')!r}")
+            text = f"{self.identity}: {context.get('message')}: {context.get('exception')!r}"
+            self.replica.world.fail(BrokenError("F29", text))
 
     def _start(self) -> None:
         replica = self.replica
@@ -128,7 +129,8 @@ class Life:
             self.replica.world.step("ended", self.identity, "")
             error = None if task.cancelled() else task.exception()
             if error is not None:
-                raise BrokenError("F29", f"{self.identity} ended with {error!r}")
+                self.replica.world.fail(BrokenError("F29", f"{self.identity} ended with {error!r}"))
+                return
             self.kill()
             self.replica.ended(task.result())
 

@@ -84,6 +84,7 @@ class Server:
         self._streams: dict[str, list[Stream]] = {}
         self._seen: dict[tuple[str, str], dict[str, str]] = {}  # by peer and kind: key -> uid
         self._latest: dict[str, tuple[int, str]] = {}  # newest version delivered to a peer, of which kind
+        self._snapshots: dict[tuple[str, int], list[Item]] = {}  # that pages are cut from
         self._old_lists: dict[str, tuple[int, dict[str, Item]]] = {}
         self._random = world.fork("server")
         store.listeners.append(lambda change: self._changed(change.item.kind))
@@ -280,12 +281,16 @@ class Server:
         start = 0
         if "continue" in asked:
             start, version = (int(each) for each in asked["continue"][0].split("."))
-            if version < self.store.logs[kind].compacted:
+            items = self._snapshots.get((kind, version), [])
+            if not items or version < self.store.logs[kind].compacted:
                 self.world.bite("F3")
                 raise RefusedError(410, "Expired", "the continue token is too old")
         metadata = {"resourceVersion": str(version)}
         if start + size < len(items):
             metadata["continue"] = f"{start + size}.{version}"
+            self._snapshots[kind, version] = items
+            if len(self._snapshots) > 50:
+                del self._snapshots[next(iter(self._snapshots))]
         page = items[start : start + size]
         self._listed(peer, kind, items)
         return Answer(

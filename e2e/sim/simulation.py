@@ -22,7 +22,7 @@ APART, CONTESTED = "apart", "contested"
 EPISODE = 5_000  # steps of a cluster, about
 _HOSTILE = 2_000  # steps between two rests
 _FULL = 500  # steps between two looks at everything
-_HEAL_S, _REST_S = 200.0, 130.0
+_HEAL_S, _REST_S = 140.0, 75.0
 _PATIENCE = 2.4  # of the scheduler's time limit of a write: how long before its lease ends it sends the last one
 
 
@@ -136,7 +136,7 @@ class Simulation:
         self.drivers.heal()
         self.server.rates = Rates.none()
         self.controllers.refuses = 0.0
-        self._pass(60.0)
+        self._pass(40.0)
         self.drivers.settle()
         self.controllers.rest()
         self._pass(_HEAL_S)
@@ -174,6 +174,10 @@ def outcome(seed: int, steps: int, mode: str) -> tuple[Simulation, BaseException
         simulation.run(steps)
     except Exception as error:  # whatever the scheduler or the judge raised is a finding
         return simulation, error
+    finally:
+        for replica in simulation.replicas:
+            if replica.life is not None:
+                replica.life.kill()
     return simulation, None
 
 

@@ -42,6 +42,7 @@ class World:
         self.now = 0.0
         self.steps = 0
         self.bites: Counter[str] = Counter()
+        self.broken: BrokenError | None = None
         self.processes: list[Turnable] = []
         self.log: deque[tuple[int, float, str, str, str]] = deque(maxlen=_REMEMBERED)
         self._hash = hashlib.blake2b(digest_size=8)
@@ -58,6 +59,10 @@ class World:
         """Numbers of somebody's own, so that what he draws moves nobody else's."""
         return Random(f"dovetail/{self.seed}/{name}")
 
+    def fail(self, error: "BrokenError") -> None:
+        """End the run, whoever catches what is raised meanwhile."""
+        self.broken = self.broken or error
+
     # ------------------------------------------------------------ time
 
     def at(self, time: float, work: Callable[..., None], *arguments: Any) -> None:
@@ -69,10 +74,9 @@ class World:
         self.at(self.now + delay, work, *arguments)
 
     def every(self, first: float, period: Callable[[], float], work: Callable[[], None]) -> None:
-        """Have an actor do something again and again; each time is a step."""
+        """Have something looked at again and again; what comes of it is a step, the look is none."""
 
         def again() -> None:
-            self.step("timer", "", "")
             work()
             self.after(period(), again)
 
@@ -109,6 +113,8 @@ class World:
         for process in self.processes:
             if process.waiting:
                 process.turn()
+                if self.broken is not None:
+                    raise self.broken
                 return True
             time = process.next_time()
             if time is not None and (due is None or time <= due):
@@ -118,7 +124,9 @@ class World:
         self.now = max(self.now, due)
         if first is not None:
             first.turn()
-            return True
-        _, _, work, arguments = heapq.heappop(self._heap)
-        work(*arguments)
+        else:
+            _, _, work, arguments = heapq.heappop(self._heap)
+            work(*arguments)
+        if self.broken is not None:
+            raise self.broken
         return True

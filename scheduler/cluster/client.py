@@ -302,7 +302,10 @@ class Client:
             if error.status == 404:
                 return frozenset()
             raise
-        return frozenset(entry.kind for entry in _decode_resources(body).resources)
+        try:
+            return frozenset(entry.kind for entry in _decode_resources(body).resources)
+        except msgspec.MsgspecError as error:
+            raise ApiError("unknown", 200, f"GET /apis/{group_version}: {error}") from error
 
     async def minor_version(self) -> int:
         """Of Kubernetes 1.x the x, as far as its APIs and gates go (an emulated version counts). Raises ApiError."""

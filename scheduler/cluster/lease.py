@@ -160,7 +160,7 @@ class LeaseLock:
 
     async def _read(self) -> None:
         body = await self._client.request("GET", f"{self._path}/{self.name}", timeout=self._timeout_s)
-        self._lease = msgspec.json.decode(body, type=dict[str, Any])
+        self._lease = _read_lease(body)
         if (spec := self._lease.get("spec")) != self._seen:
             self._seen, self._seen_at = spec, self._clock()
 
@@ -168,10 +168,10 @@ class LeaseLock:
         start = self._clock()
         try:
             body = await self._client.request(method, path, msgspec.json.encode(lease), timeout=self._timeout_s)
+            self._lease = _read_lease(body)
         except ApiError as error:
             log.warning("lease not renewed: %s", error)
             return False
-        self._lease = msgspec.json.decode(body, type=dict[str, Any])
         self._fence.renewed(start, self._timing.lease_s)
         return True
 
@@ -187,6 +187,13 @@ class LeaseLock:
             spec["acquireTime"] = now
             spec["leaseTransitions"] = (old.get("leaseTransitions") or 0) + bool(old)
         return spec
+
+
+def _read_lease(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:  # a proxy's words, or half an answer
+        raise ApiError("unknown", 0, f"the lease cannot be read: {error}") from error
 
 
 async def lead(lock: LeaseLock, timing: LeaseTiming, leading: asyncio.Event) -> None:

@@ -300,7 +300,8 @@ def parts(facts: Facts) -> Need:
     """Parts of GPUs as devices of their own."""
     what = "parts of GPUs (MIG or compute partitions)"
     if not facts.of("gpu"):
-        return Need(what, OPEN, "no GPUs are published")
+        whole = gpus(facts)
+        return Need(what, whole.verdict, whole.why, whole.step)
     if facts.parts:
         return Need(what, MET, f"{_count(len(facts.parts), 'part')} in ResourceSlices")
     return Need(what, MISSING, "all GPUs are published whole", _cutting(facts, "cut GPUs on their nodes"))

@@ -256,8 +256,8 @@ def _containers(item: Raw) -> list[Raw]:
 
 
 def _texts(container: Raw) -> list[str]:
-    listed = [*(container.get("command") or ()), *(container.get("args") or ())]
-    return [each for each in listed if isinstance(each, str)]
+    parts = (container.get("command"), container.get("args"))
+    return [each for part in parts if isinstance(part, list) for each in part if isinstance(each, str)]
 
 
 def _plain_image(image: str) -> str:

@@ -223,7 +223,8 @@ def _take(value: Any, file: str, line: int, kinds: frozenset[str], snapshot: Sna
     if not isinstance(metadata, dict):
         raise TreeError(line, f"{kind}: metadata: is {'no mapping' if 'metadata' in value else 'missing'}")
     for key in ("name", "namespace", "uid"):
-        if not isinstance(metadata.get(key) or "", str):
+        given = metadata.get(key)
+        if given is not None and not (isinstance(given, str) and _encodes(given)):
             raise TreeError(line, f"{kind}: metadata.{key}: is no text: quote it")
     metadata = dict(metadata)
     if kind not in CLUSTERED and not metadata.get("namespace"):
@@ -233,6 +234,15 @@ def _take(value: Any, file: str, line: int, kinds: frozenset[str], snapshot: Sna
         metadata["uid"] = f"{name}-{suffix(kind, name)}"
     found = {**value, "metadata": metadata}
     snapshot.found.append(Found(_flat(found) if kind == "ResourceSlice" else found, file, line))
+
+
+def _encodes(text: str) -> bool:
+    """Whether a text is one: JSON can hold halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _flat(value: Raw) -> Raw:

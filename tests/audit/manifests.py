@@ -74,6 +74,52 @@ STYLES = {
     "last": "containers:\n- name: s\n  image: x\n  resources:\n    limits:\n      nvidia.com/gpu: 1   # c1\n"
     "- name: t   # c2\n  image: y\n  command:\n  - sh\n  - -c\n  - |   # c3\n    # part of the script\n    run\n# c4\n",
 }  # fmt: skip
+_SELECTED = "  selector: {matchLabels: {app: a}}\n"
+_LABELS = "metadata: {labels: {app: a}}\n"
+WORKLOADS = {
+    "Pod": ("v1", "spec:\n", 2),
+    "ReplicaSet": ("apps/v1", f"spec:\n{_SELECTED}  template:\n    {_LABELS}    spec:\n", 6),
+    "Deployment": ("apps/v1", f"spec:\n{_SELECTED}  template:\n    {_LABELS}    spec:\n", 6),
+    "StatefulSet": ("apps/v1", f"spec:\n  serviceName: a\n{_SELECTED}  template:\n    {_LABELS}    spec:\n", 6),
+    "DaemonSet": ("apps/v1", f"spec:\n{_SELECTED}  template:\n    {_LABELS}    spec:\n", 6),
+    "Job": ("batch/v1", "spec:\n  template:\n    spec:\n      restartPolicy: Never\n", 6),
+    "CronJob": (
+        "batch/v1",
+        "spec:\n  schedule: '@daily'\n  jobTemplate:\n    spec:\n      template:\n        spec:\n"
+        "          restartPolicy: Never\n",
+        10,
+    ),
+}
+PODS = {
+    "one": "containers:\n- name: s   # c\n  image: x\n  resources:\n    limits:\n      nvidia.com/gpu: 1\n",
+    "eight": "containers:\n- name: s\n  image: x\n  resources:\n    limits: {nvidia.com/gpu: 8, memory: 1Gi}\n",
+    "two containers": (
+        "containers:\n- {name: a, image: x, resources: {limits: {nvidia.com/gpu: 2}}}\n"
+        "- name: b\n  image: x\n  resources:\n    requests: {nvidia.com/mig-1g.10gb: 1}\n"
+        "    limits: {nvidia.com/mig-1g.10gb: 1}\n"
+    ),
+    "labels": (
+        "nodeSelector: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}\naffinity:\n  nodeAffinity:\n"
+        "    requiredDuringSchedulingIgnoredDuringExecution:\n      nodeSelectorTerms:\n      - matchExpressions:\n"
+        "        - {key: nvidia.com/gpu.memory, operator: Gt, values: ['40000']}\n"
+        "        - {key: nvidia.com/gpu.family, operator: In, values: [hopper, ampere]}\n"
+        "        - {key: nvidia.com/gpu.compute.major, operator: Gt, values: ['7']}\n"
+        "containers:\n- {name: s, image: x, resources: {limits: {nvidia.com/gpu: 1}}}\n"
+    ),
+    "others": (
+        "containers:\n- {name: a, image: x, resources: {limits: {amd.com/gpu: 1}}}\n"
+        "- {name: b, image: x, resources: {limits: {gpu.intel.com/xe: 1}}}\n"
+        "- {name: c, image: x, resources: {limits: {habana.ai/gaudi: 1, google.com/tpu: 4}}}\n"
+    ),
+}
+_REQUEST = '- name: g\n  deviceClassName: {name}\n  count: 2\n  selectors:\n  - cel: {{expression: "{expression}"}}\n'
+_OUTDATED = r"""device.attributes[\"memory\"].isGreaterThan(quantity(\"16Gi\"))"""
+_MEMORY = "device.attributes['gpu.nvidia.com'].memory.compareTo(quantity('40Gi')) >= 0"
+OLD = {
+    "the outdated example": ("v1alpha3", "nvidia.com/gpu", _OUTDATED),
+    "a beta": ("v1beta1", "gpu.nvidia.com", "device.attributes['gpu.nvidia.com'].productName == 'x'"),
+    "memory of a domain": ("v1beta1", "gpu.nvidia.com", _MEMORY),
+}
 
 
 def workload(kind, style):
@@ -93,3 +139,26 @@ def cases():
             head, text = part.split("\n", 1)
             title, ids = head.rsplit("|", 1)
             yield f"{file.stem}: {title.strip()}", text, sorted(ids.split())
+
+
+def simple():
+    """(name, text): every kind of workload with every sort of pod, and claims of older versions."""
+    for kind, (version, head, indent) in WORKLOADS.items():
+        for name, pod in PODS.items():
+            body = "".join(" " * indent + line for line in pod.splitlines(keepends=True))
+            yield f"{kind} {name}", f"apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n{head}{body}"
+    for name, (version, device_class, expression) in OLD.items():
+        for kind, path in (("ResourceClaim", ("spec",)), ("ResourceClaimTemplate", ("spec", "spec"))):
+            head = "".join("  " * depth + f"{key}:\n" for depth, key in enumerate((*path, "devices", "requests")))
+            pad = " " * 2 * (len(path) + 1)
+            request = _REQUEST.format(name=device_class, expression=expression)
+            body = "".join(pad + line for line in request.splitlines(keepends=True))
+            start = f"apiVersion: resource.k8s.io/{version}\nkind: {kind}\nmetadata: {{name: a}}\n"
+            yield f"{kind}: {name}", start + head + body
+
+
+def everything():
+    """(name, text) of all that the tests migrate."""
+    yield from simple()
+    yield from ((f"{kind}, comments {style}", workload(kind, style)) for kind in PATHS for style in STYLES)
+    yield from ((name, text) for name, text, _ in cases())

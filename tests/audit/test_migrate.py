@@ -20,7 +20,7 @@ from scheduler.audit.sources import Source
 from scheduler.audit.subjects import subjects
 from scheduler.audit.tree import chunks, parse
 from scheduler.simulator.comparison import compare
-from tests.audit.manifests import CORRECTED, OUTDATED, PATHS, POD, STYLES, workload
+from tests.audit.manifests import CORRECTED, OUTDATED, PATHS, POD, STYLES, everything, workload
 
 REFUSED = {
     "a share": (POD.replace("nvidia.com/gpu", "nvidia.com/gpu.shared"), "a share of a GPU"),
@@ -143,6 +143,15 @@ def test_comments_stay_and_a_second_migration_changes_nothing(kind, style):
     again = migrate([Source(name, each) for name, each in result.texts.items()])
     assert again.texts == result.texts
     assert again.done == again.refused == []
+
+
+@pytest.mark.parametrize("mode", ["claims", "extended"])
+def test_a_second_migration_changes_nothing_of_all_there_is(mode):
+    for name, text in everything():
+        once = migrated(text, mode)
+        twice = migrate([Source(file, each) for file, each in once.texts.items()], mode)
+
+        assert (twice.texts, twice.done) == (once.texts, []), name
 
 
 def test_the_outdated_example_is_corrected_line_by_line():

@@ -54,7 +54,7 @@ MAY_IMPORT = {
     | {"yaml", "scheduler.core"}
     | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents")},
     "scheduler.sharing": SHELL
-    | {"numpy", "scipy", "yaml", "scheduler.core", "scheduler.audit.tree", "scheduler.cluster.decode"}
+    | {"scipy", "yaml", "scheduler.core", "scheduler.audit.tree", "scheduler.cluster.decode"}
     | {f"scheduler.simulator.{pure}" for pure in ("objects", "run")},
     "scheduler.readiness": SHELL
     | {"scheduler.core", "scoring"}

@@ -33,8 +33,9 @@ class Drivers:
         self._nodes: dict[str, Raw] = {}
         for item in hardware.classes():
             store.create(item, "admin")
-        flavours = ["whole", "parts", "shared", "attached", "whole", "parts"]
+        flavours = ["parts", "shared", "attached", "whole", "parts"]
         self.random.shuffle(flavours)
+        flavours.insert(0, "whole")
         for number in range(owned + others):
             name = f"n{number}"
             self._nodes[name] = hardware.node(name, self.random, owned=number < owned)
@@ -123,6 +124,7 @@ class Drivers:
             (self.break_or_mend, self.roll, self.go_back, self.withdraw, self.taint, self.rule, self.node),
             (4, 4, 1, 1, 3, 1, 3),
         )[0]
+        self.world.step("driver", work.__name__, source.pool)
         if not source.busy and (source.pool not in self._nodes or self.store.find("Node", source.pool)):
             work(source)
 

@@ -25,7 +25,12 @@ class Rival:
         self.contested = contested
         self.random = world.fork("rival")
         self._shares = 0
-        world.every(0.5, lambda: self.random.expovariate(1 / 0.7), self.act)
+        self._tried: dict[str, int] = {}
+        world.after(0.5, self._again)
+
+    def _again(self) -> None:
+        self.act()
+        self.world.after(self.random.expovariate(1 / 0.7), self._again)
 
     def act(self) -> None:
         pods = [
@@ -34,9 +39,13 @@ class Rival:
             and not each.deleting and not each.spec.get("schedulingGates")
         ]  # fmt: skip
         if pods:
+            pods = [each for each in pods if self._tried.get(each.uid) != self.store.version // 20]
+        if pods:
+            chosen = self.random.choice(pods)
+            self._tried[chosen.uid] = self.store.version // 20
             view = (self.hardware(), {id_: list(holds) for id_, holds in self.holders().items()})
             delay = self.random.expovariate(1 / 0.2) if self.contested else 0.0
-            self.world.after(delay, self._try, self.random.choice(pods).key, *view)
+            self.world.after(delay, self._try, chosen.key, *view)
 
     def _try(self, key: str, hardware: Hardware, holders: dict[Device, list[Hold]]) -> None:
         self.world.step("schedule", WHO, key)

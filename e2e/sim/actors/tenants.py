@@ -7,7 +7,7 @@ from e2e.sim.store import Raw, Store, done
 from e2e.sim.world import World
 
 NAMESPACES = ("t0", "t1", "admin")
-_MOST_PODS = 14
+_MOST_PODS = 18
 
 
 def request(name: str, device_class: str, count: int = 1, **more: object) -> Raw:
@@ -33,7 +33,7 @@ def spec(random: Random, *, admin: bool) -> Raw:
     more: dict[str, object] = {"tolerations": tolerate} if tolerate else {}
     shape = random.choice(
         ("one", "one", "one", "two", "model", "part", "part", "shared", "shared", "all", "first", "nic", "both", "attached",
-         "impossible", "late", "admin")
+         "attached", "one", "one", "shared", random.choice(("impossible", "late", "admin")))
     )  # fmt: skip
     constraints: list[Raw] = []
     if shape == "two":
@@ -82,7 +82,7 @@ def pod(namespace: str, name: str, scheduler: str, entries: list[Raw], random: R
     return {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": name, "namespace": namespace, "annotations": {"seconds": str(random.choice((2, 20, 60, 1e4)))},
+            "name": name, "namespace": namespace, "annotations": {"seconds": str(random.choice((1, 3, 10, 60, 1e4)))},
         },
         "spec": {"schedulerName": scheduler, "resourceClaims": entries, "containers": [container]},
     }  # fmt: skip
@@ -101,7 +101,7 @@ class Tenants:
             store.create(
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}, "admin"
             )
-        world.every(0.1, lambda: self.random.expovariate(1 / 1.5), self.act)
+        world.every(0.1, lambda: self.random.expovariate(1 / 0.5), self.act)
 
     def act(self) -> None:
         if not self.active:
@@ -109,8 +109,9 @@ class Tenants:
         work = self.random.choices(
             (self.add, self.share, self.extend, self.delete, self.replace, self.open_gate, self.delete_claim,
              self.toggle_class, self.poison),
-            (10, 4, 2, 5, 2, 3, 1, 1, 0.5),
+            (10, 4, 3, 7, 2, 3, 1, 1, 0.3),
         )[0]  # fmt: skip
+        self.world.step("tenant", work.__name__, "")
         work()
 
     def _room(self) -> bool:
