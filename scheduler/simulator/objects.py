@@ -47,6 +47,7 @@ CLUSTERED: Final = frozenset({"Node", "ResourceSlice", "DeviceClass", "DeviceTai
 _OLD_DRA_KINDS: Final = KINDS[DRA] | {"ResourceClass"}
 _OLD: Final[Mapping[str, str]] = {
     "v1beta2": "its shape is that of v1: change apiVersion to resource.k8s.io/v1",
+    "v1alpha3": "`dovetail migrate` makes v1 of it",
     "v1beta1": "change apiVersion to resource.k8s.io/v1, move everything of a request but its name under `exactly`, "
     "and what is under `basic` of a slice's device one level up",
 }
@@ -336,7 +337,7 @@ def _refuse_old(version: str, kind: str, where: str, document: Raw) -> None:
         return
     metadata = document.get("metadata")
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-    remedy = _OLD.get(number, "write it anew for resource.k8s.io/v1: there is no conversion from alpha versions")
+    remedy = _OLD.get(number, "write it anew for resource.k8s.io/v1: nothing converts it")
     raise InputError(where, f"{kind} {name}: apiVersion {version} is no longer served", remedy)
 
 
