@@ -84,6 +84,14 @@ REFUSED = {
     "single strategy as a label": (
         POD.replace("spec:\n", "spec:\n  nodeSelector: {nvidia.com/mig.strategy: single}\n"), "single-strategy MIG",
     ),
+    "a node of its own": (POD.replace("spec:\n", "spec:\n  nodeName: n\n"), "names its node itself"),
+    "HAMi's scheduler": (
+        POD.replace("spec:\n", "spec:\n  schedulerName: hami-scheduler\n"), "is scheduled by hami-scheduler",
+    ),
+    "a GPU that the plugin shares": (
+        POD + "---\nsharing: {timeSlicing: {resources: [{name: nvidia.com/gpu, replicas: 4}]}}\n",
+        "which is a share of a GPU here (a.yaml:12)",
+    ),
     "an annotation of HAMi": (
         POD.replace("team}", "team, annotations: {nvidia.com/use-gputype: A100}}"), "the scheduler of others",
     ),
@@ -367,6 +375,25 @@ def test_labels_of_gpus_that_are_not_shared_are_no_reason_to_refuse():
     assert result.refused == []
     assert "nvidia.com/gpu.sharing-strategy: none, nvidia.com/mig.strategy: mixed" in result.texts["a.yaml"]
     assert valid(result.texts["a.yaml"])
+
+
+@pytest.mark.parametrize("mode", ["claims", "extended"])
+def test_gpus_are_whole_where_only_others_are_shared_or_under_another_name(mode):
+    for sharing in (
+        "timeSlicing: {resources: [{name: nvidia.com/mig-1g.5gb, replicas: 2}]}",
+        "timeSlicing: {renameByDefault: true, resources: [{name: nvidia.com/gpu, replicas: 2}]}",
+        "mps: {resources: [{name: nvidia.com/gpu, rename: nvidia.com/gpu-part, replicas: 2}]}",
+    ):
+        result = migrate([Source("config.yaml", f"sharing: {{{sharing}}}\n"), Source("a.yaml", POD)], mode)
+
+        assert result.refused == []
+        assert result.done
+
+
+def test_pods_of_another_scheduler_are_migrated_with_a_word_of_doubt():
+    (note,) = migrated(POD.replace("spec:\n", "spec:\n  schedulerName: volcano\n")).done
+
+    assert note.text.endswith("; check that volcano allocates claims")
 
 
 def test_a_partition_is_asked_for_by_its_profile():

@@ -11,7 +11,7 @@ from scheduler.audit.migrating.classes import as_text, device_class, extended_cl
 from scheduler.audit.migrating.edits import EditError, Edits, apply, block
 from scheduler.audit.rules.claims import classes_asked
 from scheduler.audit.sources import KUSTOMIZATIONS, Problem, Source
-from scheduler.audit.subjects import Subject, subjects
+from scheduler.audit.subjects import Group, Subject, subjects
 from scheduler.audit.tree import Document, Fields, TreeError, chunks, parse
 
 Mode = Literal["claims", "extended"]
@@ -20,6 +20,7 @@ _VALID: Final = frozenset({"API010", "API011", "API012", "API014", "API016", "AP
 """Findings that no migrated object may have."""
 _LEFT: Final = frozenset({"DP001", "DP003", "DP004", "DP006", "DP007", "SEL005"})
 """Findings that a migration into claims should have ended: where one stays, somebody has to know."""
+_SHARES_GPUS: Final = re.compile(r": (timeSlicing|mps) of (.*, )?nvidia\.com/gpu(?!.*renamed)")
 _TAKES_CLAIMS: Final = frozenset(
     {"Pod", "PodTemplate", "ReplicationController", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job",
      "CronJob", "LeaderWorkerSet", "JobSet", "PyTorchJob", "TFJob", "MPIJob", "XGBoostJob", "PaddleJob", "JAXJob"}
@@ -75,6 +76,8 @@ class _Migration:
         self.result = Result()
         self._mode = mode
         self._templates: set[tuple[str, str]] = set()
+        self._reports: dict[str, Report] = {}
+        self._sharing = ""  # where GPUs are told to be shared under the name of whole ones
         self._made = False  # whether there is a template that was not there
         self._classes: set[str] = set()  # that are there
         self._served: set[str] = set()  # extended resources for which there is a class
@@ -95,6 +98,10 @@ class _Migration:
 
     def survey(self, name: str, text: str) -> None:
         """What is there already, and what is asked for."""
+        self._reports[name] = report = inspect([Source(name, text)])
+        for each in report.findings:
+            if each.id == "INFRA002" and _SHARES_GPUS.search(each.message):
+                self._sharing = self._sharing or f"{each.file}:{each.line}"
         for _, found in self._documents(name, text):
             for subject in found:
                 if subject.kind == "ResourceClaimTemplate":
@@ -112,7 +119,7 @@ class _Migration:
 
     def file(self, name: str, text: str) -> None:
         """One text, its documents one after another."""
-        report = inspect([Source(name, text)])
+        report = self._reports[name]
         self.result.texts[name] = text
         wanted = dict(self._wanted)
         self.result.refused += [
@@ -222,7 +229,7 @@ class _Migration:
     def _group(self, subject: Subject, index: int, edits: Edits, note: Any, made: list[dict[str, Any]]) -> None:
         group = subject.groups[index]
         line = group.uses[0].key.line if group.uses else group.spec.line
-        reason = workloads.refusal(subject, group)
+        reason = workloads.refusal(subject, group) or self._shared_gpu(group)
         if reason:
             self.result.refused.append(Note(subject.file, line, subject.title, reason))
             return
@@ -236,11 +243,23 @@ class _Migration:
         unsure = (
             "" if subject.kind in _TAKES_CLAIMS else f"; check that {subject.kind} knows resourceClaims in its pods"
         )
+        if scheduler := workloads.other_scheduler(group):
+            unsure += f"; check that {scheduler} allocates claims"
         note(f"claims {', '.join(sorted(wish.classes))} by template {name}{unsure}")
         if any(use.device.sort == "nic" for use in group.uses):
             self.result.refused.append(Note(subject.file, line, subject.title, _NETWORK))
 
+    def _shared_gpu(self, group: Group) -> str:
+        """Why a whole GPU may be none: what is migrated here tells the device plugin to share them under their name."""
+        if not self._sharing or all(use.resource != "nvidia.com/gpu" for use in group.uses):
+            return ""
+        return f"asks for nvidia.com/gpu, which is a share of a GPU here ({self._sharing}): choose how to share by hand"
+
     def _extend(self, subject: Subject, index: int, note: Any) -> None:
+        if reason := self._shared_gpu(subject.groups[index]):
+            line = subject.groups[index].uses[0].key.line
+            self.result.refused.append(Note(subject.file, line, subject.title, reason))
+            return
         for use in {use.resource: use for use in subject.groups[index].uses}.values():
             made = extended_class(use.resource)
             if made is None:
@@ -279,7 +298,7 @@ class _Migration:
         made = [each for each in self.result.texts if each not in self.result.originals and each != CLASSES]
         if base not in KUSTOMIZATIONS or not self._made:
             return
-        root = parse(text).root if not TEMPLATED.search(text) and not inspect([Source(name, text)]).problems else None
+        root = parse(text).root if not TEMPLATED.search(text) and not self._reports[name].problems else None
         if not isinstance(root, Fields):
             return
         for key in ("namePrefix", "nameSuffix"):

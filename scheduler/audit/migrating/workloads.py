@@ -11,12 +11,15 @@ from scheduler.audit.migrating.versions import V1
 from scheduler.audit.rules.plugins import amounts_differ, count_of, first, fraction_annotations
 from scheduler.audit.subjects import SECTIONS, Container, Group, Subject, Use
 from scheduler.audit.tree import Fields, Items, Scalar
+from scheduler.core.names import SCHEDULER_NAME
 
 CLAIM: Final = "devices"  # the name of the entry in the pod
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MOVED: Final = frozenset({"gpu", "mig", "other"})
 _TRANSLATED: Final = frozenset({"attribute", "memory"})
 _WHOLE_GPU: Final = "nvidia.com/gpu"
+_OURS: Final = frozenset({"", "default-scheduler", SCHEDULER_NAME})
+_SHARING_SCHEDULERS: Final = re.compile(r".*(hami|kai|runai|gpushare).*", re.IGNORECASE)
 _MOST: Final = 32  # devices that one claim can have
 
 
@@ -47,6 +50,10 @@ def refusal(subject: Subject, group: Group) -> str:
         return "is a patch of a workload: migrate what comes out of kustomize build"
     if annotated := next(fraction_annotations(subject), None):
         return f"is annotated for the scheduler of others ({annotated[1]}): nothing here says what that asks for"
+    if group.spec.text("nodeName"):
+        return "names its node itself, so that no scheduler allocates its claims: use nodeSelector"
+    if _SHARING_SCHEDULERS.fullmatch(group.spec.text("schedulerName")):
+        return f"is scheduled by {group.spec.text('schedulerName')}, for which a GPU may be a share of one"
     if group.claims:
         return "has claims already beside a device plugin's resources: merge them by hand"
     early = [use for use in moved if use.container is not None and use.container.role != "containers"]
@@ -78,6 +85,12 @@ def _unmovable(use: Use) -> str:
     if use.amount is None or not 1 <= count_of(use.amount) <= 32 or not re.fullmatch(r"[0-9]+", use.amount.text):
         return f"asks for {use.resource} in an amount that is not from 1 to 32"
     return ""
+
+
+def other_scheduler(group: Group) -> str:
+    """Whose decision a pod is, where that is neither Kubernetes' nor ours; empty otherwise."""
+    name = group.spec.text("schedulerName")
+    return "" if name in _OURS else name
 
 
 def base_name(subject: Subject) -> str:

@@ -43,13 +43,20 @@ def sharing(subject: Subject, _context: Context) -> Iterator[Hit]:
             for key, (name, value) in node.entries.items():
                 said = value.text if isinstance(value, Scalar) else ""
                 if key in {"timeSlicing", "mps"} and isinstance(value, Fields) and "resources" in value.entries:
-                    yield Hit("INFRA002", name, key)
+                    yield Hit("INFRA002", name, f"{key} of {_shared(value)}")
                 elif said in {"single", "mixed"} and (key == "migStrategy" or (key, above) == ("strategy", "mig")):
                     yield Hit("INFRA002", name, f"{key} {said}")
                 elif key == "mig-configs" and isinstance(value, Fields):
                     yield Hit("INFRA002", name, key)
                 else:
                     stack.append((key, value))
+
+
+def _shared(sharing: Fields) -> str:
+    """The resources that are shared, and whether they get another name by it."""
+    entries = sharing.list_of("resources")
+    renamed = sharing.text("renameByDefault") == "true" or any(each.text("rename") for each in entries)
+    return ", ".join(each.text("name") for each in entries[:8]) + (", renamed" if renamed else "")
 
 
 RULES: Final = (plugins, sharing)
