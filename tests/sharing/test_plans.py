@@ -11,7 +11,7 @@ from scheduler.sharing.evening import even
 from scheduler.sharing.exact import optimum
 from scheduler.sharing.packing import pack
 from scheduler.sharing.problem import problem
-from scheduler.sharing.relaxation import Relaxation
+from scheduler.sharing.relaxation import Relaxation, reachable
 from scheduler.sharing.wishes import COMPUTE, Model, parse_models
 from scheduler.simulator.fleet import device_classes, fleet
 from scheduler.simulator.objects import parse
@@ -291,3 +291,8 @@ def test_gates_that_are_off_leave_devices_out():
 
     fleet_ = Fleet()
     assert supply(fleet_, Gates.of_version(35)).gpus == ()
+
+
+@pytest.mark.parametrize(("room", "sizes", "most"), [(45, [4, 6], 44), (45, [7, 3], 45), (5, [6], 0), (9, [], 9)])
+def test_a_room_counts_as_far_as_it_can_be_filled(room, sizes, most):
+    assert reachable(room, sizes) == most
