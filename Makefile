@@ -36,6 +36,8 @@ soak: $(READY)
 	$(BIN)/python -m pytest -n 2 -q tests --hypothesis-profile fresh
 	$(BIN)/python -m e2e.soak --seeds 400
 	$(BIN)/python -m e2e.bad
+	$(BIN)/python -m e2e.siege --minutes 15
+	$(BIN)/python -m e2e.siege --minutes 5 --contested
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -9,10 +9,8 @@ import asyncio
 import contextlib
 import logging
 import os
-import random
 import re
 import ssl
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
+from scheduler.cluster.machine import Machine
 from scheduler.core.errors import ConfigError, NotNowError
 from scheduler.core.messages import Cause
 
@@ -167,13 +166,22 @@ class Client:
     """One keep-alive session to the API server. Make it inside a running loop; close it.
 
     heard : told of each request that ended: method, path, HTTP status (0: no answer came) and seconds, which are
-    negative for the beginning of a stream.
+    negative for the beginning of a stream. session : in place of one that is made here.
     """
 
-    def __init__(self, address: Address, kubeconfig: Path | None = None, connections: int = _CONNECTIONS) -> None:
+    def __init__(
+        self,
+        address: Address,
+        kubeconfig: Path | None = None,
+        connections: int = _CONNECTIONS,
+        machine: Machine | None = None,
+        session: Any = None,
+    ) -> None:
         self._address = address
         self._kubeconfig = kubeconfig
-        self._session = aiohttp.ClientSession(
+        self._machine = machine or Machine()
+        self._clock = self._machine.clock
+        self._session = session or aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 limit=connections, ssl=address.tls or True, ttl_dns_cache=60, keepalive_timeout=60
             ),
@@ -202,7 +210,7 @@ class Client:
 
     def sibling(self, connections: int) -> "Client":
         """A client with connections of its own, for what must not queue behind this one's requests."""
-        return Client(self._address, self._kubeconfig, connections)
+        return Client(self._address, self._kubeconfig, connections, self._machine)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -232,32 +240,32 @@ class Client:
             if self._hold_until:
                 await self._hold()
             headers = self._headers.get(content_type)
-            if headers is None or time.monotonic() >= self._headers_until:
+            if headers is None or self._clock() >= self._headers_until:
                 headers = await self._authorize(content_type)
             if accept != JSON:
                 headers = {**headers, "Accept": accept}
             if permitted is not None and not permitted():
                 raise ApiError("unknown", NOT_SENT, "lease lost")
-            begun = time.monotonic()
+            begun = self._clock()
             try:
                 async with self._session.request(
                     method, url, data=body, headers=headers, timeout=limit, **self._options
                 ) as response:
                     data = await response.read()
                     status = response.status
-                    self.heard(method, path, status, time.monotonic() - begun)
+                    self.heard(method, path, status, self._clock() - begun)
                     if status < 300:
                         return data
                     retry_after = response.headers.get("Retry-After", "")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                self.heard(method, path, 0, time.monotonic() - begun)
+                self.heard(method, path, 0, self._clock() - begun)
                 raise await self._unreachable(method, path, error) from error
             failure = error_of(status, data, f"{method} {path}", retry_after)
             if status == 429 and throttled < _THROTTLED_TRIES:
                 throttled += 1
                 # Everyone waits: one refusal for load says the same of the next request.
                 wait = min(failure.retry_after or 0.05 * 2**throttled, _THROTTLED_WAIT_S)
-                self._hold_until = max(self._hold_until, time.monotonic() + wait)
+                self._hold_until = max(self._hold_until, self._clock() + wait)
                 continue
             if status == 401 and not refreshed:
                 refreshed = True
@@ -294,7 +302,10 @@ class Client:
             if error.status == 404:
                 return frozenset()
             raise
-        return frozenset(entry.kind for entry in _decode_resources(body).resources)
+        try:
+            return frozenset(entry.kind for entry in _decode_resources(body).resources)
+        except msgspec.MsgspecError as error:
+            raise ApiError("unknown", 200, f"GET /apis/{group_version}: {error}") from error
 
     async def minor_version(self) -> int:
         """Of Kubernetes 1.x the x, as far as its APIs and gates go (an emulated version counts). Raises ApiError."""
@@ -311,13 +322,13 @@ class Client:
         return int(digits[0])
 
     async def _hold(self) -> None:
-        while (wait := self._hold_until - time.monotonic()) > 0:
-            await asyncio.sleep(wait * (1 + 0.2 * random.random()))
+        while (wait := self._hold_until - self._clock()) > 0:
+            await asyncio.sleep(wait * (1 + 0.2 * self._machine.random.random()))
         self._hold_until = 0.0
 
     async def _authorize(self, content_type: str) -> dict[str, str]:
         async with self._refreshing:
-            if time.monotonic() >= self._headers_until:
+            if self._clock() >= self._headers_until:
                 configuration = self._address.configuration
                 value: str | None = None
                 if configuration is not None:
@@ -329,7 +340,7 @@ class Client:
                 if value:
                     for headers in self._headers.values():
                         headers["Authorization"] = value
-                self._headers_until = time.monotonic() + _CREDENTIAL_AGE_S
+                self._headers_until = self._clock() + _CREDENTIAL_AGE_S
             return self._headers[content_type]
 
     async def _reload(self) -> None:
@@ -356,9 +367,9 @@ class Client:
     def _reload_tls(self) -> None:
         """Take rotated files into the context that new connections use."""
         tls, configuration = self._address.tls, self._address.configuration
-        if tls is None or configuration is None or time.monotonic() < self._tls_reloaded + _TLS_RELOAD_S:
+        if tls is None or configuration is None or self._clock() < self._tls_reloaded + _TLS_RELOAD_S:
             return
-        self._tls_reloaded = time.monotonic()
+        self._tls_reloaded = self._clock()
         try:
             if configuration.ssl_ca_cert:
                 tls.load_verify_locations(cafile=configuration.ssl_ca_cert)

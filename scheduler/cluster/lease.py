@@ -13,17 +13,15 @@ and refuses to take a lease over before the holder has been silent for its whole
 
 import asyncio
 import logging
-import socket
 import time
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
 
 from scheduler.cluster.client import ApiError, Client
+from scheduler.cluster.machine import Machine
 from scheduler.core import names
 
 log = logging.getLogger(__name__)
@@ -79,11 +77,6 @@ class LeaseTiming:
     retry_s: float = 2.0
 
 
-def new_identity() -> str:
-    """Names this process, never another one before or after it."""
-    return f"{socket.gethostname()}_{uuid.uuid4()}"
-
-
 class LeaseLock:
     """What the official election locks: get, create and update of one Lease, by our client."""
 
@@ -92,16 +85,17 @@ class LeaseLock:
         client: Client,
         fence: LeaseFence,
         timing: LeaseTiming,
-        identity: str,
-        clock: Callable[[], float] = time.monotonic,
+        machine: Machine | None = None,
     ) -> None:
+        machine = machine or Machine()
         self.name = names.LEASE
         self.namespace = names.NAMESPACE
-        self.identity = identity
+        self.identity = machine.identity()
         self._client = client
         self._fence = fence
         self._timing = timing
-        self._clock = clock
+        self._clock = machine.clock
+        self._timestamp = machine.timestamp
         self._timeout_s = min(timing.renew_s / 2, 5.0)
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         self._lease: dict[str, Any] = {}
@@ -158,7 +152,7 @@ class LeaseLock:
             spec = self._lease.get("spec") or {}
             if spec.get("holderIdentity") != self.identity:
                 return
-            released = {**spec, "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": _now()}
+            released = {**spec, "holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._timestamp()}
             body = msgspec.json.encode({**self._lease, "spec": released})
             await self._client.request("PUT", f"{self._path}/{self.name}", body, timeout=self._timeout_s)
         except ApiError as error:
@@ -166,7 +160,7 @@ class LeaseLock:
 
     async def _read(self) -> None:
         body = await self._client.request("GET", f"{self._path}/{self.name}", timeout=self._timeout_s)
-        self._lease = msgspec.json.decode(body, type=dict[str, Any])
+        self._lease = _read_lease(body)
         if (spec := self._lease.get("spec")) != self._seen:
             self._seen, self._seen_at = spec, self._clock()
 
@@ -174,15 +168,15 @@ class LeaseLock:
         start = self._clock()
         try:
             body = await self._client.request(method, path, msgspec.json.encode(lease), timeout=self._timeout_s)
+            self._lease = _read_lease(body)
         except ApiError as error:
             log.warning("lease not renewed: %s", error)
             return False
-        self._lease = msgspec.json.decode(body, type=dict[str, Any])
         self._fence.renewed(start, self._timing.lease_s)
         return True
 
     def _spec(self, old: dict[str, Any]) -> dict[str, Any]:
-        now = _now()
+        now = self._timestamp()
         spec = {
             **old,
             "holderIdentity": self.identity,
@@ -193,6 +187,13 @@ class LeaseLock:
             spec["acquireTime"] = now
             spec["leaseTransitions"] = (old.get("leaseTransitions") or 0) + bool(old)
         return spec
+
+
+def _read_lease(body: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:  # a proxy's words, or half an answer
+        raise ApiError("unknown", 0, f"the lease cannot be read: {error}") from error
 
 
 async def lead(lock: LeaseLock, timing: LeaseTiming, leading: asyncio.Event) -> None:
@@ -206,10 +207,9 @@ async def lead(lock: LeaseLock, timing: LeaseTiming, leading: asyncio.Event) -> 
         log.info("lease %s/%s is ours, as %s", lock.namespace, lock.name, lock.identity)
         leading.set()
 
-    config = Config(lock, timing.lease_s, timing.renew_s, timing.retry_s, started, None)
+    # Its constructor takes no less than a second between two tries; the election does.
+    config = Config(lock, 15.0, 10.0, 2.0, started, None)
+    config.lease_duration, config.renew_deadline = timing.lease_s, timing.renew_s
+    config.retry_period = timing.retry_s
     await LeaderElection(config).run()
     leading.clear()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -12,16 +12,16 @@ that it read before: of it and the newer write the API server takes one and refu
 
 import asyncio
 import logging
-import random
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from scheduler.cluster import decode, encode, protobuf
 from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRATEGIC_PATCH, ApiError, Client
 from scheduler.cluster.lease import Fence
+from scheduler.cluster.machine import Machine
+from scheduler.cluster.turns import Turns
 from scheduler.core.engine import RELEASE_S
 from scheduler.core.errors import InputError
 from scheduler.core.messages import (
@@ -57,6 +57,7 @@ _REPORTS_WAITING: Final = 4096
 _PODS_REMEMBERED: Final = 20_000
 PATIENCE: Final = 1.4  # times the server's limit: lets its own refusal for time arrive
 SAME_REPORT_S: Final = 30.0
+_REPEATS: Final = 8  # of a reason that could not be written; the waits double
 _UNPROCESSABLE: Final = 422  # HTTP status: the server took the write as one of what may not change, or as nonsense
 QUOTA: Final = "exceeded quota"
 """Words of a 403 that is about a quota and not about permissions (admission plugin ResourceQuota)."""
@@ -81,8 +82,9 @@ class Writer:
         in_flight: int = 128,
         limit_s: float = 5.0,
         release_s: float = RELEASE_S - 5.0,
-        clock: Callable[[], float] = time.monotonic,
+        machine: Machine | None = None,
     ) -> None:
+        machine = machine or Machine()
         self.forbidden = ""
         self.events = True
         self.reports_dropped = 0
@@ -91,11 +93,14 @@ class Writer:
         self._post = post
         self._fence = fence
         self._slots = asyncio.Semaphore(in_flight)
+        self._turns = Turns()
         self._limit_s = limit_s
         self.patience_s = PATIENCE * limit_s
         self._query = f"timeout={limit_s:g}s"
         self._release_s = release_s
-        self._clock = clock
+        self._clock = machine.clock
+        self._now = machine.timestamp
+        self._random = machine.random
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: dict[Uid, list[asyncio.Task[None]]] = {}  # by claim, in the order in which they run
         self._failed: asyncio.Future[None] | None = None
@@ -103,6 +108,7 @@ class Writer:
         self._reporting = 0
         self._reports_wait = asyncio.Event()
         self._told: OrderedDict[Uid, tuple[str, float]] = OrderedDict()
+        self._repeated: dict[Uid, int] = {}
 
     # ------------------------------------------------------------ work
 
@@ -152,6 +158,52 @@ class Writer:
             for reporter in reporters:
                 reporter.cancel()
 
+    async def supersede(self, claims: Iterable[ClaimRef]) -> bool:
+        """Take half-written claims back, so that what somebody else may still send for them comes too late.
+
+        Whoever was to allocate them carries the resourceVersion at which they had our finalizer, so any change stops
+        him. Returns whether one of them was changed by others meanwhile: what was known of them is out of date then.
+        What cannot be written in the time that a release has is left, and told in the log.
+        """
+        until = asyncio.get_running_loop().time() + self._release_s
+        return any(await asyncio.gather(*(self._supersede(claim, until) for claim in claims)))
+
+    async def _supersede(self, claim: ClaimRef, until: float) -> bool:
+        where = f"claim {claim.namespace}/{claim.name}"
+        path = _claim_path(claim)
+        version = claim.resource_version
+        problem = "no answer"
+        wait = self._limit_s / 50
+        changed = False
+        try:
+            async with asyncio.timeout_at(until):
+                while True:
+                    try:
+                        async with self._slots:
+                            body = encode.unfinalize_patch(claim.uid, version)
+                            await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
+                        return changed
+                    except ApiError as error:
+                        if error.cause in {"gone", "forbidden", "invalid"} or error.status == NOT_SENT:
+                            level = logging.INFO if error.cause == "gone" else logging.ERROR
+                            log.log(level, "%s not taken back from an earlier leader: %s", where, error)
+                            return True
+                        problem = str(error)
+                    changed = True
+                    await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
+                    wait = min(2 * wait, _LONGEST_WAIT_S)
+                    try:
+                        found = _claim(await self._read(path))
+                    except ApiError as error:
+                        problem = str(error)
+                        continue
+                    if found.uid != claim.uid or found.allocation is not None or not found.finalized:
+                        return True
+                    version = found.resource_version
+        except TimeoutError:
+            log.error("%s not taken back from an earlier leader in time: %s", where, problem)
+            return True
+
     def abandon(self) -> None:
         """Wait for no more answers; what was sent may be applied."""
         for task in self._tasks:
@@ -182,16 +234,17 @@ class Writer:
             self._failed.set_exception(error)
 
     async def _execute(self, write: WriteAllocation | CreateClaim | ReserveClaim | BindPod) -> None:
-        async with self._slots:
-            answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
-            if isinstance(write, WriteAllocation):
-                answer = await self._allocate(write)
-            elif isinstance(write, CreateClaim):
-                answer = await self._create(write)
-            elif isinstance(write, ReserveClaim):
-                answer = await self._reserve(write)
-            else:
-                answer = await self._bind(write)
+        answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
+        if isinstance(write, ReserveClaim):
+            answer = await self._in_turn(write)
+        else:
+            async with self._slots:
+                if isinstance(write, WriteAllocation):
+                    answer = await self._allocate(write)
+                elif isinstance(write, CreateClaim):
+                    answer = await self._create(write)
+                else:
+                    answer = await self._bind(write)
         if isinstance(answer, ClaimRefused | BindRefused):
             level = (
                 logging.INFO if answer.cause in {"conflict", "gone"} or not self._fence.allows() else logging.WARNING
@@ -250,7 +303,7 @@ class Writer:
                     finalized,
                 )
             begun = self._clock()
-            body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, _now())
+            body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, self._now())
             try:
                 raw = await self._send("PATCH", f"{path}/status?{self._query}", body, MERGE_PATCH)
                 return ClaimWritten(pod.uid, _claim(raw))
@@ -313,6 +366,15 @@ class Writer:
             if not _doubtful(error):
                 raise
             await self._settle(error, begun, path, look)
+
+    async def _in_turn(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
+        """Those that wait for their turn take no slot from others."""
+        claim = write.claim
+        async with self._turns.take(claim.uid, claim.resource_version) as turn, self._slots:
+            answer = await self._reserve(replace(write, claim=replace(claim, resource_version=turn.version)))
+            if isinstance(answer, ClaimWritten):
+                turn.left = answer.claim.resource_version
+        return answer
 
     async def _reserve(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
         claim, pod = write.claim, write.pod
@@ -417,7 +479,7 @@ class Writer:
                 return verdict
             if known and asked >= begun + self.patience_s:
                 raise error
-            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+            await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
             wait = min(2 * wait, _LONGEST_WAIT_S)
 
     def _submit_release(self, write: Release) -> None:
@@ -458,7 +520,7 @@ class Writer:
                             log.log(level, "%s not released for pod %s: %s", where, write.pod.name, error)
                             return
                         problem = str(error)
-                    await asyncio.sleep(wait * random.uniform(0.5, 1.0))
+                    await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
                     wait = min(2 * wait, _LONGEST_WAIT_S)
         except TimeoutError:
             log.error("%s not released for pod %s in time: %s", where, write.pod.name, problem)
@@ -484,13 +546,15 @@ class Writer:
     async def _delete_once(self, write: DeleteClaim) -> None:
         path = _claim_path(write.claim)
         found = _claim(await self._read(path))
-        if found.uid != write.claim.uid:
-            return
-        if found.finalized:
+        if found.uid == write.claim.uid and not found.deleting:
+            # Marked first: what holds devices keeps its finalizer until it goes, and may be interrupted here.
+            await self._send("DELETE", f"{path}?{self._query}", encode.deletion(found.uid), JSON)
+            if not found.finalized:
+                return
+            found = _claim(await self._read(path))
+        if found.uid == write.claim.uid and found.finalized:
             body = encode.unfinalize_patch(found.uid, found.resource_version)
             await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
-        if not found.deleting:
-            await self._send("DELETE", f"{path}?{self._query}", encode.deletion(found.uid), JSON)
 
     # ------------------------------------------------------------ pods
 
@@ -554,27 +618,44 @@ class Writer:
                 level = logging.DEBUG if quiet or self.reports_failed % 100 != 1 else logging.WARNING
                 where = f"{report.pod.namespace}/{report.pod.name}"
                 log.log(level, "event for pod %s not written, as %d so far: %s", where, self.reports_failed, error)
+                if isinstance(report, ReportUnschedulable) and error.cause not in {"gone", "invalid"}:
+                    self._report_again(report)
             finally:
                 self._reporting -= 1
+
+    def _report_again(self, report: ReportUnschedulable) -> None:
+        """Why a pod waits is told once by those who decide, and has to be true for as long as it stays so."""
+        uid = report.pod.uid
+        tries = self._repeated[uid] = self._repeated.get(uid, 0) + 1
+
+        def again() -> None:
+            told = self._told.get(uid)
+            if told is not None and told[0] == report.message and (uid, ReportUnschedulable) not in self._reports:
+                self._reports[uid, ReportUnschedulable] = report
+                self._reports_wait.set()
+            else:
+                self._repeated.pop(uid, None)
+
+        if tries > _REPEATS:
+            del self._repeated[uid]
+        else:
+            asyncio.get_running_loop().call_later(self._limit_s / 5 * 2**tries, again)
 
     async def _write_report(self, report: Report) -> None:
         pod = report.pod
         if isinstance(report, ReportUnschedulable):
-            body = encode.unschedulable_condition_patch(report, _now())
+            body = encode.unschedulable_condition_patch(report, self._now())
             await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, STRATEGIC_PATCH)
+            self._repeated.pop(pod.uid, None)
         if not self.events:
             return
-        body = encode.event(report, _now())
+        body = encode.event(report, self._now())
         await self._send("POST", f"/api/v1/namespaces/{pod.namespace}/events?{self._query}", body, JSON)
 
 
 def _doubtful(error: ApiError) -> bool:
     """Whether the write may have been applied."""
     return error.cause == "unknown" and error.status != NOT_SENT
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _claim_path(claim: ClaimRef) -> str:

@@ -73,6 +73,11 @@ class Reconfigured:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditDue:
+    """Time to look whether each pod that waits for us is known to wait."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """No more events are at hand: decide now."""
 
@@ -181,8 +186,8 @@ class Appraised:
 
 
 Event = (
-    Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | Drained | ClaimCreated | ClaimWritten | ClaimRefused
-    | PodBound | BindRefused
+    Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | AuditDue | Drained
+    | ClaimCreated | ClaimWritten | ClaimRefused | PodBound | BindRefused
     | Solved | WindowSolved | RemoteScored | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 
@@ -243,7 +248,7 @@ class CreateClaim:
 
 @dataclass(frozen=True, slots=True)
 class DeleteClaim:
-    """Take our finalizer off a claim that CreateClaim made, and delete it, whatever it holds.
+    """Delete a claim that CreateClaim made, whatever it holds, and take our finalizer off it.
 
     Carries no answer: that the claim is gone is seen in the watch. A repeat changes nothing.
     """
@@ -309,6 +314,14 @@ class ReportUnschedulable:
 @dataclass(frozen=True, slots=True)
 class ReportIgnored:
     """Record the event AnnotationIgnored: the pod is scheduled, but not as its annotations say."""
+
+    pod: PodRef
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportClash:
+    """Record the event DeviceClash: a pod is bound, and others were given what its claims hold."""
 
     pod: PodRef
     message: str
@@ -418,7 +431,7 @@ class Appraise:
     tenant: str = ""
 
 
-Report = ReportScheduled | ReportUnschedulable | ReportIgnored
+Report = ReportScheduled | ReportUnschedulable | ReportIgnored | ReportClash
 Slow = Solve | SolveWindow | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -20,23 +20,26 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from scheduler.cluster import decode, encode
 from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.discovery import Served, discover
-from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead, new_identity
+from scheduler.cluster.lease import Fence, LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead
+from scheduler.cluster.machine import Machine
 from scheduler.cluster.watch import Reflector, Watched
 from scheduler.cluster.watch import Timing as WatchTiming
 from scheduler.cluster.write import PATIENCE, Write, Writer
 from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.engine import Engine
-from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
+from scheduler.core.errors import ConfigError, DovetailError, FaultError, InputError, NotNowError, printable
 from scheduler.core.explain import to_json
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
+    AuditDue,
     ClockRead,
     Drained,
     Event,
@@ -84,6 +87,7 @@ _FENCED_S: Final = 0.2
 _NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
 _BROKEN_S: Final = 10.0
+_AUDIT_S: Final = 600.0  # between two audits of what is known
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
@@ -317,8 +321,14 @@ class Process:
         watch_timing: WatchTiming | None = None,
         reload: Reload | None = None,
         file: Path | None = None,
+        machine: Machine | None = None,
+        aside: Callable[[Callable[[Event], None]], Aside] = Aside,
     ) -> None:
         self.settings = settings
+        self._machine = machine or Machine()
+        self.audit_s = _AUDIT_S
+        self.drift: Counter[str] = Counter()
+        clock = self._clock = self._machine.clock
         self.ours = settings.engine().scheduler_names
         self.reload = reload or Reload(settings)
         self._file = file
@@ -331,8 +341,8 @@ class Process:
         self.fence: Fence = OpenFence()
         self.lock: LeaseLock | None = None
         if election.enabled:
-            self.fence = LeaseFence(margin_s=(1 + PATIENCE) * limit_s)
-            self.lock = LeaseLock(lease_client, self.fence, self.timing, new_identity())
+            self.fence = LeaseFence((1 + PATIENCE) * limit_s, clock)
+            self.lock = LeaseLock(lease_client, self.fence, self.timing, self._machine)
         self.leading = asyncio.Event()
         self.recorder: Recorder | None = None
         self.engine: Engine | None = None  # made once the cluster has told its version
@@ -344,9 +354,9 @@ class Process:
         observers = [each for each in (self.metrics, self.tracing) if each is not None]
         self.journeys = Journeys(self.ours, observers)
         client.heard = self.metrics.request
-        self.loop = Loop(self._submit, self.fence, decided=self.metrics.cycle)
-        self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s)
-        self.aside = Aside(self._hear)
+        self.loop = Loop(self._submit, self.fence, clock, self._machine.wall, decided=self.metrics.cycle)
+        self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s, machine=self._machine)
+        self.aside = aside(self._hear)
         self.remote = RemoteScorers(settings.remote_scorers, self._hear)
         self._reviews: Client | None = None  # asks who may read metrics
         self._shown: dict[str, Certificates | None] = {}  # by listener
@@ -361,29 +371,37 @@ class Process:
         self._watch_timing = watch_timing or WatchTiming()
         self._unreadable: dict[Uid, ReportUnschedulable] = {}
         self._tasks: dict[asyncio.Task[Any], str] = {}
+        self._part_ended = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> int:
         """Until `stop`, or until a part fails; returns the exit code."""
         stopping = asyncio.create_task(stop.wait())
+        ending = asyncio.create_task(self._part_ended.wait())
         code = 1
         try:
             self._begin("start", self._start())
             while True:
-                done, _ = await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-                if stopping in done:
+                # Parts begin while this waits, and each of them may end it.
+                await asyncio.wait({stopping, ending}, return_when=asyncio.FIRST_COMPLETED)
+                if stopping.done():
                     log.info("stopping")
                     code = 0
                     break
-                if failed := [name for task in done if (name := self._ended(task))]:
+                self._part_ended.clear()
+                ending = asyncio.create_task(self._part_ended.wait())
+                if failed := [name for task in list(self._tasks) if task.done() and (name := self._ended(task))]:
                     log.error("ending, since this did: %s", ", ".join(failed))
                     break
             return code
         finally:
             stopping.cancel()
+            ending.cancel()
             await self._finish(_GRACE_S if code == 0 else _GRACE_S / 3)
 
     def _begin(self, name: str, work: Coroutine[Any, Any, Any]) -> None:
-        self._tasks[asyncio.create_task(work, name=name)] = name
+        task = asyncio.create_task(work, name=name)
+        self._tasks[task] = name
+        task.add_done_callback(lambda _: self._part_ended.set())
 
     def _ended(self, task: asyncio.Task[Any]) -> str:
         """The name of a part that should not have ended; says why."""
@@ -434,10 +452,10 @@ class Process:
                     await self.leading.wait()
             except TimeoutError:
                 log.info("another process leads; standing by")
-        won = time.monotonic() if self.leading.is_set() else None
+        won = self._clock() if self.leading.is_set() else None
         read = self.recorder.read if self.recorder is not None else decode.decode
         for watched in kinds:
-            reflector = Reflector(self.client, watched, self._post, self._watch_timing, read=read)
+            reflector = self._reflector(watched, self._post, read)
             self.reflectors.append(reflector)
             self._begin(f"watch of {watched.kind}", reflector.run())
         self._follow_configuration(served)
@@ -445,20 +463,65 @@ class Process:
         for reflector in self.reflectors:
             await reflector.listed.wait()
         self.loop.post(Listed())
+        self._begin("audit", self._audit())
         log.info("all of %s listed", ", ".join(watched.kind for watched in kinds))
         await self.leading.wait()
         if won is None:
-            won = time.monotonic()
+            won = self._clock()
             # What the last leader wrote right before its lease ended must be known before the first decision.
             for reflector in self.reflectors:
                 reflector.relist()
-        while any(reflector.listed_from < won for reflector in self.reflectors):
-            await asyncio.sleep(0.02)
+        await self._listed_since(won)
+        await self._supersede()
         self.loop.deciding = True
         self.loop.wake()
         for report in self._unreadable.values():
             self.writer.report(report)
         log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
+
+    async def _listed_since(self, begun: float) -> None:
+        """Wait until everything was listed anew, and the engine knows it."""
+        while any(reflector.listed_from < begun for reflector in self.reflectors):
+            await asyncio.sleep(0.02)
+        while self.loop.waiting:
+            await self.loop.heard()
+
+    async def _audit(self) -> None:
+        """Now and then hold what is known against the cluster, so that nothing stays wrong or forgotten for long."""
+        while True:
+            await asyncio.sleep(self.audit_s * self._machine.random.uniform(0.9, 1.1))
+            for reflector in self.reflectors:
+                kind = reflector.watched.kind
+                try:
+                    found = await reflector.audit()
+                except (ApiError, TimeoutError, InputError, msgspec.MsgspecError) as error:
+                    log.info("%s: not audited: %s", kind, printable(str(error)))
+                else:
+                    self.drift[kind] += found or 0
+            self.loop.post(AuditDue())
+
+    async def _supersede(self) -> None:
+        """See to it that no write of an earlier leader can still be applied, however late it is.
+
+        The lease keeps him from sending one. But he may have been stopped between asking it and sending, for any time;
+        and a late allocation would be of devices that by then are somebody else's.
+        """
+        assert self.engine is not None
+        claims = self.engine.half_written()
+        if not claims:
+            return
+        log.info("%d claims have our finalizer and no allocation: they are taken back first", len(claims))
+        if await self.writer.supersede(claims):
+            begun = self._clock()
+            for reflector in self.reflectors:
+                reflector.relist()
+            await self._listed_since(begun)
+
+    def _reflector(
+        self, watched: Watched, post: Callable[[Any], None], read: Callable[[Kind, msgspec.Raw], Any]
+    ) -> Reflector:
+        seed = self._machine.random.getrandbits(64)
+        return Reflector(self.client, watched, post, self._watch_timing, self._clock, seed, read)
 
     def _follow_configuration(self, served: Served) -> None:
         """From here on a change of the configuration is an event like any other."""
@@ -477,9 +540,7 @@ class Process:
         if watching:
             path = f"/api/v1/namespaces/{map_.namespace}/configmaps"
             watched = Watched("ConfigMap", path, f"metadata.name={map_.name}", optional=True)
-            reflector = Reflector(
-                self.client, watched, self.reload.seen, self._watch_timing, read=lambda _, raw: decode.config_text(raw)
-            )
+            reflector = self._reflector(watched, self.reload.seen, lambda _, raw: decode.config_text(raw))
             self.reflectors.append(reflector)
             self._begin(f"watch of ConfigMap {map_.name}", reflector.run())
         elif self._file is not None:
@@ -501,7 +562,7 @@ class Process:
                 namespace, _, name = source.key.partition("/")
                 about = {"apiVersion": "v1", "kind": "ConfigMap", "namespace": namespace, "name": name}
                 about |= {"uid": source.uid}
-            now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+            now = self._machine.timestamp()
             body = encode.notice(about, (notice.type, notice.reason, "Reconfiguring"), notice.message, now)
             path = f"/api/v1/namespaces/{about['namespace']}/events"
             try:
@@ -528,7 +589,7 @@ class Process:
 
     def _hear(self, event: Event) -> None:
         """Hand on what happened, and note it."""
-        self.journeys.event(event, time.monotonic())
+        self.journeys.event(event, self._clock())
         self.metrics.event(event)
         self.loop.post(event)
 
@@ -549,7 +610,7 @@ class Process:
             self._unreadable.pop(event.item.uid, None)
 
     def _submit(self, instruction: Instruction) -> None:
-        self.journeys.instruction(instruction, self.loop.cycle, time.monotonic())
+        self.journeys.instruction(instruction, self.loop.cycle, self._clock())
         self.metrics.instruction(instruction)
         if isinstance(instruction, Write):
             self.writer.submit(instruction)
@@ -576,9 +637,9 @@ class Process:
     async def _finish(self, grace_s: float) -> None:
         """Let writes in flight end, give the lease back, end the rest."""
         self.loop.deciding = False
-        until = time.monotonic() + grace_s
+        until = self._clock() + grace_s
         calm = 0
-        while time.monotonic() < until and calm < 3:
+        while self._clock() < until and calm < 3:
             # A claim that was just written may be one watch event away from its pod's binding.
             calm = calm + 1 if self.writer.idle else 0
             await asyncio.sleep(0.05)
@@ -627,7 +688,7 @@ class Process:
 
     def _views(self) -> list[Check]:
         """What has to hold for the state to be that of the cluster."""
-        now = time.monotonic()
+        now = self._clock()
 
         def watching(reflector: Reflector) -> str:
             kind = reflector.watched.kind
@@ -643,7 +704,7 @@ class Process:
 
     def outdated(self) -> str:
         """Why others must not be told what this process knows; empty when they may. It need not lead for that."""
-        now = time.monotonic()
+        now = self._clock()
         broken = [
             f"the watch of {each.watched.kind} broke {now - each.heard:.0f} s ago"
             for each in self.reflectors
@@ -684,12 +745,13 @@ class Process:
         return found
 
     def _own(self) -> Own:
-        now = time.monotonic()
+        now = self._clock()
         return Own(
             deciding=self.loop.deciding,
             config_hash=self.reload.active_hash,
             profile=self.reload.active.profile,
             kinds=self._kinds(now),
+            drift=self.drift,
             inbox=self.loop.waiting,
             writing=self.writer.writing,
             dropped=self.writer.reports_dropped,

@@ -67,7 +67,7 @@ class LeaderElectionSettings(_Section):
     enabled: bool = True
     lease_seconds: Seconds = 15
     renew_seconds: Seconds = 10
-    retry_seconds: Seconds = 2
+    retry_seconds: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] = 2
 
     @model_validator(mode="after")
     def _ordered(self) -> "LeaderElectionSettings":

@@ -2,7 +2,8 @@ import asyncio
 
 import pytest
 
-from scheduler.cluster.lease import LeaseFence, LeaseLock, LeaseTiming, OpenFence
+from scheduler.cluster.lease import LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead
+from scheduler.cluster.machine import Machine
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
 TIMING = LeaseTiming(lease_s=15, renew_s=10, retry_s=2)
@@ -32,7 +33,7 @@ def make(client, clock):
     def make(identity):
         """One try of the official election at a time, with our lock and fence."""
         fence = LeaseFence(margin_s=5, clock=clock)
-        lock = LeaseLock(client, fence, TIMING, identity, clock)
+        lock = LeaseLock(client, fence, TIMING, Machine(clock, identity=lambda: identity))
         election = LeaderElection(Config(lock, TIMING.lease_s, TIMING.renew_s, TIMING.retry_s, started, None))
         return election, lock, fence
 
@@ -201,3 +202,17 @@ async def test_what_others_wrote_on_the_lease_survives_a_renewal(api, make):
 
     assert api.objects[PATH]["metadata"]["labels"] == {"team": "x"}
     assert api.objects[PATH]["spec"]["strategy"] == "kept"
+
+
+async def test_a_lease_may_be_renewed_more_often_than_once_a_second(api, client):
+    timing = LeaseTiming(lease_s=1.5, renew_s=1, retry_s=0.01)
+    lock = LeaseLock(client, LeaseFence(margin_s=0.5), timing)
+    leading = asyncio.Event()
+
+    task = asyncio.create_task(lead(lock, timing, leading))
+    await leading.wait()
+    begun = asyncio.get_running_loop().time()
+    await api.until(lambda: len(api.sent("PUT")) >= 5)
+
+    assert asyncio.get_running_loop().time() - begun < 4
+    task.cancel()

@@ -220,12 +220,22 @@ async def made(api, writer):
     return path_of(write), DeleteClaim(POD_REF, claim)
 
 
-async def test_the_finalizer_is_taken_off_and_the_claim_deleted(api, writer):
+async def test_the_claim_is_marked_as_deleted_before_its_finalizer_is_taken_off(api, writer):
     path, deletion = await made(api, writer)
 
     await answers(writer, deletion)
 
-    assert steps_of(api) == [("PATCH", path.rpartition("/")[2]), ("DELETE", path.rpartition("/")[2])]
+    assert steps_of(api) == [("DELETE", path.rpartition("/")[2]), ("PATCH", path.rpartition("/")[2])]
+    assert path not in api.objects
+
+
+async def test_a_deletion_that_was_interrupted_is_finished(api, writer):
+    path, deletion = await made(api, writer)
+    api.objects[path]["metadata"]["deletionTimestamp"] = "now"
+
+    await answers(writer, deletion)
+
+    assert steps_of(api) == [("PATCH", path.rpartition("/")[2])]
     assert path not in api.objects
 
 

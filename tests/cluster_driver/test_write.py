@@ -1,10 +1,14 @@
 import asyncio
 import inspect
 import json
+from dataclasses import replace
 
 import pytest
 
+from scheduler.cluster import encode
+from scheduler.cluster.client import MERGE_PATCH, ApiError
 from scheduler.cluster.lease import OpenFence
+from scheduler.cluster.machine import Machine
 from scheduler.cluster.protobuf import added, finalizer, reservation
 from scheduler.cluster.write import Writer
 from scheduler.core.engine import RELEASE_S
@@ -311,6 +315,47 @@ async def test_a_reservation_on_a_claim_that_moved_on_is_a_conflict(api, writer)
 
     assert event.cause == "conflict"
     assert "reservedFor" not in status(api)
+
+
+def users(count):
+    """So many pods, as those that write and as those for whom is written."""
+    return [PodRef("ns", f"p{number}", Uid(f"pod-{number}")) for number in range(count)]
+
+
+async def answers(writer, *instructions):
+    for each in instructions:
+        writer.submit(each)
+    return [await asyncio.wait_for(writer.answers.get(), 30) for _ in instructions]
+
+
+async def test_reservations_that_were_decided_at_once_follow_each_other(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    pods = users(200)  # more than there are slots
+
+    events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in pods))
+
+    assert [type(each) for each in events] == [ClaimWritten] * 200
+    assert {user["uid"] for user in status(api)["reservedFor"]} == {"other", *(each.uid for each in pods)}
+    assert len(api.sent("PATCH")) == 200
+
+
+async def test_a_change_by_another_ends_what_follows_each_other(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    first, second, third, fourth = users(4)
+
+    async def changed(fake, request):
+        put_claim(fake, finalized=True, status=held("gpu-1", "another"))
+        return await fake.default(request)
+
+    # given that somebody changes the claim between the first reservation and the second
+    api.script("PATCH", STATUS, type(api).default, changed)
+    events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in (first, second, third)))
+
+    # then those that did not know of it are refused, and a decision that does is not
+    assert [getattr(each, "cause", "written") for each in events] == ["written", "conflict", "conflict"]
+    fresh = replace(claim, resource_version=api.objects[CLAIM]["metadata"]["resourceVersion"])
+    assert isinstance(await answer(writer, ReserveClaim(fourth, fresh, fourth.consumer)), ClaimWritten)
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["another", fourth.uid]
 
 
 async def test_a_reservation_whose_answer_was_lost_is_adopted(api, writer, steps):
@@ -695,7 +740,7 @@ async def test_a_scheduled_pod_gets_its_event(api, writer):
 
 async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
     now = 0.0
-    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: now)
+    writer = Writer(client, lambda event: None, OpenFence(), machine=Machine(lambda: now))
     running = asyncio.ensure_future(writer.run())
     put_pod(api)
     sent = []
@@ -711,7 +756,7 @@ async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
 
 
 async def test_an_annotation_that_is_not_followed_is_told_beside_all_else(api, client):
-    writer = Writer(client, lambda event: None, OpenFence(), clock=lambda: 0.0)
+    writer = Writer(client, lambda event: None, OpenFence(), machine=Machine(lambda: 0.0))
     running = asyncio.ensure_future(writer.run())
     put_pod(api)
 
@@ -735,6 +780,31 @@ async def test_reports_that_cannot_be_written_stop_nothing(api, writer, steps):
 
     assert len(api.sent("POST", "/events")) == 3
     assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
+
+
+async def test_why_a_pod_waits_is_told_again_where_it_could_not_be_written(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(503), steps.drop, steps.refuse(403))
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await api.until(lambda: "conditions" in api.objects[POD].get("status", {}))
+
+    assert api.objects[POD]["status"]["conditions"][0]["message"] == "full"
+
+
+async def test_a_reason_that_could_not_be_written_does_not_come_after_a_newer_one(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(503))
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await settled(writer)
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    await settled(writer)
+    await asyncio.sleep(0.1)  # the first would come after 0.04
+    await settled(writer)
+
+    told = [each["body"]["status"]["conditions"][0]["message"] for each in api.sent("PATCH")]
+    assert told == ["full", "no node"]
 
 
 async def test_too_many_reports_drop_the_oldest_and_count_them(api, client, monkeypatch):
@@ -845,3 +915,76 @@ async def test_without_it_being_said_the_pod_is_not_bound(api, writer, steps):
 
     assert event.cause == "forbidden"
     assert not api.sent("POST", "/binding")
+
+
+# ---------------------------------------------------------------- what an earlier leader began
+
+
+async def test_a_half_written_claim_is_taken_back_and_its_late_allocation_is_refused(api, client, writer):
+    claim = put_claim(api, finalized=True)
+    late = encode.allocation_patch(claim.uid, claim.resource_version, allocation(), POD_REF.consumer, "t")
+
+    assert not await writer.supersede([claim])
+    with pytest.raises(ApiError) as refused:
+        await client.request("PATCH", STATUS, late, MERGE_PATCH)
+
+    assert refused.value.cause == "conflict"
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+    assert "allocation" not in status(api)
+
+
+async def test_a_claim_that_was_allocated_just_before_is_left_as_it_is_and_told_of(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+
+    assert await writer.supersede([claim])
+
+    assert status(api)["allocation"]
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == [CLAIM_FINALIZER]
+
+
+async def test_a_claim_that_changed_otherwise_is_taken_back_at_its_newest_version(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True)
+
+    assert await writer.supersede([claim])
+
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+
+
+async def test_an_answer_that_is_lost_is_asked_for(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.apply_and_drop)
+
+    assert await writer.supersede([claim])
+
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+
+
+async def test_a_claim_that_is_gone_and_one_that_may_not_be_written_hold_nobody_up(api, writer, steps):
+    gone = ClaimRef("ns", "other", Uid("other-uid"), "1", finalized=True)
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.refuse(403))
+
+    assert await writer.supersede([gone, claim])
+
+    assert len(api.sent("PATCH")) == 2
+
+
+async def test_what_cannot_be_taken_back_in_time_is_told(api, client, gate, steps, caplog):
+    writer = Writer(client, lambda event: None, gate, limit_s=0.1, release_s=0.3)
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, *[steps.refuse(500)] * 200)
+
+    assert await writer.supersede([claim])
+
+    assert "claim ns/c not taken back from an earlier leader in time" in caplog.text
+
+
+async def test_who_no_longer_leads_takes_nothing_back(api, writer, gate):
+    claim = put_claim(api, finalized=True)
+    gate.open = False
+
+    assert await writer.supersede([claim])
+
+    assert api.sent("PATCH") == []

@@ -310,7 +310,8 @@ QUANTITIES = [
         told=[f"{HERE}: it has 80Gi of capacity memory, and 81Gi would be taken; ask for another amount"]),
     row("54 capacity that is in use", sized("9Gi"), shared(), allocated("other", {
         "device": "gpu-0", "shareID": "7f8d2f3c-5d5e-4e0e-9b1b-0d1d0a8a1b2c", "consumedCapacity": {"memory": "79Gi"}}),
-        told=["lack 1 free devices for request r of claim c (none that matches is free)"]),
+        told=["lack 1 free devices for request r of claim c (none that matches has enough left: device "
+              "gpu.example.com/n1/gpu-0 would take 9Gi of capacity memory, 1Gi of 80Gi left)"]),
     row("55 capacity that is not there", sized("1", "cores"), shared(),
         told=[f"{HERE}: it has no capacity cores; ask for another"]),
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Everybody else in a cluster. Each acts on what the store holds, after a while of its own."""

@@ -1,0 +1,174 @@
+"""Who toggles faults, kills, stalls and stops, and counts what faults met."""
+
+from e2e.sim.faults import Rates
+from e2e.sim.oracle import claim_names, reserved
+from e2e.sim.replica import Replica
+from e2e.sim.server import Peer, Server
+from e2e.sim.store import Change, Item, Raw, Store
+from e2e.sim.world import World
+
+_FORBIDDEN = (
+    ("PATCH", "/status"), ("PATCH", "resourceclaims"), ("POST", "/binding"), ("GET", "resourceclaims"), ("PUT", "/leases"),
+    ("WATCH", "ResourceSlice"), ("WATCH", "ResourceClaim"), ("WATCH", "Pod"),
+)  # fmt: skip
+
+
+class Chaos:
+    """Against the replicas and their server; `active` ends it."""
+
+    def __init__(self, world: World, store: Store, server: Server, replicas: list[Replica], rates: Rates) -> None:
+        self.world, self.store, self.server, self.replicas, self.rates = world, store, server, replicas, rates
+        self.random = world.fork("chaos")
+        self.active = True
+        server.applied.append(self._applied)
+        server.refused.append(self._refused)
+        store.listeners.append(self._changed)
+        for rate, work in (
+            (rates.crashes, self.crash), (rates.stops, self.end), (rates.stalls, self.stall),
+            (rates.outages, self.outage), (rates.forbidden, self.forbid), (rates.jumps, self.jump),
+            (rates.bursts_of_lag, self.lag), (rates.part_failures, self.break_part),
+        ):  # fmt: skip
+            if rate:
+                self._often(rate, work)
+        world.every(5.0, lambda: self.random.expovariate(1 / 20.0), server.remember_lists)
+
+    def _often(self, rate: float, work) -> None:
+        def act() -> None:
+            if self.active:
+                work()
+
+        self.world.every(self.random.expovariate(rate / 60), lambda: self.random.expovariate(rate / 60), act)
+
+    # ------------------------------------------------------------ faults that are toggled
+
+    def _any(self) -> Replica:
+        """The leader rather than the others."""
+        leaders = [each for each in self.replicas if each.deciding]
+        return self.random.choice(leaders or self.replicas) if self.random.random() < 0.8 else self.random.choice(self.replicas)  # fmt: skip
+
+    @staticmethod
+    def _writing(replica: Replica) -> int:
+        life = replica.running
+        return life.process.writer.writing if life is not None and life.process is not None else 0
+
+    def crash(self) -> None:
+        self._any().crash("killed")
+
+    def end(self) -> None:
+        replica = self._any()
+        if self._writing(replica):
+            self.world.bite("F35")
+        replica.end()
+
+    def stall(self) -> None:
+        replica = self._any()
+        if self._writing(replica):
+            self.world.bite("F25")
+        replica.stall(self.random.choice((0.1, 1.0, 5.0, 20.0, 40.0)) * self.random.random())
+
+    def outage(self) -> None:
+        self.world.step("toggle", "server", "down")
+        self.server.down = True
+        self.world.after(self.random.choice((0.5, 3.0, 30.0)) * self.random.random(), self._up)
+
+    def _up(self) -> None:
+        self.server.down = False
+
+    def forbid(self) -> None:
+        self.server.forbidden = self.random.choice(_FORBIDDEN)
+        self.world.step("toggle", "forbidden", " ".join(self.server.forbidden))
+        self.world.after(self.random.uniform(0.5, 15), self._permit)
+
+    def _permit(self) -> None:
+        self.server.forbidden = None
+
+    def jump(self) -> None:
+        replica = self.random.choice(self.replicas)
+        replica.wall_ahead += self.random.choice((-3600.0, -5.0, 5.0, 3600.0))
+        self.world.step("toggle", f"clock of {replica.name}", f"{replica.wall_ahead:g}")
+        self.world.bite("F30")
+
+    def lag(self) -> None:
+        self.world.step("toggle", "lag", "")
+        self.server.lag = self.random.choice((5.0, 20.0, 60.0))
+        self.world.after(self.random.uniform(1, 15), self._prompt)
+
+    def _prompt(self) -> None:
+        self.server.lag = 1.0
+
+    def break_part(self) -> None:
+        self._any().break_part()
+
+    def rest(self) -> None:
+        """All is well from now on."""
+        self.active = False
+        self._up()
+        self._permit()
+        self._prompt()
+        for replica in self.replicas:
+            if replica.life is not None:
+                replica.life.stalled_until = min(replica.life.stalled_until, self.world.now)
+
+    # ------------------------------------------------------------ what faults met
+
+    def _applied(self, peer: Peer, what: str, kind: str, key: str, item: Item | None) -> None:
+        replica = next(each for each in self.replicas if each.name == peer.name)
+        if kind == "ResourceClaim" and what == "status" and self._writing(replica) > 1:
+            self.world.bite("F38")
+        if not self.active or not peer.alive or self.random.random() >= self.rates.crash_after_write:
+            return
+        if kind == "Pod" and what == "bind":
+            self.world.bite("F34")
+        elif kind == "ResourceClaim" and item is not None:
+            allocated = item.status.get("allocation") is not None
+            self.world.bite("F32" if allocated else "F31")
+            if self._partly(item):
+                self.world.bite("F33")
+        replica.crash("after a write")
+
+    def _partly(self, claim: Item) -> bool:
+        """Whether pods of a claim have others that are not allocated yet."""
+        for pod in self.store.objects["Pod"].values():
+            names = claim_names(pod.raw)
+            if claim.raw["metadata"]["name"] in names and len(names) > 1:
+                found = [
+                    self.store.find("ResourceClaim", f"{pod.raw['metadata']['namespace']}/{name}") for name in names
+                ]
+                if any(each is not None and not each.status.get("allocation") for each in found):
+                    return True
+        return False
+
+    def _refused(self, peer: Peer, method: str, where: str, given: Raw, code: int) -> None:
+        if method == "GET":
+            return
+        parts = where.split("/")
+        if "resourceclaims" in parts and len(parts) > parts.index("resourceclaims") + 1:
+            place = parts.index("resourceclaims")
+            key = f"{parts[place - 1]}/{parts[place + 1]}"
+            claim = self.store.find("ResourceClaim", key)
+            if code == 409:
+                self.world.bite("F11" if where.endswith("/status") else "F10")
+            if code == 404:
+                self.world.bite("F18")
+            if claim is None or claim.deleting:
+                self.world.bite("F42")
+            users = [each for each in self.store.objects["Pod"].values() if parts[place + 1] in claim_names(each.raw)]
+            if len(users) > 1:
+                self.world.bite("F40")
+        elif where.endswith("/binding"):
+            place = parts.index("pods")
+            pod = self.store.find("Pod", f"{parts[place - 1]}/{parts[place + 1]}")
+            if pod is None or pod.deleting or pod.uid != given["metadata"]["uid"]:
+                self.world.bite("F45")
+
+    def _changed(self, change: Change) -> None:
+        if change.item.kind in {"ResourceSlice", "DeviceClass", "DeviceTaintRule"}:
+            for replica in self.replicas:
+                life = replica.running
+                if life is not None and life.process is not None and life.process.engine is not None:
+                    if life.process.engine.in_flight or life.process.aside.working:
+                        self.world.bite("F56")
+        elif change.item.kind == "ResourceClaim" and change.new is not None and change.old is not None:
+            joined = set(reserved(change.new.raw)) - set(reserved(change.old.raw))
+            if change.who.startswith("dovetail") and joined and change.old.status.get("allocation"):
+                self.world.bites["joined"] += 1

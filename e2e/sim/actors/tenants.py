@@ -1,0 +1,284 @@
+"""Tenants: pods and claims that come and go, badly asked and badly timed."""
+
+from random import Random
+
+from e2e.sim.hardware import EXTENDED, LATE_CLASS, late_class, model
+from e2e.sim.store import Raw, Store, done
+from e2e.sim.world import World
+
+NAMESPACES = ("t0", "t1", "admin")
+_MOST_PODS = 18
+
+
+def request(name: str, device_class: str, count: int = 1, **more: object) -> Raw:
+    return {"name": name, "exactly": _asked(device_class, count, more)}
+
+
+def _asked(device_class: str, count: int, more: dict[str, object]) -> Raw:
+    mode: Raw = {"allocationMode": "ExactCount", "count": count} if count else {"allocationMode": "All"}
+    return {"deviceClassName": device_class, **mode, **more}
+
+
+def _cel(expression: str) -> list[Raw]:
+    return [{"cel": {"expression": expression}}]
+
+
+def _memory(gib: int) -> Raw:
+    return {"requests": {"memory": f"{gib}Gi"}}
+
+
+def spec(random: Random, *, admin: bool) -> Raw:
+    """What a claim asks for."""
+    tolerate = [{"operator": "Exists"}] if random.random() < 0.2 else None
+    more: dict[str, object] = {"tolerations": tolerate} if tolerate else {}
+    shape = random.choice(
+        ("one", "one", "one", "two", "model", "part", "part", "shared", "shared", "all", "first", "nic", "both", "attached",
+         "attached", "one", "one", "shared", random.choice(("impossible", "late", "admin")))
+    )  # fmt: skip
+    constraints: list[Raw] = []
+    if shape == "two":
+        requests = [request("r", "gpu", 2, **more)]
+        if random.random() < 0.5:
+            constraints = [{"requests": [], "matchAttribute": "gpu.example.com/numa"}]
+    elif shape == "model":
+        requests = [request("r", "gpu", 1, selectors=_cel(model(random.choice("ab"))), **more)]
+    elif shape == "part":
+        requests = [request("r", "part", random.choice((1, 1, 2)), **more)]
+    elif shape == "shared":
+        requests = [request("r", "shared", 1, capacity=_memory(random.choice((5, 10, 13, 25))), **more)]
+    elif shape == "all":
+        requests = [request("r", random.choice(("gpu", "nic")), 0)]
+    elif shape == "first":
+        ways = [("a", "gpu", 2, {}), ("b", "part", 1, {}), ("c", "gpu", 1, {"selectors": _cel(model("b"))})]
+        random.shuffle(ways)
+        alternatives = [{"name": name, **_asked(kind, count, own)} for name, kind, count, own in ways[:2]]
+        requests = [{"name": "r", "firstAvailable": alternatives}]
+    elif shape == "nic":
+        requests = [request("r", "nic", 1, **more)]
+    elif shape == "both":
+        requests = [request("g", "gpu", 1, **more), request("n", "nic", 1)]
+    elif shape == "attached":
+        requests = [request("r", "attached", 1)]
+    elif shape == "impossible":
+        requests = [request("r", "gpu", 9)]
+    elif shape == "late":
+        requests = [request("r", LATE_CLASS, 1)]
+    elif shape == "admin" and admin:
+        requests = [request("r", "gpu", 1, adminAccess=True)]
+    else:
+        requests = [request("r", "gpu", 1, **more)]
+    devices: Raw = {"requests": requests}
+    if constraints:
+        devices["constraints"] = constraints
+    return {"devices": devices}
+
+
+def pod(namespace: str, name: str, scheduler: str, entries: list[Raw], random: Random, secret: str) -> Raw:
+    container: Raw = {
+        "name": "main", "image": "pause",
+        "resources": {"requests": {"cpu": random.choice(("100m", "500m", "1")), "memory": "64Mi"}},
+        "env": [{"name": "TOKEN", "value": secret}],
+    }  # fmt: skip
+    return {
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": name, "namespace": namespace, "annotations": {"seconds": str(random.choice((1, 3, 10, 60, 1e4)))},
+        },
+        "spec": {"schedulerName": scheduler, "resourceClaims": entries, "containers": [container]},
+    }  # fmt: skip
+
+
+class Tenants:
+    """Their pods are of our scheduler, but for those of the rival's that `rival` names."""
+
+    def __init__(self, world: World, store: Store, secret: str, rival: str = "") -> None:
+        self.world, self.store, self.secret, self.rival = world, store, secret, rival
+        self.random = world.fork("tenants")
+        self.active = True
+        self._made = 0
+        for name in NAMESPACES:
+            labels = {"resource.kubernetes.io/admin-access": "true"} if name == "admin" else {}
+            store.create(
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}, "admin"
+            )
+        world.every(0.1, lambda: self.random.expovariate(1 / 0.5), self.act)
+
+    def act(self) -> None:
+        if not self.active:
+            return
+        work = self.random.choices(
+            (self.add, self.share, self.extend, self.delete, self.replace, self.open_gate, self.delete_claim,
+             self.toggle_class, self.poison),
+            (10, 4, 3, 7, 2, 3, 1, 1, 0.3),
+        )[0]  # fmt: skip
+        self.world.step("tenant", work.__name__, "")
+        work()
+
+    def _room(self) -> bool:
+        return sum(not done(each.raw) for each in self.store.objects["Pod"].values()) < _MOST_PODS
+
+    def _name(self, prefix: str) -> str:
+        self._made += 1
+        return f"{prefix}{self._made}"
+
+    def _scheduler(self) -> str:
+        return self.rival if self.rival and self.random.random() < 0.3 else "dovetail"
+
+    def _create_pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str) -> None:
+        made = pod(namespace, name, scheduler, entries, self.random, self.secret)
+        if self.random.random() < 0.15:
+            made["spec"]["schedulingGates"] = [{"name": "wait"}]
+        if self.random.random() < 0.3:
+            made["spec"]["priority"] = self.random.choice((10, 1000))
+        if self.random.random() < 0.1:
+            made["spec"]["nodeSelector"] = {"zone": self.random.choice("ab")}
+        self.store.create(made, "tenant")
+
+    def add(self) -> None:
+        """A few pods of one template, which may come after them."""
+        if not self._room():
+            self._tidy()
+            return
+        namespace = self.random.choice(NAMESPACES)
+        name = self._name("t")
+        asked = [spec(self.random, admin=namespace == "admin") for _ in range(self.random.choice((1, 1, 1, 2)))]
+        templates = [
+            {
+                "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
+                "metadata": {"name": f"{name}-{number}", "namespace": namespace}, "spec": {"spec": each},
+            }
+            for number, each in enumerate(asked)
+        ]  # fmt: skip
+        late = self.random.random() < 0.1
+        if late:
+            self.world.after(self.random.uniform(0, 20), self._make_all, templates)
+        else:
+            self._make_all(templates)
+        entries = [
+            {"name": f"c{number}", "resourceClaimTemplateName": f"{name}-{number}"} for number in range(len(asked))
+        ]
+        scheduler = self._scheduler()
+        for number in range(self.random.choice((1, 1, 2, 3))):
+            self._create_pod(namespace, f"{name}-p{number}", entries, scheduler)
+
+    def _make_all(self, items: list[Raw]) -> None:
+        for each in items:
+            self.store.create(each, "tenant")
+
+    def share(self) -> None:
+        """Pods with a claim between them, which may come after them."""
+        if not self._room():
+            self._tidy()
+            return
+        namespace, name = self.random.choice(NAMESPACES), self._name("s")
+        claim = {
+            "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec(self.random, admin=namespace == "admin"),
+        }  # fmt: skip
+        late = self.random.random() < 0.3
+        if not late:
+            self.store.create(claim, "tenant")
+        scheduler = self._scheduler()
+        for number in range(self.random.choice((1, 2, 2, 3))):
+            self._create_pod(namespace, f"{name}-p{number}", [{"name": "c", "resourceClaimName": name}], scheduler)
+        if late:
+            self.world.after(self.random.uniform(0, 10), self._make_all, [claim])
+
+    def extend(self) -> None:
+        """A pod that asks for devices as an extended resource."""
+        if not self._room():
+            return
+        namespace, name = self.random.choice(NAMESPACES), self._name("x")
+        made = pod(namespace, name, "dovetail", [], self.random, self.secret)
+        resources = made["spec"]["containers"][0]["resources"]
+        count = str(self.random.choice((1, 1, 2)))
+        resources["requests"][EXTENDED] = count
+        resources["limits"] = {EXTENDED: count}
+        self.store.create(made, "tenant")
+
+    def _any_pod(self) -> tuple[str, Raw] | None:
+        pods = list(self.store.objects["Pod"].values())
+        if not pods:
+            return None
+        chosen = self.random.choice(pods)
+        return chosen.key, chosen.raw
+
+    def _tidy(self) -> None:
+        for each in list(self.store.objects["Pod"].values()):
+            if done(each.raw):
+                self.store.remove("Pod", each.key, "tenant")
+        for each in list(self.store.objects["ResourceClaim"].values()):
+            if not each.raw["metadata"].get("ownerReferences") and self.random.random() < 0.2:
+                self.store.remove("ResourceClaim", each.key, "tenant")
+        self.delete()
+
+    def delete(self) -> None:
+        found = self._any_pod()
+        if found is not None:
+            self.store.remove(
+                "Pod", found[0], "tenant", now=self.random.random() < 0.1 and "nodeName" not in found[1]["spec"]
+            )
+
+    def replace(self) -> None:
+        """Delete a pod, and make another one of its name at once."""
+        found = self._any_pod()
+        if found is None:
+            return
+        key, raw = found
+        self.store.remove("Pod", key, "tenant")
+        if self.store.find("Pod", key) is None:
+            self.world.bite("F47")
+            metadata = {name: raw["metadata"][name] for name in ("name", "namespace")}
+            metadata["annotations"] = {"seconds": raw["metadata"]["annotations"].get("seconds", "20")}
+            made = {name: value for name, value in raw["spec"].items() if name != "nodeName"}
+            self.store.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": made}, "tenant")
+
+    def open_gate(self) -> None:
+        for each in list(self.store.objects["Pod"].values()):
+            if each.spec.get("schedulingGates"):
+                self.store.update(
+                    "Pod", each.key, lambda raw: {**raw, "spec": {**raw["spec"], "schedulingGates": []}}, "tenant"
+                )
+                return
+
+    def delete_claim(self) -> None:
+        claims = [
+            each for each in self.store.objects["ResourceClaim"].values()
+            if not each.raw["metadata"].get("ownerReferences")
+        ]  # fmt: skip
+        if not claims:
+            return
+        chosen = self.random.choice(claims)
+        if chosen.status.get("allocation"):
+            self.world.bite("F43")
+        self.store.remove("ResourceClaim", chosen.key, "tenant")
+        if self.random.random() < 0.5:
+            again = {
+                **{name: value for name, value in chosen.raw.items() if name != "status"},
+                "metadata": {name: chosen.raw["metadata"][name] for name in ("name", "namespace")},
+            }
+            if self.store.find("ResourceClaim", chosen.key) is None:
+                self.store.create(again, "tenant")
+
+    def toggle_class(self) -> None:
+        if self.store.find("DeviceClass", LATE_CLASS) is None:
+            self.store.create(late_class(), "admin")
+        else:
+            self.store.remove("DeviceClass", LATE_CLASS, "admin")
+
+    def poison(self) -> None:
+        """A claim from the future, and a pod that uses it."""
+        if not self._room():
+            return
+        namespace, name = self.random.choice(NAMESPACES), self._name("f")
+        self.world.bite("F37")
+        asked = {"name": "r", "somethingNew": {"deviceClassName": "gpu"}}
+        self.store.create(
+            {
+                "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
+                "metadata": {"name": name, "namespace": namespace}, "spec": {"devices": {"requests": [asked]}},
+            },
+            "tenant",
+        )  # fmt: skip
+        self._create_pod(namespace, f"{name}-p", [{"name": "c", "resourceClaimName": name}], "dovetail")

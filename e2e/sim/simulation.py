@@ -1,0 +1,192 @@
+"""One episode: a cluster, its actors and our replicas, from one seed; hostile, then healed and judged at rest."""
+
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+from e2e.sim import liveness
+from e2e.sim.actors.chaos import Chaos
+from e2e.sim.actors.controllers import Controllers
+from e2e.sim.actors.drivers import Drivers
+from e2e.sim.actors.rival import NAME, Rival
+from e2e.sim.actors.tenants import Tenants
+from e2e.sim.faults import Rates
+from e2e.sim.invariants import Judge
+from e2e.sim.replica import Replica, listen, settings, watch
+from e2e.sim.server import Server
+from e2e.sim.store import Store
+from e2e.sim.world import BrokenError, World
+
+SECRET = "canary-7f3a9c51"
+APART, CONTESTED = "apart", "contested"
+EPISODE = 5_000  # steps of a cluster, about
+_HOSTILE = 2_000  # steps between two rests
+_FULL = 500  # steps between two looks at everything
+_HEAL_S, _REST_S = 140.0, 75.0
+_PATIENCE = 2.4  # of the scheduler's time limit of a write: how long before its lease ends it sends the last one
+
+
+@dataclass(frozen=True)
+class Options:
+    """All that the seed decides at the beginning; printed with every failure."""
+
+    seed: int
+    mode: str
+    nodes: int
+    foreign_nodes: int
+    replicas: int
+    lease: tuple[int, int, float]
+    streams_lists: bool
+    patience: float
+    refuses: float
+    binding_timeout: int
+    solver: str
+    verify: bool
+    rates: Rates
+
+    @classmethod
+    def drawn(cls, seed: int, mode: str) -> "Options":
+        random = Random(f"options/{seed}")
+        return cls(
+            seed, mode,
+            nodes=random.randint(2, 4),
+            foreign_nodes=random.choice((0, 1, 2)),
+            replicas=random.choice((1, 2, 2)),
+            lease=random.choice(((15, 10, 2), (6, 4, 1), (6, 4, 1), (3, 2, 0.5))),
+            streams_lists=random.random() < 0.7,
+            patience=random.choice((0.02, 0.2, 1.0)),
+            refuses=random.choice((0.0, 0.2)),
+            binding_timeout=random.choice((10, 30)),
+            solver=random.choice(("regret", "greedy")),
+            verify=random.random() < 0.1,
+            rates=Rates.drawn(random),
+        )  # fmt: skip
+
+    def lines(self) -> str:
+        said = asdict(self)
+        rates = {name: value for name, value in said.pop("rates").items() if value}
+        return "\n".join(f"  {name} = {value}" for name, value in {**said, "rates": rates}.items())
+
+
+class Simulation:
+    """The parts of an episode; `run` goes through it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.world = world = World(options.seed)
+        self.lines = listen(world, SECRET)
+        self.store = Store(lambda: world.now)
+        contested = options.mode == CONTESTED
+        lease_s, renew_s, retry_s = options.lease
+        self.judge = Judge(
+            world, self.store, lease_s=lease_s, margin_s=_PATIENCE * lease_s / 5 - 1e-6, secret=SECRET, contested=contested
+        )  # fmt: skip
+        self.server = Server(world, self.store, options.rates, streams_lists=options.streams_lists)
+        self.server.sent.append(self.judge.sent)
+        self.server.applied.append(self.judge.applied)
+        self.drivers = Drivers(world, self.store, options.nodes, options.foreign_nodes)
+        self.controllers = Controllers(world, self.store, self.judge.hardware, options.patience, options.refuses)
+        self.tenants = Tenants(world, self.store, SECRET, NAME)
+        self.rival = Rival(world, self.store, self.judge.hardware, lambda: self.judge.holders, contested=contested)
+        chosen = settings(
+            leader_election__lease_seconds=lease_s, leader_election__renew_seconds=renew_s,
+            leader_election__retry_seconds=retry_s, binding_timeout_seconds=options.binding_timeout,
+            solver=options.solver, verify_plans=str(options.verify).lower(),
+        )  # fmt: skip
+        timing = watch.Timing(watch_s=20.0, grace_s=3.0, progress_s=10.0, request_s=10.0)
+        self.replicas = [
+            Replica(world, self.server, f"dovetail-{number}", chosen, timing) for number in range(options.replicas)
+        ]
+        self.chaos = Chaos(world, self.store, self.server, self.replicas, options.rates)
+
+    def run(self, steps: int) -> None:
+        """At least this many steps, and then to rest once more. Raises BrokenError."""
+        world = self.world
+        while world.steps < steps:
+            self.hostile(min(world.steps + _HOSTILE, steps))
+            self.rest()
+
+    def hostile(self, until: int) -> None:
+        """Go on with everything that can go wrong."""
+        world = self.world
+        self.server.rates = self.options.rates
+        self.chaos.active = self.tenants.active = self.drivers.active = True
+        self.controllers.resting = False
+        self.controllers.refuses = self.options.refuses
+        looked = world.steps
+        while world.steps < until:
+            world.advance()
+            if world.steps >= looked + _FULL:
+                looked = world.steps
+                self.judge.full()
+                self._compact()
+
+    def _compact(self) -> None:
+        """The server forgets what was long ago, now and then what was just now."""
+        random = world_random = self.world.random
+        for kind, log in self.store.logs.items():
+            if log.versions and random.random() < 0.3:
+                log.compact(log.versions[world_random.randrange(len(log.versions))])
+
+    def rest(self) -> None:
+        """Heal, wait some minutes, and judge."""
+        world = self.world
+        self.tenants.active = False
+        self.chaos.rest()
+        self.drivers.heal()
+        self.server.rates = Rates.none()
+        self.controllers.refuses = 0.0
+        self._pass(40.0)
+        self.drivers.settle()
+        self.controllers.rest()
+        self._pass(_HEAL_S)
+        before = sum(self.judge.writes.values()) - self.judge.writes["Lease"]
+        self._pass(_REST_S)
+        after = sum(self.judge.writes.values()) - self.judge.writes["Lease"]
+        if after != before:
+            raise BrokenError("I23", f"{after - before} writes although nothing happened")
+        self.judge.full()
+        liveness.check(self.store, self.judge, self.replicas)
+        world.bite("rest")
+
+    def _pass(self, seconds: float) -> None:
+        until = self.world.now + seconds
+        reached = []
+        self.world.at(until, reached.append, True)
+        self.world.run(lambda: bool(reached))
+
+    def story(self, error: BaseException) -> str:
+        """The last steps of the objects that a failure concerns, and of everything."""
+        subjects = getattr(error, "subjects", ())
+        log = list(self.world.log)
+        about = [line for line in log if any(each in line[3] or each in line[4] for each in subjects)][-60:]
+        shown = about + [line for line in log[-25:] if line not in about]
+        lines = [
+            f"{step:8d} {time:10.3f} {what:14} {subject} {detail}"[:220] for step, time, what, subject, detail in shown
+        ]
+        return "\n".join([*lines, "last log lines:", *list(self.lines.kept)[-25:]])
+
+
+def outcome(seed: int, steps: int, mode: str) -> tuple[Simulation, BaseException | None]:
+    """Run one episode to its end or its failure."""
+    simulation = Simulation(Options.drawn(seed, mode))
+    try:
+        simulation.run(steps)
+    except Exception as error:  # whatever the scheduler or the judge raised is a finding
+        return simulation, error
+    finally:
+        for replica in simulation.replicas:
+            if replica.life is not None:
+                replica.life.kill()
+    return simulation, None
+
+
+def summary(simulation: Simulation) -> dict[str, Any]:
+    """What an episode came to."""
+    pods = sum(who.startswith("dovetail") for who, _, _ in simulation.judge.bound.values())
+    return {
+        "steps": simulation.world.steps,
+        "seconds": simulation.world.now,
+        "bound": pods,
+        "hash": simulation.world.digest,
+    }
