@@ -166,7 +166,7 @@ class Held:
     @property
     def card(self) -> tuple[str, str]:
         """The node, and the GPU that it is, or is a part or a share of."""
-        return self.key[1], self.of(BUS)
+        return self.key[1], self.of(BUS) or self.of("pcieBusID")
 
     @property
     def partial(self) -> bool:

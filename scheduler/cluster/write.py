@@ -14,12 +14,16 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
+
+import msgspec
 
 from scheduler.cluster import decode, encode, protobuf
 from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRATEGIC_PATCH, ApiError, Client
 from scheduler.cluster.lease import Fence
 from scheduler.cluster.machine import Machine
+from scheduler.cluster.turns import Turns
 from scheduler.core.engine import RELEASE_S
 from scheduler.core.errors import InputError
 from scheduler.core.messages import (
@@ -91,6 +95,7 @@ class Writer:
         self._post = post
         self._fence = fence
         self._slots = asyncio.Semaphore(in_flight)
+        self._turns = Turns()
         self._limit_s = limit_s
         self.patience_s = PATIENCE * limit_s
         self._query = f"timeout={limit_s:g}s"
@@ -231,16 +236,17 @@ class Writer:
             self._failed.set_exception(error)
 
     async def _execute(self, write: WriteAllocation | CreateClaim | ReserveClaim | BindPod) -> None:
-        async with self._slots:
-            answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
-            if isinstance(write, WriteAllocation):
-                answer = await self._allocate(write)
-            elif isinstance(write, CreateClaim):
-                answer = await self._create(write)
-            elif isinstance(write, ReserveClaim):
-                answer = await self._reserve(write)
-            else:
-                answer = await self._bind(write)
+        answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
+        if isinstance(write, ReserveClaim):
+            answer = await self._in_turn(write)
+        else:
+            async with self._slots:
+                if isinstance(write, WriteAllocation):
+                    answer = await self._allocate(write)
+                elif isinstance(write, CreateClaim):
+                    answer = await self._create(write)
+                else:
+                    answer = await self._bind(write)
         if isinstance(answer, ClaimRefused | BindRefused):
             level = (
                 logging.INFO if answer.cause in {"conflict", "gone"} or not self._fence.allows() else logging.WARNING
@@ -253,10 +259,11 @@ class Writer:
             self._client.request(method, path, body, content_type, self.patience_s, permitted=self._fence.allows)
         )
         self.forbidden = ""
-        return answer
+        return answer if content_type == PROTOBUF else _whole(answer)
 
     async def _read(self, path: str, accept: str = JSON) -> bytes:
-        return await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
+        answer = await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
+        return answer if accept == PROTOBUF else _whole(answer)
 
     async def _noted(self, request: Coroutine[Any, Any, bytes]) -> bytes:
         try:
@@ -362,6 +369,15 @@ class Writer:
             if not _doubtful(error):
                 raise
             await self._settle(error, begun, path, look)
+
+    async def _in_turn(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
+        """Those that wait for their turn take no slot from others."""
+        claim = write.claim
+        async with self._turns.take(claim.uid, claim.resource_version) as turn, self._slots:
+            answer = await self._reserve(replace(write, claim=replace(claim, resource_version=turn.version)))
+            if isinstance(answer, ClaimWritten):
+                turn.left = answer.claim.resource_version
+        return answer
 
     async def _reserve(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
         claim, pod = write.claim, write.pod
@@ -643,6 +659,15 @@ class Writer:
 def _doubtful(error: ApiError) -> bool:
     """Whether the write may have been applied."""
     return error.cause == "unknown" and error.status != NOT_SENT
+
+
+def _whole(answer: bytes) -> bytes:
+    """An answer that is JSON from end to end. What else there is, such as half of one, tells nothing: ApiError."""
+    try:
+        msgspec.json.decode(answer, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise ApiError("unknown", 0, f"an answer cannot be read: {error}") from error
+    return answer
 
 
 def _claim_path(claim: ClaimRef) -> str:

@@ -1,8 +1,10 @@
 import asyncio
 import inspect
 import json
+from dataclasses import replace
 
 import pytest
+from aiohttp import web
 
 from scheduler.cluster import encode
 from scheduler.cluster.client import MERGE_PATCH, ApiError
@@ -314,6 +316,47 @@ async def test_a_reservation_on_a_claim_that_moved_on_is_a_conflict(api, writer)
 
     assert event.cause == "conflict"
     assert "reservedFor" not in status(api)
+
+
+def users(count):
+    """So many pods, as those that write and as those for whom is written."""
+    return [PodRef("ns", f"p{number}", Uid(f"pod-{number}")) for number in range(count)]
+
+
+async def answers(writer, *instructions):
+    for each in instructions:
+        writer.submit(each)
+    return [await asyncio.wait_for(writer.answers.get(), 30) for _ in instructions]
+
+
+async def test_reservations_that_were_decided_at_once_follow_each_other(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    pods = users(200)  # more than there are slots
+
+    events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in pods))
+
+    assert [type(each) for each in events] == [ClaimWritten] * 200
+    assert {user["uid"] for user in status(api)["reservedFor"]} == {"other", *(each.uid for each in pods)}
+    assert len(api.sent("PATCH")) == 200
+
+
+async def test_a_change_by_another_ends_what_follows_each_other(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    first, second, third, fourth = users(4)
+
+    async def changed(fake, request):
+        put_claim(fake, finalized=True, status=held("gpu-1", "another"))
+        return await fake.default(request)
+
+    # given that somebody changes the claim between the first reservation and the second
+    api.script("PATCH", STATUS, type(api).default, changed)
+    events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in (first, second, third)))
+
+    # then those that did not know of it are refused, and a decision that does is not
+    assert [getattr(each, "cause", "written") for each in events] == ["written", "conflict", "conflict"]
+    fresh = replace(claim, resource_version=api.objects[CLAIM]["metadata"]["resourceVersion"])
+    assert isinstance(await answer(writer, ReserveClaim(fourth, fresh, fourth.consumer)), ClaimWritten)
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["another", fourth.uid]
 
 
 async def test_a_reservation_whose_answer_was_lost_is_adopted(api, writer, steps):
@@ -652,6 +695,30 @@ async def test_no_more_writes_run_at_once_than_allowed(api, client):
         await answers.get()
 
     assert most == 3
+
+
+async def half_an_answer(fake, request):
+    """The write is applied, and half of what the server says of it arrives."""
+    response = await type(fake).default(fake, request)
+    return web.Response(body=response.body[: len(response.body) // 2], content_type="application/json")
+
+
+async def test_half_an_answer_to_a_write_says_nothing_of_it(api, writer):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", STATUS, half_an_answer)
+
+    written = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
+
+    assert isinstance(written, ClaimWritten)
+    assert len(api.sent("PATCH")) == 1
+
+
+async def test_half_an_answer_to_the_question_whether_a_pod_is_bound_says_nothing_of_it(api, writer, steps):
+    put_pod(api)
+    api.script("POST", BINDING, steps.apply_then(504))
+    api.script("GET", POD, half_an_answer)
+
+    assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
 
 
 async def test_a_permission_that_is_missing_is_remembered_until_a_write_succeeds(api, writer, steps):

@@ -9,6 +9,7 @@ The machines are those of `scoring.topology.boxes`, which says where their facts
 |-------------------------|----------------------------------------------------------------------------|
 | dgx-h100-partitions     | dgx-h100 whose driver publishes Fabric Manager partitions and module ids   |
 | dgx-h100-shared         | dgx-h100 whose driver lets claims take shares of a GPU, by memory          |
+| dgx-h100-hami           | the same with HAMi's driver, by memory and hundredths of compute           |
 | a100-mig                | dgx-a100 cut into 40 MIG devices: 4 GPUs of 7 x 1g, 4 of 2g 2g 3g          |
 | dgx-a100-dynamic-mig    | every MIG device that could be made, drawing from the counters of its GPU; |
 | dgx-a100-80-dynamic-mig | with GPUs of 80 GB                                                         |
@@ -31,13 +32,14 @@ from typing import Any, Final
 
 from scheduler.core import names
 from scheduler.simulator.fleet import mig
-from scheduler.simulator.fleet.kinds import AMD, BOXES, EXAMPLE, NIC, NVIDIA, RACK_NODES, Box
+from scheduler.simulator.fleet.kinds import AMD, BOXES, EXAMPLE, HAMI, NIC, NVIDIA, RACK_NODES, Box
 from scoring.topology.boxes import Seat
 
 __all__ = [
     "AMD",
     "BOXES",
     "EXAMPLE",
+    "HAMI",
     "NIC",
     "NVIDIA",
     "RACK_NODES",
@@ -162,6 +164,7 @@ def device_classes() -> list[Raw]:
         AMD: f"device.driver == '{AMD}'",
         NIC: f"device.driver == '{NIC}'",
         EXAMPLE: f"device.driver == '{EXAMPLE}'",
+        HAMI: f"device.driver == '{HAMI}' && device.attributes['{HAMI}'].type == 'hami-gpu'",
     }
     extended = {NVIDIA: "nvidia.com/gpu"}
     return [
@@ -232,19 +235,25 @@ def _device(kind: Box, i: int, place: str) -> Raw:
     if kind.partitions:
         own["gpuModuleID"] = {"int": i + 1}
         own |= {f"partition{size}": {"int": i // size} for size in (1, 2, 4, 8)}
-    name = f"gpu-{i}-{128 + i}" if kind.driver == AMD else f"gpu-{i}"
+    if kind.driver == HAMI:
+        own["minor"] = {"int": i}
+    name = {AMD: f"gpu-{i}-{128 + i}", HAMI: f"hami-gpu-{i}"}.get(kind.driver, f"gpu-{i}")
     found: Raw = {"name": name, "attributes": {**kind.attributes, **own, **_seat(kind, i)}, "capacity": capacity}
     if kind.shared:
-        # As ConsumableShares in mode `memory`: who asks for no amount gets all of it.
-        whole = kind.capacity["memory"]
-        ranged = {"min": "1Mi", "max": whole, "step": "1Mi"}
-        capacity["memory"]["requestPolicy"] = {"default": whole, "validRange": ranged}
+        # As ConsumableShares in mode `memory`, and HAMi's driver: who asks for no amount gets all of it.
+        for each, least, step in (("memory", "1Mi", "1Mi"), ("cores", "0", "1")):
+            if each in capacity:
+                whole = kind.capacity[each]
+                ranged = {"min": least, "max": whole, "step": step}
+                capacity[each]["requestPolicy"] = {"default": whole, "validRange": ranged}
         found["allowMultipleAllocations"] = True
     return found
 
 
 def _seat(kind: Box, i: int) -> dict[str, Raw]:
     seat = kind.gpus[i]
+    if kind.driver == HAMI:
+        return {"pcieBusID": {"string": seat.bus}, STANDARD + "pcieRoot": {"string": seat.root}}
     # The AMD driver publishes its NUMA node under its own domain.
     numa = "numaNode" if kind.driver == AMD else STANDARD + "numaNode"
     return {
