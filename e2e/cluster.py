@@ -342,6 +342,14 @@ class LocalCluster:
             self.api.close()
         self._stop_all()
 
+    def restart(self, name: str) -> None:
+        """End a component and start it again as it was; returns once it answers."""
+        child = self._children[name]
+        child.stop(15.0)
+        self._children[name] = Child(name, child.command, child.log)
+        if name == "kube-apiserver":
+            self._await(name, f"{self.api.access.server}/readyz", self.folder / "certs" / "apiserver.crt", 90.0)
+
     def logs(self, lines: int = 40) -> str:
         """The ends of all logs."""
         return "\n".join(f"--- {child.name}: {child.log}\n{child.tail(lines)}" for child in self._children.values())

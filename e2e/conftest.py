@@ -179,7 +179,7 @@ def start_dovetail(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator
     running: list[Dovetail] = []
 
     def start(server: str = "", settings: Mapping[str, str] | None = None, **options: object) -> Dovetail:
-        name = f"dovetail-{request.node.name}-{len(running)}"
+        name = f"dovetail-{request.node.name}-{len(running)}".replace("/", "-")  # it names files
         started = started_on(cluster, name, server, settings, **options)
         running.append(started)
         request.node.stash.setdefault(_PROCESSES, []).append(started)

@@ -45,15 +45,19 @@ _OLDEST = re.compile(r"^\| Kubernetes \| 1\.(\d+)", re.MULTILINE)
 class Example:
     """One block of a README.
 
-    folder : the kustomization, below manifests/examples. boxes : how many of which. stated : the whole block.
-    oldest : the minor version of Kubernetes from which on it works.
+    folder : the kustomization, below manifests/examples. words : the fleet, as `dovetail simulate --fleet` takes it.
+    stated : the whole block. oldest : the minor version of Kubernetes from which on it works.
     """
 
     folder: str
-    boxes: Mapping[str, int]
-    nics: bool
+    words: str
     stated: str
     oldest: int
+
+    @property
+    def boxes(self) -> list[str]:
+        """Which boxes the fleet has."""
+        return [*fleet.stated(self.words)[0]]
 
     @property
     def waiting(self) -> int:
@@ -71,7 +75,8 @@ class Example:
 
     def fleet(self) -> list[Raw]:
         """Nodes, slices and DeviceClasses."""
-        return [*fleet.device_classes(), *fleet.fleet(self.boxes, nics=self.nics)]
+        counts, nics = fleet.stated(self.words)
+        return [*fleet.device_classes(), *fleet.fleet(counts, nics=nics)]
 
     def items(self, namespace: str) -> list[Raw]:
         """Its objects as kubectl builds them; those without a namespace, cluster-scoped kinds apart, are in this one.
@@ -104,24 +109,12 @@ def read(readme: Path) -> list[Example]:
     text = readme.read_text()
     oldest = _OLDEST.search(text)
     found = [
-        Example(folder, *_fleet(readme, words), f"{head}\n{rows.rstrip()}", int(oldest[1]) if oldest else 0)
+        Example(folder, words, f"{head}\n{rows.rstrip()}", int(oldest[1]) if oldest else 0)
         for head, folder, words, rows in _BLOCK.findall(text)
     ]
     if not found or oldest is None:
         raise ValueError(f"{readme}: states no placement, or no row `| Kubernetes | 1.NN`; e2e/examples.py shows both")
     return found
-
-
-def _fleet(readme: Path, words: str) -> tuple[dict[str, int], bool]:
-    boxes, nics = words.removesuffix(", with NICs"), words.endswith(", with NICs")
-    counts = {}
-    for each in boxes.split(", "):
-        count, _, box = each.partition(" ")
-        if not count.isdigit():
-            raise ValueError(f"{readme}: {each!r} is not `NUMBER BOX`")
-        fleet.box_of(box)
-        counts[box] = int(count)
-    return counts, nics
 
 
 def replicas(item: Raw, nodes: Iterable[Raw] = ()) -> int:

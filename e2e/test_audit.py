@@ -4,6 +4,8 @@ import json
 import os
 import re
 import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,54 @@ def test_kustomizations_are_built_by_kustomize_itself(tools: Path, tmp_path: Pat
         ("DP002", "overlays/prod (kustomize build)"),
     ]
     assert report["findings"][0]["line"] == 10
+
+
+FETCHED = {
+    "a resource": "resources: [deployment.yaml, '{url}']",
+    "a patch": "patches: [{path: '{url}'}]",
+    "a file of a ConfigMap": "configMapGenerator: [{name: c, files: ['x={url}']}]",
+    "an environment": "configMapGenerator: [{name: c, envs: ['{url}']}]",
+    "definitions": "crds: ['{url}']",
+    "a configuration": "configurations: ['{url}']",
+    "a schema": "openapi: {path: '{url}'}",
+    "replacements": "replacements: [{path: '{url}'}]",
+    "a transformer": "transformers: ['{url}']",
+    "a patch of a transformer": "transformers: [t.yaml]",
+}
+
+
+@pytest.mark.parametrize("name", FETCHED)
+def test_kustomize_is_not_called_where_it_would_fetch(name: str, tools: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/x.yaml"
+        transformer = "apiVersion: builtin\nkind: PatchTransformer\nmetadata: {name: t}\n" + f"path: {url}\n"
+        files = {"deployment.yaml": APP["base/deployment.yaml"], "t.yaml": transformer}
+        written(tmp_path, {**files, "kustomization.yaml": FETCHED[name].replace("{url}", url) + "\n"})
+        if "resources" not in FETCHED[name]:
+            with (tmp_path / "kustomization.yaml").open("a") as more:
+                more.write("resources: [deployment.yaml]\n")
+
+        report = audited(tools, str(tmp_path), "--format", "json", code=2)
+        audits = len(asked)
+        subprocess.run([tools / "kustomize", "build", tmp_path], capture_output=True, check=False)
+        server.shutdown()
+        thread.join()
+
+    assert ("UNPARSED", "Kustomization") in findings(report)
+    assert audits == 0
+    assert asked  # the tool itself does
 
 
 @pytest.mark.parametrize("name", ["../secret.yaml", "link.yaml"])

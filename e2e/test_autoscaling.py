@@ -63,6 +63,7 @@ class Scene:
     """A Deployment of vLLM that an HPA scales. room : how many of its pods there are GPUs for."""
 
     world: World
+    dovetail: Dovetail
     prometheus: Prometheus
     exporter: Exporter
     adapter: Adapter
@@ -145,7 +146,7 @@ def scene(
         made.append(hurried(hpa))
         world.apply(made)
         try:
-            yield Scene(world, prometheus, exporter, adapter, hpa["metadata"]["name"], room)
+            yield Scene(world, dovetail, prometheus, exporter, adapter, hpa["metadata"]["name"], room)
         finally:
             world.api.delete("HorizontalPodAutoscaler", hpa["metadata"]["name"], world.namespace)  # its metrics end now
 
@@ -206,3 +207,24 @@ def test_it_grows_as_load_rises_stops_where_no_device_is_left_and_shrinks(
         f"HPA by {sorted(scene.adapter.asked)}: {some} replicas for latency after {latency:.0f} s, {room} for {room} "
         f"free GPUs after {full:.0f} s and never more, 1 after {took:.0f} s"
     )
+
+
+@pytest.mark.parametrize("scene", ["hpa"], indirect=True)
+def test_a_dovetail_that_has_just_started_holds_nothing_up(
+    scene: Scene, start_dovetail: Callable[..., Dovetail]
+) -> None:
+    # Given a Dovetail that has seen no pod of this shape, since it started after the only one was placed
+    scene.until(lambda: scene.settled(1), "the limit is known", 30)
+    scene.dovetail.stop()
+    start_dovetail(settings={"DOVETAIL_HTTP__PORT": str(scene.dovetail.port)}).ready()
+    scene.until(lambda: scene.value("dovetail_leader") == 1, "the new one is scraped", 10)
+    scene.until(lambda: scene.value("deployment:vllm_limit:headroom") == 2, "one more may come", 15)
+    assert scene.prometheus.query("dovetail_headroom_pods{shape='1'}") == []
+
+    # When there is more to do than one replica can
+    scene.load(CROWD)
+
+    # Then the first of the new ones tells it what there is room for
+    scene.until(lambda: scene.replicas() == scene.room, "as many replicas as there is room for", 60)
+    scene.until(lambda: all(each["spec"].get("nodeName") for each in scene.pods()), "all placed", 10)
+    scene.until(lambda: scene.value("dovetail_headroom_pods{shape='1'}") == 0, "it says that there is none left", 10)

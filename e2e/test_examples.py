@@ -4,12 +4,12 @@ Each by a scheduler that was just started: what it learned of the parts that oth
 """
 
 import runpy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from e2e.api import ApiRefusalError, Raw, documents, until
+from e2e.api import ApiRefusalError, Raw, collection, documents, until
 from e2e.cluster import Cluster
 from e2e.conftest import World
 from e2e.dovetail import Dovetail
@@ -17,6 +17,7 @@ from e2e.examples import FOLDER, Example, examples, replicas
 
 EXAMPLES = examples()
 _PATIENCE_S = 90.0
+_SECURITY = "pod-security.kubernetes.io"
 
 
 @pytest.fixture(scope="session", params=["default", "older"])
@@ -97,7 +98,9 @@ def test_pods_are_placed_as_the_readme_says(world: World, dovetail: Dovetail, mi
 
 
 @pytest.mark.parametrize("folder", sorted({each.folder for each in EXAMPLES}))
-def test_nothing_of_it_is_refused_or_dropped(world: World, dovetail: Dovetail, minor: int, folder: str) -> None:
+def test_nothing_of_it_is_refused_or_dropped(
+    world: World, start_dovetail: Callable[..., Dovetail], minor: int, folder: str
+) -> None:
     """Strictly validated, and every field is kept: an API server drops those of features that are off there.
 
     Of an example that its README keeps from this version, something is lost, or none of its pods finds a node.
@@ -109,12 +112,35 @@ def test_nothing_of_it_is_refused_or_dropped(world: World, dovetail: Dovetail, m
     if minor >= example.oldest:
         assert not lost
     elif not lost:
+        start_dovetail().ready()
         world.publish(example.fleet())
         world.apply(items)
         wanted = sum(replicas(each) for each in items)
         until(
             lambda: sum(bool(refused(pod)) for pod in world.api.list("Pod", world.namespace)) == wanted, "all refused"
         )
+
+
+@pytest.mark.parametrize("folder", sorted({each.folder for each in EXAMPLES}))
+def test_its_pods_keep_to_the_baseline_or_the_readme_says_that_they_do_not(world: World, folder: str) -> None:
+    example = next(each for each in EXAMPLES if each.folder == folder)
+    readme = FOLDER / folder.partition("/")[0] / "README.md"
+    world.api.patch("Namespace", world.namespace, {"metadata": {"labels": {f"{_SECURITY}/enforce": "baseline"}}})
+    path = f"{collection('Pod', world.namespace)}?dryRun=All"
+    violations = []
+    for item in example.items(world.namespace):
+        spec = item["spec"]["template"]["spec"] if "template" in item.get("spec", {}) else item.get("spec", {})
+        if "containers" not in spec:
+            continue
+        spec = {**spec, "serviceAccountName": "default"}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": spec}
+        try:
+            world.api.call("POST", path, pod)
+        except ApiRefusalError as error:
+            violations.append(str(error))
+
+    assert all("violates PodSecurity" in each for each in violations), violations
+    assert bool(violations) == ("`baseline`" in readme.read_text()), violations
 
 
 def test_the_generator_of_pairs_ends_where_the_server_does(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,19 @@ def test_autoscaled_deployments_state_no_replicas(name: str) -> None:
     assert "replicas" not in deployment["spec"]
 
 
+@pytest.mark.parametrize("name", ["hpa", "keda"])
+def test_the_podmonitor_selects_the_pods_and_names_their_port(name: str) -> None:
+    items = {each["kind"]: each for each in built(EXAMPLES / "autoscaling" / name)}
+    made = items["Deployment"]["spec"]["template"]
+    [container] = made["spec"]["containers"]
+    [endpoint] = items["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    chosen = items["PodMonitor"]["spec"]["selector"]["matchExpressions"]
+
+    assert all(made["metadata"]["labels"][each["key"]] in each["values"] for each in chosen)
+    assert endpoint["port"] in {each["name"] for each in container["ports"]}
+    assert made["metadata"]["labels"]["app.kubernetes.io/name"] == items["Deployment"]["metadata"]["name"]
+
+
 def test_the_adapter_has_the_rules_that_stand_in_the_folder() -> None:
     folder = EXAMPLES / "autoscaling" / "hpa"
     [made] = [each for each in built(folder) if each["metadata"]["name"] == "vllm-adapter-rules"]

@@ -31,6 +31,7 @@ def simulate(
     output: Annotated[str, typer.Option("-o", "--output", help="table, yaml or json.")] = "table",
     config: Annotated[Path | None, typer.Option(help="SchedulerConfig file.")] = None,
     first_fit: Annotated[bool, typer.Option("--first-fit", help="Take the first devices that fit.")] = False,
+    fleet: Annotated[str, typer.Option(help="Machines beside them: '2 dgx-h100, 1 l4-pcie, with NICs'.")] = "",
 ) -> None:
     """Run the scheduler on objects from files; exit 1 when a pod stays pending, 2 on bad input."""
     from scheduler.core.errors import ConfigError
@@ -45,7 +46,7 @@ def simulate(
         except ConfigError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from error
-    raise typer.Exit(run_simulation(files, output, settings, first_fit=first_fit))
+    raise typer.Exit(run_simulation(files, output, settings, first_fit=first_fit, fleet=fleet))
 
 
 @app.command()

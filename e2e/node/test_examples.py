@@ -26,7 +26,7 @@ def small(item: Raw) -> Raw:
 def run(tenant: Tenant, folder: str, box: str) -> Told:
     """Apply an example where both nodes are boxes of this kind, and wait until all of its pods run."""
     publish(tenant.datacenter, {name: fleet.slices(box, name) for name in NODES})
-    items = Example(folder, {box: len(NODES)}, False, "", 0).items(tenant.namespace)
+    items = Example(folder, f"{len(NODES)} {box}", "", 0).items(tenant.namespace)
     tenant.world.apply(small(each) if each["kind"] == "Deployment" else each for each in items)
     wanted = sum(replicas(each) for each in items)
 

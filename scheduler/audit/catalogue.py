@@ -54,7 +54,7 @@ _ENTRIES: Final = (
           "Say which GPU is meant: a CEL selector on productName or memory also fits other pools that have it."),
     Entry("SEL004", "warning", "attributes", "chooses the GPU by its memory through a node label: {what}",
           "The best use of attributes there is: select by the device's memory capacity instead."),
-    Entry("SEL005", "error", "attributes", "asks by a label for GPUs that no node has: {what}",
+    Entry("SEL005", "error", "attributes", "asks by a label for GPUs in a way that cannot be meant: {what}",
           "The memory label is a whole number of MiB and Gt and Lt compare integers; the product label holds the"
           " product's full name. Say what is meant in CEL."),
     Entry("SEL006", "info", "topology", "depends on a GPU label that stays one of the node: {what}",

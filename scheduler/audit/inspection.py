@@ -3,6 +3,7 @@
 What a tool renders is told where no file says the same: a file has lines, and is where somebody can change it.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -93,6 +94,7 @@ class _Inspection:
         self.report = Report()
         self._context = Context()
         self._rendered: set[str] = set()  # names of texts that are no files
+        self._documents: set[bytes] = set()  # digests of what was rendered
         self._later: list[Subject] = []  # pods with claims, which may be explained by what is read after them
 
     def text(self, source: Source) -> None:
@@ -100,6 +102,8 @@ class _Inspection:
         if source.rendered:
             self._rendered.add(name)
         for start, end, line in chunks(text):
+            if source.rendered and self._said_before(text[start:end]):
+                continue
             templated = TEMPLATED.search(text, start, end)
             if templated is not None:
                 self._unparsed(name, text, start, line, templated.start())
@@ -117,6 +121,12 @@ class _Inspection:
             if values > MAX_FILE_VALUES:
                 self.report.problems.append(Problem(name, line, f"holds more than {MAX_FILE_VALUES} values: split it"))
                 return
+
+    def _said_before(self, text: str) -> bool:
+        """Whether a tool rendered this very document before: overlays have most of their base in common."""
+        known = len(self._documents)
+        self._documents.add(hashlib.blake2b(text.strip("-\n ").encode("utf-8", "surrogatepass")).digest())
+        return len(self._documents) == known
 
     def value(self, where: str, value: Any) -> None:
         try:

@@ -27,6 +27,7 @@ _SORTS: Final[tuple[tuple[str, Sort], ...]] = (
     (r"(kubernetes\.azure\.com/)?agentpool|karpenter\.sh/nodepool", "pool"),
 )  # fmt: skip
 _DOMAIN: Final = "gpu.nvidia.com"
+_MIN_MIB: Final = 1024  # more than that has any GPU
 _MAX_MIB: Final = 2**20  # a tebibyte of memory in one GPU: none has that
 _MODEL: Final = re.compile(r"(nvidia[ -])?([ahv]100|[ah]800|h200|g?b[23]00|gh200|[tp]4|p100|l4|l40s?)", re.IGNORECASE)
 """A GPU's model alone. `NVIDIA-H200`, `NVIDIA-B200` and `NVIDIA-L4` are the names of products, other models are not."""
@@ -56,13 +57,13 @@ def unshared(requirement: Requirement) -> bool:
 
 
 def impossible_memory(requirement: Requirement) -> str:
-    """Why no node meets what is asked of `nvidia.com/gpu.memory`, a whole number of MiB; empty if some can."""
+    """Why what is asked of `nvidia.com/gpu.memory`, a whole number of MiB, cannot be meant; empty if it can."""
     for value in requirement.values:
         if not re.fullmatch(r"[0-9]+", value, re.ASCII):
             return f"{value!r} is not a whole number: the label counts MiB without a unit"
         if int(value[:20]) > _MAX_MIB:
             return f"{value!r} is more MiB than any GPU has"
-        if requirement.operator in {"In", "Gt", "Lt"} and 0 < int(value) <= 1024:
+        if requirement.operator in {"In", "Gt", "Lt"} and 0 < int(value) <= _MIN_MIB:
             return f"{value!r} would be {value} MiB: the label counts MiB, not GiB"
     return ""
 
@@ -119,9 +120,12 @@ def _one(requirement: Requirement, value: str, domain: str) -> str:
 
 
 def _mib(value: str) -> str:
-    """The MiB that somebody meant: a number, or a quantity such as 16Gi, in MiB; empty for anything else."""
+    """The MiB that somebody meant: a number, or a quantity such as 16Gi, in MiB; empty for anything else.
+
+    A number that is too small for MiB may be one of GiB, and nobody but its author knows.
+    """
     found = re.fullmatch(r"([0-9]{1,7})(Mi|Gi)?", value, re.ASCII)
-    if found is None or not int(found[1]):
+    if found is None or int(found[1]) <= (0 if found[2] else _MIN_MIB):
         return ""
     return str(int(found[1]) * (1024 if found[2] == "Gi" else 1))
 

@@ -1,11 +1,12 @@
 """What helm and kustomize make of charts and kustomizations, beside the files as they stand.
 
 Nothing is rendered here: `helm template`, and `kustomize build` or `kubectl kustomize`, are called if they are on PATH.
-They get no network, no cluster, no credentials, and so much time, memory and output. A kustomization that names
-anything but files and folders that are there is not given to them. What is not rendered is UNPARSED.
+They get no cluster, no credentials, no proxy that works, and so much time, memory and output. A kustomization that
+names anything but files and folders that are there is not given to them. What is not rendered is UNPARSED.
 """
 
 import os
+import re
 import resource
 import shutil
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from scheduler.audit.sources import KUSTOMIZATIONS, MAX_FILE, Problem, Source, Text, Unrendered, raw, source, texts
-from scheduler.audit.tree import Fields, TreeError, parse
+from scheduler.audit.tree import Fields, Items, Node, TreeError, parse
 
 TOOL_S: Final = 30.0
 MAX_RENDERED: Final = 200  # charts and kustomizations of one folder
@@ -25,6 +26,10 @@ _CHART: Final = "Chart.yaml"
 _RENDERED: Final = frozenset({"templates", "charts"})  # folders of a chart that are in what helm prints
 _NAMED: Final = ("resources", "bases", "components")
 _FETCHING: Final = ("helmCharts", "helmChartInflationGenerator")
+_PLUGINS: Final = ("generators", "transformers", "validators")
+_PROSE: Final = frozenset({"commonAnnotations", "commonLabels", "labels", "literals"})
+_URL: Final = re.compile(r"(^|=)(https?|ssh|git|file)://|^git@|^git::", re.IGNORECASE)
+"""What kustomize fetches wherever the name of a file may stand: also from loopback, whatever the proxy."""
 
 
 def sources(paths: Sequence[str]) -> Iterator[Text]:
@@ -108,6 +113,10 @@ def _beyond(folder: Path, root: Fields) -> str:
         fetching = next((key for key in _FETCHING if fields.get(key) is not None), "")
         if fetching:
             return f"inflates charts ({fetching})"
+        plugins = [_root(here / each.text) for key in _PLUGINS for each in fields.texts(key) if "\0" not in each.text]
+        for read in (fields, *(each for each in plugins if each is not None)):
+            if url := next(_urls(read), ""):
+                return f"names {url[:200]!r}, which is not here"
         for entry in (each for key in _NAMED for each in fields.texts(key)):
             try:
                 there = os.path.exists(here / entry.text) and not os.path.isabs(entry.text)
@@ -120,6 +129,19 @@ def _beyond(folder: Path, root: Fields) -> str:
             if below is not None:
                 stack.append((here / entry.text, below))
     return ""
+
+
+def _urls(root: Fields) -> Iterator[str]:
+    """Values that kustomize may take for something to fetch."""
+    stack: list[Node] = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Items):
+            stack += node.children
+        elif isinstance(node, Fields):
+            stack += (value for key, (_, value) in node.entries.items() if key not in _PROSE)
+        elif "\n" not in node.text and _URL.search(node.text):
+            yield node.text
 
 
 def _kustomize() -> list[str]:

@@ -1,6 +1,6 @@
 """Texts to audit: from files, folders and standard input, as they stand.
 
-A folder is read with everything under it that is YAML or JSON; hidden folders are left out. Symbolic links that leave
+A folder is read with everything under it that is YAML or JSON; what is hidden is left out. Symbolic links that leave
 the folder or go round in it are problems, not ways.
 """
 
@@ -155,7 +155,7 @@ def _walk(root: Path, enter: Entrance) -> Iterator[Path | Text]:
         below = []
         for entry in entries:
             path = folder / entry.name
-            if entry.name in left_out:
+            if entry.name in left_out or entry.name.startswith("."):
                 continue
             if entry.is_symlink():
                 problem = _astray(path, top, seen)
@@ -164,7 +164,7 @@ def _walk(root: Path, enter: Entrance) -> Iterator[Path | Text]:
                     continue
             try:
                 if path.is_dir():
-                    if not entry.name.startswith(".") and entry.name != "node_modules":
+                    if entry.name != "node_modules":
                         below.append(path)
                 elif _NAMES.fullmatch(entry.name) or _TEMPLATES.fullmatch(entry.name):
                     yield path

@@ -133,13 +133,13 @@ def clashes(cluster: Cluster) -> tuple[list[Clash], list[str]]:
                 found += _counters(held, key)
         found += _gone(held)
     elif held.identities:
-        notes.append("no ResourceSlices are there: counters, capacity and what is still published are not judged")
+        notes.append("not all ResourceSlices are known: counters, capacity and what is still published are not judged")
     return sorted(found), notes
 
 
 def name_of(claim: Claim) -> str:
     """A claim with those that it is reserved for."""
-    users = [f"{each.resource} {each.name}" for each in claim.reserved_for]
+    users = [f"{each.resource.removesuffix('s')} {each.name}" for each in claim.reserved_for]
     shown = ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
     return f"claim {claim.key}" + (f" (for {shown})" if users else " (reserved for nobody)")
 

@@ -1,6 +1,7 @@
 """`dovetail doublebook`."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -60,18 +61,20 @@ def _told(problems: Sequence[Problem]) -> bool:
 
 
 def cluster_of(snapshot: Snapshot, known: frozenset[str]) -> Cluster:
-    """The model of a snapshot; objects that are none are its problems."""
+    """The model of a snapshot. Objects that are none are its problems, and their kinds are not known in whole."""
+    found = {kind: snapshot.decoded(kind) for kind in sorted(KINDS)}
+    there = Counter(each.kind for each in snapshot.found)
     return Cluster(
-        slices=snapshot.decoded("ResourceSlice"),
-        claims=snapshot.decoded("ResourceClaim"),
-        nodes=snapshot.decoded("Node"),
-        pods=snapshot.decoded("Pod"),
+        slices=found["ResourceSlice"],
+        claims=found["ResourceClaim"],
+        nodes=found["Node"],
+        pods=found["Pod"],
         backed={
             Uid(each.raw["metadata"]["uid"]): resources
             for each in snapshot.found
             if each.kind == "Pod" and (resources := _backed(each))
         },
-        known=known,
+        known=frozenset(kind for kind in known if len(found[kind]) == there[kind]),
     )
 
 

@@ -20,7 +20,7 @@ def beside(cluster: Cluster) -> tuple[list[Clash], list[str]]:
     needed = {"ResourceSlice", "Node", "Pod"}
     missing = sorted(needed - cluster.known)
     if missing:
-        return [], [f"no {' and no '.join(missing)} is there: device plugins and node resources are not judged"]
+        return [], [f"not known in whole: {', '.join(missing)}; device plugins and node resources are not judged"]
     held = Held(cluster)
     running = _running(cluster.pods)
     publishers = published(cluster.slices, cluster.nodes)

@@ -9,6 +9,8 @@ from scheduler.readiness.facts import Facts, Running
 from scheduler.readiness.gates import NEWEST, Known, overrides
 from scheduler.readiness.record import Record
 
+KINDS = ("DeviceTaintRule", "ResourcePoolStatusRequest", "PodGroup", "Workload")
+"""Kinds that are not in every cluster that has DRA."""
 REMOVED = {"v1beta1": 38, "v1beta2": 39}
 """The minor versions of Kubernetes that no longer have a version of resource.k8s.io."""
 
@@ -17,11 +19,13 @@ REMOVED = {"v1beta1": 38, "v1beta2": 39}
 class Assessment:
     """All that is to say. versions : of resource.k8s.io and scheduling.k8s.io, served with which kinds.
 
+    kinds : those of KINDS with the versions that serve them; none where it is not known what is served.
     steps : what to do, with the families that it serves; the first comes first.
     """
 
     record: Record
     versions: tuple[tuple[str, tuple[str, ...]], ...]
+    kinds: tuple[tuple[str, tuple[str, ...]], ...]
     gates: tuple[Known, ...]
     drivers: tuple[Running, ...]
     families: tuple[Judged, ...]
@@ -42,6 +46,10 @@ def assess(record: Record, only: tuple[str, ...] = ()) -> Assessment:
     return Assessment(
         record,
         tuple((version, tuple(sorted(kinds))) for version, kinds in sorted(apis.items())),
+        tuple(
+            (kind, tuple(version for version, kinds in sorted(apis.items()) if kind in kinds))
+            for kind in (KINDS if record.apis is not None else ())
+        ),
         facts.gates,
         facts.drivers,
         families,

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from scheduler.readiness import gates
 from scheduler.readiness.facts import FITTING, Facts, Running
-from scheduler.readiness.published import Placed
+from scheduler.readiness.published import TRAITS, Placed
 from scheduler.readiness.releases import table
 
 Verdict = Literal["met", "missing", "open"]
@@ -98,7 +98,7 @@ _RIGHTS: Final = {
 
 def right(facts: Facts, what: str) -> Step:
     """The permission that would tell what is not known, or a record where nobody asked a cluster."""
-    if not facts.record.missing(what):
+    if facts.record.plain or not facts.record.missing(what):
         return Step(RIGHTS, "record the cluster with `dovetail readiness --live --record FILE`")
     return Step(RIGHTS, _RIGHTS.get(what, f"let the account of --live read {what}"))
 
@@ -166,7 +166,7 @@ def memory(facts: Facts) -> Need:
     what = "memory of GPUs as a capacity"
     if not facts.gpus:
         return Need(what, OPEN, "no GPUs are published")
-    counted = Counter(each.driver for each in facts.gpus if _has_memory(each))
+    counted = Counter(each.driver for each in facts.gpus if TRAITS["memory"](each))
     lacking = Counter(each.driver for each in facts.gpus) - counted
     if not counted:
         step = Step(DRIVERS, "upgrade the driver, or look why it cannot read the memory of its GPUs")
@@ -175,9 +175,8 @@ def memory(facts: Facts) -> Need:
     return Need(what, MET, why + (f"; {_count(sum(lacking.values()), 'other')} without" if lacking else ""))
 
 
-def _has_memory(each: Placed) -> bool:
-    amount = each.device.capacity.get("memory") or each.device.capacity.get(f"{each.driver}/memory")
-    return amount is not None and amount.nanos > 0
+_SHIPPED: Final = {"GPUs": "gpu.nvidia.com", "parts of GPUs": "mig.nvidia.com", "NICs": "dra.net"}
+"""The classes that the examples name."""
 
 
 def gpu_class(facts: Facts) -> Need:
@@ -190,21 +189,30 @@ def part_class(facts: Facts) -> Need:
     return _class(facts, facts.parts, "parts of GPUs")
 
 
+def nic_class(facts: Facts) -> Need:
+    """A class that takes NICs and nothing else."""
+    return _class(facts, facts.nics, "NICs")
+
+
 def _class(facts: Facts, devices: Sequence[Placed], sort: str) -> Need:
     what = f"a DeviceClass for {sort}"
     found = facts.classes_of(devices) if devices else []
     if found:
-        return Need(what, MET, _some([each.name for each in found]))
-    unread = facts.record.missing("DeviceClass")
-    if unread:
+        names = [each.name for each in found]
+        other = (
+            "" if _SHIPPED[sort] in names else f"; the examples name {_SHIPPED[sort]}, which is to be replaced in them"
+        )
+        return Need(what, MET, _some(names) + other)
+    if facts.record.missing("DeviceClass"):
         return Need(what, OPEN, "DeviceClasses could not be read", right(facts, "DeviceClass"))
     if not devices:
         return Need(what, OPEN, f"no {sort} are published")
     driver = devices[0].driver
-    names = table()[driver].classes if driver in table() else ()
-    words = f"the DeviceClasses of {driver} ({', '.join(names)})" if names else f"a DeviceClass for driver {driver}"
+    shipped = table()[driver].classes if driver in table() else ()
+    words = f"the DeviceClasses of {driver} ({', '.join(shipped)}), as its chart does" if shipped else ""
+    own = f"a DeviceClass with the selector device.driver == '{driver}'"
     others = f" (there are {_some([each.name for each in facts.record.classes])})" if facts.record.classes else ""
-    return Need(what, MISSING, f"none selects them{others}", Step(CLASSES, f"create {words}, as its chart does"))
+    return Need(what, MISSING, f"none selects them{others}", Step(CLASSES, f"create {words or own}"))
 
 
 # ---------------------------------------------------------------- topology
@@ -231,6 +239,8 @@ def links(facts: Facts) -> Need:
         if "fabric partitions" in _optional(facts):
             text += "; the driver can also publish Fabric Manager partitions (gate FabricManagerPartitioning)"
         why = f"no source tells them on {_some([each.node for each in blind])}: {blind[0].source}"
+        if all(each.node not in facts.nodes for each in blind):
+            return Need(what, OPEN, why, right(facts, "Node"))
         return Need(what, OPEN, why, Step(LINKS, text))
     sources = _some(sorted({each.source for each in facts.links}))
     return Need(what, MISSING, f"no two GPUs of a node have one, from: {sources}")
@@ -319,12 +329,8 @@ def mixed_parts(facts: Facts) -> Need:
 
 
 def _size(each: Placed) -> str:
-    for name in ("profile", f"{each.driver}/profile", "partitionProfile", f"{each.driver}/partitionProfile"):
-        value = each.device.attributes.get(name)
-        if isinstance(value, str):
-            return value
-    amount = each.device.capacity.get("memory")
-    return amount.text if amount is not None else "of unknown size"
+    """A part's profile, or its memory where it has none."""
+    return each.model[3] or (each.memory.text if each.memory is not None else "of unknown size")
 
 
 def _cutting(facts: Facts, text: str) -> Step:
@@ -443,7 +449,7 @@ _MONITORS: Final = served(
 FAMILIES: Final = (
     Family("one-gpu", "a model on one GPU, chosen by memory", (*_GPU, memory)),
     Family("tensor-parallel", "2, 4 or 8 GPUs in one NVLink domain", (*_GPU, links)),
-    Family("prefill-decode", "GPU and NIC side by side, for prefill and decode", (*_GPU, aligned)),
+    Family("prefill-decode", "GPU and NIC side by side, for prefill and decode", (*_GPU, nic_class, aligned)),
     Family(
         "heterogeneous", "the first of several kinds of GPUs that is free", (*_GPU, memory, gate("DRAPrioritizedList"))
     ),
@@ -469,5 +475,5 @@ FAMILIES: Final = (
         "mps", "models on a GPU at the same time, by NVIDIA's MPS", (*_GPU, sharing("MPSSupport", "MPS by the driver"))
     ),
     Family("admin-monitoring", "a monitor that sees GPUs in use", (*_GPU, gate("DRAAdminAccess"))),
-    Family("autoscaling", "replicas that follow load and free devices", (*_GPU, _METRICS, _MONITORS)),
+    Family("autoscaling", "replicas that follow load and free devices", (*_GPU, memory, _METRICS, _MONITORS)),
 )

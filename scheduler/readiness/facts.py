@@ -14,7 +14,7 @@ from scheduler.core.model import DeviceClass, Node
 from scheduler.core.topology import learn
 from scheduler.readiness import gates
 from scheduler.readiness.gates import Known
-from scheduler.readiness.published import NUMA, ROOT, Placed, Published, full, published
+from scheduler.readiness.published import NUMA, ROOT, Model, Placed, Published, published
 from scheduler.readiness.record import Record
 from scheduler.readiness.releases import Driver, Installed, installed, table
 
@@ -96,8 +96,10 @@ class Facts:
     def nics(self) -> list[Placed]:
         """NICs; of a driver that says which of its devices do RDMA, those that do."""
         listed = self.of("nic")
-        telling = {each.driver for each in listed if _attribute(each, "rdma") is not None}
-        return [each for each in listed if each.driver not in telling or _attribute(each, "rdma") is True]
+        telling = {each.driver for each in listed if f"{each.driver}/rdma" in each.attributes}
+        return [
+            each for each in listed if each.driver not in telling or each.attributes.get(f"{each.driver}/rdma") is True
+        ]
 
     @cached_property
     def nodes(self) -> Mapping[str, Node]:
@@ -144,12 +146,12 @@ class Facts:
         return sum(1 for each in devices if _values([each], attribute))
 
     @cached_property
-    def models(self) -> Mapping["Model", Placed]:
+    def models(self) -> Mapping[Model, Placed]:
         """One device of each model: those that a selector can tell apart only by where they are count as one."""
-        return {_model(item): item for each in self.drivers for item in each.published.devices}
+        return {item.model: item for each in self.drivers for item in each.published.devices}
 
     @cached_property
-    def selected(self) -> Mapping[str, frozenset["Model"]]:
+    def selected(self) -> Mapping[str, frozenset[Model]]:
         """Models that the selectors of each class take; a selector that fails on a device does not take it."""
         return {
             each.name: frozenset(model for model, item in self.models.items() if _takes(each, item))
@@ -159,7 +161,7 @@ class Facts:
     def classes_of(self, devices: Sequence[Placed]) -> list[DeviceClass]:
         """Classes that take some of these devices, and none of another sort of hardware."""
         sorts = {each.published.driver: each.devices for each in self.drivers}
-        wanted = {_model(each) for each in devices}
+        wanted = {each.model for each in devices}
         allowed = {sorts[each.driver] for each in devices}
         return [
             each
@@ -193,23 +195,8 @@ def is_plugged(resource: str) -> bool:
     return sort is not None and sort.sort in {"gpu", "shared", "mig", "other"}
 
 
-Model = tuple[str, str, str, str, tuple[tuple[str, str], ...], bool]
-"""Driver, type, product, profile, capacities, and whether it can be shared."""
-
-
-def _model(each: Placed) -> Model:
-    profile = _attribute(each, "profile") or _attribute(each, "partitionProfile")
-    capacity = tuple(sorted((name, amount.text) for name, amount in each.device.capacity.items()))
-    return (each.driver, each.sort, each.product, str(profile or ""), capacity, each.device.shareable)
-
-
-def _attribute(each: Placed, name: str) -> object:
-    wanted = full(each.driver, name)
-    return next((value for key, value in each.device.attributes.items() if full(each.driver, key) == wanted), None)
-
-
 def _values(devices: Sequence[Placed], attribute: str) -> set[object]:
-    values = [_attribute(each, attribute) for each in devices]
+    values = [each.attributes.get(attribute) for each in devices]
     return {one for value in values if value is not None for one in (value if isinstance(value, tuple) else (value,))}
 
 

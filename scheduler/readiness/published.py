@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from scheduler.core.match import selects_node
-from scheduler.core.model import Device, Node, Slice
+from scheduler.core.model import AttributeValue, Device, Node, Slice
 from scheduler.core.partitions import SIZES
+from scheduler.core.quantity import Quantity
 from scheduler.core.topology.reading import PARTS, STANDARD, read
 
 NUMA: Final = STANDARD + "numaNode"
 ROOT: Final = STANDARD + "pcieRoot"
 BUS: Final = STANDARD + "pciBusID"
-
-Trait = Callable[[str, Device], bool]
-"""Whether a device, given with its driver, has it."""
 
 
 def full(driver: str, name: str) -> str:
@@ -23,37 +21,76 @@ def full(driver: str, name: str) -> str:
     return name if "/" in name else f"{driver}/{name}"
 
 
-def _attribute(name: str) -> Trait:
-    return lambda driver, device: name in {full(driver, each) for each in device.attributes}
+Model = tuple[str, str, str, str, tuple[tuple[str, str], ...], bool]
+"""Driver, type, product, profile, capacities, and whether it can be shared."""
 
 
-def _other_numa(driver: str, device: Device) -> bool:
-    return bool(read(driver, device).place.numa) and not _attribute(NUMA)(driver, device)
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A device where it can be used. node : empty for one that no single node has.
+
+    attributes : by full name. sort : attribute `type`, product : `productName` or `model`; empty where it has none.
+    seated : whether it tells its NUMA node under any name. model : what it has in common with others of its kind.
+    """
+
+    driver: str
+    pool: str
+    node: str
+    device: Device
+    attributes: Mapping[str, AttributeValue]
+    sort: str
+    product: str
+    seated: bool
+    model: Model
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is no part of another one, and is driven by its node."""
+        return self.sort not in PARTS
+
+    @property
+    def memory(self) -> Quantity | None:
+        """Its memory, None if it says nothing of it."""
+        capacity = self.device.capacity
+        return capacity.get("memory") or capacity.get(f"{self.driver}/memory") or capacity.get("addressableMemory")
 
 
-def _memory(driver: str, device: Device) -> bool:
-    amounts = [device.capacity.get(name) for name in ("memory", f"{driver}/memory", "addressableMemory")]
-    return any(amount is not None and amount.nanos > 0 for amount in amounts)
+def placed(driver: str, pool: str, node: str, device: Device) -> Placed:
+    """A device, read once."""
+    attributes = {full(driver, name): value for name, value in device.attributes.items()}
+    found = read(driver, device)
+    model = attributes.get(f"{driver}/model")
+    product = found.product or (model if isinstance(model, str) else "")
+    profile = attributes.get(f"{driver}/profile") or attributes.get(f"{driver}/partitionProfile") or ""
+    capacity = tuple(sorted((name, amount.text) for name, amount in device.capacity.items()))
+    key = (driver, found.kind, product, str(profile), capacity, device.shareable)
+    return Placed(driver, pool, node, device, attributes, found.kind, product, bool(found.place.numa), key)
 
 
-def _fabric(driver: str, device: Device) -> bool:
-    own = {full(driver, name) for name in device.attributes}
-    return any(f"{driver}/partition{size}" in own for size in SIZES)
+Trait = Callable[[Placed], bool]
+
+
+def _has(name: str) -> Trait:
+    return lambda each: name in each.attributes
+
+
+def _fabric(each: Placed) -> bool:
+    return any(f"{each.driver}/partition{size}" in each.attributes for size in SIZES)
 
 
 TRAITS: Final[Mapping[str, Trait]] = {
-    "memory": _memory,
-    "numaNode": _attribute(NUMA),
-    "own numaNode": _other_numa,
-    "pcieRoot": _attribute(ROOT),
-    "pciBusID": _attribute(BUS),
+    "memory": lambda each: each.memory is not None and each.memory.nanos > 0,
+    "numaNode": _has(NUMA),
+    "own numaNode": lambda each: each.seated and NUMA not in each.attributes,
+    "pcieRoot": _has(ROOT),
+    "pciBusID": _has(BUS),
     "fabric partitions": _fabric,
-    "shared counters": lambda _, device: bool(device.consumes),
-    "consumable capacity": lambda _, device: device.shareable,
-    "taints": lambda _, device: bool(device.taints),
-    "binding conditions": lambda _, device: bool(device.binding_conditions),
-    "list attributes": lambda _, device: any(isinstance(each, tuple) for each in device.attributes.values()),
-    "node resources": lambda _, device: bool(device.allocatable),
+    "shared counters": lambda each: bool(each.device.consumes),
+    "consumable capacity": lambda each: each.device.shareable,
+    "taints": lambda each: bool(each.device.taints),
+    "binding conditions": lambda each: bool(each.device.binding_conditions),
+    "list attributes": lambda each: any(isinstance(value, tuple) for value in each.attributes.values()),
+    "node resources": lambda each: bool(each.device.allocatable),
 }
 """What the release table and the families speak of, in the order in which it is shown."""
 MEANINGS: Final[Mapping[str, str]] = {
@@ -73,38 +110,8 @@ MEANINGS: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A device where it can be used. node : empty for one that no single node has."""
-
-    driver: str
-    pool: str
-    node: str
-    device: Device
-
-    @property
-    def sort(self) -> str:
-        """Attribute `type`, empty if it has none."""
-        return read(self.driver, self.device).kind
-
-    @property
-    def product(self) -> str:
-        """Attribute `productName` or `model`, empty if it has none."""
-        found = read(self.driver, self.device).product
-        model = self.device.attributes.get("model")
-        return found or (model if isinstance(model, str) else "")
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is no part of another one, and is driven by its node."""
-        return self.sort not in PARTS
-
-
-@dataclass(frozen=True, slots=True)
 class Published:
-    """What a driver publishes. traits : name in TRAITS -> how many devices have it. doubts : pools that are not whole.
-
-    names : full names of all attributes and capacities.
-    """
+    """What a driver publishes. doubts : why pools are not whole. traits : how many devices have those of TRAITS."""
 
     driver: str
     devices: tuple[Placed, ...]
@@ -113,7 +120,6 @@ class Published:
     sorts: Mapping[str, int]
     products: Mapping[str, int]
     traits: Mapping[str, int]
-    names: frozenset[str]
     doubts: tuple[str, ...]
 
 
@@ -135,7 +141,7 @@ def published(slices: Iterable[Slice], nodes: Iterable[Node]) -> tuple[Published
             doubts.setdefault(driver, []).append(text)
         devices = found.setdefault(driver, [])
         devices += [
-            Placed(driver, pool, where, device)
+            placed(driver, pool, where, device)
             for item in current
             for device in item.devices
             for where in _where(item, device, listed)
@@ -156,7 +162,6 @@ def _where(item: Slice, device: Device, nodes: list[Node]) -> list[str]:
 
 
 def _of(driver: str, devices: list[Placed], pools: int, doubts: tuple[str, ...]) -> Published:
-    names = {full(driver, name) for each in devices for name in (*each.device.attributes, *each.device.capacity)}
     return Published(
         driver=driver,
         devices=tuple(devices),
@@ -164,11 +169,6 @@ def _of(driver: str, devices: list[Placed], pools: int, doubts: tuple[str, ...])
         pools=pools,
         sorts=Counter(each.sort for each in devices),
         products=Counter(each.product for each in devices if each.product),
-        traits={
-            name: count
-            for name, trait in TRAITS.items()
-            if (count := sum(trait(each.driver, each.device) for each in devices))
-        },
-        names=frozenset(names),
+        traits={name: count for name, trait in TRAITS.items() if (count := sum(trait(each) for each in devices))},
         doubts=doubts,
     )

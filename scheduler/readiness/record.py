@@ -7,7 +7,7 @@ feature gates of device drivers.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -75,7 +75,7 @@ class Record:
 
     version : of Kubernetes, empty if unknown. minor : of 1.minor. apis : kinds by group version, for the groups that
     matter. groups : all API groups. features : gates of the API server that answered. fields : of the DRA types, as its
-    OpenAPI document has them. kubelets : version by node. unread : (what, why).
+    OpenAPI document has them. kubelets : version by node. unread : (what, why). plain : objects without a record.
     """
 
     date: str = ""
@@ -92,6 +92,7 @@ class Record:
     workloads: tuple[Workload, ...] = ()
     links: LinkMap | None = None
     unread: tuple[tuple[str, str], ...] = ()
+    plain: bool = False
 
     def missing(self, what: str) -> str:
         """Why something could not be read; empty if it could, or if nobody tried."""
@@ -108,7 +109,7 @@ def from_files(paths: Sequence[str]) -> tuple[Record, list[Problem]]:
         if not snapshot.found and not snapshot.problems:
             known = ", ".join(sorted(KINDS))
             snapshot.problems.append(Problem(" ".join(paths), 0, f"holds no ClusterRecord, and nothing of {known}"))
-        return of_snapshot(snapshot, Document()), snapshot.problems
+        return _plain(snapshot), snapshot.problems
     [first, *_] = documents
     try:
         document = Document.model_validate({key: value for key, value in first.raw.items() if key != "metadata"})
@@ -122,6 +123,13 @@ def from_files(paths: Sequence[str]) -> tuple[Record, list[Problem]]:
     snapshot.found += inner.found
     snapshot.problems += inner.problems
     return of_snapshot(snapshot, document), snapshot.problems
+
+
+def _plain(snapshot: Snapshot) -> Record:
+    """Of objects alone: kinds of which there are none may have been left out of the files."""
+    there = {each.kind for each in snapshot.found}
+    absent = [(kind, "there is none in the files") for kind in sorted(KINDS - there - {"ConfigMap"})]
+    return replace(of_snapshot(snapshot, Document()), unread=tuple(absent), plain=True)
 
 
 def of_document(document: Document) -> tuple[Record, list[Problem]]:

@@ -16,6 +16,7 @@ from scheduler.readiness.published import MEANINGS
 from scheduler.readiness.releases import table_date
 
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
+_WHOSE: Final = "these are of the API server that answered; scheduler, controllers and kubelets have their own, which were not asked"
 _NUMBER: Final = re.compile(r"[0-9]+\. ")
 _WIDEST: Final = 56
 
@@ -30,6 +31,7 @@ def as_json(found: Assessment) -> str:
             "minor": record.minor,
             "recorded": record.date or None,
             "apis": None if record.apis is None else {version: list(kinds) for version, kinds in found.versions},
+            "kinds": {kind: list(versions) for kind, versions in found.kinds},
             "kubelets": dict(sorted(_kubelets(found).items())),
         },
         "gates": [
@@ -103,7 +105,7 @@ def _sections(found: Assessment) -> Iterable[Section]:
     yield "What to do next", (), (), _steps(found)
     yield _needs(found)
     yield _kubernetes(found)
-    yield "Feature gates", ("GATE", "STATE", "STAGE", "KNOWN FROM"), _gates(found), ()
+    yield "Feature gates", ("GATE", "STATE", "STAGE", "KNOWN FROM"), _gates(found), (_WHOSE,)
     yield _drivers(found)
     heads = ("CHANGE", "POSSIBLE", "HOW")
     yield "What can change while pods run", heads, [(each.what, each.answer, each.how) for each in found.changes], ()
@@ -149,6 +151,8 @@ def _kubernetes(found: Assessment) -> Section:
         lines.append("kubelets: " + ", ".join(f"{count} x {version}" for version, count in sorted(kubelets.items())))
     if record.apis is None:
         lines.append("which APIs are served is not known")
+    for kind, versions in found.kinds:
+        lines.append(f"{kind}: {'served by ' + ', '.join(versions) if versions else 'not served'}")
     rows = [(version, ", ".join(kinds) or "nothing") for version, kinds in found.versions]
     return "Kubernetes", ("API", "KINDS SERVED"), rows, lines
 

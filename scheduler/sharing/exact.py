@@ -15,6 +15,7 @@ from scipy.sparse import coo_array
 from scheduler.sharing.floor import Floor, Packing
 from scheduler.sharing.problem import CUT, Bin, Cut, Ints, Pattern, Problem
 
+MAX_GROUPS: Final = 60  # so deep is the listing nested
 MAX_STEPS: Final = 20_000  # of listing patterns
 MAX_COLUMNS: Final = 20_000
 NODES: Final = 5_000
@@ -27,6 +28,8 @@ class _TooManyError(Exception):
 
 def optimum(problem: Problem) -> Packing | None:
     """The packing that costs least; None where the problem is too large to be sure."""
+    if len(problem.models) > MAX_GROUPS:
+        return None
     try:
         patterns = list(_Listing(problem).patterns())
     except _TooManyError:

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scheduler.sharing.problem import CUT, Bin, Cut, Ints, Pattern
 
 Doubles = NDArray[np.float64]
-ROUNDS: Final = 3  # of exchanging
+EXCHANGES: Final = 6
 _TINY: Final = 1e-9
 
 
@@ -41,7 +41,7 @@ def fill_bin(way: Bin, worth: Doubles, left: Ints, scale: Sequence[float]) -> Fi
     counts = np.zeros(len(rows), np.int64)
     free = way.room.copy()
     _fill(takes, value / size, most, counts, free)
-    for _ in range(ROUNDS):
+    for _ in range(EXCHANGES):
         if not _exchange(takes, value, most, counts, free):
             break
         _fill(takes, value / size, most - counts, counts, free)
@@ -71,19 +71,20 @@ def _fill(takes: Ints, ratio: Doubles, most: Ints, counts: Ints, free: Ints) -> 
 
 
 def _exchange(takes: Ints, value: Doubles, most: Ints, counts: Ints, free: Ints) -> bool:
-    """Put one replica in the place of another that is worth less, where there is room; `counts`, `free` change."""
-    changed = False
-    for i in np.flatnonzero(counts).tolist():
-        room = free + takes[i]
-        fits = (takes <= room).all(axis=1) & (counts < most)
-        gain = np.where(fits, value - value[i], -np.inf)
-        best = int(gain.argmax())
-        if gain[best] > _TINY:
-            counts[i] -= 1
-            counts[best] += 1
-            free += takes[i] - takes[best]
-            changed = True
-    return changed
+    """Put one replica in the place of another that is worth less, where that gains most; `counts`, `free` change."""
+    inside, outside = np.flatnonzero(counts), np.flatnonzero(counts < most)
+    gain = value[outside] - value[inside, None]  # (inside, outside)
+    room = free + takes[inside]
+    for axis in range(3):
+        gain[takes[outside, axis] > room[:, axis, None]] = -1.0
+    best = int(gain.argmax()) if gain.size else 0
+    if not gain.size or gain.flat[best] <= _TINY:
+        return False
+    i, j = inside[best // len(outside)], outside[best % len(outside)]
+    counts[i] -= 1
+    counts[j] += 1
+    free += takes[i] - takes[j]
+    return True
 
 
 def fill_cut(way: Cut, worth: Doubles, left: Ints) -> Filling | None:

@@ -4,6 +4,7 @@ GPUs that are worth least are emptied most often. A packing with as many GPUs is
 uneven, since the emptiest can go next (Falkenauer 1996). The dice are loaded: equal problems have equal answers.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -13,46 +14,49 @@ from scheduler.sharing.filling import Doubles
 from scheduler.sharing.floor import Floor, Packing, Seat
 from scheduler.sharing.problem import Problem
 
-_FEW: Final = 4  # GPUs that are worth least, of those that are emptied
-_MANY: Final = 10  # at most in all
+_FEW: Final = 6  # GPUs that are worth least, of those that are emptied
+_MANY: Final = 6  # of all, at most
 _NOISE: Final = 0.25  # of worths
+_BLUR: Final = 0.3  # of what is worst
+_IDLE: Final = 100  # steps without a gain, three times as many while the gap is large
+_NEAR: Final = 1.01
 
 
 def improve(problem: Problem, packing: Packing, worth: Doubles, rent: Doubles, least: int, steps: int) -> Packing:
-    """The best packing after so many steps, or sooner when one costs `least`."""
+    """The best packing after so many steps, or sooner when one costs `least` or nothing was gained for long."""
     sizes = bulk(problem)
     dice = np.random.default_rng(len(packing.seats))
-    best, score = packing, _score(problem, packing, worth)
+    best, values = packing, _values(packing.seats, worth)
+    score = (packing.cost(problem), -float(values @ values))
+    idle = 0
     for _ in range(steps):
-        if score[0] <= least:
+        if score[0] <= least or idle >= _IDLE * (3 if score[0] > least * _NEAR else 1):
             break
-        found = _recreated(problem, best, worth, rent, sizes, dice)
-        other = _score(problem, found, worth)
+        chosen = _chosen(problem, best, values, rent, dice)
+        kept = [number for number in range(len(best.seats)) if number not in chosen]
+        floor = Floor(problem, [best.seats[number] for number in kept])
+        mixed = worth + dice.random() * sizes
+        floor.fill(mixed * (1 + _NOISE * dice.random(len(worth))), rent * dice.random(len(rent)) * 1.5)
+        found = floor.packing()
+        others = np.concatenate([values[kept], _values(found.seats[len(kept) :], worth)])
+        other = (found.cost(problem), -float(others @ others))
+        idle = 0 if other[0] < score[0] else idle + 1
         if other <= score:
-            best, score = found, other
+            best, values, score = found, others, other
     return best
 
 
-def _score(problem: Problem, packing: Packing, worth: Doubles) -> tuple[int, float]:
-    """Less is better."""
-    return packing.cost(problem), -sum(_value(seat, worth) ** 2 for seat in packing.seats)
+def _values(seats: Sequence[Seat], worth: Doubles) -> Doubles:
+    return np.array(
+        [sum(float(worth[row]) * count for row, count in seat.pattern.counts) for seat in seats], np.float64
+    )
 
 
-def _value(seat: Seat, worth: Doubles) -> float:
-    return float(sum(worth[row] * count for row, count in seat.pattern.counts))
-
-
-def _recreated(
-    problem: Problem, packing: Packing, worth: Doubles, rent: Doubles, sizes: Doubles, dice: np.random.Generator
-) -> Packing:
-    seats = packing.seats
-    value = np.array([_value(seat, worth) - rent[seat.pattern.kind] for seat in seats])
-    worst = np.argsort(value + dice.random(len(seats)) * 0.3, kind="stable")
-    many = min(len(seats), int(dice.integers(2, _MANY + 1)))
+def _chosen(problem: Problem, packing: Packing, values: Doubles, rent: Doubles, dice: np.random.Generator) -> set[int]:
+    """Which seats to empty."""
+    count = len(packing.seats)
+    paid = values - rent[[seat.pattern.kind for seat in packing.seats]]
+    worst = np.argsort(paid + dice.random(count) * _BLUR, kind="stable")
+    many = min(count, int(dice.integers(2, _MANY + 1)))
     chosen = set(worst[: int(dice.integers(1, _FEW + 1))].tolist())
-    chosen |= set(dice.choice(len(seats), many, replace=False).tolist())
-    floor = Floor(problem, [seat for number, seat in enumerate(seats) if number not in chosen])
-    mixed = worth + dice.random() * sizes
-    noisy = mixed * (1 + _NOISE * dice.random(len(worth)))
-    floor.fill(noisy, rent * dice.random(len(rent)) * 1.5)
-    return floor.packing()
+    return chosen | set(dice.choice(count, many, replace=False).tolist())

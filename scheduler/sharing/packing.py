@@ -17,7 +17,8 @@ from scheduler.sharing.improving import improve
 from scheduler.sharing.problem import Pattern, Problem
 
 MOST_RUNS: Final = 8
-MOST_STEPS: Final = 400
+MOST_STEPS: Final = 600
+MOST_PRICED: Final = 500  # groups; more of them take the linear program too long, and need its prices less
 _WORK: Final = 12_000  # replicas and GPUs of all runs together
 _HOLD: Final = 0.6  # how much of a worth stays
 _SHARP: Final = 1.02  # larger replicas are worth more than in proportion
@@ -40,9 +41,10 @@ def pack(problem: Problem, worth: Doubles, least: int) -> Packing:
             return found[-1]
         value = _corrected(problem, worth + sizes, value, found[-1])
     best = min(found, key=lambda each: each.cost(problem))
-    mixture = generate(problem, met, rounds=2)
-    steps = max(20, min(MOST_STEPS, _WORK * 40 // size))
-    return improve(problem, best, mixture.worth, mixture.rent, least, steps)
+    if len(problem.models) <= MOST_PRICED:
+        mixture = generate(problem, met, rounds=2)
+        worth, rent = mixture.worth, mixture.rent
+    return improve(problem, best, worth, rent, least, max(20, min(MOST_STEPS, _WORK * 60 // size)))
 
 
 def _corrected(problem: Problem, base: Doubles, value: Doubles, found: Packing) -> Doubles:

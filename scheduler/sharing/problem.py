@@ -25,7 +25,6 @@ Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 WHOLE, CLAIM, SHARE, CUT = "whole", "claim", "share", "cut"
 MODES: Final = (WHOLE, CLAIM, SHARE, CUT)
-_PLACES: Final = 2  # the third amount of a bin
 
 
 @dataclass(frozen=True, slots=True)

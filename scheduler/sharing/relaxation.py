@@ -62,6 +62,7 @@ class Relaxation:
             b_eq=self._low[equal],
             bounds=(0, None),
             method="highs",
+            options={"time_limit": SAFETY_S},
         )
         if found.status != 0:
             return 0, np.ones(len(self._demand))

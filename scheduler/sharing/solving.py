@@ -1,6 +1,7 @@
 """From models and GPUs to a packing that is as good as can be shown: the order in which solvers are asked."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from scheduler.sharing.evening import even
 from scheduler.sharing.exact import optimum
@@ -8,6 +9,9 @@ from scheduler.sharing.floor import Packing
 from scheduler.sharing.packing import pack
 from scheduler.sharing.problem import Problem
 from scheduler.sharing.relaxation import Relaxation
+
+MOST_BRANCHED: Final = 100
+"""Groups of a problem whose bound is worth branching for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,6 @@ def solve(problem: Problem) -> Solution:
     relaxation = Relaxation(problem)
     least, worth = relaxation.linear()
     packing = pack(problem, worth, least)
-    if packing.cost(problem) > least:
+    if packing.cost(problem) > least and len(problem.models) <= MOST_BRANCHED:
         least = max(least, relaxation.integer())
     return Solution(problem, even(problem, packing), least, "column generation, ruin and recreate")

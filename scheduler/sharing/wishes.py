@@ -31,11 +31,13 @@ MAX_MEMORY: Final = 2**50  # bytes, a pebibyte
 NONE, MEMORY, FULL = "none", "memory", "full"
 ISOLATIONS: Final = (NONE, MEMORY, FULL)
 GPU, NODE = "gpu", "node"
+SPREADS: Final = (NONE, GPU, NODE)
 _PERCENT: Final = re.compile(r"([0-9]{1,3})(?:\.([0-9]))?%", re.ASCII)
 _SLICES: Final = re.compile(r"([1-7])g", re.ASCII)
 _LABEL: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _WHOLE: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})", re.ASCII)
 _TOLD: Final = 10  # mistakes
+_UNQUOTED: Final = frozenset({"missing", "extra_forbidden"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,22 +228,34 @@ def _problem(name: str, root: Fields, entry: Any) -> tuple[str, str]:
             node = node.children[step]
             line = node.line
             shown = node.text[:60] if isinstance(node, Scalar) else ""
+    words = _worded(entry, path)
+    quoted = f" {shown!r}" if shown and entry["type"] not in _UNQUOTED else ""
+    return f"{name}:{line}", f"{path}:{quoted} {words}"
+
+
+def _worded(entry: Any, path: str) -> str:
+    """What is wrong, in this file's words."""
+    kind, bounds = entry["type"], entry.get("ctx", {})
+    if kind == "string_type" and path.endswith((".memory", ".compute")):
+        return "has no unit: write it as 6Gi" if path.endswith(".memory") else "has no unit: write it as 15% or 1g"
+    if kind == "literal_error":
+        return f"is none of {', '.join(ISOLATIONS if path.endswith('.isolation') else SPREADS)}"
     words = {
         "missing": "is missing",
         "extra_forbidden": f"is not a key; known are {', '.join(_known(entry['loc']))}",
         "string_pattern_mismatch": "is no DNS label: lower case letters, digits and -",
         "string_type": "is not a text",
+        "string_too_short": "is empty",
+        "string_too_long": f"is longer than {bounds.get('max_length')} characters",
         "int_type": "is not a whole number",
+        "greater_than_equal": f"is less than {bounds.get('ge')}",
+        "less_than_equal": f"is more than {bounds.get('le')}",
         "list_type": "is not a list",
+        "too_short": "is empty",
+        "too_long": f"has more than {bounds.get('max_length')} items",
         "model_type": "is not a mapping",
-    }.get(entry["type"]) or _worded(entry["msg"])
-    quoted = f" {shown!r}" if shown and entry["type"] not in {"missing", "extra_forbidden"} else ""
-    return f"{name}:{line}", f"{path}:{quoted} {words}"
-
-
-def _worded(message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    }.get(kind)
+    return words or str(entry["msg"]).removeprefix("Value error, ")
 
 
 def _known(place: tuple[str | int, ...]) -> list[str]:

@@ -85,14 +85,19 @@ def key_of(raw: Mapping[str, Any]) -> str:
     return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
 
 
-def read(files: Sequence[Path]) -> Objects:
-    """Everything in these files; `-` is standard input. Raises InputError."""
+def read(files: Sequence[Path], beside: Sequence[Raw] = ()) -> Objects:
+    """Everything in these files; `-` is standard input. Raises InputError.
+
+    beside : further objects, of which those count that no file has.
+    """
     objects = Objects()
     for file in files:
         name, text = _text(file)
         for where, document in documents(name, text):
             _take(document, where, objects)
     _refuse_repeats(objects)
+    known = {(each.kind, each.key) for each in objects.found}
+    objects.found += [Found(raw, "fleet") for raw in beside if (raw["kind"], key_of(raw)) not in known]
     return objects
 
 

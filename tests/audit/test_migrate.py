@@ -94,6 +94,10 @@ REFUSED = {
     "Knative": (POD.replace("v1\nkind: Pod", "serving.knative.dev/v1\nkind: Service"), "is run by Knative"),
     "Spark": ("apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nmetadata: {name: s}\n"
               "spec: {executor: {gpu: {name: nvidia.com/gpu, quantity: 1}}}\n", "in its own words"),
+    "gibibytes without a unit": (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: [{name: c, image: x}]\n"
+        "  nodeSelector: {nvidia.com/gpu.memory: '16'}\n", "would be 16 MiB",
+    ),
     "values that name a resource": ("requestGPUType: nvidia.com/gpu\n", "do it by hand"),
     "a text with values": (
         "kind: Application\nmetadata: {name: a}\nspec:\n  values: |\n    resources:\n      limits:\n"
@@ -143,6 +147,43 @@ def test_comments_stay_and_a_second_migration_changes_nothing(kind, style):
     again = migrate([Source(name, each) for name, each in result.texts.items()])
     assert again.texts == result.texts
     assert again.done == again.refused == []
+
+
+GONE = re.compile(
+    r".*/(limits|requests)(/(nvidia|amd|gpu[.]intel|google)[.]com~1[^/]+|/habana[.]ai~1gaudi)?"
+    r"|.*/nodeSelector(/nvidia[.]com~1gpu[.](product|memory|family|compute[.]major))?"
+    r"|.*/affinity(/nodeAffinity(/requiredDuringSchedulingIgnoredDuringExecution)?)?|.*/resourceClaims/\d+/source"
+)
+NEW = re.compile(r".*/resources/claims|.*/resourceClaims|.*/resourceClaims/\d+/resourceClaim(Template)?Name")
+
+
+def workloads(text):
+    """The values of all objects that are not of resource.k8s.io and hold none, in order."""
+    roots = [subject for chunk in chunks(text) for subject in subjects("a.yaml", parse(text, *chunk).root)]
+    values = [value_of(each.root) for each in roots if not each.dra]
+    return [each for each in values if "resource.k8s.io/" not in json.dumps(each)]
+
+
+def lost(before, after):
+    """Places where one value differs from the other in what no migration may touch."""
+    for operation in difference(before, after):
+        path = operation["path"]
+        if operation["op"] == "replace":  # a list that is shorter now
+            assert path.endswith("/matchExpressions"), path
+        elif not (GONE if operation["op"] == "remove" else NEW).fullmatch(path):
+            yield operation
+
+
+def test_nothing_of_a_workload_is_lost():
+    migrated_workloads = 0
+    for name, text in everything():
+        result = migrated(text)
+        if not result.done or "{{" in text:
+            continue
+        for before, after in zip(workloads(text), workloads(result.texts["a.yaml"]), strict=True):
+            assert list(lost(before, after)) == [], name
+            migrated_workloads += before != after
+    assert migrated_workloads > 120
 
 
 @pytest.mark.parametrize("mode", ["claims", "extended"])

@@ -22,6 +22,12 @@ OUTSIDE = {
     "a file of the system": "resources: [/etc/passwd]\n",
     "a file that is not there": "resources: [absent.yaml]\n",
     "a name that no file can have": 'resources: ["a\\0b"]\n',
+    "a patch by URL": "patches: [{path: 'http://127.0.0.1:8080/p.yaml'}]\n",
+    "a file of a ConfigMap by URL": "configMapGenerator: [{name: c, files: ['x=http://127.0.0.1/cm']}]\n",
+    "an environment by URL": "secretGenerator: [{name: c, envs: ['HTTP://127.0.0.1/env']}]\n",
+    "a schema by URL": "openapi: {path: 'http://127.0.0.1/openapi'}\n",
+    "a transformer by URL": "transformers: ['http://127.0.0.1/t.yaml']\n",
+    "a transformer that names a URL": "transformers: [t.yaml]\n",
     "a chart": "helmCharts: [{name: c, repo: 'https://example.com'}]\n",
 }
 
@@ -153,6 +159,18 @@ def test_every_kustomization_below_a_folder_is_built_and_no_component(tmp_path, 
     assert built == [f"{tmp_path}/m/{name} (kustomize build)" for name in ("base", "over")]
 
 
+def test_what_two_kustomizations_have_in_common_is_read_once(tmp_path, tool, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / "m" / name).mkdir(parents=True)
+        (tmp_path / "m" / name / "kustomization.yaml").write_text("resources: []\n")
+    tool("kustomize", f"cat <<END\n{GPU}---\n{GPU.replace('name: p', 'name: q')}END")
+
+    report = inspect(sources([str(tmp_path / "m")]))
+
+    assert report.read["Pod"] == 2
+    assert [each.object for each in report.findings] == ["Pod p", "Pod q"]
+
+
 def test_without_kustomize_a_kustomization_is_unparsed_and_its_files_are_read(kustomization, tool):
     folder = kustomization("resources: [pod.yaml]\n", pod=GPU)
 
@@ -162,12 +180,22 @@ def test_without_kustomize_a_kustomization_is_unparsed_and_its_files_are_read(ku
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_a_kustomization_that_needs_more_than_its_files_is_not_built(name, kustomization, tool, tmp_path):
     tool("kustomize", f"touch {tmp_path}/called")
-    folder = kustomization(OUTSIDE[name])
+    folder = kustomization(OUTSIDE[name], t="kind: PatchTransformer\npath: http://127.0.0.1/p.yaml\n")
 
     (unrendered, *_) = sources([str(folder)])
 
     assert isinstance(unrendered, Unrendered)
     assert not (tmp_path / "called").exists()
+
+
+def test_a_url_in_an_annotation_or_a_literal_is_no_reason(kustomization, tool):
+    tool("kustomize", f"cat <<END\n{GPU}END")
+    folder = kustomization(
+        "commonAnnotations: {docs: 'https://example.com'}\nresources: []\n"
+        "configMapGenerator: [{name: c, literals: ['url=https://example.com']}]\n"
+    )
+
+    assert ids(folder) == [("DP001", " (kustomize build)", 6)]
 
 
 def test_what_a_base_names_counts_too(kustomization, tool, tmp_path):

@@ -6,8 +6,8 @@ from scheduler.audit.sources import Source, raw
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: s, image: x}\n"
 
 
-def test_a_folder_is_read_with_all_under_it_but_hidden_folders(tmp_path):
-    for name in ("a.yaml", "b/c.yml", "b/d/e.json", ".git/f.yaml", "node_modules/g.yaml", "h.txt"):
+def test_a_folder_is_read_with_all_under_it_but_what_is_hidden(tmp_path):
+    for name in ("a.yaml", "b/c.yml", "b/d/e.json", ".git/f.yaml", ".gitlab-ci.yml", "node_modules/g.yaml", "h.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(POD)
 

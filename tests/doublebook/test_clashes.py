@@ -49,7 +49,7 @@ def test_a_device_that_two_claims_hold():
 
     [clash] = found
     assert (clash.id, clash.where) == ("DB001", "device gpu.nvidia.com/n1/gpu-0")
-    assert clash.holders == ("claim default/a (for pods p)", "claim default/b (reserved for nobody)")
+    assert clash.holders == ("claim default/a (for pod p)", "claim default/b (reserved for nobody)")
     assert clash.message == "it is held by 2 claims"
 
 
@@ -130,7 +130,7 @@ def test_a_whole_gpu_and_a_part_of_it():
     [clash] = judged(*slices, claim("a", result("gpu-0")), claim("b", result("part")))[0]
     assert (clash.id, clash.where) == ("DB005", "pool gpu.nvidia.com/n1")
     assert clash.message == "set.memory: 90Gi is drawn of 80Gi, by gpu-0, part"
-    assert clash.holders == ("claim default/a (for pods p)", "claim default/b (for pods p)")
+    assert clash.holders == ("claim default/a (for pod p)", "claim default/b (for pod p)")
 
 
 def test_shares_of_a_part_draw_its_counters_once():
@@ -169,7 +169,7 @@ def test_without_slices_nothing_is_said_to_be_gone():
     found, notes = judged(claim("a", result("gpu-0")), claim("b", result("gpu-0")), known={"ResourceClaim"})
 
     assert [each.id for each in found] == ["DB001"]
-    assert notes == ["no ResourceSlices are there: counters, capacity and what is still published are not judged"]
+    assert notes == ["not all ResourceSlices are known: counters, capacity and what is still published are not judged"]
 
 
 def test_where_there_are_truly_no_slices_everything_is_gone():

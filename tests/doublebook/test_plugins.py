@@ -109,4 +109,4 @@ def test_without_nodes_or_pods_plugins_are_not_judged():
     found, notes = judged(GPUS, known={"ResourceSlice", "ResourceClaim"})
 
     assert found == []
-    assert notes == ["no Node and no Pod is there: device plugins and node resources are not judged"]
+    assert notes == ["not known in whole: Node, Pod; device plugins and node resources are not judged"]

@@ -5,7 +5,8 @@ import shutil
 
 import pytest
 
-from e2e.examples import examples
+from e2e.examples import FOLDER, examples
+from e2e.kustomize import built
 from scheduler.simulator.command import simulate
 
 EXAMPLES = examples()
@@ -14,11 +15,10 @@ EXAMPLES = examples()
 @pytest.mark.skipif(not shutil.which("kubectl"), reason="no kubectl here; e2e builds one")
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
 def test_a_simulation_places_pods_as_the_readme_says(example, tmp_path, capsys):
-    path = tmp_path / "cluster.json"
-    path.write_text(
-        json.dumps({"apiVersion": "v1", "kind": "List", "items": [*example.fleet(), *example.items("default")]})
-    )
+    path = tmp_path / "example.json"
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": built(FOLDER / example.folder)}))
 
-    simulate([path], "json", first_fit=False)
+    code = simulate([path], "json", first_fit=False, fleet=example.words)
 
     assert example.found(json.loads(capsys.readouterr().out)["items"]) == example.stated
+    assert code == (1 if example.waiting else 0)

@@ -1,5 +1,6 @@
 """Single needs, in clusters that the records do not show."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from scheduler.cluster.decode import decode
 from scheduler.readiness.assessment import assess, differences
 from scheduler.readiness.blueprint import FAMILIES, judged
 from scheduler.readiness.facts import Facts
-from scheduler.readiness.record import Record, Workload
+from scheduler.readiness.record import Record, Workload, from_files
 from tests.build import device, device_class, gpus, node, slice_of
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "manifests" / "examples"
@@ -48,7 +49,7 @@ def nic(name="n1", **attributes):
 def test_every_example_has_a_family():
     folders = {path.name for path in EXAMPLES.iterdir() if (path / "kustomization.yaml").is_file()}
     # Their needs are those of another one: a class that every cluster may have, or another's with more around it.
-    others = {"first-pod", "tenants", "corrected", "serving", "spread"}
+    others = {"first-pod", "tenants-mig", "tenants-shares", "corrected", "spread"}
 
     assert folders - others <= {family.name for family in FAMILIES}
 
@@ -217,6 +218,28 @@ def test_objects_without_a_record_leave_versions_open_and_say_so():
     assert not found.ready
     assert {each.state for each in found.gates} == {"unknown"}
     assert any("--live --record" in text for text, _ in found.steps)
+
+
+def test_kinds_that_files_lack_are_open_and_no_gaps(tmp_path):
+    box_of = {"metadata": {"name": "s"}, "spec": {
+        "driver": NVIDIA, "nodeName": "n1", "pool": {"name": "n1", "generation": 1, "resourceSliceCount": 1},
+        "devices": [{
+            "name": "gpu-0", "attributes": {"type": {"string": "gpu"}}, "capacity": {"memory": {"value": "1Gi"}},
+        }],
+    }}  # fmt: skip
+    (tmp_path / "s.json").write_text(
+        json.dumps({"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSliceList", "items": [box_of]})
+    )
+
+    made, problems = from_files([str(tmp_path)])
+    found = assess(made)
+
+    assert problems == []
+    missing = {need.what for each in found.families for need in each.needs if need.verdict == "missing"}
+    assert "a DeviceClass for GPUs" not in missing
+    assert "no device plugin beside the driver" not in missing
+    assert verdict(made, "one-gpu", "GPUs in") == "met"
+    assert not any("let the account" in text for text, _ in found.steps)
 
 
 def test_everything_that_an_empty_cluster_lacks_is_said_and_nothing_breaks():

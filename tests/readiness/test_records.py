@@ -209,6 +209,9 @@ TRUTHS = {
     "GPUs in ResourceSlices": lambda raw: bool(raw.whole),
     "a DeviceClass for GPUs": lambda raw: selects(raw, "gpu"),
     "a DeviceClass for parts of GPUs": lambda raw: selects(raw, "mig") if raw.parts else None,
+    "a DeviceClass for NICs": lambda raw: (
+        any("dra.net" in json.dumps(each["spec"]) for each in raw.items["DeviceClass"]) if raw.of("dra.net") else None
+    ),
     "memory of GPUs as a capacity": lambda raw: any("memory" in device["capacity"] for _, _, device in raw.whole),
     "direct links between GPUs that are known": linked,
     "GPU and NIC that one attribute keeps together": lambda raw: (

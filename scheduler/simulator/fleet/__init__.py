@@ -48,8 +48,10 @@ __all__ = [
     "fleet",
     "node",
     "slices",
+    "stated",
 ]
 
+_WITH_NICS: Final = ", with NICs"
 STANDARD: Final = "resource.kubernetes.io/"
 CLIQUE: Final = "nvidia.com/gpu.clique"
 PRESENT: Final = "nvidia.com/gpu.present"  # NVIDIA's operator writes it
@@ -197,6 +199,24 @@ def fleet(counts: Mapping[str, int], seed: int = 0, *, nics: bool = False) -> li
     random.Random(seed).shuffle(members)
     nodes = [node(box, name, rack=f"{seed}/{rack}") for box, name, rack in members]
     return nodes + [part for box, name, _ in members for part in slices(box, name, seed=seed, nics=nics)]
+
+
+def stated(words: str) -> tuple[dict[str, int], bool]:
+    """`2 dgx-h100, 1 l4-pcie, with NICs` as counts and `nics` of `fleet`; the last part may be left out.
+
+    Raises ValueError, which says what is meant by each part.
+    """
+    boxes, nics = words.removesuffix(_WITH_NICS), words.endswith(_WITH_NICS)
+    counts: dict[str, int] = {}
+    for part in boxes.split(","):
+        found = re.fullmatch(r"([1-9][0-9]{0,4}) ([a-z0-9-]+)", part.strip(), re.ASCII)
+        if found is None:
+            raise ValueError(f"{part.strip()!r}: is not of the form `NUMBER BOX`, such as `2 dgx-h100`")
+        box_of(found[2])
+        if found[2] in counts:
+            raise ValueError(f"box {found[2]!r}: is there twice")
+        counts[found[2]] = int(found[1])
+    return counts, nics
 
 
 def _devices(kind: Box, place: str) -> list[Raw]:
