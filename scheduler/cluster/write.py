@@ -17,6 +17,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from scheduler.cluster import decode, encode, protobuf
 from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRATEGIC_PATCH, ApiError, Client
 from scheduler.cluster.lease import Fence
@@ -257,10 +259,11 @@ class Writer:
             self._client.request(method, path, body, content_type, self.patience_s, permitted=self._fence.allows)
         )
         self.forbidden = ""
-        return answer
+        return answer if content_type == PROTOBUF else _whole(answer)
 
     async def _read(self, path: str, accept: str = JSON) -> bytes:
-        return await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
+        answer = await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
+        return answer if accept == PROTOBUF else _whole(answer)
 
     async def _noted(self, request: Coroutine[Any, Any, bytes]) -> bytes:
         try:
@@ -656,6 +659,15 @@ class Writer:
 def _doubtful(error: ApiError) -> bool:
     """Whether the write may have been applied."""
     return error.cause == "unknown" and error.status != NOT_SENT
+
+
+def _whole(answer: bytes) -> bytes:
+    """An answer that is JSON from end to end. What else there is, such as half of one, tells nothing: ApiError."""
+    try:
+        msgspec.json.decode(answer, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise ApiError("unknown", 0, f"an answer cannot be read: {error}") from error
+    return answer
 
 
 def _claim_path(claim: ClaimRef) -> str:

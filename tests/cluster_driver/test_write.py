@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 
 from scheduler.cluster import encode
 from scheduler.cluster.client import MERGE_PATCH, ApiError
@@ -694,6 +695,30 @@ async def test_no_more_writes_run_at_once_than_allowed(api, client):
         await answers.get()
 
     assert most == 3
+
+
+async def half_an_answer(fake, request):
+    """The write is applied, and half of what the server says of it arrives."""
+    response = await type(fake).default(fake, request)
+    return web.Response(body=response.body[: len(response.body) // 2], content_type="application/json")
+
+
+async def test_half_an_answer_to_a_write_says_nothing_of_it(api, writer):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", STATUS, half_an_answer)
+
+    written = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
+
+    assert isinstance(written, ClaimWritten)
+    assert len(api.sent("PATCH")) == 1
+
+
+async def test_half_an_answer_to_the_question_whether_a_pod_is_bound_says_nothing_of_it(api, writer, steps):
+    put_pod(api)
+    api.script("POST", BINDING, steps.apply_then(504))
+    api.script("GET", POD, half_an_answer)
+
+    assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
 
 
 async def test_a_permission_that_is_missing_is_remembered_until_a_write_succeeds(api, writer, steps):
