@@ -817,6 +817,41 @@ async def test_why_a_pod_waits_is_told_again_where_it_could_not_be_written(api, 
     assert api.objects[POD]["status"]["conditions"][0]["message"] == "full"
 
 
+async def test_the_words_on_one_pod_arrive_in_their_order(api, writer):
+    put_pod(api)
+    slow = asyncio.Event()
+
+    async def wait(fake, request):
+        await slow.wait()
+        return await type(fake).default(fake, request)
+
+    api.script("PATCH", f"{POD}/status", wait)
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await api.until(lambda: api.sent("PATCH"))
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    writer.report(ReportScheduled(PodRef("ns", "q", Uid("other")), "n1", "done"))
+    await api.until(lambda: api.sent("POST", "/events"))
+    slow.set()
+    await settled(writer)
+
+    assert [each["body"]["reason"] for each in api.sent("POST", "/events")][0] == "Scheduled"
+    assert api.objects[POD]["status"]["conditions"][0]["message"] == "no node"
+
+
+async def test_a_word_that_may_still_arrive_is_waited_for_before_the_next(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.drop)
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await api.until(lambda: api.sent("PATCH"))
+    begun = asyncio.get_running_loop().time()
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    await api.until(lambda: len(api.sent("PATCH")) == 2)
+
+    assert asyncio.get_running_loop().time() - begun > 0.9 * writer.patience_s
+    assert api.objects[POD]["status"]["conditions"][0]["message"] == "no node"
+
+
 async def test_a_reason_that_could_not_be_written_does_not_come_after_a_newer_one(api, writer, steps):
     put_pod(api)
     api.script("PATCH", f"{POD}/status", steps.refuse(503))
