@@ -66,6 +66,7 @@ def gates(case: Json) -> Gates:
 def answer(case: Json, device_choice: str = "scored", *, verify: bool = False) -> Answer:
     """Decide the pod of a case with a new engine that has seen all its objects; slow work is answered in place."""
     config = EngineConfig(
+        unlisted_draw=False,  # as upstream
         ownership=EVERYWHERE,
         device_choice=device_choice,
         verify_plans=verify,
@@ -158,6 +159,7 @@ def _world(case: Json) -> World:
         objects.setdefault(kind, []).extend(decode(kind, item) for item in case.get(key, []))
     mine = decode("Pod", pod(case))
     return World(
+        unlisted_draw=False,
         nodes={each.name: each for each in objects["Node"]},
         slices={each.name: each for each in objects["ResourceSlice"]},
         classes={each.name: each for each in objects["DeviceClass"]},

@@ -187,7 +187,7 @@ class Server:
             bite("F20")
             back += min(self._random.expovariate(1 / 2.0), 10.0)
         found = self._handle(peer, method, where, query, given, content, accept)
-        if found.status < 300 and not writes and draw() < rates.garbled and "reviews" not in where:
+        if found.status < 300 and draw() < rates.garbled and "reviews" not in where:
             bite("F19")
             found = Answer(found.status, found.body[: len(found.body) // 2], found.headers)
         answer(found, back)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
+import msgspec
+
 from scheduler.cluster import decode, encode, protobuf
 from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRATEGIC_PATCH, ApiError, Client
 from scheduler.cluster.lease import Fence
@@ -109,6 +111,7 @@ class Writer:
         self._reports_wait = asyncio.Event()
         self._told: OrderedDict[Uid, tuple[str, float]] = OrderedDict()
         self._repeated: dict[Uid, int] = {}
+        self._told_of: set[Uid] = set()  # pods of which something is being told, or may still be
 
     # ------------------------------------------------------------ work
 
@@ -257,10 +260,11 @@ class Writer:
             self._client.request(method, path, body, content_type, self.patience_s, permitted=self._fence.allows)
         )
         self.forbidden = ""
-        return answer
+        return answer if content_type == PROTOBUF else _whole(answer)
 
     async def _read(self, path: str, accept: str = JSON) -> bytes:
-        return await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
+        answer = await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
+        return answer if accept == PROTOBUF else _whole(answer)
 
     async def _noted(self, request: Coroutine[Any, Any, bytes]) -> bytes:
         try:
@@ -604,14 +608,19 @@ class Writer:
 
     async def _write_reports(self) -> None:
         while True:
-            while not self._reports:
+            while (report := self._next_report()) is None:
                 self._reports_wait.clear()
                 await self._reports_wait.wait()
-            _, report = self._reports.popitem(last=False)
+            uid = report.pod.uid
             self._reporting += 1
+            self._told_of.add(uid)
+            begun = self._clock()
+            held = 0.0
             try:
                 await self._write_report(report)
             except ApiError as error:
+                if _doubtful(error):  # it may still be applied, and must not come after a newer one
+                    held = max(0.0, begun + self.patience_s - self._clock())
                 # The pod or its namespace may be gone, which is no news; a lost lease is told once, elsewhere.
                 quiet = error.cause in {"gone", "conflict"} or error.status == NOT_SENT
                 self.reports_failed += not quiet
@@ -619,11 +628,24 @@ class Writer:
                 where = f"{report.pod.namespace}/{report.pod.name}"
                 log.log(level, "event for pod %s not written, as %d so far: %s", where, self.reports_failed, error)
                 if isinstance(report, ReportUnschedulable) and error.cause not in {"gone", "invalid"}:
-                    self._report_again(report)
+                    self._report_again(report, held)
             finally:
                 self._reporting -= 1
+                if held:
+                    asyncio.get_running_loop().call_later(held, self._go_on_about, uid)
+                else:
+                    self._go_on_about(uid)
 
-    def _report_again(self, report: ReportUnschedulable) -> None:
+    def _next_report(self) -> Report | None:
+        """The oldest one on a pod of which nothing is being told; the words on one pod arrive in their order."""
+        key = next((key for key in self._reports if key[0] not in self._told_of), None)
+        return self._reports.pop(key) if key is not None else None
+
+    def _go_on_about(self, pod: Uid) -> None:
+        self._told_of.discard(pod)
+        self._reports_wait.set()
+
+    def _report_again(self, report: ReportUnschedulable, least: float) -> None:
         """Why a pod waits is told once by those who decide, and has to be true for as long as it stays so."""
         uid = report.pod.uid
         tries = self._repeated[uid] = self._repeated.get(uid, 0) + 1
@@ -639,7 +661,7 @@ class Writer:
         if tries > _REPEATS:
             del self._repeated[uid]
         else:
-            asyncio.get_running_loop().call_later(self._limit_s / 5 * 2**tries, again)
+            asyncio.get_running_loop().call_later(max(least, self._limit_s / 5 * 2**tries), again)
 
     async def _write_report(self, report: Report) -> None:
         pod = report.pod
@@ -656,6 +678,15 @@ class Writer:
 def _doubtful(error: ApiError) -> bool:
     """Whether the write may have been applied."""
     return error.cause == "unknown" and error.status != NOT_SENT
+
+
+def _whole(answer: bytes) -> bytes:
+    """An answer that is JSON from end to end. What else there is, such as half of one, tells nothing: ApiError."""
+    try:
+        msgspec.json.decode(answer, type=msgspec.Raw)
+    except msgspec.DecodeError as error:
+        raise ApiError("unknown", 0, f"an answer cannot be read: {error}") from error
+    return answer
 
 
 def _claim_path(claim: ClaimRef) -> str:

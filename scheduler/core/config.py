@@ -79,6 +79,8 @@ class EngineConfig:
     gates : which rules of Dynamic Resource Allocation are in force.
     binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
     fabric_partitions : a claim takes whole GPUs that publish Fabric Manager partitions one partition at a time.
+    unlisted_draw : a device in use that no slice lists any more shuts a pool with shared counters, as nobody knows what
+        it draws on them. Upstream counts it as nothing.
     spellings : attributes of devices, beyond those that are known, that tell where they sit.
     remote : who is asked about the best nodes of every pod.
     digest : what stands for all of this in decisions; empty if nobody made one.
@@ -104,6 +106,7 @@ class EngineConfig:
     gates: Gates = field(default_factory=Gates)
     binding_timeout_s: float = 600.0
     fabric_partitions: bool = True
+    unlisted_draw: bool = True
     spellings: Spellings = KNOWN
     remote: tuple[RemoteScorer, ...] = ()
     digest: str = ""

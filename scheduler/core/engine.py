@@ -192,6 +192,7 @@ class Engine:
             config.seed,
             config.gates,
             fabric_partitions=config.fabric_partitions,
+            unlisted_draw=config.unlisted_draw,
             spellings=config.spellings,
         )
         self.backlog = Backlog()
@@ -970,6 +971,7 @@ class Engine:
             gates=self.config.gates,
             groups=now.groups,
             fabric_partitions=self.config.fabric_partitions,
+            unlisted_draw=self.config.unlisted_draw,
         )
 
     @staticmethod

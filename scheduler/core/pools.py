@@ -6,7 +6,7 @@ Rules: k8s.io/dynamic-resource-allocation v0.37.2, structured/internal, pool gat
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from scheduler.core.columns import RowSpan
@@ -177,6 +177,16 @@ class Pool:
             if total != expected:
                 return PoolView((), self._incomplete(newest, total))
         return self._built(relevant, others, gates)
+
+    def latest(self) -> Iterable[Published]:
+        """The slices of the newest generation."""
+        newest = self.newest
+        return (item for item in self.slices() if item.slice.generation == newest)
+
+    def shut(self, seen: PoolView, unlisted: str) -> PoolView:
+        """Nothing of it can be used: a device that is in use draws on its counters, and nobody knows how much."""
+        problem = f"{self} no longer lists device {unlisted}, which is in use: what it draws on counters is not known"
+        return replace(seen, usable=(), problem=problem)
 
     def slices(self) -> Iterable[Published]:
         """All of them."""

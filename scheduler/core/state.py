@@ -3,7 +3,7 @@
 Applying an event costs the rows that the event touches. Applying it twice changes nothing.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -92,11 +92,13 @@ class State:
         gates: Gates | None = None,
         *,
         fabric_partitions: bool = True,
+        unlisted_draw: bool = True,
         spellings: Spellings = KNOWN,
     ) -> None:
         self.ownership = ownership
         self.gates = gates or Gates()
         self.fabric_partitions = fabric_partitions
+        self.unlisted_draw = unlisted_draw
         self.spellings = spellings
         self.revision = 0
         self.nodes = NodeTable(seed)
@@ -124,6 +126,7 @@ class State:
         self.repellers: dict[Uid, Pod] = {}
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
+        self._held_in: dict[PoolKey, Counter[str]] = defaultdict(Counter)  # how many claims have each device, by name
         self.link_warnings: dict[str, tuple[str, ...]] = {}  # by node; under "" those of the ConfigMap
         self.links: LinkMap | None = None
         self.malformed: set[int] = set()  # rows of devices that no selector can be evaluated on
@@ -487,7 +490,7 @@ class State:
                 takers[use.counter_set, counter] = set()
         if not left:
             return []
-        for item in (each.slice for each in pool.slices() if each.slice.generation == pool.newest):
+        for item in (each.slice for each in pool.latest()):
             for has in item.counter_sets:
                 for counter, amount in has.counters.items():
                     if (has.name, counter) in left:
@@ -568,16 +571,42 @@ class State:
             for result in before.results:
                 if not result.admin_access:
                     self._let_go(result.identity, uid)
+                    self._count_held(result.identity, -1)
         if now is not None:
             self.holding.put(uid, now)
             for result in now.results:
                 if result.admin_access:
                     continue
+                self._count_held(result.identity, 1)
                 if self.is_shared(result):
                     self._share(result, uid)
                 else:
                     self.holders.setdefault(result.identity, set()).add(uid)
                     self._mark(result.identity, taken=True)
+
+    def _count_held(self, identity: Identity, more: int) -> None:
+        """Note who has what of a pool; one that has to do without a device of its own opens or shuts with it."""
+        key, name = identity[:2], identity[2]
+        held = self._held_in[key]
+        held[name] += more
+        if not held[name]:
+            del held[name]
+            if not held:
+                del self._held_in[key]
+        pool = self._pools.get(key)
+        if pool is None or not pool.counted or not self.unlisted_draw:
+            return
+        rows = self._row_by_identity.get(identity, ())
+        if not any(self.row_device[row][0].generation == pool.newest for row in rows):
+            self._dirty.update(self._viewers[key] & self.nodes.rows.keys())
+
+    def _unlisted(self, key: PoolKey) -> str:
+        """A device of a pool that is in use, and that its newest generation does not list; empty if there is none."""
+        held = self._held_in.get(key)
+        if not held or not self.unlisted_draw:
+            return ""
+        listed = {device.name for item in self._pools[key].latest() for device in item.slice.devices}
+        return min(held.keys() - listed, default="")
 
     def _share(self, result: Result, uid: Uid) -> None:
         taken = self.shares.setdefault(result.identity, {}).setdefault(uid, {})
@@ -813,6 +842,8 @@ class State:
             reachable |= {key for key, pool in self._pools.items() if pool.counted}
         for key in sorted(reachable):
             seen = self._pools[key].view(node, self.gates)
+            if seen.counters and (unlisted := self._unlisted(key)):
+                seen = self._pools[key].shut(seen, unlisted)
             if seen.problem:
                 problems.append(seen.problem)
                 invalid |= seen.invalid

@@ -306,6 +306,22 @@ def shares(facts: Facts) -> Need:
     return Need(what, MISSING, "none allows multiple allocations", _option(facts, "consumable capacity"))
 
 
+def compute(facts: Facts) -> Need:
+    """Shared GPUs whose compute is handed out as well."""
+    what = "shared GPUs with compute as a capacity"
+    if not facts.of("gpu"):
+        return Need(what, OPEN, "no GPUs are published")
+    shared = [each for each in facts.of("gpu") if each.device.shareable]
+    found = [each for each in shared if {"cores", f"{each.driver}/cores"} & each.device.capacity.keys()]
+    if found:
+        drivers = _some(sorted({each.driver for each in found}))
+        return Need(what, MET, f"{_count(len(found), 'device')} of {drivers} with capacity cores")
+    why = "those that several claims can share have no capacity cores" if shared else "none allows multiple allocations"
+    text = "run HAMi's DRA driver in place of gpu.nvidia.com on nodes whose GPUs are to be shared by compute"
+    able = any(each.driver == "gpu.nvidia.com" for each in facts.of("gpu"))
+    return Need(what, MISSING, why, Step(OPTIONS, text) if able else None)
+
+
 def parts(facts: Facts) -> Need:
     """Parts of GPUs as devices of their own."""
     what = "parts of GPUs (MIG or compute partitions)"
@@ -463,6 +479,11 @@ FAMILIES: Final = (
         "consumable-capacity",
         "many small models on shares of a GPU",
         (*_GPU, gate("DRAConsumableCapacity"), shares),
+    ),
+    Family(
+        "consumable-compute",
+        "small models on shares of a GPU's memory and compute",
+        (*_GPU, gate("DRAConsumableCapacity"), compute),
     ),
     Family("mig", "models on parts of GPUs", (api, parts, part_class, counters)),
     Family("mig-mix", "parts of several sizes of one GPU", (api, parts, part_class, counters, mixed_parts)),

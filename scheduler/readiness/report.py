@@ -16,7 +16,7 @@ from scheduler.readiness.published import MEANINGS
 from scheduler.readiness.releases import table_date
 
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
-_WHOSE: Final = "these are of the API server that answered; scheduler, controllers and kubelets have their own, which were not asked"
+_WHOSE: Final = "these are of the API server that answered; scheduler and kubelets have their own, unasked"
 _NUMBER: Final = re.compile(r"[0-9]+\. ")
 _WIDEST: Final = 56
 

@@ -2,11 +2,13 @@
 
 The relaxation may divide replicas between GPUs; how many GPUs are used in each way stays whole. It counts amounts of
 bins in sum, beside functions of them that no set of replicas in one bin exceeds (dual feasible functions: Clautiaux,
-Alves, Valério de Carvalho 2010), and parts of cuts by what fits where. What it costs at least, packing costs at least.
+Alves, Valério de Carvalho 2010), and parts of cuts by what fits where. A room is no larger than
+the largest sum of sizes that fits into it. What it costs at least, packing costs at least.
 """
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +21,8 @@ from scheduler.sharing.problem import Ints, Problem
 NODES: Final = 50  # of branch and bound
 SAFETY_S: Final = 20.0  # HiGHS stops at nodes; a clock would make answers differ, so this is only for the worst
 _SLACK: Final = 1e-6
+_LONGEST: Final = 100_000  # units of a room, up to which sums are listed
+_DISTINCT: Final = 1_000
 _STEPS: Final = range(1, 6)  # of the dual feasible functions
 
 
@@ -108,8 +112,11 @@ def _system(problem: Problem) -> tuple[_Rows, Doubles, Ints, list[int]]:
         inside = {row: column(0.0) for row in np.flatnonzero(way.able).tolist()}
         for row, each in inside.items():
             of_model[row].append((each, 1.0))
-        amounts = way.takes / np.maximum(way.room, 1)
-        for weights in _functions(amounts, way.takes, way.room):
+        room = way.room.copy()
+        for axis in range(2):
+            room[axis] = reachable(int(room[axis]), way.takes[way.able, axis].tolist())
+        takes = np.where(way.able[:, None], way.takes, 0)
+        for weights in _functions(takes / np.maximum(room, 1), takes, room):
             rows.add([*((each, weights[row]) for row, each in inside.items()), (count, -1.0)], -np.inf, 0.0)
     cuts: dict[int, list[tuple[int, Any]]] = defaultdict(list)
     for cut in problem.cuts:
@@ -151,6 +158,22 @@ def _cut_rows(ways: list[tuple[int, Any]], rows: _Rows, column: Any, of_model: l
         rows.add([*((each, 1.0) for each in inside), *((each, -1.0) for _, each in flows)], 0.0, 0.0)
     for place, counts in enumerate(slots.values()):
         rows.add([*given[place], *((count, -float(number)) for count, number in counts.items())], -np.inf, 0.0)
+
+
+def reachable(room: int, sizes: Iterable[int]) -> int:
+    """The most that any number of things of these sizes can take of a room, or what is no less."""
+    distinct = sorted({each for each in sizes if each > 0})
+    unit = math.gcd(*distinct) or 1
+    cap = room // unit
+    if not distinct or cap > _LONGEST or len(distinct) > _DISTINCT:
+        return cap * unit if distinct else room
+    sums, mask = 1, (1 << cap + 1) - 1  # bit n: n units can be taken
+    for each in distinct:
+        step = each // unit
+        while step <= cap:
+            sums |= sums << step & mask
+            step *= 2
+    return (sums.bit_length() - 1) * unit
 
 
 def _functions(amounts: Doubles, takes: Ints, room: Ints) -> list[Doubles]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from aiohttp import web
 
 from scheduler.cluster import encode
 from scheduler.cluster.client import MERGE_PATCH, ApiError
@@ -696,6 +697,30 @@ async def test_no_more_writes_run_at_once_than_allowed(api, client):
     assert most == 3
 
 
+async def half_an_answer(fake, request):
+    """The write is applied, and half of what the server says of it arrives."""
+    response = await type(fake).default(fake, request)
+    return web.Response(body=response.body[: len(response.body) // 2], content_type="application/json")
+
+
+async def test_half_an_answer_to_a_write_says_nothing_of_it(api, writer):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", STATUS, half_an_answer)
+
+    written = await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
+
+    assert isinstance(written, ClaimWritten)
+    assert len(api.sent("PATCH")) == 1
+
+
+async def test_half_an_answer_to_the_question_whether_a_pod_is_bound_says_nothing_of_it(api, writer, steps):
+    put_pod(api)
+    api.script("POST", BINDING, steps.apply_then(504))
+    api.script("GET", POD, half_an_answer)
+
+    assert await answer(writer, BindPod(POD_REF, "n1", {})) == PodBound(Uid("pod-uid"), "n1")
+
+
 async def test_a_permission_that_is_missing_is_remembered_until_a_write_succeeds(api, writer, steps):
     claim = put_claim(api, finalized=True)
     api.script("PATCH", STATUS, steps.refuse(403, "Forbidden"))
@@ -790,6 +815,41 @@ async def test_why_a_pod_waits_is_told_again_where_it_could_not_be_written(api, 
     await api.until(lambda: "conditions" in api.objects[POD].get("status", {}))
 
     assert api.objects[POD]["status"]["conditions"][0]["message"] == "full"
+
+
+async def test_the_words_on_one_pod_arrive_in_their_order(api, writer):
+    put_pod(api)
+    slow = asyncio.Event()
+
+    async def wait(fake, request):
+        await slow.wait()
+        return await type(fake).default(fake, request)
+
+    api.script("PATCH", f"{POD}/status", wait)
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await api.until(lambda: api.sent("PATCH"))
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    writer.report(ReportScheduled(PodRef("ns", "q", Uid("other")), "n1", "done"))
+    await api.until(lambda: api.sent("POST", "/events"))
+    slow.set()
+    await settled(writer)
+
+    assert [each["body"]["reason"] for each in api.sent("POST", "/events")][0] == "Scheduled"
+    assert api.objects[POD]["status"]["conditions"][0]["message"] == "no node"
+
+
+async def test_a_word_that_may_still_arrive_is_waited_for_before_the_next(api, writer, steps):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.drop)
+
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    await api.until(lambda: api.sent("PATCH"))
+    begun = asyncio.get_running_loop().time()
+    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    await api.until(lambda: len(api.sent("PATCH")) == 2)
+
+    assert asyncio.get_running_loop().time() - begun > 0.9 * writer.patience_s
+    assert api.objects[POD]["status"]["conditions"][0]["message"] == "no node"
 
 
 async def test_a_reason_that_could_not_be_written_does_not_come_after_a_newer_one(api, writer, steps):

@@ -135,7 +135,7 @@ def test_the_plans_are_the_same_for_any_budget():
 
 
 def test_a_search_that_spends_its_budget_gets_more_behind_those_of_others():
-    asks = [build.request(f"r{i}", 1) for i in range(3)]
+    asks = [build.request(f"r{i}", 1, f"{OWN}.index < {4 - i}") for i in range(3)]  # no two alike
     same = [build.match("index", f"r{i}") for i in range(3)]
     hands = Hands(
         node("n1"), gpus("n1", 4), claim("c", *asks, constraints=same), pod("p", claims=["c"]), search_steps=1,

@@ -1,6 +1,7 @@
 """Single needs, in clusters that the records do not show."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,21 @@ def test_a_plugin_of_the_same_vendor_on_a_node_of_the_driver():
     gone, other = node("n1", **{"nvidia.com/gpu": 0}), node("n1", **{"amd.com/gpu": 2})
     assert verdict(record(box(), nodes=[gone]), "extended-resource", "no device plugin") == "met"
     assert verdict(record(box(), nodes=[other]), "extended-resource", "no device plugin") == "met"
+
+
+def test_shares_of_compute_are_those_of_a_shared_gpu_with_cores():
+    hami = "hami-core-gpu.project-hami.io"
+
+    def shared(driver, capacity, shareable=True):
+        listed = [replace(device("g", {"type": "hami-gpu"}, capacity), shareable=shareable)]
+        made = record(slice_of(listed, node="n1", driver=driver), classes=[device_class(driver, driver=driver)])
+        return need(made, "consumable-compute", "compute")
+
+    assert shared(hami, {"cores": "100", "memory": "80Gi"}).why == f"1 device of {hami} with capacity cores"
+    assert shared(NVIDIA, {"memory": "80Gi"}).why == "those that several claims can share have no capacity cores"
+    assert shared(hami, {"cores": "100"}, shareable=False).why == "none allows multiple allocations"
+    assert "HAMi" in shared(NVIDIA, {"memory": "80Gi"}).step.text
+    assert shared("gpu.amd.com", {"memory": "80Gi"}).step is None
 
 
 def test_a_gate_that_is_on_and_shows_nothing_is_looked_into():

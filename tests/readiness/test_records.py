@@ -16,7 +16,10 @@ from scheduler.readiness.report import as_json, as_markdown, as_table
 FOLDER = Path(__file__).parent
 RECORDS = sorted((FOLDER / "records").glob("*.json"))
 READY, GAP, OPEN = "ready", "gap", "open"
-ALWAYS = {"one-gpu": READY, "heterogeneous": READY, "shared-claim": READY, "admin-monitoring": READY}
+ALWAYS = {
+    "one-gpu": READY, "heterogeneous": READY, "shared-claim": READY, "admin-monitoring": READY,
+    "consumable-compute": GAP,
+}  # fmt: skip
 NO_ADDONS = {"autoscaling": GAP}
 WHOLE = {"mig": GAP, "mig-mix": GAP}
 VERDICTS = {
@@ -219,6 +222,9 @@ TRUTHS = {
     ),
     "GPUs that several claims can share": lambda raw: any(
         device.get("allowMultipleAllocations") for _, _, device in raw.gpus
+    ),
+    "shared GPUs with compute as a capacity": lambda raw: any(
+        device.get("allowMultipleAllocations") and "cores" in device.get("capacity", {}) for _, _, device in raw.gpus
     ),
     "parts of GPUs (MIG or compute partitions)": lambda raw: bool(raw.parts),
     "parts of at least two sizes": lambda raw: (

@@ -4,14 +4,18 @@ import json
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from scheduler.cli import app
+from scheduler.cluster.decode import decode
 from scheduler.core.gates import Gates
 from scheduler.sharing import command, report
 from scheduler.sharing.evening import even
 from scheduler.sharing.exact import optimum
 from scheduler.sharing.packing import pack
 from scheduler.sharing.problem import problem
-from scheduler.sharing.relaxation import Relaxation
+from scheduler.sharing.relaxation import Relaxation, reachable
+from scheduler.sharing.supply import Fleet, supply
 from scheduler.sharing.wishes import COMPUTE, Model, parse_models
 from scheduler.simulator.fleet import device_classes, fleet
 from scheduler.simulator.objects import parse
@@ -287,7 +291,37 @@ def test_models_are_read_as_written():
 
 
 def test_gates_that_are_off_leave_devices_out():
-    from scheduler.sharing.supply import Fleet, supply
+    raws = shareable(fleet({"a100-one-bridge": 1})) + fleet({"l4-pcie": 1})
+    found = Fleet()
+    for raw in raws:
+        item = decode(raw["kind"], {**raw, "metadata": {"uid": "x", **raw["metadata"]}})
+        (found.nodes if raw["kind"] == "Node" else found.slices).append(item)
 
-    fleet_ = Fleet()
-    assert supply(fleet_, Gates.of_version(35)).gpus == ()
+    old, new = supply(found, Gates.of_version(35)), supply(found, Gates())
+
+    assert (len(old.gpus), len(new.gpus)) == (8, 12)
+    assert old.left_out == {"devices of gpu.nvidia.com can be shared, and gate DRAConsumableCapacity is off": 4}
+
+
+@pytest.mark.parametrize(("room", "sizes", "most"), [(45, [4, 6], 44), (45, [7, 3], 45), (5, [6], 0), (9, [], 9)])
+def test_a_room_counts_as_far_as_it_can_be_filled(room, sizes, most):
+    assert reachable(room, sizes) == most
+
+
+def test_the_command_prints_a_plan_and_writes_its_claims(tmp_path):
+    (tmp_path / "models.yaml").write_text(
+        "models:\n- {name: a, replicas: 5, memory: 30Gi, compute: 10%, spread: none}\n"
+    )
+    raws = {"apiVersion": "v1", "kind": "List", "items": fleet({"a100-one-bridge": 1})}
+    (tmp_path / "fleet.json").write_text(json.dumps(raws))
+    given = ["plan", "share", "--models", str(tmp_path / "models.yaml"), "--fleet", str(tmp_path / "fleet.json")]
+
+    done = CliRunner().invoke(app, [*given, "--format", "json", "--out", str(tmp_path / "out")])
+
+    assert done.exit_code == 1  # one replica has no place
+    assert json.loads(done.stdout)["summary"]["replicasMissing"] == 1
+    written = sorted(each.name for each in (tmp_path / "out").iterdir())
+    assert written == ["claims.yaml", "classes.yaml", "kustomization.yaml", "workloads.yaml"]
+    listed = (tmp_path / "out" / "kustomization.yaml").read_text()
+    assert "- classes.yaml\n- claims.yaml\n" in listed
+    assert "workloads" not in listed

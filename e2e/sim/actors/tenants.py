@@ -158,6 +158,8 @@ class Tenants:
             {"name": f"c{number}", "resourceClaimTemplateName": f"{name}-{number}"} for number in range(len(asked))
         ]
         scheduler = self._scheduler()
+        if scheduler == self.rival and self.random.random() < 0.5:
+            entries = []
         for number in range(self.random.choice((1, 1, 2, 3))):
             self._create_pod(namespace, f"{name}-p{number}", entries, scheduler)
 

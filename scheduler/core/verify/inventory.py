@@ -41,6 +41,11 @@ class Inventory:
         self.gates = world.gates
         self.pools: dict[PoolKey, list[Slice]] = {}
         self.known: dict[str, Local] = {}
+        self.in_use: dict[PoolKey, set[str]] = {}
+        for claim in world.claims.values():
+            for result in claim.allocation.results if claim.allocation is not None else ():
+                if not result.admin_access:
+                    self.in_use.setdefault(result.identity[:2], set()).add(result.device)
         for name in sorted(world.slices):
             item = world.slices[name]
             self.pools.setdefault((item.driver, item.pool), []).append(item)
@@ -102,6 +107,10 @@ class Inventory:
                 unknown = "" if item.counter_sets else _unknown(item, counters)
                 if unknown:
                     return f"invalid: {unknown}"
+            latest = [item for item in slices if item.generation == max(each.generation for each in slices)]
+            unlisted = self.in_use.get(key, set()) - {device.name for item in latest for device in item.devices}
+            if counters and unlisted and self.world.unlisted_draw:
+                return f"shut: device {min(unlisted)} is in use, and nothing tells what it draws on counters"
         return Pool(every, counters), usable
 
     def readable(self, item: Slice) -> bool:

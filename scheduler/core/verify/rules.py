@@ -80,6 +80,7 @@ class World:
     until they are done; `scheduler_names` tell which of the others are ours. gates : which rules are in force.
     groups : pod groups by namespace/name, which count while their gate is on.
     fabric_partitions : whether Fabric Manager partitions are kept whole.
+    unlisted_draw : whether a device in use that no slice lists shuts a pool with shared counters.
     """
 
     nodes: Mapping[str, Node]
@@ -93,6 +94,7 @@ class World:
     gates: Gates = field(default_factory=Gates)
     groups: Mapping[str, PodGroup] = field(default_factory=dict)
     fabric_partitions: bool = True
+    unlisted_draw: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,8 +163,8 @@ def device_classes() -> list[Raw]:
         "mig.nvidia.com": nvidia + "'mig'",
         AMD: f"device.driver == '{AMD}'",
         NIC: f"device.driver == '{NIC}'",
-        EXAMPLE: f"device.driver == '{EXAMPLE}'",
         HAMI: f"device.driver == '{HAMI}' && device.attributes['{HAMI}'].type == 'hami-gpu'",
+        EXAMPLE: f"device.driver == '{EXAMPLE}'",
     }
     extended = {NVIDIA: "nvidia.com/gpu"}
     return [
