@@ -12,7 +12,8 @@ from scheduler.simulator import fleet
 from scheduler.simulator.objects import Found, Objects, parse
 from scheduler.simulator.run import simulate
 
-CLUSTER = [fleet.node("plain-2", "n1"), *fleet.slices("plain-2", "n1"), *fleet.device_classes()[-1:]]
+[CLASS] = [each for each in fleet.device_classes() if each["metadata"]["name"] == "gpu.example.com"]
+CLUSTER = [fleet.node("plain-2", "n1"), *fleet.slices("plain-2", "n1"), CLASS]
 WORKLOADS = [
     each.raw
     for each in parse(
