@@ -35,6 +35,9 @@ bench: $(READY)
 soak: $(READY)
 	$(BIN)/python -m pytest -n 2 -q tests --hypothesis-profile fresh
 	$(BIN)/python -m e2e.soak --seeds 400
+	$(BIN)/python -m e2e.sim --steps 2000000 --jobs 2
+	$(BIN)/python -m e2e.sim --steps 200000 --jobs 2 --mode contested
+	$(BIN)/python -m e2e.sim.mutants
 	$(BIN)/python -m e2e.bad
 	$(BIN)/python -m e2e.siege --minutes 15
 	$(BIN)/python -m e2e.siege --minutes 5 --contested

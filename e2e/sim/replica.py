@@ -170,8 +170,7 @@ class Life:
             task._log_destroy_pending = False
             with contextlib.suppress(BaseException):
                 task.get_coro().close()
-        self.loop._ready.clear()
-        self.loop._scheduled.clear()
+        self.loop.close()
 
 
 class Replica:

@@ -54,9 +54,7 @@ class Drivers:
     def _add_fabric(self, owned: int) -> None:
         """A pool that all of our nodes reach over the network."""
         names = [f"n{number}" for number in range(owned)]
-        term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": names}]}
-        if self.random.random() < 0.5:
-            term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": names}]}
+        term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": names}]}
         self.sources.append(
             Source(hardware.NET, "fabric", {"nodeSelector": {"nodeSelectorTerms": [term]}}, hardware.nics(self.random))
         )
