@@ -53,9 +53,7 @@ def test_defaults_are_those_that_dovetail_goes_by(minor):
     ours = Defaults.of_version(minor).by_name()
     table = {gate.name: entry[2] for gate in GATES if (entry := stage(gate, minor))}
 
-    differing = {name for name, on in ours.items() if table.get(name, False) != on}
-    # The API server of 1.37 has it off: its minimum compatibility version is 1.36 unless somebody says otherwise.
-    assert differing == ({"DRAFractionalCapacityRange"} if minor == 37 else set())
+    assert {name for name, on in ours.items() if table.get(name, False) != on} == set()
 
 
 @pytest.mark.skipif(not UPSTREAM.is_file(), reason="the sources of Kubernetes are not here")
