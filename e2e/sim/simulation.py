@@ -83,6 +83,7 @@ class Simulation:
         )  # fmt: skip
         self.server = Server(world, self.store, options.rates, streams_lists=options.streams_lists)
         self.server.sent.append(self.judge.sent)
+        self.server.told = self.judge.told
         self.server.applied.append(self.judge.applied)
         self.drivers = Drivers(world, self.store, options.nodes, options.foreign_nodes)
         self.controllers = Controllers(world, self.store, self.judge.hardware, options.patience, options.refuses)
@@ -146,6 +147,7 @@ class Simulation:
         if after != before:
             raise BrokenError("I23", f"{after - before} writes although nothing happened")
         self.judge.full()
+        self.judge.unreported()
         liveness.check(self.store, self.judge, self.replicas)
         world.bite("rest")
 

@@ -15,7 +15,15 @@ from typing import Any, Final
 from scheduler.core import names
 from scheduler.core.errors import printable
 from scheduler.core.extended import base_name
-from scheduler.core.messages import ClaimRef, PodRef, Report, ReportIgnored, ReportScheduled, ReportUnschedulable
+from scheduler.core.messages import (
+    ClaimRef,
+    PodRef,
+    Report,
+    ReportClash,
+    ReportIgnored,
+    ReportScheduled,
+    ReportUnschedulable,
+)
 from scheduler.core.model import (
     Allocation,
     AllocationConfig,
@@ -41,6 +49,7 @@ _EVENTS: Final[dict[type[Report], tuple[str, str, str]]] = {
     ReportScheduled: ("Normal", "Scheduled", "Binding"),
     ReportUnschedulable: ("Warning", "FailedScheduling", "Scheduling"),
     ReportIgnored: ("Warning", "AnnotationIgnored", "Scheduling"),
+    ReportClash: ("Warning", "DeviceClash", "Scheduling"),
 }
 """Type, reason and action."""
 

@@ -58,6 +58,7 @@ from scheduler.core.messages import (
     Rejected,
     ReleaseClaim,
     RemoteScored,
+    ReportClash,
     ReportIgnored,
     ReportScheduled,
     ReportUnschedulable,
@@ -218,6 +219,7 @@ class Engine:
         self._shapes = Asked()
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
+        self._clashes: dict[frozenset[Uid], bool] = {}  # claims that hold one device, and whether that was told
         self._listed = False
         self._now = 0.0
         self.observe: Callable[[Placement], None] | None = None
@@ -397,6 +399,9 @@ class Engine:
         self.state.problems.pop(("ResourceClaim", claim.key), None)
         self.state.put_claim(claim)
         self._settle_release(claim)
+        if claim.allocation is not None and (before is None or before.allocation is None):
+            for rival in self.state.rivals(claim.uid, claim.allocation):
+                self._clashes.setdefault(frozenset((claim.uid, rival)), False)
         if before is not None and before.allocation is not None and claim.allocation != before.allocation:
             self.backlog.wake((plan.NO_FIT,))
         self._wake_users(claim.key)
@@ -593,6 +598,7 @@ class Engine:
         if not self._listed:
             return []
         out = self._stop_waiting()
+        out += self._tell_clashes()
         self.state.settle()
         warnings = self.state.new_warnings()
         if warnings:
@@ -906,6 +912,32 @@ class Engine:
         if not others and claim.uid in shared:
             others = self._group_uses(claim.uid, groups.key_of(pod))
         return others and allocatable.is_mapped(claim, self.state)
+
+    def _tell_clashes(self) -> list[Instruction]:
+        """Tell of pods of ours that are bound with a device of another claim; those that are not bound yet will yield."""
+        out: list[Instruction] = []
+        claims = self.state.claims.current
+        for pair, told in list(self._clashes.items()):
+            held = [claims[uid] for uid in sorted(pair) if uid in claims and claims[uid].allocation is not None]
+            if len(held) < 2 or not any(
+                held[1].uid in self.state.rivals(each.uid, each.allocation)
+                for each in held[:1]
+                if each.allocation is not None
+            ):
+                del self._clashes[pair]
+                continue
+            consumers = {consumer.uid for claim in held for consumer in claim.reserved_for}
+            pods = [self.state.pods.current[uid] for uid in sorted(consumers) if uid in self.state.pods.current]
+            bound = [
+                pod for pod in pods
+                if pod.scheduler_name in self._ours and not pod.done and (pod.node_name or pod.uid in self._bound)
+            ]  # fmt: skip
+            if told or not bound:
+                continue
+            self._clashes[pair] = True
+            text = f"ResourceClaims {held[0].key} and {held[1].key} hold the same device; free one of them, and see ownership"
+            out += [ReportClash(_pod_ref(pod), printable(f"pod {pod.key}: {text}")) for pod in bound]
+        return out
 
     def _class(self, demand: Demand, opinion: Opinion) -> Candidates:
         key = (demand, opinion)

@@ -315,6 +315,14 @@ class ReportIgnored:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportClash:
+    """Record the event DeviceClash: a pod that runs, or is bound to, has a device that another claim has as well."""
+
+    pod: PodRef
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordDecision:
     """Keep why a pod goes where it goes."""
 
@@ -418,7 +426,7 @@ class Appraise:
     tenant: str = ""
 
 
-Report = ReportScheduled | ReportUnschedulable | ReportIgnored
+Report = ReportScheduled | ReportUnschedulable | ReportIgnored | ReportClash
 Slow = Solve | SolveWindow | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision

@@ -40,6 +40,7 @@ from scheduler.core.messages import (
     RecordDecision,
     RecordUnplaced,
     Rejected,
+    ReportClash,
     ReportIgnored,
     Slow,
     Solved,
@@ -188,6 +189,9 @@ class Metrics:
         self._slow = self._counter("slow_questions", "Work that left the loop, by kind.", "kind")
         self._warned = self._counter("topology_warnings_told", "Warnings of sources of links, each told once.")
         self._ignored = self._counter("annotations_ignored", "Pods whose annotations are not followed.")
+        self._clashes = self._counter(
+            "device_clashes", "Bound pods that have a device which another claim has as well: see ownership."
+        )
         self._unreadable = self._counter("objects_rejected", "Objects seen that cannot be read, by kind.", "kind")
         # What is told from the start on can be asked for before it happens, and its first time is an increase.
         self._attempts.labels("scheduled", "")
@@ -255,6 +259,8 @@ class Metrics:
             self._warned.inc(len(instruction.warnings))
         elif isinstance(instruction, ReportIgnored):
             self._ignored.inc()
+        elif isinstance(instruction, ReportClash):
+            self._clashes.inc()
 
     def _scheduler_of(self, pod: str) -> str:
         state = self._engine.state if self._engine is not None else None
