@@ -128,13 +128,13 @@ def _memory(store: Store, replica: Replica) -> None:
     if life is None or life.process is None or life.process.engine is None:
         return
     engine = life.process.engine
-    for kind, mine in known(life.process).items():
+    for kind, remembered in known(life.process).items():
         theirs = {
             each.uid: str(each.version) for each in store.objects[kind].values()
             if (kind != "Pod" or not done(each.raw)) and not _unreadable(each)
         }  # fmt: skip
-        if kind == "ResourceClaim":
-            mine = {uid: version for uid, version in mine.items() if uid not in _unread(store)}
+        unread = _unread(store)
+        mine = {uid: version for uid, version in remembered.items() if uid not in unread}
         if mine != theirs:
             differing = sorted({*mine.items()} ^ {*theirs.items()})[:5]
             raise BrokenError("I22", f"{life.identity} remembers other {kind}s than there are: {differing}")

@@ -1,7 +1,7 @@
 """What fits where, by trying everything: devices, classes, counters, capacity, taints and nodes from plain JSON.
 
-Small on purpose, and of clusters that e2e.sim.hardware makes: the selectors are those of its table. Where the API leaves
-room it is strict: what it calls feasible surely is.
+Small on purpose, and of clusters that e2e.sim.hardware makes: the selectors are those of its table. Where the API
+leaves room it is strict: what it calls feasible surely is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -268,7 +268,7 @@ class Hardware:
         yield from combinations(free, asked.get("count", 1))
 
     def able(self, asked: Raw, node: Raw) -> list[Published] | None:
-        """Devices that match on a node; None: mode All, and it cannot be told which are all, or one must not be used."""
+        """Devices that match on a node; None: mode All, and which are all is not known, or one must not be used."""
         everything = asked.get("allocationMode") == "All"
         found = []
         for pool in self.pools.values():

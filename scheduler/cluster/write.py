@@ -588,7 +588,7 @@ class Writer:
         self._reports_wait.set()
 
     def _report_again(self, report: ReportUnschedulable | ReportClash, least: float) -> None:
-        """Why a pod waits, or that it clashes, is told once by those who decide, and true for as long as it stays so."""
+        """Why a pod waits, or that it clashes, is told once by those who decide, and has to arrive."""
         uid = report.pod.uid
         tries = self._repeated[uid] = self._repeated.get(uid, 0) + 1
 

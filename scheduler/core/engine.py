@@ -914,7 +914,7 @@ class Engine:
         return others and allocatable.is_mapped(claim, self.state)
 
     def _tell_clashes(self) -> list[Instruction]:
-        """Tell of pods of ours that are bound with a device of another claim; those that are not bound yet will yield."""
+        """Tell of pods of ours that are bound with a device of another claim; others will yield."""
         out: list[Instruction] = []
         claims = self.state.claims.current
         for pair, told in list(self._clashes.items()):
@@ -935,7 +935,7 @@ class Engine:
             if told or not bound:
                 continue
             self._clashes[pair] = True
-            text = f"ResourceClaims {held[0].key} and {held[1].key} hold the same device; free one of them, and see ownership"
+            text = f"ResourceClaims {held[0].key} and {held[1].key} hold the same device; free one; see ownership"
             out += [ReportClash(_pod_ref(pod), printable(f"pod {pod.key}: {text}")) for pod in bound]
         return out
 
