@@ -27,6 +27,7 @@ bench: $(READY)
 	$(BIN)/python -m e2e.bench.extender_http
 	-$(BIN)/python -m e2e.bench.extender
 	$(BIN)/python -m e2e.bench.optimum
+	$(BIN)/python -m e2e.bench.share
 	$(BIN)/python -m e2e.bench.quality $(if $(DOVETAIL_TRACES),,--scenario S6,S7,S8)
 	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape template
 	$(BIN)/python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape match
@@ -38,6 +39,8 @@ soak: $(READY)
 	$(BIN)/python -m e2e.sim --steps 200000 --jobs 2 --mode contested
 	$(BIN)/python -m e2e.sim.mutants
 	$(BIN)/python -m e2e.bad
+	$(BIN)/python -m e2e.siege --minutes 15
+	$(BIN)/python -m e2e.siege --minutes 5 --contested
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -70,6 +70,7 @@ class Profile:
     module : the Go module that pins the version; a cluster that is given or of KUBEBUILDER_ASSETS has its own.
     components : those of manifests/components that are applied beside the base.
     audited : an account's name; a local API server notes in audit.jsonl what it asks for.
+    controlled : whether kube-controller-manager runs, where the control plane is local.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Profile:
     module: Path = controlplane.MODULE
     components: tuple[str, ...] = ("admission/account",)
     audited: str = ""
+    controlled: bool = True
 
 
 # AllAlpha and AllBeta are not used: some of their members need what a cluster without kubelets lacks.
@@ -261,6 +263,10 @@ class LocalCluster:
         self._await("kube-apiserver", f"https://127.0.0.1:{secure}/readyz", certificate, 90.0)
         write_kubeconfig(self.kubeconfig, f"https://127.0.0.1:{secure}", "admin-token", certificate)
         self.api = Api.of(self.kubeconfig)
+        if self.profile.controlled:
+            self._start_controllers(key, certificate)
+
+    def _start_controllers(self, key: Path, certificate: Path) -> None:
         self._run(
             "kube-controller-manager", "--kubeconfig", str(self.kubeconfig),
             "--bind-address", "127.0.0.1", "--secure-port", str(self._manager_port),
@@ -268,6 +274,7 @@ class LocalCluster:
             "--use-service-account-credentials=false", "--leader-elect=false",
             "--controllers", ",".join(filter(None, ("*", self.site.controllers_off, _IDLE))),
             "--kube-api-qps", "5000", "--kube-api-burst", "5000",
+            "--horizontal-pod-autoscaler-sync-period", "1s",  # else it looks every 15 s
             *self._gates(),
         )  # fmt: skip
         self._await("kube-controller-manager", f"https://127.0.0.1:{self._manager_port}/healthz", None, 60.0)
@@ -334,6 +341,14 @@ class LocalCluster:
         if hasattr(self, "api"):
             self.api.close()
         self._stop_all()
+
+    def restart(self, name: str) -> None:
+        """End a component and start it again as it was; returns once it answers."""
+        child = self._children[name]
+        child.stop(15.0)
+        self._children[name] = Child(name, child.command, child.log)
+        if name == "kube-apiserver":
+            self._await(name, f"{self.api.access.server}/readyz", self.folder / "certs" / "apiserver.crt", 90.0)
 
     def logs(self, lines: int = 40) -> str:
         """The ends of all logs."""

@@ -67,6 +67,7 @@ class World:
         self.api: Api = cluster.api
         self.namespace = namespace
         self._published: list[Raw] = []
+        self._applied: list[Raw] = []
 
     def publish(self, items: Iterable[Raw]) -> None:
         """Create nodes, slices, classes or taint rules; they go when the test ends."""
@@ -84,10 +85,26 @@ class World:
         """Create objects of the namespace, in this order."""
         return [self.api.create(item) for item in items]
 
+    def apply(self, items: Iterable[Raw]) -> None:
+        """Apply objects of any namespace or none, in this order, strictly validated; they go when the test ends."""
+        for item in items:
+            self._applied.append(item)
+            self.api.apply(item)
+
     def close(self) -> None:
-        clear(self.api, self.namespace)
+        namespaces = {self.namespace, *(item["metadata"].get("namespace", self.namespace) for item in self._applied)}
+        # Controllers first: they would make the pods anew.
+        for item in reversed([item for item in self._applied if item["kind"] != "Namespace"]):
+            self.api.delete(item["kind"], item["metadata"]["name"], item["metadata"].get("namespace", ""))
+        for namespace in namespaces:
+            if self._applied:
+                until(lambda at=namespace: not self.api.list("ReplicaSet", at), f"ReplicaSets of {namespace} gone")
+            clear(self.api, namespace)
         withdraw(self.api, self._published)
-        self.api.delete("Namespace", self.namespace)
+        for namespace in namespaces:
+            self.api.delete("Namespace", namespace)
+        for namespace in namespaces - {self.namespace}:  # its name is not this test's own
+            until(lambda at=namespace: self.api.find("Namespace", at) is None, f"namespace {namespace} gone", 60.0)
 
 
 def runs(world: World, name: str, seconds: float = 30.0) -> str:
@@ -160,22 +177,10 @@ def start_dovetail(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator
     It is told of the gates that the profile turns on, as far as it knows them, unless the test names some itself.
     """
     running: list[Dovetail] = []
-    certificate = cluster.folder / "certs" / "apiserver.crt" if isinstance(cluster, LocalCluster) else _ca(cluster)
-    known = {name: on for name, on in cluster.profile.gates.items() if name in Gates().by_name()}
-    gates = {"DOVETAIL_FEATURE_GATES": json.dumps(known)} if known else {}
 
     def start(server: str = "", settings: Mapping[str, str] | None = None, **options: object) -> Dovetail:
-        name = f"dovetail-{request.node.name}-{len(running)}"
-        https = not server or server.startswith("https")
-        started = Dovetail(
-            cluster.api,
-            cluster.folder,
-            server or cluster.api.access.server,
-            certificate if https else None,
-            settings={**gates, **(settings or {})},
-            name=name,
-            **options,
-        )
+        name = f"dovetail-{request.node.name}-{len(running)}".replace("/", "-")  # it names files
+        started = started_on(cluster, name, server, settings, **options)
         running.append(started)
         request.node.stash.setdefault(_PROCESSES, []).append(started)
         return started
@@ -183,6 +188,24 @@ def start_dovetail(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator
     yield start
     for each in running:
         each.stop()
+
+
+def started_on(
+    cluster: Cluster, name: str, server: str = "", settings: Mapping[str, str] | None = None, **options: object
+) -> Dovetail:
+    """`dovetail run` as a process, which the caller stops; see `start_dovetail`."""
+    certificate = cluster.folder / "certs" / "apiserver.crt" if isinstance(cluster, LocalCluster) else _ca(cluster)
+    known = {name: on for name, on in cluster.profile.gates.items() if name in Gates().by_name()}
+    gates = {"DOVETAIL_FEATURE_GATES": json.dumps(known)} if known else {}
+    return Dovetail(
+        cluster.api,
+        cluster.folder,
+        server or cluster.api.access.server,
+        certificate if not server or server.startswith("https") else None,
+        settings={**gates, **(settings or {})},
+        name=name,
+        **options,
+    )
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class Dovetail:
         write_kubeconfig(self.kubeconfig, server, token(api), certificate, user="dovetail")
         config = folder / f"{name}.yaml"
         config.write_text(api.get("ConfigMap", CONFIG_MAP, NAMESPACE)["data"]["config.yaml"])
-        [self.port] = free_ports(1)
+        self.port = int((settings or {}).get("DOVETAIL_HTTP__PORT", 0)) or free_ports(1)[0]
         own = {"DOVETAIL_HTTP__PORT": str(self.port), "DOVETAIL_LOG_LEVEL": "INFO", **(settings or {})}
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("DOVETAIL_")}
         self.child = Child(

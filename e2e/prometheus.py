@@ -13,7 +13,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,15 +94,18 @@ def promtool(*arguments: str, cwd: Path | None = None) -> str:
 
 
 class Prometheus:
-    """One server on loopback that scrapes `target` every second under the job `dovetail`."""
+    """One server on loopback that scrapes `target` every second under the job `dovetail`.
 
-    def __init__(self, folder: Path, target: str, rules: Path) -> None:
+    jobs : further scrape configs. rules : a file of them.
+    """
+
+    def __init__(self, folder: Path, target: str, rules: Path, jobs: Sequence[Mapping[str, Any]] = ()) -> None:
         [self.port] = free_ports(1)
         config = folder / "prometheus.yaml"
         content = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "2s"},
             "rule_files": [str(rules)],
-            "scrape_configs": [{"job_name": "dovetail", "static_configs": [{"targets": [target]}]}],
+            "scrape_configs": [{"job_name": "dovetail", "static_configs": [{"targets": [target]}]}, *jobs],
         }
         with config.open("w") as file:
             YAML(typ="safe", pure=True).dump(content, file)
@@ -154,9 +157,9 @@ class Prometheus:
         self.child.stop()
 
 
-_SELECTOR = re.compile(r"\b((?:dovetail|scheduler|process)_[a-z0-9_]+)(\{[^}]*\})?")
+_SELECTOR = re.compile(r"\b((?:(?:dovetail|scheduler|process)_|deployment:vllm_|vllm:)[a-z0-9_:]+)(\{[^}]*\})?")
 
 
 def selectors(expression: str) -> list[tuple[str, str]]:
-    """The metrics of ours that an expression reads: each name, and the whole selector."""
+    """The metrics of ours, and those of vLLM, that an expression reads: each name, and the whole selector."""
     return [(match[1], match[0]) for match in _SELECTOR.finditer(expression)]

@@ -2,15 +2,14 @@
 validation, and pods of the Deployment by the pod security standard `restricted`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 
 import pytest
-from ruamel.yaml import YAML
 
-from e2e.api import ApiRefusalError, Raw, collection, until
+from e2e.api import ApiRefusalError, Raw, collection
 from e2e.cluster import Cluster
-from e2e.controlplane import ROOT
+from e2e.definitions import defined
 from e2e.dovetail import NAMESPACE
-from e2e.gobuild import downloaded
 from e2e.kustomize import BASE, MANIFESTS, built, composed
 
 COMPONENTS = sorted(
@@ -18,7 +17,12 @@ COMPONENTS = sorted(
     for path in (MANIFESTS / "components").rglob("kustomization.yaml")
 )
 OVERLAYS = sorted(path.parent.name for path in (MANIFESTS / "overlays").glob("*/kustomization.yaml"))
-OPERATOR = "github.com/prometheus-operator/prometheus-operator"
+AUTOSCALING = sorted(path.parent.name for path in (MANIFESTS / "examples/autoscaling").glob("*/kustomization.yaml"))
+OTHERS = {
+    "monitoring.coreos.com": ("podmonitors", "prometheusrules", "servicemonitors"),
+    "keda.sh": ("scaledobjects",),
+}
+"""Resources of others that manifests name, by group."""
 SINCE = {"DeviceTaintRule": 37}
 """Kinds that are not served before a version of Kubernetes."""
 
@@ -36,31 +40,8 @@ def minor(cluster: Cluster) -> int:
 
 @pytest.fixture(scope="module")
 def definitions(cluster: Cluster) -> Iterator[None]:
-    """Those of the Prometheus operator, from its own module."""
-    folder = downloaded(ROOT / "e2e" / "crds", OPERATOR) / "example" / "prometheus-operator-crd"
-    names = []
-    for plural in ("servicemonitors", "prometheusrules"):
-        item = YAML(typ="safe").load((folder / f"monitoring.coreos.com_{plural}.yaml").read_text())
-        names.append(cluster.api.apply(item)["metadata"]["name"])
-
-    def established() -> bool:
-        found = [cluster.api.get("CustomResourceDefinition", name) for name in names]
-        states = [each.get("status", {}).get("conditions", []) for each in found]
-        return all(
-            any(each["type"] == "Established" and each["status"] == "True" for each in state) for state in states
-        ) and all(served(each["spec"]["names"]["plural"]) for each in found)
-
-    def served(plural: str) -> bool:
-        try:
-            cluster.api.call("GET", f"/apis/monitoring.coreos.com/v1/{plural}?limit=1")
-        except ApiRefusalError:
-            return False
-        return True
-
-    until(established, "definitions of the Prometheus operator served")
-    yield
-    for name in names:
-        cluster.api.delete("CustomResourceDefinition", name)
+    with defined(cluster.api, [f"{plural}.{group}" for group, plurals in OTHERS.items() for plural in plurals]):
+        yield
 
 
 def accepted(cluster: Cluster, minor: int, items: Sequence[Raw]) -> None:
@@ -86,6 +67,44 @@ def test_every_component_is_accepted_with_the_base(cluster: Cluster, minor: int,
 
     assert alone != together, "the component changes nothing"
     accepted(cluster, minor, together)
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize("example", AUTOSCALING)
+def test_what_scales_and_watches_serving_is_accepted(cluster: Cluster, minor: int, example: str) -> None:
+    accepted(cluster, minor, built(MANIFESTS / "examples" / "autoscaling" / example))
+
+
+def mappings(part: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where in an object keys are those of a schema: everywhere but in maps of names that people choose."""
+    if isinstance(part, dict):
+        yield path
+        for key, value in part.items():
+            if key not in {"labels", "matchLabels", "metadata"}:
+                yield from mappings(value, (*path, key))
+    elif isinstance(part, list):
+        for at, value in enumerate(part):
+            yield from mappings(value, (*path, at))
+
+
+@pytest.mark.usefixtures("definitions")
+@pytest.mark.parametrize(
+    ("example", "kind"),
+    [("monitoring", "PodMonitor"), ("monitoring", "PrometheusRule"), ("hpa", "HorizontalPodAutoscaler"),
+     ("keda", "ScaledObject")],
+)  # fmt: skip
+def test_no_slip_of_the_pen_would_be_accepted(cluster: Cluster, example: str, kind: str) -> None:
+    [item] = [each for each in built(MANIFESTS / "examples" / "autoscaling" / example) if each["kind"] == kind]
+    places = list(mappings(item["spec"]))
+    assert len(places) > 4
+    for path in places:
+        slipped = deepcopy(item)
+        part = slipped["spec"]
+        for key in path:
+            part = part[key]
+        part["intervall"] = "15s"
+        with pytest.raises(ApiRefusalError, match=r"intervall: field not declared in schema|unknown field .*intervall"):
+            cluster.api.apply(slipped, dry_run=True)
 
 
 def test_an_unknown_field_would_be_refused(cluster: Cluster) -> None:

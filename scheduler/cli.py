@@ -31,6 +31,7 @@ def simulate(
     output: Annotated[str, typer.Option("-o", "--output", help="table, yaml or json.")] = "table",
     config: Annotated[Path | None, typer.Option(help="SchedulerConfig file.")] = None,
     first_fit: Annotated[bool, typer.Option("--first-fit", help="Take the first devices that fit.")] = False,
+    fleet: Annotated[str, typer.Option(help="Machines beside them: '2 dgx-h100, 1 l4-pcie, with NICs'.")] = "",
 ) -> None:
     """Run the scheduler on objects from files; exit 1 when a pod stays pending, 2 on bad input."""
     from scheduler.core.errors import ConfigError
@@ -45,7 +46,7 @@ def simulate(
         except ConfigError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(2) from error
-    raise typer.Exit(run_simulation(files, output, settings, first_fit=first_fit))
+    raise typer.Exit(run_simulation(files, output, settings, first_fit=first_fit, fleet=fleet))
 
 
 @app.command()
@@ -144,6 +145,77 @@ def migrate(
     except InputError as error:
         typer.echo(printable(str(error)), err=True)
         raise typer.Exit(2) from error
+
+
+plan_app = typer.Typer(help="Plan what to put on a fleet.", no_args_is_help=True)
+app.add_typer(plan_app, name="plan")
+
+
+@plan_app.command("share")
+def plan_share(
+    models: Annotated[Path, typer.Option("--models", help="The models, and what each of their replicas needs.")],
+    fleet: Annotated[list[Path], typer.Option("--fleet", help="Nodes, ResourceSlices, DeviceClasses and claims.")],
+    form: Annotated[str, typer.Option("--format", help="table, json or yaml.")] = "table",
+    out: Annotated[Path | None, typer.Option("--out", help="A new folder for the claims.")] = None,
+) -> None:
+    """Pack small models on few GPUs and write their claims; exit 1 when one has no place, 2 on bad input."""
+    from scheduler.sharing.command import share
+
+    raise typer.Exit(share(models, fleet, form, out))
+
+
+@app.command()
+def readiness(
+    paths: Annotated[list[str] | None, typer.Argument(help="What --record wrote, or objects; - reads it.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Ask a cluster, without changing it.")] = False,
+    record: Annotated[Path | None, typer.Option(help="With --live: write what was read to this file.")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, json or markdown.")] = "table",
+    only: Annotated[list[str] | None, typer.Option("--for", help="Only this family of examples; repeatable.")] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, then in-cluster.")] = None,
+) -> None:
+    """Say what a cluster has and lacks for DRA and the examples; exit 1 when something is missing, 2 on bad input."""
+    from scheduler.core.errors import ConfigError, printable
+    from scheduler.readiness.command import readiness as run_readiness
+
+    if bool(paths) == live or (record is not None and not live):
+        typer.echo("readiness: name files, or --live for a cluster, and --record only with --live", err=True)
+        raise typer.Exit(2)
+    if not live:
+        raise typer.Exit(run_readiness(paths or (), form, only or ()))
+    from scheduler.service.reading import read_cluster
+
+    try:
+        found = read_cluster(kubeconfig)
+    except ConfigError as error:
+        typer.echo(printable(str(error)), err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(run_readiness((), form, only or (), found, record))
+
+
+@app.command()
+def doublebook(
+    paths: Annotated[list[str] | None, typer.Argument(help="Objects of a cluster; - reads them.")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Ask a cluster, without changing it.")] = False,
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    kubeconfig: Annotated[Path | None, typer.Option(help="Default: $KUBECONFIG, then in-cluster.")] = None,
+) -> None:
+    """Find devices held twice, overdrawn counters and capacity, plugins beside drivers; exit 1 if there are any."""
+    from scheduler.core.errors import ConfigError, printable
+    from scheduler.doublebook.command import doublebook as run_doublebook
+
+    if bool(paths) == live:
+        typer.echo("doublebook: name files, or --live for a cluster, and not both", err=True)
+        raise typer.Exit(2)
+    if not live:
+        raise typer.Exit(run_doublebook(paths or (), form))
+    from scheduler.service.reading import read_claims
+
+    try:
+        objects, unread = read_claims(kubeconfig)
+    except ConfigError as error:
+        typer.echo(printable(str(error)), err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(run_doublebook((), form, objects, unread))
 
 
 @app.command()

@@ -16,8 +16,9 @@ PROFILES: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
         # Opening a node costs a device's worth: a seventh fewer nodes in use. Not `packing`: it counts shares of a
         # node, so small nodes are opened before large ones are filled, and a third more of them are in use.
         "binpack": {"untouched": 64.0},
-        # Replicas share no fate. It has its price: large pods find fewer nodes with room.
-        "spread": {"spreading": 5.0, "untouched": 0.0},
+        # Replicas share no fate. It has its price: large pods find fewer nodes with room. Islands and sockets would
+        # rather break into a group that is broken already: with them, four pods of one GPU stay on one node.
+        "spread": {"spreading": 5.0, "untouched": 0.0, "islands": 0.0, "sockets": 0.0},
         # Links before what a placement leaves to others: ten times as much as shipped, so that nothing outweighs them.
         "topology-first": {"bandwidth": 800.0, "locality": 100.0, "alignment": 800.0},
         # Many small pods on shares of devices: what is left of a device must fit the next, links matter little.

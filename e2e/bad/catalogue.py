@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from e2e.bad import config, files, objects, over_grpc, over_http, quantities, selectors
+from e2e.bad import config, files, objects, over_grpc, over_http, quantities, selectors, snapshots
 from e2e.bad.case import ACCEPTED, REFUSED, Case
 
 LONGEST_S: Final = 2.0
 PATIENCE: Final = 4  # times as long on the clock as on the processor, since others use that too
 SURFACES: Final[Mapping[str, Callable[[], Iterator[Case]]]] = {
-    module.SURFACE: module.cases for module in (config, objects, files, selectors, quantities, over_http, over_grpc)
+    module.SURFACE: module.cases
+    for module in (config, objects, files, snapshots, selectors, quantities, over_http, over_grpc)
 }
 
 

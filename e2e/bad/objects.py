@@ -59,7 +59,8 @@ spec:
 
 def cluster() -> list[dict[str, Any]]:
     """What is fine: a node with its slices, the classes, a claim and a pod."""
-    found = [fleet.node("plain-2", "n1"), *fleet.slices("plain-2", "n1"), *fleet.device_classes()[-1:]]
+    [own] = [each for each in fleet.device_classes() if each["metadata"]["name"] == "gpu.example.com"]
+    found = [fleet.node("plain-2", "n1"), *fleet.slices("plain-2", "n1"), own]
     found[0].setdefault("metadata", {}).setdefault("labels", {})["kubernetes.io/os"] = "linux"
     return [*found, *[each.raw for each in parse("workload", WORKLOAD).found]]
 

@@ -4,7 +4,7 @@ A process of its own, like a scheduler. It watches claims, and for each that app
 makes for a pod, in the same order and with the same bodies: finalizer, status with allocation and reservation, binding,
 and the Scheduled event. Nodes and devices are dealt out by counting; nothing is decoded, checked or waited for.
 
-python -m e2e.bench.bound --kubeconfig F --namespace N --shape template|match --devices N
+python -m e2e.bench.bound --kubeconfig F --namespace N --shape NAME --devices N
     --values alternating|blocks --in-flight N [--no-event]
 """
 
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m e2e.bench.bound")
     parser.add_argument("--kubeconfig", type=Path, required=True)
     parser.add_argument("--namespace", required=True)
-    parser.add_argument("--shape", choices=SHAPES, required=True)
+    parser.add_argument("--shape", choices=[name for name, each in SHAPES.items() if each.bounded], required=True)
     parser.add_argument("--devices", type=int, required=True)
     parser.add_argument("--values", choices=ORDERS, required=True)
     parser.add_argument("--in-flight", type=int, required=True)

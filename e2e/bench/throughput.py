@@ -1,12 +1,16 @@
 """Pods per second on a real control plane: Dovetail, kube-scheduler, and the bound that the API server sets for both.
 
-python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape template|match
+python -m e2e.bench.throughput --nodes 500 --devices 10 --pods 1000 --shape NAME
 
 How it is measured. All run on one control plane of local processes (see e2e/cluster.py), one scheduler process at a
 time, in rounds: every contender once in each round, each from a clean state (pods, claims and events of the last one
 gone). The scheduler is running and its caches are full when the load driver begins to create pods, as fast as the API
 takes them. The claims come from a template, so kube-controller-manager makes them while the scheduler works: its work,
 the driver's and the API server's compete with the scheduler for the machine, as in a real burst.
+
+Shapes: `template` (one device), `selector` (by version and amount), `match` (five that match), `partition` (a part of a
+card, by shared counters), `firstavailable` (the second choice, as there is nothing of the first), `shared` (five pods
+use one claim, which is there before), `extended` (an extended resource behind which devices are).
 
 --shape match has two values of the matched attribute on each node. How they lie decides what first fit pays: in
 `--values blocks` the first devices match by themselves, `alternating` (the default) makes kube-scheduler skip every
@@ -17,9 +21,10 @@ cpu_seconds_per_pod     user + system time of the scheduler process and its chil
                         until its events are written
 latency_p50_s, _p99_s   from the creation request to the binding
 
-`bound` makes Dovetail's writes without a decision (e2e/bench/bound.py): 64 and 128 in flight, the better counts; once
-more without the Scheduled event. kube-scheduler has its default plugins and node sampling; its client is not throttled
-(qps and burst 5000). Dovetail runs with the shipped manifests and settings. One JSON line each: medians of the rounds.
+`bound` makes Dovetail's writes of the first three shapes without a decision (e2e/bench/bound.py): 64 and 128 in flight,
+the better counts; once more without the Scheduled event. kube-scheduler has its default plugins and node sampling; its
+client is not throttled (qps and burst 5000). Dovetail runs with the shipped manifests and settings.
+One JSON line each: medians of the rounds.
 """
 
 import argparse
@@ -40,10 +45,8 @@ from e2e.cluster import PROFILES, LocalCluster, local_cluster, scratch
 from e2e.dovetail import Dovetail, install
 from e2e.process import Child
 from e2e.publish import clear, make_namespace, publish
-from e2e.workload import pod, template
 
 NAMESPACE = "bench"
-TEMPLATE = "devices"
 IN_FLIGHT = (64, 128)
 _LONGEST_S = 600.0
 _EVENTS_S = 15.0
@@ -83,15 +86,14 @@ class Bench:
     def prepare(self) -> None:
         install(self.api)
         make_namespace(self.api, NAMESPACE)
-        publish(self.api, world(self.setting.nodes, self.setting.devices, self.setting.values))
+        setting = self.setting
+        publish(self.api, world(setting.nodes, setting.devices, setting.values, setting.shape))
 
     def measure(self, child: Child, scheduler: str) -> Measured:
         """One burst for a scheduler that is running; ends with a clean state."""
-        self.api.create(template(NAMESPACE, TEMPLATE, self.setting.shape.claim_spec()))
-        pods = [
-            pod(NAMESPACE, f"pod-{number:05d}", templates=[TEMPLATE], scheduler=scheduler)
-            for number in range(self.setting.pods)
-        ]
+        before_them, pods = self.setting.shape.load(NAMESPACE, self.setting.pods, scheduler)
+        for each in before_them:
+            self.api.create(each)
         before = child.cpu_seconds()
         try:
             seen = asyncio.run(burst(self.api.access, NAMESPACE, pods, _LONGEST_S))
@@ -135,22 +137,25 @@ class Bench:
 
     def _check(self) -> None:
         """No device in two claims, every claim complete, and matching where it must."""
+        setting, shape = self.setting, self.setting.shape
         taken: set[tuple[str, str, str]] = set()
         claims = self.api.list("ResourceClaim", NAMESPACE)
         for claim in claims:
             results = claim["status"]["allocation"]["devices"]["results"]
-            if len(results) != self.setting.shape.devices:
+            if len(results) != shape.devices:
                 raise SystemExit(f"claim {claim['metadata']['name']} has {len(results)} devices")
             devices = {(each["driver"], each["pool"], each["device"]) for each in results}
             if len(devices) != len(results) or devices & taken:
                 raise SystemExit(f"claim {claim['metadata']['name']}: a device is in two claims")
             taken |= devices
+            if not all(device.startswith("gpu-") for _, _, device in devices):
+                raise SystemExit(f"claim {claim['metadata']['name']}: has a whole card and asked for a part")
             numbers = [int(device.removeprefix("gpu-")) for _, _, device in devices]
-            values = {value(number, self.setting.devices, self.setting.values) for number in numbers}
-            if self.setting.shape.match and len(values) > 1:
+            values = {value(number, setting.devices, setting.values) for number in numbers}
+            if shape.match and len(values) > 1:
                 raise SystemExit(f"claim {claim['metadata']['name']}: its devices do not match")
-        if len(claims) != self.setting.pods:
-            raise SystemExit(f"{len(claims)} claims for {self.setting.pods} pods")
+        if len(claims) != shape.claims_of(setting.pods):
+            raise SystemExit(f"{len(claims)} claims for {setting.pods} pods")
 
 
 # ---------------------------------------------------------------- contenders
@@ -268,10 +273,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     setting = Setting(given.nodes, given.devices, given.pods, SHAPES[given.shape], given.values)
-    room = given.nodes * (given.devices // setting.shape.devices)
+    room = given.nodes * setting.shape.pods_of(given.devices)
     if given.devices % 2 or given.pods > room:
         parser.error(f"{given.pods} pods do not fit: room for {room}, and --devices must be even")
     wanted = given.only or ["bound", "kube-scheduler", "dovetail"]
+    if not setting.shape.bounded:
+        wanted = [name for name in wanted if name != "bound"]
 
     def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)

@@ -73,7 +73,7 @@ def documented_path(datacenter: Datacenter) -> list[Step]:
         )
         assert ran.returncode == 0, f"{command}\n{ran.stdout}{ran.stderr}"
         steps.append(Step(command, ran.stdout))
-    datacenter.kubectl("delete", "-f", "manifests/examples/first-pod.yaml")
+    datacenter.kubectl("delete", "-k", "manifests/examples/first-pod")
     return steps
 
 
@@ -200,6 +200,8 @@ class Tenant:
         self.datacenter.kubectl("delete", "pod", "-n", self.namespace, "--grace-period=1", *names)
 
     def close(self) -> None:
+        # Controllers first, with their pods: they would make others.
+        self.datacenter.kubectl("delete", "deployments", "-n", self.namespace, "--cascade=foreground", "--all")
         self.datacenter.kubectl("delete", "pods", "-n", self.namespace, "--grace-period=1", "--all")
 
 

@@ -3,7 +3,8 @@
 The audit writes nothing; only `migrating.command` does.
 
     tree            YAML and JSON with the place of every key and value, bounded in size, depth and aliases
-    sources         files, folders, standard input, and what kustomize and helm make of theirs
+    sources         files, folders, standard input
+    rendering       what helm and kustomize make of charts and kustomizations
     devices         the resource names of device plugins, and whose devices they are
     labels          node labels that tell something of devices, and the CEL that says the same
     shapes          the fields of resource.k8s.io/v1

@@ -54,8 +54,9 @@ _ENTRIES: Final = (
           "Say which GPU is meant: a CEL selector on productName or memory also fits other pools that have it."),
     Entry("SEL004", "warning", "attributes", "chooses the GPU by its memory through a node label: {what}",
           "The best use of attributes there is: select by the device's memory capacity instead."),
-    Entry("SEL005", "error", "attributes", "asks for GPU memory in a way that no node meets: {what}",
-          "The label is a whole number of MiB and Gt and Lt compare integers; say what is meant in CEL."),
+    Entry("SEL005", "error", "attributes", "asks by a label for GPUs in a way that cannot be meant: {what}",
+          "The memory label is a whole number of MiB and Gt and Lt compare integers; the product label holds the"
+          " product's full name. Say what is meant in CEL."),
     Entry("SEL006", "info", "topology", "depends on a GPU label that stays one of the node: {what}",
           "Keep it as a node selector, or drop it where a claim already says it (count, mode, presence)."),
     Entry("TOL001", "info", "none", "tolerates the taint of device nodes: {what}",
@@ -118,7 +119,7 @@ _ENTRIES: Final = (
           "Do not rewrite it: list it for removal once the DRA driver serves its nodes."),
     Entry("INFRA002", "warning", "sharing", "configures how a device plugin shares or splits GPUs: {what}",
           "The settings do not carry over: sharing moves into claims and DeviceClass config."),
-    Entry("UNPARSED", "warning", "none", "is a template, and was not read: {what}",
+    Entry("UNPARSED", "warning", "none", "is a template, or needs one rendered, and was not read: {what}",
           "Render it first (helm template, kustomize build) and audit what comes out."),
 )  # fmt: skip
 ENTRIES: Final[Mapping[str, Entry]] = {entry.id: entry for entry in _ENTRIES}

@@ -6,8 +6,9 @@ from typing import Any
 
 from scheduler.audit.catalogue import SEVERITIES
 from scheduler.audit.inspection import inspect
+from scheduler.audit.rendering import sources
 from scheduler.audit.report import FORMATS
-from scheduler.audit.sources import Problem, sources
+from scheduler.audit.sources import Problem
 from scheduler.core.errors import printable
 
 

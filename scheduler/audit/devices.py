@@ -14,11 +14,13 @@ class Device:
 
     sort : `other` is an accelerator whose driver is known, `unknown` one without.
     device_class : of the DRA driver, empty where none is known.
+    counted : whether the amount is a number of devices; it is none for thousandths of one, its memory, or a service.
     """
 
     sort: Sort
     vendor: str
     device_class: str = ""
+    counted: bool = True
 
 
 _NVIDIA: Final = "gpu.nvidia.com"
@@ -38,10 +40,12 @@ _RULES: Final[tuple[tuple[re.Pattern[str], Device], ...]] = tuple(
             Device("fraction", "a GPU-sharing scheduler"),
         ),
         (r"(beta\.)?amd\.com/(gpu|[cdsq]px_nps\d+)", Device("other", "AMD", "gpu.amd.com")),
-        (r"gpu\.intel\.com/(i915|xe|monitoring|i915_monitoring|xe_monitoring|millicores|memory\.max|tiles)",
-         Device("other", "Intel", "gpu.intel.com")),
+        (r"gpu\.intel\.com/(i915|xe)", Device("other", "Intel", "gpu.intel.com")),
+        (r"gpu\.intel\.com/((i915_|xe_)?monitoring|millicores|memory\.max|tiles)",
+         Device("other", "Intel", "gpu.intel.com", counted=False)),
         (r"habana\.ai/gaudi2?", Device("other", "Intel Gaudi", "gaudi.intel.com")),
-        (r"qat\.intel\.com/.+", Device("other", "Intel QAT", "qat.intel.com")),
+        (r"qat\.intel\.com/generic", Device("other", "Intel QAT", "qat.intel.com")),
+        (r"qat\.intel\.com/.+", Device("other", "Intel QAT", "qat.intel.com", counted=False)),
         (r"google\.com/tpu", Device("other", "Google TPU", "tpu.google.com")),
         (r"(rdma|openshift\.io|mellanox\.com)/.+", Device("nic", "RDMA or SR-IOV")),
         (r"vpc\.amazonaws\.com/efa", Device("nic", "AWS EFA")),

@@ -27,7 +27,12 @@ _SORTS: Final[tuple[tuple[str, Sort], ...]] = (
     (r"(kubernetes\.azure\.com/)?agentpool|karpenter\.sh/nodepool", "pool"),
 )  # fmt: skip
 _DOMAIN: Final = "gpu.nvidia.com"
+_MIN_MIB: Final = 1024  # more than that has any GPU
 _MAX_MIB: Final = 2**20  # a tebibyte of memory in one GPU: none has that
+_MODEL: Final = re.compile(r"(nvidia[ -])?([ahv]100|[ah]800|h200|g?b[23]00|gh200|[tp]4|p100|l4|l40s?)", re.IGNORECASE)
+"""A GPU's model alone. `NVIDIA-H200`, `NVIDIA-B200` and `NVIDIA-L4` are the names of products, other models are not."""
+_PRODUCTS: Final = re.compile(r"NVIDIA-(H200|B200|B300|GB200|GB300|L4|L40S?)")
+_LABEL_VALUE: Final = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _OPERATORS: Final = {"Gt": "> 0", "Lt": "< 0"}
 
 
@@ -46,16 +51,35 @@ def sort_of(label: str) -> Sort | None:
     return next((sort for pattern, sort in _SORTS if re.fullmatch(pattern, label)), None)
 
 
+def unshared(requirement: Requirement) -> bool:
+    """Whether a label of shared GPUs asks for those that are not shared."""
+    return requirement.operator == "In" and set(requirement.values) <= {"none", "0", "1", "false"}
+
+
 def impossible_memory(requirement: Requirement) -> str:
-    """Why no node meets what is asked of `nvidia.com/gpu.memory`, a whole number of MiB; empty if some can."""
+    """Why what is asked of `nvidia.com/gpu.memory`, a whole number of MiB, cannot be meant; empty if it can."""
     for value in requirement.values:
         if not re.fullmatch(r"[0-9]+", value, re.ASCII):
             return f"{value!r} is not a whole number: the label counts MiB without a unit"
         if int(value[:20]) > _MAX_MIB:
             return f"{value!r} is more MiB than any GPU has"
-        if requirement.operator in {"In", "Gt", "Lt"} and 0 < int(value) <= 1024:
+        if requirement.operator in {"In", "Gt", "Lt"} and 0 < int(value) <= _MIN_MIB:
             return f"{value!r} would be {value} MiB: the label counts MiB, not GiB"
     return ""
+
+
+def impossible_product(requirement: Requirement) -> str:
+    """Why no node has one of the products that are asked for; empty if all can be."""
+    for value in requirement.values if requirement.key == "nvidia.com/gpu.product" else ():
+        if not _LABEL_VALUE.fullmatch(value):
+            return f"{value!r} is no value that a label can have: blanks of the product's name are hyphens there"
+        if _is_model(value):
+            return f"{value!r} is a model, and the label names a product such as NVIDIA-A100-SXM4-80GB"
+    return ""
+
+
+def _is_model(value: str) -> bool:
+    return _MODEL.fullmatch(value) is not None and not _PRODUCTS.fullmatch(value)
 
 
 def cel_of(requirement: Requirement, domain: str = _DOMAIN) -> str:
@@ -96,17 +120,22 @@ def _one(requirement: Requirement, value: str, domain: str) -> str:
 
 
 def _mib(value: str) -> str:
-    """The MiB that somebody meant: a number, or a quantity such as 16Gi, in MiB; empty for anything else."""
+    """The MiB that somebody meant: a number, or a quantity such as 16Gi, in MiB; empty for anything else.
+
+    A number that is too small for MiB may be one of GiB, and nobody but its author knows.
+    """
     found = re.fullmatch(r"([0-9]{1,7})(Mi|Gi)?", value, re.ASCII)
-    if found is None or not int(found[1]):
+    if found is None or int(found[1]) <= (0 if found[2] else _MIN_MIB):
         return ""
     return str(int(found[1]) * (1024 if found[2] == "Gi" else 1))
 
 
 def _product(value: str, attributes: str) -> str:
     bare = re.sub(r"-(SHARED|MIG-[0-9A-Za-z.]+)+$", "", value)
-    bare = bare.removeprefix("NVIDIA-").lower()
+    bare = re.sub(r"^nvidia[ -]", "", bare.lower()).replace(" ", "-")
     if not re.fullmatch(r"[a-z0-9.-]{1,60}", bare):
         return ""
+    if _is_model(value):  # what is meant is any product of it
+        return f"{attributes}.productName.lowerAscii().matches('(^|[ -]){bare}([ -]|$)')"
     pattern = bare.replace(".", "[.]").replace("-", "[ -]")
     return f"{attributes}.productName.lowerAscii().matches('^(nvidia )?{pattern}$')"

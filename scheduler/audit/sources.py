@@ -1,39 +1,34 @@
-"""Texts to audit: from files, folders, standard input, and from kustomize and helm where these are installed.
+"""Texts to audit: from files, folders and standard input, as they stand.
 
-A folder is read with everything under it that is YAML or JSON; hidden folders are left out. Symbolic links that leave
-the folder or go round in it are problems, not ways. Nothing is rendered here: a chart is given to `helm template`, a
-kustomization that is named itself to `kustomize build` (or `kubectl kustomize`), both without a network.
+A folder is read with everything under it that is YAML or JSON; what is hidden is left out. Symbolic links that leave
+the folder or go round in it are problems, not ways.
 """
 
 import os
 import re
-import resource
-import shutil
 import stat
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 MAX_FILE: Final = 16 * 2**20
 MAX_FILES: Final = 20_000
-_TOOL_S: Final = 60.0
 _NAMES: Final = re.compile(r".+\.(ya?ml|json)", re.IGNORECASE)
 _TEMPLATES: Final = re.compile(r".+\.(ya?ml|json)\.(tpl|tmpl|gotmpl|j2|jinja2?)", re.IGNORECASE)
-_KUSTOMIZATIONS: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
-_CHART: Final = "Chart.yaml"
+STDIN: Final = "-"
+KUSTOMIZATIONS: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _STDIN: Final = "standard input"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A text and what to call it."""
+    """A text and what to call it. rendered: it is no file, but what a tool made of some."""
 
     name: str
     text: str
+    rendered: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,33 +43,47 @@ class Problem:
         return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
 
 
-def sources(paths: Sequence[str]) -> Iterator[Source | Problem]:
-    """Everything to read under these paths; `-` is standard input."""
-    for path in paths:
-        if path == "-":
-            yield _standard_input()
-            continue
-        try:
-            mode = os.stat(path).st_mode
-        except (OSError, ValueError) as error:
-            yield Problem(path, 0, f"cannot be read ({_reason(error)}): check path and permissions")
-            continue
-        if stat.S_ISDIR(mode):
-            yield from _folder(Path(path))
-        else:
-            yield read_file(path)
+@dataclass(frozen=True, slots=True)
+class Unrendered:
+    """A chart or kustomization of which only the files are read. name: of the file that makes it one."""
+
+    name: str
+    why: str
+
+
+Text = Source | Problem | Unrendered
+Entrance = Callable[[Path], tuple[list[Text], frozenset[str]]]
+
+
+def _as_it_is(_folder: Path) -> tuple[list[Text], frozenset[str]]:
+    return [], frozenset()
 
 
 def raw(path: str) -> Iterator[Source | Problem]:
-    """The files of a folder, or one file or standard input, as they stand: nothing is rendered."""
-    if path == "-" or not os.path.isdir(path):
-        yield from sources([path])
+    """A file, the files of a folder, or standard input, as they stand: nothing is rendered."""
+    yield from (each for each in texts(path, _as_it_is) if not isinstance(each, Unrendered))
+
+
+def texts(path: str, enter: Entrance) -> Iterator[Text]:
+    """What there is to read of a file, of a folder, or of standard input for `-`.
+
+    enter : is asked of each folder what else there is to read, and which names in it to leave out.
+    """
+    if path == STDIN:
+        yield _standard_input()
         return
-    found = [each if isinstance(each, Source | Problem) else read_file(str(each)) for each in _files(Path(path), "")]
-    yield from found or [Problem(path, 0, "holds no YAML or JSON file")]
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as error:
+        yield Problem(path, 0, f"cannot be read ({_reason(error)}): check path and permissions")
+        return
+    if stat.S_ISDIR(mode):
+        yield from _folder(Path(path), enter)
+    else:
+        yield _file(path)
 
 
-def read_file(path: str) -> Source | Problem:
+def _file(path: str) -> Source | Problem:
     """One regular file of text."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -83,7 +92,7 @@ def read_file(path: str) -> Source | Problem:
             content = stream.read(MAX_FILE + 1)
     except (OSError, ValueError) as error:
         return Problem(path, 0, f"cannot be read ({_reason(error)}): check path and permissions")
-    return _source(path, content)
+    return source(path, content)
 
 
 def _standard_input() -> Source | Problem:
@@ -95,17 +104,18 @@ def _standard_input() -> Source | Problem:
         return Problem(_STDIN, 0, f"cannot be read ({_reason(error)})")
     if not content.strip():
         return Problem(_STDIN, 0, "is empty")
-    return _source(_STDIN, content)
+    return source(_STDIN, content)
 
 
-def _source(name: str, content: bytes) -> Source | Problem:
+def source(name: str, content: bytes, *, rendered: bool = False) -> Source | Problem:
+    """A text out of bytes; a problem where it is too large or no text."""
     if len(content) > MAX_FILE:
         return Problem(name, 0, f"is larger than {MAX_FILE // 2**20} MiB: split it")
     null = content.find(b"\0")
     if null >= 0:
         return Problem(name, content.count(b"\n", 0, null) + 1, "is not text (it has a null byte)")
     try:
-        return Source(name, content.decode("utf-8-sig"))
+        return Source(name, content.decode("utf-8-sig"), rendered)
     except UnicodeDecodeError as error:
         return Problem(name, content.count(b"\n", 0, error.start) + 1, "is not UTF-8 text")
 
@@ -114,31 +124,20 @@ def _reason(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else str(error)) or type(error).__name__
 
 
-# ---------------------------------------------------------------- folders
-
-
-def _folder(root: Path) -> Iterator[Source | Problem]:
-    if any((root / name).is_file() for name in _KUSTOMIZATIONS):
-        tool = _kustomize(root)
-        if tool:
-            yield _rendered(f"{root} (kustomize build)", tool)
-            return
-    found = 0
-    for path in _files(root):
-        found += 1
-        if isinstance(path, Source | Problem):
-            yield path
-        elif found > MAX_FILES:
+def _folder(root: Path, enter: Entrance) -> Iterator[Text]:
+    read = 0
+    for each in _walk(root, enter):
+        read += 1
+        if read > MAX_FILES:
             yield Problem(str(root), 0, f"holds more than {MAX_FILES} files: audit its parts")
             return
-        else:
-            yield read_file(str(path))
-    if not found:
+        yield _file(str(each)) if isinstance(each, Path) else each
+    if not read:
         yield Problem(str(root), 0, "holds no YAML or JSON file")
 
 
-def _files(root: Path, helm: str = "helm") -> Iterator[Path | Source | Problem]:
-    """Files of a folder by name, depth first; charts as `helm` renders them, if that is named and there."""
+def _walk(root: Path, enter: Entrance) -> Iterator[Path | Text]:
+    """Files of a folder by name, depth first, and what `enter` gives."""
     top = root.resolve()
     seen: set[tuple[int, int]] = set()
     stack = [root]
@@ -151,13 +150,13 @@ def _files(root: Path, helm: str = "helm") -> Iterator[Path | Source | Problem]:
             yield Problem(str(folder), 0, f"cannot be read ({_reason(error)}): check path and permissions")
             continue
         seen.add((known.st_dev, known.st_ino))
-        if helm and (folder / _CHART).is_file() and shutil.which(helm):
-            command = [helm, "template", "audited", str(folder.resolve())]
-            yield _rendered(f"{folder} (helm template)", command)
-            continue
+        given, left_out = enter(folder)
+        yield from given
         below = []
         for entry in entries:
             path = folder / entry.name
+            if entry.name in left_out or entry.name.startswith("."):
+                continue
             if entry.is_symlink():
                 problem = _astray(path, top, seen)
                 if problem is not None:
@@ -165,7 +164,7 @@ def _files(root: Path, helm: str = "helm") -> Iterator[Path | Source | Problem]:
                     continue
             try:
                 if path.is_dir():
-                    if not entry.name.startswith(".") and entry.name != "node_modules":
+                    if entry.name != "node_modules":
                         below.append(path)
                 elif _NAMES.fullmatch(entry.name) or _TEMPLATES.fullmatch(entry.name):
                     yield path
@@ -187,42 +186,3 @@ def _astray(link: Path, top: Path, seen: set[tuple[int, int]]) -> Problem | None
     if (known.st_dev, known.st_ino) in seen or link.parent.resolve().is_relative_to(target):
         return Problem(str(link), 0, "is a symbolic link to a folder around it: a loop")
     return None
-
-
-# ---------------------------------------------------------------- tools
-
-
-def _kustomize(folder: Path) -> list[str]:
-    if shutil.which("kustomize"):
-        return ["kustomize", "build", str(folder.resolve())]
-    return ["kubectl", "kustomize", str(folder.resolve())] if shutil.which("kubectl") else []
-
-
-def _rendered(name: str, command: list[str]) -> Source | Problem:
-    """What a tool prints. It sees no cluster, no proxy that works and no credentials, and may write so much."""
-    nowhere = "http://127.0.0.1:9"
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath), "HOME": "/nonexistent", "KUBECONFIG": "/nonexistent",
-        "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere, "http_proxy": nowhere, "https_proxy": nowhere,
-        "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0",
-    }  # fmt: skip
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said:
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=said, timeout=_TOOL_S, check=False,
-                env=environment, preexec_fn=_bounded,
-            )  # fmt: skip
-        except (OSError, subprocess.SubprocessError) as error:
-            return Problem(name, 0, f"{command[0]} failed ({type(error).__name__}): render it and pass it as -")
-        out.seek(0)
-        content = out.read(MAX_FILE + 1)
-        if done.returncode and len(content) <= MAX_FILE:
-            said.seek(0)
-            words = " ".join(said.read(MAX_FILE).decode("utf-8", "replace").split())[-400:]
-            return Problem(name, 0, f"{command[0]} failed ({words}): render it and pass it as -")
-    return _source(name, content)
-
-
-def _bounded() -> None:
-    """In the tool's process: no file of it, and so no output, is larger than what would be read of it."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_FILE + 1, MAX_FILE + 1))

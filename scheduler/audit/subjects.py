@@ -2,7 +2,7 @@
 
 A pod is any mapping with a list of `containers`, so that workloads of all kinds, custom resources, patches and values
 of charts are read alike. What asks for devices outside of a pod (`resources` of a predictor, values, a JSON patch) is
-a loose group.
+a loose group. Objects of resource.k8s.io inside another object, and YAML in its texts, are subjects of their own.
 """
 
 import re
@@ -12,17 +12,24 @@ from typing import Final
 
 from scheduler.audit.devices import Device, device_of
 from scheduler.audit.labels import Requirement, sort_of
-from scheduler.audit.tree import Fields, Items, Node, Scalar, TreeError, parse
+from scheduler.audit.tree import Fields, Items, Node, Scalar, TreeError, at_line, chunks, parse
 
 CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
 SECTIONS: Final = frozenset({"limits", "requests"})
-_UNREAD: Final = frozenset({"status", "managedFields", "labels", "matchLabels", "nodeLabels"})
+_UNREAD: Final = frozenset({"status", "managedFields", "labels", "matchLabels"})
+_SELECTORS: Final = frozenset({"nodeSelector", "nodeLabels"})
+"""Mappings of node labels: of pods, and of Kueue's flavors."""
 _COUNTED_ELSEWHERE: Final = frozenset(
     {"ResourceQuota", "LimitRange", "ClusterQueue", "Cohort", "Queue", "ResourceFlavor", "Node", "ResourceSlice",
      "NodePool", "ProvisioningRequest", "CustomResourceDefinition", "DeviceClass"}
 )  # fmt: skip
 """Kinds that name resources without asking for devices; rules of their own read them."""
 _AMOUNT: Final = re.compile(r"[0-9.]+[a-zA-Z]{0,2}|")
+_WORTH_READING: Final = re.compile(
+    r"^[ -]*(containers|limits|requests|nodeSelector|tolerations|resourceClaims|apiVersion|migStrategy|timeSlicing|mps"
+    r"|mig-configs|patch|op|[\w.-]+\.(com|ai|io)/[\w.-]+) *:",
+    re.MULTILINE,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +95,8 @@ class Subject:
     tolerations: list[Fields] = field(default_factory=list)
     annotations: list[Fields] = field(default_factory=list)
     mentions: list[tuple[str, Scalar]] = field(default_factory=list)  # device resources as values, by key
+    texts: list[Scalar] = field(default_factory=list)  # of several lines, which may be YAML themselves
+    within: str = ""  # the title of the object in whose text this stands
 
     @property
     def fields(self) -> Fields:
@@ -98,7 +107,7 @@ class Subject:
     def title(self) -> str:
         """How people call it: `Kind namespace/name`."""
         if not self.kind:
-            return "patch" if isinstance(self.root, Items) else "values"
+            return self.within or ("patch" if isinstance(self.root, Items) else "values")
         name = f"{self.namespace}/{self.name}" if self.namespace else self.name
         return f"{self.kind} {name}" if name else self.kind
 
@@ -126,6 +135,21 @@ def subjects(file: str, root: Node | None) -> Iterator[Subject]:
                 yield each
         return
     yield _subject(file, root)
+    yield from (_subject(file, each) for each in _inner(root))
+
+
+def _inner(root: Fields | Items) -> Iterator[Fields]:
+    """Objects of resource.k8s.io that another object holds, as values of charts and compositions do."""
+    stack: list[Node] = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Items):
+            stack.extend(reversed(node.children))
+        elif isinstance(node, Fields):
+            stack.extend(value for _, value in reversed(node.entries.values()))
+            group = node.text("apiVersion").partition("/")[0]
+            if node is not root and group == "resource.k8s.io" and isinstance(node.get("spec"), Fields):
+                yield node
 
 
 def _subject(file: str, root: Fields | Items) -> Subject:
@@ -174,6 +198,7 @@ class _Walk:
         while stack:
             node, place = stack.pop()
             if isinstance(node, Items):
+                self._subject.texts += (child for child in node.children if isinstance(child, Scalar) and _long(child))
                 stack.extend((child, place) for child in reversed(node.children) if not isinstance(child, Scalar))
             elif isinstance(node, Fields):
                 stack.extend(reversed(self._fields(node, place)))
@@ -185,18 +210,22 @@ class _Walk:
             group, container = self._pod(node), None
         elif place.key in CONTAINERS and group is not None:
             container = next((each for each in group.containers if each.node is node), container)
-        if "op" in node.entries and "path" in node.entries:
-            self._operation(node, group)
+        target = self._operation(node, group)
         self._requirements(node, place)
+        self._quantified(node, group)
         children: list[tuple[Node, _Place]] = []
-        for key, (name, value) in node.entries.items():
+        for written, (name, value) in node.entries.items():
+            key = target if target and written == "value" else written
             if isinstance(value, Scalar):
                 self._scalar(node, key, name, value, _Place(place.key, place.above, group, container, place.owner))
             elif key == "annotations" and isinstance(value, Fields):
                 self._subject.annotations.append(value)
-            elif key == "tolerations" and isinstance(value, Items):
-                self._subject.tolerations.extend(item for item in value.children if isinstance(item, Fields))
-            elif key not in _UNREAD and not (key == "nodeSelector" and isinstance(value, Fields) and _flat(value)):
+            elif key == "tolerations":
+                self._subject.tolerations += node.list_of(written) or [node.fields(written)]
+            elif key in _SELECTORS and isinstance(value, Fields) and _flat(value):
+                for label, (inner, said) in value.entries.items():
+                    self._subject.asked.append(Asked(Requirement(label, "In", (_text(said),)), inner))
+            elif key not in _UNREAD:
                 owner = node if key == "resources" or place.key != "resources" else place.owner
                 children.append((value, _Place(key, place.key, group, container, owner)))
         return children
@@ -209,6 +238,8 @@ class _Walk:
         return group
 
     def _scalar(self, node: Fields, key: str, name: Scalar, value: Scalar, place: _Place) -> None:
+        if _long(value):
+            self._subject.texts.append(value)
         if not self._uses:
             return
         device = device_of(key) if "/" in key else None
@@ -238,11 +269,14 @@ class _Walk:
             self._subject.groups.append(group)
         return group
 
-    def _operation(self, node: Fields, group: Group | None) -> None:
-        """One of a JSON patch: its path may end in a resource, `~1` standing for a slash."""
+    def _operation(self, node: Fields, group: Group | None) -> str:
+        """The field that an operation of a JSON patch sets; empty for any other mapping.
+
+        Its path may end in a resource, `~1` standing for a slash, or in an item of the list that is meant.
+        """
         path = node.get("path")
         if not isinstance(path, Scalar) or node.text("op") not in {"add", "replace", "test"}:
-            return
+            return ""
         steps = [step.replace("~1", "/").replace("~0", "~") for step in path.text.split("/")]
         device = device_of(steps[-1])
         value = node.get("value")
@@ -251,13 +285,17 @@ class _Walk:
             (group or self._loosely(node)).uses.append(Use(steps[-1], device, value, path, section, None))
         if len(steps) > 1 and steps[-2] == "nodeSelector" and isinstance(value, Scalar):
             self._subject.asked.append(Asked(Requirement(steps[-1], "In", (value.text,)), path))
+        return next((step for step in reversed(steps) if step != "-" and not step.isdecimal()), "")
+
+    def _quantified(self, node: Fields, group: Group | None) -> None:
+        """A resource and its number under keys of their own, as Spark's `gpu: {name, quantity}`."""
+        name, amount = node.get("name"), node.get("quantity")
+        if isinstance(name, Scalar) and isinstance(amount, Scalar) and self._uses:
+            device = device_of(name.text)
+            if device is not None:
+                (group or self._loosely(node)).uses.append(Use(name.text, device, amount, name, "", None))
 
     def _requirements(self, node: Fields, place: _Place) -> None:
-        selector = node.get("nodeSelector")
-        if isinstance(selector, Fields) and _flat(selector):
-            for key, (name, value) in selector.entries.items():
-                if isinstance(value, Scalar):
-                    self._subject.asked.append(Asked(Requirement(key, "In", (value.text,)), name))
         if place.key in {"nodeSelectorTerms", "preference", "nodeAffinity", "nodeSelectorTerm"}:
             for expression in node.list_of("matchExpressions"):
                 values = tuple(scalar.text for scalar in expression.texts("values"))
@@ -273,18 +311,25 @@ def _flat(node: Fields) -> bool:
     return all(isinstance(value, Scalar) for _, value in node.entries.values())
 
 
+def _text(node: Node) -> str:
+    return node.text if isinstance(node, Scalar) else ""
+
+
+def _long(text: Scalar) -> bool:
+    return "\n" in text.text and _WORTH_READING.search(text.text) is not None
+
+
 def pods(subject: Subject) -> Iterator[Group]:
     """Its pods."""
     return (group for group in subject.groups if group.pod)
 
 
-def embedded(text: Scalar) -> Node | None:
-    """The tree of YAML that stands in a literal block, its lines those of the file; None where it is none.
-
-    Raises TreeError where it looks like YAML and is not.
-    """
-    inner = text.text
-    if ":" not in inner or "\n" not in inner.strip():
-        return None
-    found = parse(inner, 0, None, text.line + 1 if text.block else text.line).root
-    return found if isinstance(found, Fields | Items) else None
+def embedded(text: Scalar) -> Iterator[Node]:
+    """The trees of the YAML that stands in a text, their lines those of the file. Raises TreeError where it is none."""
+    for start, end, line in chunks(text.text):
+        root = parse(text.text, start, end, line + text.line if text.block else text.line).root
+        if root is None:
+            continue
+        if not text.block:  # of a text in quotes, where lines are not those of the file
+            at_line(root, text.line)
+        yield root

@@ -184,6 +184,18 @@ def _blamed(error: Any, last: int) -> int:
     return next((each for each in lines if each <= last), last if lines else 0)
 
 
+def at_line(root: Node, line: int) -> None:
+    """Say of everything in a tree that it stands in this line."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        node.line = line
+        if isinstance(node, Items):
+            stack += node.children
+        elif isinstance(node, Fields):
+            stack += (each for entry in node.entries.values() for each in entry)
+
+
 def of_value(value: Any) -> Node:
     """The tree of a value that came from no text: line 0 everywhere. Raises TreeError on one nested too deep."""
     made: list[Node] = []

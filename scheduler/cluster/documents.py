@@ -81,7 +81,7 @@ class _Reader:
                 raise ValueError(f"{self._place(event)}uses alias {event.anchor[:60]!r}: write it out")
             case yaml.ScalarEvent():
                 self._tagged(event)
-                self._put(event.value if event.style or event.tag else _scalar(event.value), event)
+                self._put(event.value if event.style or event.tag else scalar(event.value), event)
             case yaml.MappingStartEvent():
                 self._enter({}, event)
             case yaml.SequenceStartEvent():
@@ -139,7 +139,7 @@ def _line(event: Any) -> str:
     return f"line {event.start_mark.line + 1}"
 
 
-def _scalar(text: str) -> Any:
+def scalar(text: str) -> Any:
     """A plain scalar by the core schema of YAML 1.2, without its octal and hexadecimal numbers."""
     if text in _WORDS:
         return _WORDS[text]

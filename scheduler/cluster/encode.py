@@ -49,7 +49,7 @@ _EVENTS: Final[dict[type[Report], tuple[str, str, str]]] = {
     ReportScheduled: ("Normal", "Scheduled", "Binding"),
     ReportUnschedulable: ("Warning", "FailedScheduling", "Scheduling"),
     ReportIgnored: ("Warning", "AnnotationIgnored", "Scheduling"),
-    ReportClash: ("Warning", "DeviceClash", "Scheduling"),
+    ReportClash: ("Warning", "DeviceClash", "Binding"),
 }
 """Type, reason and action."""
 

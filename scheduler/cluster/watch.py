@@ -28,6 +28,7 @@ from scheduler.core.model import Uid
 log = logging.getLogger(__name__)
 
 PAGE: Final = 500
+_METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 _STALE_LISTS: Final = 8
 
@@ -175,6 +176,8 @@ class Reflector:
         self._stale_lists = 0
         self._stream: asyncio.Task[None] | None = None
         self._relisting = False
+        self._forced = False  # what the next list shows is there, however old it is
+        self._left: set[str] | None = None  # what went since an audit began
 
     async def run(self) -> None:
         """Follow the kind until cancelled. Raises FaultError when the server keeps answering from the past."""
@@ -217,6 +220,59 @@ class Reflector:
         if self._stream is not None:
             self._stream.cancel()
 
+    async def audit(self) -> int | None:
+        """How many objects are known otherwise than a fresh list shows them; if any is, all is listed anew.
+
+        None where that cannot be told: nothing is listed yet, or the watch did not come as far as the list in time.
+        Raises ApiError.
+        """
+        if not self.listed.is_set():
+            return None
+        since = self.listed_from
+        left = self._left = set()
+        try:
+            version, listed = await self._identities()
+            until = self._clock() + 2 * self._timing.watch_s
+            while self._highest < version and self.listed_from == since:
+                if self._clock() >= until:
+                    return None
+                await asyncio.sleep(self._timing.progress_s / 100)
+        finally:
+            self._left = None
+        if self.listed_from != since:
+            return None
+        wrong = [
+            key
+            for key, found in listed.items()
+            if key not in left and (key not in self._known or not _as_new(self._known[key], found))
+        ]
+        wrong += [key for key, (_, number) in self._known.items() if key not in listed and number <= version]
+        if wrong:
+            log.warning(
+                "%s: %d objects are not known as they are; listing anew: %s",
+                self.watched.kind, len(wrong), printable(", ".join(sorted(wrong)[:5])),
+            )  # fmt: skip
+            self._forced = True
+            self.relist()
+        return len(wrong)
+
+    async def _identities(self) -> tuple[int, dict[str, tuple[str, int]]]:
+        """uid and resourceVersion of everything there is, by key, and the resourceVersion of that list."""
+        listed: dict[str, tuple[str, int]] = {}
+        token = ""
+        while True:
+            query = f"limit={PAGE}" + (f"&continue={quote(token, safe='')}" if token else "")
+            body = await self._client.request(
+                "GET", self._path(query), timeout=self._timing.request_s, accept=_METADATA
+            )
+            page = _page(body)
+            for item in page.items or ():
+                found = decode.identity(item)
+                listed[found.key] = (found.uid, _number(found.resource_version))
+            token = page.metadata.next_page
+            if not token:
+                return _number(page.metadata.version), listed
+
     def _go_without(self, begun: float) -> None:
         """Nothing of an optional kind can be known now; what was known stays."""
         self.heard = self._clock()
@@ -230,7 +286,7 @@ class Reflector:
     async def _round(self) -> None:
         """One stream: list if need be, then watch until the stream ends."""
         if self._version is None:
-            if self._streams_lists:
+            if self._streams_lists and not self._forced:
                 try:
                     await self._watch_list()
                     return
@@ -325,6 +381,7 @@ class Reflector:
     def _finish_list(self, version: str, present: set[str], begun: float) -> None:
         self._refuse_stale(version)
         self._stale_lists = 0
+        self._forced = False
         for key in [key for key in self._known if key not in present]:
             uid, _ = self._known.pop(key)
             self._post(Gone(self.watched.kind, key, Uid(uid)))
@@ -392,7 +449,7 @@ class Reflector:
         number = _number(found.resource_version)
         old = self._known.get(key)
         # Not newer than what is known of it, or than the whole view, from which it has gone: a repeat.
-        if 0 < number <= (self._highest if old is None else old[1]):
+        if 0 < number <= (old[1] if old is not None else 0 if self._forced else self._highest):
             return key
         if resume:
             self._advance(found.resource_version)
@@ -419,6 +476,8 @@ class Reflector:
         found = decode.identity(raw)
         key, number = found.key, _number(found.resource_version)
         old = self._known.get(key)
+        if self._left is not None:
+            self._left.add(key)
         if old is not None and number >= old[1]:
             del self._known[key]
             self._post(Gone(self.watched.kind, key, Uid(old[0])))
@@ -438,6 +497,11 @@ class Reflector:
     def _path(self, query: str) -> str:
         selector = f"&fieldSelector={quote(self.watched.selector, safe='')}" if self.watched.selector else ""
         return f"{self.watched.path}?{query}{selector}"
+
+
+def _as_new(known: tuple[str, int], found: tuple[str, int]) -> bool:
+    """Whether what is known is what was found, or newer."""
+    return known == found or known[1] > found[1]
 
 
 def _number(version: str) -> int:

@@ -13,7 +13,8 @@ that it read before: of it and the newer write the API server takes one and refu
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -22,6 +23,7 @@ from scheduler.cluster import decode, encode, protobuf
 from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRATEGIC_PATCH, ApiError, Client
 from scheduler.cluster.lease import Fence
 from scheduler.cluster.machine import Machine
+from scheduler.cluster.turns import Turns
 from scheduler.core.engine import RELEASE_S
 from scheduler.core.errors import InputError
 from scheduler.core.messages import (
@@ -94,6 +96,7 @@ class Writer:
         self._post = post
         self._fence = fence
         self._slots = asyncio.Semaphore(in_flight)
+        self._turns = Turns()
         self._limit_s = limit_s
         self.patience_s = PATIENCE * limit_s
         self._query = f"timeout={limit_s:g}s"
@@ -159,6 +162,52 @@ class Writer:
             for reporter in reporters:
                 reporter.cancel()
 
+    async def supersede(self, claims: Iterable[ClaimRef]) -> bool:
+        """Take half-written claims back, so that what somebody else may still send for them comes too late.
+
+        Whoever was to allocate them carries the resourceVersion at which they had our finalizer, so any change stops
+        him. Returns whether one of them was changed by others meanwhile: what was known of them is out of date then.
+        What cannot be written in the time that a release has is left, and told in the log.
+        """
+        until = asyncio.get_running_loop().time() + self._release_s
+        return any(await asyncio.gather(*(self._supersede(claim, until) for claim in claims)))
+
+    async def _supersede(self, claim: ClaimRef, until: float) -> bool:
+        where = f"claim {claim.namespace}/{claim.name}"
+        path = _claim_path(claim)
+        version = claim.resource_version
+        problem = "no answer"
+        wait = self._limit_s / 50
+        changed = False
+        try:
+            async with asyncio.timeout_at(until):
+                while True:
+                    try:
+                        async with self._slots:
+                            body = encode.unfinalize_patch(claim.uid, version)
+                            await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
+                        return changed
+                    except ApiError as error:
+                        if error.cause in {"gone", "forbidden", "invalid"} or error.status == NOT_SENT:
+                            level = logging.INFO if error.cause == "gone" else logging.ERROR
+                            log.log(level, "%s not taken back from an earlier leader: %s", where, error)
+                            return True
+                        problem = str(error)
+                    changed = True
+                    await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
+                    wait = min(2 * wait, _LONGEST_WAIT_S)
+                    try:
+                        found = _claim(await self._read(path))
+                    except ApiError as error:
+                        problem = str(error)
+                        continue
+                    if found.uid != claim.uid or found.allocation is not None or not found.finalized:
+                        return True
+                    version = found.resource_version
+        except TimeoutError:
+            log.error("%s not taken back from an earlier leader in time: %s", where, problem)
+            return True
+
     def abandon(self) -> None:
         """Wait for no more answers; what was sent may be applied."""
         for task in self._tasks:
@@ -189,16 +238,17 @@ class Writer:
             self._failed.set_exception(error)
 
     async def _execute(self, write: WriteAllocation | CreateClaim | ReserveClaim | BindPod) -> None:
-        async with self._slots:
-            answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
-            if isinstance(write, WriteAllocation):
-                answer = await self._allocate(write)
-            elif isinstance(write, CreateClaim):
-                answer = await self._create(write)
-            elif isinstance(write, ReserveClaim):
-                answer = await self._reserve(write)
-            else:
-                answer = await self._bind(write)
+        answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
+        if isinstance(write, ReserveClaim):
+            answer = await self._in_turn(write)
+        else:
+            async with self._slots:
+                if isinstance(write, WriteAllocation):
+                    answer = await self._allocate(write)
+                elif isinstance(write, CreateClaim):
+                    answer = await self._create(write)
+                else:
+                    answer = await self._bind(write)
         if isinstance(answer, ClaimRefused | BindRefused):
             level = (
                 logging.INFO if answer.cause in {"conflict", "gone"} or not self._fence.allows() else logging.WARNING
@@ -321,6 +371,15 @@ class Writer:
             if not _doubtful(error):
                 raise
             await self._settle(error, begun, path, look)
+
+    async def _in_turn(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
+        """Those that wait for their turn take no slot from others."""
+        claim = write.claim
+        async with self._turns.take(claim.uid, claim.resource_version) as turn, self._slots:
+            answer = await self._reserve(replace(write, claim=replace(claim, resource_version=turn.version)))
+            if isinstance(answer, ClaimWritten):
+                turn.left = answer.claim.resource_version
+        return answer
 
     async def _reserve(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
         claim, pod = write.claim, write.pod

@@ -1,25 +1,22 @@
 """Which pods wait, for what, and what wakes them. A pod that was put in stays until it is taken out.
 
-| token          | woken by                                                                                     |
-|----------------|----------------------------------------------------------------------------------------------|
-| NoFit          | a node, slice, device class or taint rule changed; devices or node resources were given back |
-| PoolInvalid    | as NoFit                                                                                     |
-| Refused        | as NoFit                                                                                     |
-| ClaimPending   | one of the pod's claims changed, or what we were doing to it ended                           |
-| Misconfigured  | one of its claims or a device class changed                                                  |
-| Unsupported    | one of its claims, a node, a device class or a repelling pod changed                         |
-| Retry          | all slow answers that it waits for came, or the back-off ended                               |
-| Asking         | all scorers of others that were asked answered, or have had their time                       |
+WAKES says which happening helps those that wait for what. Beside that, ClaimPending and Misconfigured are woken by
+changes of the pod's own claims, ClaimPending when what we were doing to one of them ends, Retry once all slow answers
+came or the back-off ended, and Asking once all scorers of others answered or have had their time.
 
 Whatever it waits for, a pod is tried again after a minute, and at once when the pod itself changes.
 
-A pod that takes long to decide is *heavy*: it stands in the line of its tenant (its namespace), behind all pods that
-are not, and is worked on in pieces when it is its tenant's turn.
+Pods of higher priority come first. Among equals it is the turn of the tenant (the namespace) that had least, and of its
+oldest pod: who has very many pods waiting holds up nobody else.
+
+A pod that takes long to decide is *heavy*: it stands in another line of its tenant, behind all pods that are not,
+and is worked on in pieces when it is its tenant's turn.
 """
 
 import heapq
-from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 from scheduler.core import plan
 from scheduler.core.budget import Turns
@@ -28,11 +25,38 @@ from scheduler.core.model import Pod, Uid
 AGAIN_S = 60.0
 FIRST_BACKOFF_S = 1.0
 LAST_BACKOFF_S = 10.0
+STEPS_A_TURN: Final = 150  # what a pod is taken to cost until it is charged, in the steps of core/budget.py
+
+
+class Happening(Enum):
+    """What may help pods that were tried and found no place."""
+
+    NODE_CHANGED = "a node is new, or changed"
+    SLICE_CHANGED = "devices of a driver are new, changed or gone"
+    CLASS_CHANGED = "a device class is new, changed or gone"
+    TAINT_RULE_CHANGED = "a device taint rule is new, changed or gone"
+    DEVICES_FREED = "a claim gave devices back, or is about to be tried again elsewhere"
+    ROOM_FREED = "a pod left a node, moved or was resized, which may be one that repelled others"
+
+
+_NO_DEVICE: Final = (plan.NO_FIT, plan.POOL_INVALID, plan.REFUSED)
+WAKES: Final[dict[Happening, tuple[str, ...]]] = {
+    Happening.NODE_CHANGED: (*_NO_DEVICE, plan.UNSUPPORTED),
+    Happening.SLICE_CHANGED: _NO_DEVICE,
+    Happening.CLASS_CHANGED: (*_NO_DEVICE, plan.MISCONFIGURED, plan.UNSUPPORTED),
+    Happening.TAINT_RULE_CHANGED: _NO_DEVICE,
+    Happening.DEVICES_FREED: _NO_DEVICE,
+    Happening.ROOM_FREED: (*_NO_DEVICE, plan.UNSUPPORTED),
+}
+"""What wakes pods, by the token of what they wait for."""
+
+Order = tuple[int, str, str]
+Line = list[tuple[Order, Uid]]
 
 
 @dataclass(slots=True)
 class _Entry:
-    order: tuple[int, str, str]
+    order: Order
     tenant: str
     heavy: bool = False
     attempts: int = 0
@@ -43,12 +67,12 @@ class _Entry:
 
 
 class Backlog:
-    """Pending pods in order: priority first, then age, then name."""
+    """Pending pods: by priority, between tenants in turns, of one tenant by age and then by name."""
 
     def __init__(self) -> None:
         self._entries: dict[Uid, _Entry] = {}
-        self._ready: list[tuple[tuple[int, str, str], Uid]] = []
-        self._lines: dict[str, list[tuple[tuple[int, str, str], Uid]]] = {}  # of heavy pods that are due, by tenant
+        self._light: dict[str, Line] = {}  # pods that are due, by tenant
+        self._heavy: dict[str, Line] = {}
         self._turns = Turns()
         self._timers: list[tuple[float, Uid]] = []
         self._parked: dict[str, set[Uid]] = {}
@@ -82,7 +106,7 @@ class Backlog:
         """What each pod waits for; empty: it is due."""
         return [(uid, entry.token) for uid, entry in self._entries.items()]
 
-    def order(self, uid: Uid) -> tuple[int, str, str]:
+    def order(self, uid: Uid) -> Order:
         """Where a pod stands in the queue, smaller first."""
         return self._entries[uid].order
 
@@ -102,18 +126,16 @@ class Backlog:
         self._parked.setdefault(token, set()).add(uid)
         heapq.heappush(self._timers, (entry.due_at, uid))
 
-    def wake(self, tokens: Iterable[str]) -> None:
-        """Something happened that may help pods waiting for these tokens. However much happens, they are woken once."""
-        self._woken.update(tokens)
-        if plan.NO_FIT in self._woken:
-            self._woken.update((plan.POOL_INVALID, plan.REFUSED))
+    def wake(self, happening: Happening) -> None:
+        """Something happened that may help pods that wait. However much happens, they are woken once."""
+        self._woken.update(WAKES[happening])
 
     def wake_one(self, uid: Uid, now: float) -> None:
         """Try a pod as soon as its back-off allows."""
         entry = self._entries.get(uid)
         if entry is None or not entry.token:
             return
-        earliest = max(entry.tried_at + self.backoff(entry.attempts), entry.not_before)
+        earliest = max(entry.tried_at + self.backoff(uid, entry.attempts), entry.not_before)
         if earliest <= now:
             self._ready_now(uid, entry)
         elif earliest < entry.due_at:
@@ -128,11 +150,11 @@ class Backlog:
             self._ready_now(uid, entry)
 
     @staticmethod
-    def backoff(attempts: int) -> float:
-        """Seconds from an attempt to the next: none after the first, then doubling."""
+    def backoff(uid: Uid, attempts: int) -> float:
+        """Seconds from an attempt to the next: none after the first, then doubling; up to half again, by pod."""
         if attempts <= 1:
             return 0.0
-        return min(FIRST_BACKOFF_S * 2.0 ** min(attempts - 2, 10), LAST_BACKOFF_S)
+        return (1.0 + spread(uid) / 2) * min(FIRST_BACKOFF_S * 2.0 ** min(attempts - 2, 10), LAST_BACKOFF_S)
 
     def due(self, now: float, limit: int) -> list[Uid]:
         """Pods to try now, in order, without the heavy ones; each must be parked, deferred, put or discarded next."""
@@ -142,22 +164,37 @@ class Backlog:
             entry = self._entries.get(uid)
             if entry is not None and entry.token and entry.due_at <= now:
                 self._ready_now(uid, entry)
-        taken: dict[Uid, None] = {}  # a pod that was put twice stands twice among those that are ready
-        while self._ready and len(taken) < limit:
-            order, uid = heapq.heappop(self._ready)
-            entry = self._entries.get(uid)
-            if _is_due(entry, order, heavy=False):
-                taken[uid] = None
+        taken: dict[Uid, None] = {}  # a pod that was put twice stands twice among those that are due
+        turns: list[tuple[int, int, Order, str]] = []
+        for tenant in list(self._light):
+            self._queue_up(turns, tenant, self._turns.start(tenant))
+        while turns and len(taken) < limit:
+            _, served, _, tenant = heapq.heappop(turns)
+            _, uid = heapq.heappop(self._light[tenant])
+            taken[uid] = None
+            self._turns.reach(served)
+            self._queue_up(turns, tenant, served + STEPS_A_TURN)
         return list(taken)
+
+    def _queue_up(self, turns: list[tuple[int, int, Order, str]], tenant: str, served: int) -> None:
+        """The first of a tenant's light pods that are still due stands for it: by priority, then by what it had."""
+        line = self._light[tenant]
+        while line and not _is_due(self._entries.get(line[0][1]), line[0][0], heavy=False):
+            heapq.heappop(line)
+        if line:
+            order = line[0][0]
+            heapq.heappush(turns, (order[0], served, order, tenant))
+        else:
+            del self._light[tenant]
 
     def next_heavy(self) -> Uid | None:
         """The heavy pod whose turn it is; it must be parked, deferred, put or discarded next. None: none is due."""
-        while self._lines:
-            tenant = self._turns.next(self._lines)
-            line = self._lines[tenant]
+        while self._heavy:
+            tenant = self._turns.next(self._heavy)
+            line = self._heavy[tenant]
             order, uid = heapq.heappop(line)
             if not line:
-                del self._lines[tenant]
+                del self._heavy[tenant]
             if _is_due(self._entries.get(uid), order, heavy=True):
                 return uid
         return None
@@ -181,13 +218,14 @@ class Backlog:
     def next_time(self, now: float) -> float | None:
         """When to look again though nothing happens; None: never."""
         self._wake_all(now)
-        for line, heavy in ((self._ready, False), *((line, True) for line in self._lines.values())):
-            while line:
-                order, uid = line[0]
-                if _is_due(self._entries.get(uid), order, heavy=heavy):
-                    return now
-                heapq.heappop(line)
-        self._lines.clear()
+        for lines, heavy in ((self._light, False), (self._heavy, True)):
+            for line in lines.values():
+                while line:
+                    order, uid = line[0]
+                    if _is_due(self._entries.get(uid), order, heavy=heavy):
+                        return now
+                    heapq.heappop(line)
+            lines.clear()
         while self._timers:
             at, uid = self._timers[0]
             entry = self._entries.get(uid)
@@ -208,10 +246,15 @@ class Backlog:
         self._line_up(uid, entry)
 
     def _line_up(self, uid: Uid, entry: _Entry) -> None:
-        line = self._lines.setdefault(entry.tenant, []) if entry.heavy else self._ready
-        heapq.heappush(line, (entry.order, uid))
+        lines = self._heavy if entry.heavy else self._light
+        heapq.heappush(lines.setdefault(entry.tenant, []), (entry.order, uid))
 
 
-def _is_due(entry: _Entry | None, order: tuple[int, str, str], *, heavy: bool) -> bool:
+def spread(uid: Uid) -> float:
+    """A number from 0 to below 1, the same for a pod in every run: pods that failed at once return one by one."""
+    return sum(uid.encode()) % 97 / 97
+
+
+def _is_due(entry: _Entry | None, order: Order, *, heavy: bool) -> bool:
     """Whether a place in a line still means something."""
     return entry is not None and not entry.token and entry.order == order and entry.heavy == heavy

@@ -65,17 +65,22 @@ class Turns:
 
     def next(self, waiting: Iterable[str]) -> str:
         """Whose turn it is of those who wait, of whom there is at least one."""
-        served = {tenant: self._start(tenant) for tenant in waiting}
+        served = {tenant: self.start(tenant) for tenant in waiting}
         first = min(served, key=lambda tenant: (served[tenant], tenant))
-        self._now = max(self._now, served[first])
+        self.reach(served[first])
         self._served[first] = served[first]
         return first
 
+    def reach(self, served: int) -> None:
+        """Somebody who had so much is served now; who was never seen starts there."""
+        self._now = max(self._now, served)
+
     def charge(self, tenant: str, steps: int) -> None:
         """Count what was done for a tenant."""
-        self._served[tenant] = self._start(tenant) + steps
+        self._served[tenant] = self.start(tenant) + steps
         if len(self._served) > MAX_TENANTS:
             self._served = {each: served for each, served in self._served.items() if served > self._now}
 
-    def _start(self, tenant: str) -> int:
+    def start(self, tenant: str) -> int:
+        """Where a tenant stands: steps that it had, counted from where it would start now."""
         return max(self._served.get(tenant, self._now), self._now - CREDIT)

@@ -18,12 +18,13 @@ from typing import Any
 
 from scheduler.core import allocatable, conditions, groups, names, plan
 from scheduler.core.advice import Advice, Later
-from scheduler.core.backlog import Backlog
+from scheduler.core.backlog import Backlog, Happening, spread
 from scheduler.core.budget import Budget
 from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.cel import Outline
 from scheduler.core.census import Asked, Census
+from scheduler.core.clashes import Clash, Clashes, clashes
 from scheduler.core.config import GREEDY, EngineConfig
 from scheduler.core.demand import Demand, Refusal, Resolved, resolve
 from scheduler.core.eligibility import Pending
@@ -33,6 +34,7 @@ from scheduler.core.extended import is_special
 from scheduler.core.messages import (
     Appraise,
     Appraised,
+    AuditDue,
     BindPod,
     BindRefused,
     ClaimCreated,
@@ -113,9 +115,9 @@ LIGHT_CYCLES = 4  # budgets that the light pods of one tenant may spend in a cyc
 LIGHT_STEPS = 2_000  # a pod that takes more is heavy: it waits for its tenant's turn
 RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 LAST_PAUSE_S = 60.0
-CLASS_CHANGED = (plan.NO_FIT, plan.MISCONFIGURED, plan.UNSUPPORTED)  # what a device class wakes
 HOLD_S = 1.0  # how long pods wait for a plan
 MAX_HELD = 16  # windows that are waited for at once
+STRANGER = "another scheduler allocates devices that Dovetail owns"
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
 
 
@@ -203,6 +205,8 @@ class Engine:
         self._waiting_for: dict[str, set[Uid]] = defaultdict(set)
         self._claim_keys: dict[Uid, tuple[str, ...]] = {}
         self._bound: set[Uid] = set()
+        self.clashes = Clashes()
+        self.forgotten = 0  # pods that an audit found and put back
         self._releasing: dict[Uid, Release] = {}  # those that end first come first
         self._waits: list[tuple[float, Uid]] = []  # a heap of when flights end that wait for drivers
         self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
@@ -219,7 +223,6 @@ class Engine:
         self._shapes = Asked()
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
-        self._clashes: dict[frozenset[Uid], bool] = {}  # claims that hold one device, and whether that was told
         self._listed = False
         self._now = 0.0
         self.observe: Callable[[Placement], None] | None = None
@@ -230,6 +233,7 @@ class Engine:
             Listed: self._all_listed,
             ClockRead: self._clock_read,
             Reconfigured: self._reconfigured,
+            AuditDue: self._audit,
             Drained: lambda event: self._decide(),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
@@ -285,6 +289,20 @@ class Engine:
     def in_flight(self) -> int:
         """How many pods are placed and not bound yet."""
         return len(self._flights)
+
+    def half_written(self) -> list[ClaimRef]:
+        """Claims of pods that wait for us which have our finalizer and no allocation, in order.
+
+        To an engine that has placed nothing yet these are what another process began, and may still be writing.
+        """
+        state = self.state
+        keys = {key for key in self._waiting_for if key in state.claim_by_key}
+        uids = {state.claim_by_key[key] for key in keys}
+        uids |= {uid for owner, special in state.special.items() if owner in self.backlog for uid in special}
+        claims = [state.claims.current[uid] for uid in sorted(uids)]
+        return [
+            _claim_ref(claim) for claim in claims if claim.finalized and claim.allocation is None and not claim.deleting
+        ]
 
     def why_pending(self, pod: str) -> tuple[str, str] | None:
         """Token and sentence last reported for a pod (`namespace/name`)."""
@@ -363,26 +381,38 @@ class Engine:
             self.backlog.wake_one(uid, self._now)
         return []
 
+    def _audit(self, event: AuditDue) -> list[Instruction]:
+        """Put back pods of ours that wait though nobody knows it. There are none, unless something here is wrong."""
+        for pod in list(self.state.pods.current.values()):
+            if pod.scheduler_name not in self._ours or pod.node_name or pod.done or pod.deleting or pod.gates:
+                continue
+            if pod.uid in self.backlog or pod.uid in self._flights or pod.uid in self._bound:
+                continue
+            if ("Pod", pod.key) not in self.state.problems:
+                self.forgotten += 1
+                self._await(pod)
+        return []
+
     def _node_seen(self, node: Node) -> list[Instruction]:
         if self.state.put_node(node):
-            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            self.backlog.wake(Happening.NODE_CHANGED)
         return []
 
     def _slice_seen(self, item: Slice) -> list[Instruction]:
         self.state.problems.pop(("ResourceSlice", item.name), None)
         if self.state.put_slice(item):
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.SLICE_CHANGED)
         return []
 
     def _class_seen(self, item: DeviceClass) -> list[Instruction]:
         self.state.problems.pop(("DeviceClass", item.name), None)
         if self.state.put_class(item):
-            self.backlog.wake(CLASS_CHANGED)
+            self.backlog.wake(Happening.CLASS_CHANGED)
         return []
 
     def _taint_rule_seen(self, rule: TaintRule) -> list[Instruction]:
         if self.config.gates.device_taint_rules and self.state.put_taint_rule(rule):
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.TAINT_RULE_CHANGED)
         return []
 
     def _links_seen(self, links: LinkMap) -> list[Instruction]:
@@ -399,11 +429,10 @@ class Engine:
         self.state.problems.pop(("ResourceClaim", claim.key), None)
         self.state.put_claim(claim)
         self._settle_release(claim)
-        if claim.allocation is not None and (before is None or before.allocation is None):
-            for rival in self.state.rivals(claim.uid, claim.allocation):
-                self._clashes.setdefault(frozenset((claim.uid, rival)), False)
-        if before is not None and before.allocation is not None and claim.allocation != before.allocation:
-            self.backlog.wake((plan.NO_FIT,))
+        if claim.allocation != (before.allocation if before is not None else None):
+            self.clashes.changed(claim.uid)
+            if before is not None and before.allocation is not None:
+                self.backlog.wake(Happening.DEVICES_FREED)
         self._wake_users(claim.key)
         for uid in sorted(self._flights_of.get(claim.uid, ())):
             out += self._look_at(self._flights[uid], claim)
@@ -431,7 +460,7 @@ class Engine:
         self.state.put_pod(pod)
         resized = before is not None and before.requests != pod.requests
         if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
-            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            self.backlog.wake(Happening.ROOM_FREED)
         if pod.scheduler_name not in self._ours:
             return out
         if pod.done and place is not None and pod.uid in self._known_pods:
@@ -484,13 +513,13 @@ class Engine:
             return [each for flight in waiting if flight.placement.node == event.key for each in self._bind(flight)]
         if event.kind == "ResourceSlice":
             state.drop_slice(event.key)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.SLICE_CHANGED)
         elif event.kind == "DeviceClass":
             state.drop_class(event.key)
-            self.backlog.wake(CLASS_CHANGED)
+            self.backlog.wake(Happening.CLASS_CHANGED)
         elif event.kind == "DeviceTaintRule":
             state.drop_taint_rule(event.key)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.TAINT_RULE_CHANGED)
         elif event.kind == "ResourceClaim":
             uid = event.uid or state.claim_by_key.get(event.key, Uid(""))
             return self._claim_gone(uid, event.key)
@@ -508,10 +537,11 @@ class Engine:
         held = uid in self.state.holding.current
         claim = self.state.claims.current.get(uid)
         self.state.drop_claim(uid)
+        self.clashes.gone(uid)
         self.state.forget_allocation(uid)  # of a claim that was made and deleted before it was seen
         self._releasing.pop(uid, None)
         if held:
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.DEVICES_FREED)
         self._wake_users(key)
         if claim is not None and is_special(claim):
             self.backlog.wake_one(claim.owner, self._now)
@@ -546,7 +576,7 @@ class Engine:
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
         if placed:
-            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            self.backlog.wake(Happening.ROOM_FREED)
         return out
 
     def _rejected(self, event: Rejected) -> Iterable[Instruction]:
@@ -567,10 +597,10 @@ class Engine:
             self._forget_pending(event.uid)
         elif event.kind == "ResourceSlice":
             self.state.drop_slice(event.key)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.SLICE_CHANGED)
         elif event.kind == "DeviceClass":
             self.state.drop_class(event.key)
-            self.backlog.wake(CLASS_CHANGED)
+            self.backlog.wake(Happening.CLASS_CHANGED)
         return []
 
     def _wake_users(self, claim_key: str) -> None:
@@ -598,8 +628,8 @@ class Engine:
         if not self._listed:
             return []
         out = self._stop_waiting()
-        out += self._tell_clashes()
         self.state.settle()
+        out += self._tell_clashes()
         warnings = self.state.new_warnings()
         if warnings:
             out.append(WarnOfTopology(warnings))
@@ -883,14 +913,10 @@ class Engine:
             if problem:
                 out += self._untie(pod, (claim,))
                 return Unplaced(pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key}: {problem}")
-            rivals = self.state.rivals(claim.uid, claim.allocation) if claim.allocation is not None else set()
-            if rivals:
+            clash = self._clash(claim)
+            if clash:
                 out += self._untie(pod, resolved.joined)
-                other = self.state.claims.current.get(min(rivals))
-                name = other.key if other else min(rivals)
-                return Unplaced(
-                    pod.uid, plan.NO_FIT, f"ResourceClaim {claim.key} and claim {name} hold the same device; free one"
-                )
+                return Unplaced(pod.uid, plan.NO_FIT, f"{clash}; free one")
             if self._exclusive(pod, claim, shared):
                 where = f"ResourceClaim {claim.key}"
                 text = f"{where} has a device that stands for a resource of its node, and another pod uses it"
@@ -913,32 +939,6 @@ class Engine:
         if not others and claim.uid in shared:
             others = self._group_uses(claim.uid, groups.key_of(pod))
         return others and allocatable.is_mapped(claim, self.state)
-
-    def _tell_clashes(self) -> list[Instruction]:
-        """Tell of pods of ours that are bound with a device of another claim; others will yield."""
-        out: list[Instruction] = []
-        claims = self.state.claims.current
-        for pair, told in list(self._clashes.items()):
-            held = [claims[uid] for uid in sorted(pair) if uid in claims and claims[uid].allocation is not None]
-            if len(held) < 2 or not any(
-                held[1].uid in self.state.rivals(each.uid, each.allocation)
-                for each in held[:1]
-                if each.allocation is not None
-            ):
-                del self._clashes[pair]
-                continue
-            consumers = {consumer.uid for claim in held for consumer in claim.reserved_for}
-            pods = [self.state.pods.current[uid] for uid in sorted(consumers) if uid in self.state.pods.current]
-            bound = [
-                pod for pod in pods
-                if pod.scheduler_name in self._ours and not pod.done and (pod.node_name or pod.uid in self._bound)
-            ]  # fmt: skip
-            if told or not bound:
-                continue
-            self._clashes[pair] = True
-            text = f"ResourceClaims {held[0].key} and {held[1].key} hold the same device; free one; see ownership"
-            out += [ReportClash(_pod_ref(pod), printable(f"pod {pod.key}: {text}")) for pod in bound]
-        return out
 
     def _class(self, demand: Demand, opinion: Opinion) -> Candidates:
         key = (demand, opinion)
@@ -1111,16 +1111,9 @@ class Engine:
             return self._give_up(flight, plan.RETRY, f"node {flight.placement.node} was deleted before the bind")
         for uid in (*flight.placement.allocations, *flight.placement.joined):
             claim = self.state.claims.current[uid]
-            allocation = claim.allocation
-            rivals = self.state.rivals(uid, allocation) if allocation is not None else set()
-            if rivals:
-                other = self.state.claims.current.get(min(rivals))
-                return self._give_up(
-                    flight,
-                    plan.RETRY,
-                    f"ResourceClaim {claim.key} and claim {other.key if other else min(rivals)} hold the same device; "
-                    "another scheduler allocates devices that Dovetail owns",
-                )
+            clash = self._clash(claim)
+            if clash:
+                return self._give_up(flight, plan.RETRY, f"{clash}; {STRANGER}")
             evicting = self._evicting(claim)
             if evicting:
                 flight.spoilt.add(uid)
@@ -1133,6 +1126,54 @@ class Engine:
         pod = self.state.pods.current[flight.pod]
         annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
         return [BindPod(_pod_ref(pod), flight.placement.node, annotations, flight.taken)]
+
+    def _clash(self, claim: Claim) -> str:
+        """Which other claim holds what this one holds, in words; empty if none does."""
+        found = clashes(self.state, claim.uid, claim.allocation) if claim.allocation is not None else {}
+        if not found:
+            return ""
+        other = min(found)
+        return self._clash_told(Clash(claim.uid, other, found[other]))
+
+    def _clash_told(self, clash: Clash) -> str:
+        known = [self.state.claims.current.get(uid) for uid in (clash.claim, clash.other)]
+        keys = [each.key if each else uid for each, uid in zip(known, (clash.claim, clash.other), strict=True)]
+        return f"ResourceClaim {keys[0]} and claim {keys[1]} {clash.how}"
+
+    def _tell_clashes(self) -> list[Instruction]:
+        """Of claims that changed, tell the pods of ours that are bound already; those that are not yet yield."""
+        told: dict[Uid, list[str]] = {}
+        for clash in self.clashes.fresh(self.state):
+            bound = self._bound_with(clash.claim) | self._bound_with(clash.other)
+            if bound:
+                self.clashes.tell(clash)
+            for uid in bound:
+                told.setdefault(uid, []).append(self._clash_told(clash))
+        pods = self.state.pods.current
+        return [
+            ReportClash(_pod_ref(pods[uid]), printable(f"pod {pods[uid].key}: {'; '.join(lines)}; {STRANGER}"))
+            for uid, lines in sorted(told.items())
+        ]
+
+    def _bound_with(self, uid: Uid) -> set[Uid]:
+        """Pods of ours that are bound, or are just being bound, and use a claim."""
+        claim = self.state.claims.current.get(uid)
+        if claim is None:
+            return set()
+        pods = self.state.pods.current
+        users = {consumer.uid for consumer in claim.reserved_for}
+        teams = {f"{claim.namespace}/{each.name}" for each in claim.reserved_for if each.resource == "podgroups"}
+        if teams:
+            users |= {pod.uid for pod in pods.values() if pod.group and groups.key_of(pod) in teams}
+        flights = {pod for pod in self._flights_of.get(uid, ()) if self._flights[pod].binding}
+        return flights | {
+            user
+            for user in users
+            if user in pods
+            and pods[user].scheduler_name in self._ours
+            and not pods[user].done
+            and (pods[user].node_name or user in self._bound)
+        }
 
     def _await_drivers(self, flight: Flight) -> list[Instruction] | None:
         """None once every device is ready for the pod; else what there is to do, which while it waits is nothing."""
@@ -1303,8 +1344,7 @@ class Engine:
     def _pause(self, pod: Pod) -> float:
         """Seconds until a pod that failed is tried again: doubling, and spread over pods, the same in every run."""
         failures = self._failures[pod.uid] = self._failures.get(pod.uid, 0) + 1
-        spread = 1.0 + sum(pod.uid.encode()) % 97 / 97
-        return float(min(spread * 2.0 ** min(failures - 1, 6), LAST_PAUSE_S))
+        return min((1.0 + spread(pod.uid)) * 2.0 ** min(failures - 1, 6), LAST_PAUSE_S)
 
     def _drop_flight(self, flight: Flight) -> None:
         del self._flights[flight.pod]
@@ -1320,7 +1360,7 @@ class Engine:
                 self.state.forget_allocation(uid)
         if not keep:
             self.state.forget_place(flight.pod)
-            self.backlog.wake((plan.NO_FIT, plan.UNSUPPORTED))
+            self.backlog.wake(Happening.ROOM_FREED)
             for uid in (*flight.placement.allocations, *flight.placement.joined):
                 self._wake_users_of(uid)
 
@@ -1347,7 +1387,7 @@ class Engine:
         for device in list(takewhile(lambda device: self._avoided[device] <= self._now, self._avoided)):
             del self._avoided[device]
             self.state.avoid(device, None)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.DEVICES_FREED)
         for uid in self.remote.overdue(self._now):
             self.backlog.hurry(uid)
         out: list[Instruction] = []
@@ -1362,7 +1402,7 @@ class Engine:
         del self._releasing[uid]
         if self.state.assumed(uid) is not None:
             self.state.forget_allocation(uid)
-            self.backlog.wake((plan.NO_FIT,))
+            self.backlog.wake(Happening.DEVICES_FREED)
         self._wake_users_of(uid)
 
     # ------------------------------------------------------------ slow work

@@ -32,7 +32,11 @@ NAMES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """On or off, one field a gate; the defaults are those of Kubernetes 1.37."""
+    """On or off, one field a gate; the defaults are those of Kubernetes 1.37.
+
+    DRAFractionalCapacityRange is beta there and on only for who runs with --min-compatibility-version=1.37, which by
+    default is one version less (pkg/features/kube_features.go).
+    """
 
     admin_access: bool = True
     prioritized_list: bool = True
@@ -41,7 +45,7 @@ class Gates:
     device_taint_rules: bool = True
     binding_conditions: bool = True
     consumable_capacity: bool = True
-    fractional_capacity_range: bool = True
+    fractional_capacity_range: bool = False
     extended_resources: bool = True
     list_attributes: bool = False
     derived_attributes: bool = False
@@ -76,14 +80,13 @@ class Gates:
         if minor >= 37:
             return cls()
         if minor == 36:
-            return cls(fractional_capacity_range=False, device_taint_rules=False)
+            return cls(device_taint_rules=False)
         return cls(
             partitionable_devices=False,
             device_taints=False,
             device_taint_rules=False,
             binding_conditions=False,
             consumable_capacity=False,
-            fractional_capacity_range=False,
             extended_resources=False,
         )
 

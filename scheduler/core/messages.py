@@ -73,6 +73,11 @@ class Reconfigured:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditDue:
+    """Time to look whether each pod that waits for us is known to wait."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """No more events are at hand: decide now."""
 
@@ -181,8 +186,8 @@ class Appraised:
 
 
 Event = (
-    Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | Drained | ClaimCreated | ClaimWritten | ClaimRefused
-    | PodBound | BindRefused
+    Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | AuditDue | Drained
+    | ClaimCreated | ClaimWritten | ClaimRefused | PodBound | BindRefused
     | Solved | WindowSolved | RemoteScored | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 
@@ -316,7 +321,7 @@ class ReportIgnored:
 
 @dataclass(frozen=True, slots=True)
 class ReportClash:
-    """Record the event DeviceClash: a pod that runs, or is bound to, has a device that another claim has as well."""
+    """Record the event DeviceClash: a pod is bound, and others were given what its claims hold."""
 
     pod: PodRef
     message: str

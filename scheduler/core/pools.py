@@ -150,7 +150,7 @@ class Pool:
         relevant = [*here.values(), *(item for item in self.spread.values() if targets(item.slice, node))]
         if gates.settled and self.counted:
             named = {item.slice.name for item in relevant}
-            relevant += [item for item in self._all() if item.slice.counter_sets and item.slice.name not in named]
+            relevant += [item for item in self.slices() if item.slice.counter_sets and item.slice.name not in named]
         if not gates.partitionable_devices:
             relevant = [item for item in relevant if not (item.slice.per_device or item.slice.counter_sets)]
         if not gates.compatibility_groups:
@@ -168,7 +168,7 @@ class Pool:
                 return NOTHING  # a newer generation elsewhere makes this part obsolete
             total = self._stated[newest].total()
             if self.counted:
-                every = [item for item in self._all() if item.slice.generation == newest]
+                every = [item for item in self.slices() if item.slice.generation == newest]
                 if not gates.compatibility_groups:
                     every = [item for item in every if not item.grouped]
                 total = len(every)
@@ -181,14 +181,15 @@ class Pool:
     def latest(self) -> Iterable[Published]:
         """The slices of the newest generation."""
         newest = self.newest
-        return (item for item in self._all() if item.slice.generation == newest)
+        return (item for item in self.slices() if item.slice.generation == newest)
 
     def shut(self, seen: PoolView, unlisted: str) -> PoolView:
         """Nothing of it can be used: a device that is in use draws on its counters, and nobody knows how much."""
         problem = f"{self} no longer lists device {unlisted}, which is in use: what it draws on counters is not known"
         return replace(seen, usable=(), problem=problem)
 
-    def _all(self) -> Iterable[Published]:
+    def slices(self) -> Iterable[Published]:
+        """All of them."""
         yield from self.spread.values()
         for part in self.local.values():
             yield from part.values()

@@ -16,6 +16,7 @@ from scheduler.core.model import MAX_RESULTS, Device, Slice
 from scheduler.core.pools import reaches, targets
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.rules.capacity import hindrance
+from scheduler.core.shortage import shortage
 from scheduler.core.solvers.puzzle import YES, Ask, Puzzle
 from scheduler.core.state import State
 from scoring.arrays import Counts, Mask, Rows
@@ -320,20 +321,17 @@ def _searched(
         if state.bays.partitioned[row]:
             words = _no_whole_partition(state, candidates.demand, candidates.eligible[0][0], row, _at(able[0][at]))
         short.counted[words or joint] += 1
-    return [
-        (reason + _best(short.nearest.get(reason), short.hindered.get(reason, "")), count)
-        for reason, count in short.counted.items()
-        if count
-    ]
+    return [(reason + short.best(reason), count) for reason, count in short.counted.items() if count]
 
 
 class _Short:
-    """Nodes by reason, per reason the nearest miss, and what hinders where not one device could serve."""
+    """Nodes by reason, per reason the nearest miss, and what hinders or lacks where not one device could serve."""
 
     def __init__(self) -> None:
         self.counted: Counter[str] = Counter()
         self.nearest: dict[str, tuple[int, str]] = {}
         self.hindered: dict[str, str] = {}
+        self.lacking: dict[str, str] = {}
 
     def come_near(self, state: State, reason: str, row: int, have: int) -> None:
         """So many devices of a node could serve."""
@@ -353,6 +351,16 @@ class _Short:
         found = _hindrance(state, candidates, row, selected, *asked)
         if self.hindered.get(reason, NONE_MATCHES) == NONE_MATCHES or not found:
             self.hindered[reason] = found  # the node that comes nearest to serving
+        if not found:
+            self.lacking[reason] = _lacking(state, candidates, row, selected, *asked)
+
+    def best(self, reason: str) -> str:
+        """What tells most of it, in brackets."""
+        have, node = self.nearest.get(reason, (-1, ""))
+        if have < 0:
+            return ""
+        why = self.hindered.get(reason) or self.lacking.get(reason) or "none that matches is free"
+        return f" (best: {node} has {have})" if have else f" ({why})"
 
 
 def _unpartitioned(puzzle: Puzzle) -> str:
@@ -391,12 +399,6 @@ def _no_partition(layout: Layout, free: set[int], serving: set[int], totals: set
     return ""
 
 
-def _best(nearest: tuple[int, str] | None, hindered: str) -> str:
-    if nearest is None:
-        return ""
-    return f" (best: {nearest[1]} has {nearest[0]})" if nearest[0] else f" ({hindered or 'none that matches is free'})"
-
-
 def _hindrance(
     state: State, candidates: Candidates, row: int, selected: Sequence[int], want: int, alternative: int
 ) -> str:
@@ -423,6 +425,16 @@ def _hindrance(
             return ""
         found = found or f"device {item.driver}/{item.pool}/{device.name}: {why}"
     return found
+
+
+def _lacking(
+    state: State, candidates: Candidates, row: int, selected: Sequence[int], want: int, alternative: int
+) -> str:
+    """Of what the devices of a node that would serve a request have too little left; empty if they are in use whole."""
+    welcome = candidates.eligible[want][alternative].welcome
+    serving = [position for position in selected if welcome[state.bays.rows[row][position]]]
+    found = shortage(state, row, serving, dict(candidates.demand.wants[want].asks[alternative].capacity))
+    return f"none that matches has enough left: {found}" if found else ""
 
 
 def _overdraws(state: State, row: int, position: int, device: Device) -> str:

@@ -460,28 +460,56 @@ class State:
             taken=self.taken.copy(),
         )
 
-    def rivals(self, uid: Uid, allocation: Allocation) -> set[Uid]:
-        """Other claims that hold a device of this allocation, or shares of it that come to more than it has."""
-        found: set[Uid] = set()
-        for result in allocation.results:
-            if result.admin_access:
-                continue
-            identity = result.identity
-            found.update(self.holders.get(identity, ()))
-            if identity in self.shares and (not self._shared(result) or self._overdrawn(identity)):
-                found.update(self.shares[identity])
-        found.discard(uid)
-        return found
+    def is_shared(self, result: Result) -> bool:
+        """Whether a result takes shares of a device and not the device."""
+        return result.share_id is not None and self.gates.consumable_capacity
 
-    def _overdrawn(self, identity: Identity) -> bool:
-        """Whether a device's shares take more than it has, as far as it is known."""
-        rows = self._row_by_identity.get(identity, ())
+    def overdrawn(self, identity: Identity) -> str:
+        """A capacity of which a device's shares take more than it has, as far as it is known; empty for none."""
         used = self.used(identity)
-        return any(
-            used.get(name, 0) > amount.nanos
-            for row in rows
-            for name, amount in self.row_device[row][1].capacity.items()
-        )
+        for row in self._row_by_identity.get(identity, ()):
+            for name, amount in self.row_device[row][1].capacity.items():
+                if used.get(name, 0) > amount.nanos:
+                    return name
+        return ""
+
+    def overdrawn_counters(self, identity: Identity) -> list[tuple[str, str, set[Uid]]]:
+        """Of the counters that a device draws on those of which more is taken than there is, each with who takes it.
+
+        Counter set, counter, and the claims that hold devices which draw on it, by the newest slices of the pool.
+        """
+        pool = self._pools.get(identity[:2])
+        if pool is None or not pool.counted or not self.gates.partitionable_devices:
+            return []
+        own = self.listed(identity)
+        left: dict[tuple[str, str], int] = {}
+        takers: dict[tuple[str, str], set[Uid]] = {}
+        for use in own.consumes if own is not None else ():
+            for counter in use.counters:
+                left[use.counter_set, counter] = 0
+                takers[use.counter_set, counter] = set()
+        if not left:
+            return []
+        for item in (each.slice for each in pool.latest()):
+            for has in item.counter_sets:
+                for counter, amount in has.counters.items():
+                    if (has.name, counter) in left:
+                        left[has.name, counter] += amount.nanos
+            for device in item.devices:
+                holders = self._claims_on((*identity[:2], device.name)) if device.consumes else None
+                if not holders:
+                    continue
+                for use in device.consumes:
+                    for counter, amount in use.counters.items():
+                        if (use.counter_set, counter) in left:
+                            left[use.counter_set, counter] -= amount.nanos
+                            takers[use.counter_set, counter] |= holders
+        return [(*key, takers[key]) for key, rest in left.items() if rest < 0]
+
+    def _claims_on(self, identity: Identity) -> set[Uid]:
+        """Who holds a device or shares of it."""
+        holders, sharers = self.holders.get(identity), self.shares.get(identity)
+        return {*(holders or ()), *(sharers or ())} if holders or sharers else set()
 
     def evicting_taint(self, result: Result) -> Taint | None:
         """The NoExecute taint of an allocated device that would evict whoever joins its claim.
@@ -550,7 +578,7 @@ class State:
                 if result.admin_access:
                     continue
                 self._count_held(result.identity, 1)
-                if self._shared(result):
+                if self.is_shared(result):
                     self._share(result, uid)
                 else:
                     self.holders.setdefault(result.identity, set()).add(uid)
@@ -579,9 +607,6 @@ class State:
             return ""
         listed = {device.name for item in self._pools[key].latest() for device in item.slice.devices}
         return min(held.keys() - listed, default="")
-
-    def _shared(self, result: Result) -> bool:
-        return result.share_id is not None and self.gates.consumable_capacity
 
     def _share(self, result: Result, uid: Uid) -> None:
         taken = self.shares.setdefault(result.identity, {}).setdefault(uid, {})

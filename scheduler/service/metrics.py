@@ -40,7 +40,6 @@ from scheduler.core.messages import (
     RecordDecision,
     RecordUnplaced,
     Rejected,
-    ReportClash,
     ReportIgnored,
     Slow,
     Solved,
@@ -107,6 +106,7 @@ class Own:
     circuits : of scorers of others, whether they are asked: closed, open or half-open.
     accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
     some of it waits for one. certificates : by listener, when its own one ends, in seconds since 1970.
+    drift : by kind, how many objects audits found to be known otherwise than they are.
     """
 
     deciding: bool
@@ -124,6 +124,7 @@ class Own:
     current: bool = True
     restart: bool = False
     certificates: Mapping[str, float] = field(default_factory=dict)
+    drift: Mapping[str, int] = field(default_factory=dict)
 
 
 class Metrics:
@@ -189,9 +190,6 @@ class Metrics:
         self._slow = self._counter("slow_questions", "Work that left the loop, by kind.", "kind")
         self._warned = self._counter("topology_warnings_told", "Warnings of sources of links, each told once.")
         self._ignored = self._counter("annotations_ignored", "Pods whose annotations are not followed.")
-        self._clashes = self._counter(
-            "device_clashes", "Bound pods that have a device which another claim has as well: see ownership."
-        )
         self._unreadable = self._counter("objects_rejected", "Objects seen that cannot be read, by kind.", "kind")
         # What is told from the start on can be asked for before it happens, and its first time is an increase.
         self._attempts.labels("scheduled", "")
@@ -259,8 +257,6 @@ class Metrics:
             self._warned.inc(len(instruction.warnings))
         elif isinstance(instruction, ReportIgnored):
             self._ignored.inc()
-        elif isinstance(instruction, ReportClash):
-            self._clashes.inc()
 
     def _scheduler_of(self, pod: str) -> str:
         state = self._engine.state if self._engine is not None else None
@@ -340,6 +336,14 @@ class Metrics:
                      [((kind,), silent) for kind, (silent, listed) in own.kinds.items() if listed], "kind")  # fmt: skip
         yield _gauge("watch_listed", "Whether a kind was listed completely.",
                      [((kind,), int(listed)) for kind, (_, listed) in own.kinds.items()], "kind")  # fmt: skip
+        drift = CounterMetricFamily(
+            f"{METRICS_PREFIX}drift_repaired",
+            "Objects that were known otherwise than the API server had them, and were read anew.",
+            labels=("kind",),
+        )
+        for kind in own.kinds:
+            drift.add_metric((kind,), own.drift.get(kind, 0))
+        yield drift
         yield _gauge("inbox_events", "Events that wait for the loop.", [((), own.inbox)])
         yield _gauge("writes_in_flight", "Writes under way or waiting for their turn.", [((), own.writing)])
         yield _gauge("certificate_expiration_timestamp_seconds", "When the certificate of a listener ends.",
@@ -363,6 +367,19 @@ class Metrics:
             for key, count in self._engine.remote.tally().items():
                 answers.add_metric(key, count)
             yield answers
+            forgotten = CounterMetricFamily(
+                f"{METRICS_PREFIX}forgotten_pods", "Pods that waited without being tried, and were put back."
+            )
+            forgotten.add_metric((), self._engine.forgotten)
+            yield forgotten
+            clashes = self._engine.clashes
+            told = CounterMetricFamily(
+                f"{METRICS_PREFIX}device_clashes", "Times that others were given what claims of bound pods hold."
+            )
+            told.add_metric((), clashes.told)
+            yield told
+            yield _gauge("device_clashes_standing", "Pairs of claims, one of a bound pod, that hold the same.",
+                         [((), clashes.standing)])  # fmt: skip
         if self._figures is not None:
             yield from self._told(self._figures)
 

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -35,10 +35,11 @@ from scheduler.cluster.write import PATIENCE, Write, Writer
 from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.engine import Engine
-from scheduler.core.errors import ConfigError, DovetailError, FaultError, NotNowError
+from scheduler.core.errors import ConfigError, DovetailError, FaultError, InputError, NotNowError, printable
 from scheduler.core.explain import to_json
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
+    AuditDue,
     ClockRead,
     Drained,
     Event,
@@ -86,6 +87,7 @@ _FENCED_S: Final = 0.2
 _NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
 _BROKEN_S: Final = 10.0
+_AUDIT_S: Final = 600.0  # between two audits of what is known
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
 _EVENTS_AT_ONCE: Final = 2000
@@ -324,6 +326,8 @@ class Process:
     ) -> None:
         self.settings = settings
         self._machine = machine or Machine()
+        self.audit_s = _AUDIT_S
+        self.drift: Counter[str] = Counter()
         clock = self._clock = self._machine.clock
         self.ours = settings.engine().scheduler_names
         self.reload = reload or Reload(settings)
@@ -459,6 +463,7 @@ class Process:
         for reflector in self.reflectors:
             await reflector.listed.wait()
         self.loop.post(Listed())
+        self._begin("audit", self._audit())
         log.info("all of %s listed", ", ".join(watched.kind for watched in kinds))
         await self.leading.wait()
         if won is None:
@@ -466,13 +471,51 @@ class Process:
             # What the last leader wrote right before its lease ended must be known before the first decision.
             for reflector in self.reflectors:
                 reflector.relist()
-        while any(reflector.listed_from < won for reflector in self.reflectors):
-            await asyncio.sleep(0.02)
+        await self._listed_since(won)
+        await self._supersede()
         self.loop.deciding = True
         self.loop.wake()
         for report in self._unreadable.values():
             self.writer.report(report)
         log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
+
+    async def _listed_since(self, begun: float) -> None:
+        """Wait until everything was listed anew, and the engine knows it."""
+        while any(reflector.listed_from < begun for reflector in self.reflectors):
+            await asyncio.sleep(0.02)
+        while self.loop.waiting:
+            await self.loop.heard()
+
+    async def _audit(self) -> None:
+        """Now and then hold what is known against the cluster, so that nothing stays wrong or forgotten for long."""
+        while True:
+            await asyncio.sleep(self.audit_s * self._machine.random.uniform(0.9, 1.1))
+            for reflector in self.reflectors:
+                kind = reflector.watched.kind
+                try:
+                    found = await reflector.audit()
+                except (ApiError, TimeoutError, InputError, msgspec.MsgspecError) as error:
+                    log.info("%s: not audited: %s", kind, printable(str(error)))
+                else:
+                    self.drift[kind] += found or 0
+            self.loop.post(AuditDue())
+
+    async def _supersede(self) -> None:
+        """See to it that no write of an earlier leader can still be applied, however late it is.
+
+        The lease keeps him from sending one. But he may have been stopped between asking it and sending, for any time;
+        and a late allocation would be of devices that by then are somebody else's.
+        """
+        assert self.engine is not None
+        claims = self.engine.half_written()
+        if not claims:
+            return
+        log.info("%d claims have our finalizer and no allocation: they are taken back first", len(claims))
+        if await self.writer.supersede(claims):
+            begun = self._clock()
+            for reflector in self.reflectors:
+                reflector.relist()
+            await self._listed_since(begun)
 
     def _reflector(
         self, watched: Watched, post: Callable[[Any], None], read: Callable[[Kind, msgspec.Raw], Any]
@@ -708,6 +751,7 @@ class Process:
             config_hash=self.reload.active_hash,
             profile=self.reload.active.profile,
             kinds=self._kinds(now),
+            drift=self.drift,
             inbox=self.loop.waiting,
             writing=self.writer.writing,
             dropped=self.writer.reports_dropped,

@@ -77,6 +77,14 @@ async def _kinds(client: Client) -> list[tuple[str, str, str]]:
 
 
 async def listed(client: Client, version: str, plural: str, kind: str) -> list[Raw]:
+    """All objects of a kind, in all namespaces, without what the cluster says of them. Raises ApiError."""
+    found = await whole(client, version, plural, kind)
+    for item in found:
+        item.pop("status", None)
+    return found
+
+
+async def whole(client: Client, version: str, plural: str, kind: str) -> list[Raw]:
     """All objects of a kind, in all namespaces. Raises ApiError."""
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     found: list[Raw] = []
@@ -86,7 +94,6 @@ async def listed(client: Client, version: str, plural: str, kind: str) -> list[R
         page = json.loads(await client.request("GET", path))
         for item in page.get("items") or ():
             item.get("metadata", {}).pop("managedFields", None)
-            item.pop("status", None)
             found.append({"apiVersion": version, "kind": kind, **item})
         following = page.get("metadata", {}).get("continue") or ""
         if not following:

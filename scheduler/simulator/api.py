@@ -51,6 +51,7 @@ from scheduler.core.messages import (
 from scheduler.core.model import Allocation, Claim, Uid
 from scheduler.core.slow import answer
 from scheduler.simulator.objects import Raw, key_of
+from scheduler.simulator.operators import OPERATED
 from scheduler.simulator.workloads import uid_of
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,7 +59,7 @@ EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 WATCHED: Final = ("Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim", "Pod", "ConfigMap")
 _ORDER: Final = (
     "PriorityClass", "ConfigMap", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate",
-    "ResourceClaim", "Deployment", "ReplicaSet", "StatefulSet", "Job", "Pod",
+    "ResourceClaim", *sorted(OPERATED), "CronJob", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet", "Job", "Pod",
 )  # fmt: skip
 _POD_CLAIM: Final = "resource.kubernetes.io/pod-claim-name"
 _MAX_RESULTS: Final = 32

@@ -17,26 +17,33 @@ from ruamel.yaml.representer import SafeRepresenter
 from scheduler.core.config import EngineConfig
 from scheduler.core.errors import FaultError, InputError
 from scheduler.core.explain import render, to_dict
+from scheduler.simulator import fleet as machines
 from scheduler.simulator import report
 from scheduler.simulator.maps import node_maps, plain
 from scheduler.simulator.objects import Raw, read
 from scheduler.simulator.run import SIMULATED, Outcome
 from scheduler.simulator.run import simulate as run
 
+MAX_NODES: Final = 20_000
 OUTPUTS: Final = ("table", "yaml", "json")
 # What YAML 1.1, which kubectl reads, takes for something else than text.
 _AMBIGUOUS: Final = re.compile(r"y|n|yes|no|on|off|true|false|null|~|=|<<|[-+.]?[0-9].*", re.IGNORECASE)
 
 
-def simulate(files: Sequence[Path], output: str, config: EngineConfig | None = None, *, first_fit: bool) -> int:
-    """Run the scheduler on objects from files, and print what becomes of them. Returns the exit code."""
+def simulate(
+    files: Sequence[Path], output: str, config: EngineConfig | None = None, *, first_fit: bool, fleet: str = ""
+) -> int:
+    """Run the scheduler on objects from files, and print what becomes of them. Returns the exit code.
+
+    fleet : made-up machines and their DeviceClasses beside the objects, as `fleet.stated` reads them; empty for none.
+    """
     if output not in OUTPUTS:
         return _refuse(f"output {output}: is not one of {', '.join(OUTPUTS)}")
     config = config or SIMULATED
     if first_fit:
         config = replace(config, device_choice="first-fit")
     try:
-        outcome = run(read(files), config)
+        outcome = run(read(files, made(fleet) if fleet else ()), config)
     except InputError as error:
         return _refuse(str(error))
     except FaultError as error:
@@ -46,6 +53,17 @@ def simulate(files: Sequence[Path], output: str, config: EngineConfig | None = N
     else:
         write(outcome.objects, output, sys.stdout)
     return 1 if outcome.pending else 0
+
+
+def made(words: str) -> list[Raw]:
+    """Nodes, slices and DeviceClasses of a fleet in words. Raises InputError."""
+    try:
+        counts, nics = machines.stated(words)
+    except ValueError as error:
+        raise InputError("--fleet", str(error)) from error
+    if sum(count * machines.box_of(box).nodes for box, count in counts.items()) > MAX_NODES:
+        raise InputError("--fleet", f"{words}: is more than {MAX_NODES} nodes")
+    return [*machines.device_classes(), *machines.fleet(counts, nics=nics)]
 
 
 def explain(pod: str, files: Sequence[Path], config: EngineConfig | None = None) -> int:

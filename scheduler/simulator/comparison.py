@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
 
 from scheduler.core.errors import InputError
 from scheduler.core.names import SCHEDULER_NAME
 from scheduler.simulator.objects import Found, Objects, parse, read
-from scheduler.simulator.run import SIMULATED, simulate
-
-_TEMPLATED: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "Job"})
+from scheduler.simulator.run import SIMULATED, check, simulate
+from scheduler.simulator.workloads import expand
 
 
 def compare(snapshot: Path, before: Mapping[str, str], after: Mapping[str, str]) -> str:
@@ -22,28 +20,32 @@ def compare(snapshot: Path, before: Mapping[str, str], after: Mapping[str, str])
 
 
 def _outcome(cluster: Objects, texts: Mapping[str, str]) -> str:
-    known = {(each.kind, each.key) for each in cluster.found}
-    found = list(cluster.found)
+    manifests = Objects()
     try:
         for name, text in texts.items():
-            found += [_ours(each) for each in parse(name, text).found if (each.kind, each.key) not in known]
+            one = parse(name, text)
+            manifests.found += one.found
+            manifests.skipped.update(one.skipped)
+        known = {(each.kind, each.key) for each in expand(cluster.found)}
+        added = [each for each in manifests.found if (each.kind, each.key) not in known]
+        check([*cluster.found, *added])
+        found = [each if (each.kind, each.key) in known else _ours(each) for each in expand([*cluster.found, *added])]
         outcome = simulate(Objects(found), SIMULATED)
     except InputError as error:
         return f"cannot be simulated ({error})"
     placed, pending = len(outcome.decisions), len(outcome.pending)
     first = next(iter(sorted(outcome.pending.items())), None)
-    return f"{placed} of {placed + pending} pods placed" + (f"; {first[0]}: {first[1]}" if first is not None else "")
+    left_out = ", ".join(f"{count} {kind}" for kind, count in sorted(manifests.skipped.items()))
+    return (
+        f"{placed} of {placed + pending} pods placed"
+        + (f"; {first[0]}: {first[1]}" if first is not None else "")
+        + (f"; not simulated: {left_out}" if left_out else "")
+    )
 
 
 def _ours(found: Found) -> Found:
-    """The same object, its pods for our scheduler."""
+    """A pod for our scheduler; any other object as it is."""
     spec = found.raw.get("spec")
-    if not isinstance(spec, dict):
+    if found.kind != "Pod" or not isinstance(spec, dict):
         return found
-    if found.kind == "Pod":
-        return Found({**found.raw, "spec": {**spec, "schedulerName": SCHEDULER_NAME}}, found.where)
-    template: Any = spec.get("template")
-    if found.kind not in _TEMPLATED or not isinstance(template, dict) or not isinstance(template.get("spec"), dict):
-        return found
-    pod = {**template["spec"], "schedulerName": SCHEDULER_NAME}
-    return Found({**found.raw, "spec": {**spec, "template": {**template, "spec": pod}}}, found.where)
+    return Found({**found.raw, "spec": {**spec, "schedulerName": SCHEDULER_NAME}}, found.where)

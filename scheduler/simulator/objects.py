@@ -35,14 +35,19 @@ DRA: Final = "resource.k8s.io/v1"
 KINDS: Final[Mapping[str, frozenset[str]]] = {
     "v1": frozenset({"Node", "Pod", "ConfigMap"}),
     DRA: frozenset({"ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "ResourceClaimTemplate"}),
-    "apps/v1": frozenset({"Deployment", "ReplicaSet", "StatefulSet"}),
-    "batch/v1": frozenset({"Job"}),
+    "apps/v1": frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"}),
+    "batch/v1": frozenset({"Job", "CronJob"}),
+    "leaderworkerset.x-k8s.io/v1": frozenset({"LeaderWorkerSet"}),
+    "jobset.x-k8s.io/v1alpha2": frozenset({"JobSet"}),
+    "kubeflow.org/v1": frozenset({"PyTorchJob", "TFJob", "XGBoostJob", "PaddleJob", "JAXJob", "MPIJob"}),
+    "kubeflow.org/v2beta1": frozenset({"MPIJob"}),
     "scheduling.k8s.io/v1": frozenset({"PriorityClass"}),
 }
 CLUSTERED: Final = frozenset({"Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "PriorityClass"})
 _OLD_DRA_KINDS: Final = KINDS[DRA] | {"ResourceClass"}
 _OLD: Final[Mapping[str, str]] = {
     "v1beta2": "its shape is that of v1: change apiVersion to resource.k8s.io/v1",
+    "v1alpha3": "`dovetail migrate` makes v1 of it",
     "v1beta1": "change apiVersion to resource.k8s.io/v1, move everything of a request but its name under `exactly`, "
     "and what is under `basic` of a slice's device one level up",
 }
@@ -81,14 +86,19 @@ def key_of(raw: Mapping[str, Any]) -> str:
     return f"{metadata['namespace']}/{metadata['name']}" if metadata.get("namespace") else str(metadata["name"])
 
 
-def read(files: Sequence[Path]) -> Objects:
-    """Everything in these files; `-` is standard input. Raises InputError."""
+def read(files: Sequence[Path], beside: Sequence[Raw] = ()) -> Objects:
+    """Everything in these files; `-` is standard input. Raises InputError.
+
+    beside : further objects, of which those count that no file has.
+    """
     objects = Objects()
     for file in files:
         name, text = _text(file)
         for where, document in documents(name, text):
             _take(document, where, objects)
     _refuse_repeats(objects)
+    known = {(each.kind, each.key) for each in objects.found}
+    objects.found += [Found(raw, "fleet") for raw in beside if (raw["kind"], key_of(raw)) not in known]
     return objects
 
 
@@ -327,7 +337,7 @@ def _refuse_old(version: str, kind: str, where: str, document: Raw) -> None:
         return
     metadata = document.get("metadata")
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-    remedy = _OLD.get(number, "write it anew for resource.k8s.io/v1: there is no conversion from alpha versions")
+    remedy = _OLD.get(number, "write it anew for resource.k8s.io/v1: nothing converts it")
     raise InputError(where, f"{kind} {name}: apiVersion {version} is no longer served", remedy)
 
 

@@ -1,15 +1,12 @@
 """Golden cases: every finding that is planted is found, and nothing else."""
 
-import re
-from pathlib import Path
-
 import pytest
 
 from scheduler.audit.catalogue import ENTRIES
 from scheduler.audit.inspection import inspect
 from scheduler.audit.sources import Source
+from tests.audit.manifests import cases
 
-CASES = Path(__file__).parent / "cases"
 RESOURCES = {
     "nvidia.com/gpu": "DP001", "nvidia.com/A100": "DP001", "nvidia.com/pgpu": "DP001", "nvidia.com/gpu.shared": "DP003",
     "nvidia.com/gpu-10gb": "DP003", "nvidia.com/mig-1g.5gb.shared": "DP003", "nvidia.com/mig-1g.5gb": "DP004",
@@ -42,15 +39,7 @@ LABELS = {
 }  # fmt: skip
 
 
-def cases():
-    for file in sorted(CASES.glob("*.yaml")):
-        for part in re.split(r"^#: ", file.read_text(), flags=re.MULTILINE)[1:]:
-            head, text = part.split("\n", 1)
-            title, ids = head.rsplit("|", 1)
-            yield pytest.param(text, sorted(ids.split()), id=f"{file.stem}: {title.strip()}")
-
-
-ALL = list(cases())
+ALL = [pytest.param(text, ids, id=name) for name, text, ids in cases()]
 
 
 def found(text):
@@ -84,9 +73,9 @@ spec:
 @pytest.mark.parametrize(("label", "expected"), LABELS.items(), ids=str)
 @pytest.mark.parametrize("shape", ["nodeSelector", "affinity"])
 def test_a_label_is_known_for_what_it_is(label, expected, shape):
-    terms = f"[{{matchExpressions: [{{key: {label}, operator: In, values: ['1']}}]}}]"
+    terms = f"[{{matchExpressions: [{{key: {label}, operator: In, values: ['2']}}]}}]"
     required = f"{{requiredDuringSchedulingIgnoredDuringExecution: {{nodeSelectorTerms: {terms}}}}}"
-    asked = f"nodeSelector: {{{label}: '1'}}" if shape == "nodeSelector" else f"affinity: {{nodeAffinity: {required}}}"
+    asked = f"nodeSelector: {{{label}: '2'}}" if shape == "nodeSelector" else f"affinity: {{nodeAffinity: {required}}}"
 
     findings = found(
         f"apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  {asked}\n  containers: [{{name: s, image: x}}]\n"

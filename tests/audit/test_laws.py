@@ -1,8 +1,5 @@
 """What holds of any text: reading it ends in findings or problems, and migrating it twice is migrating it once."""
 
-import re
-from pathlib import Path
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,12 +8,9 @@ from scheduler.audit.migrating.migration import migrate
 from scheduler.audit.report import FORMATS
 from scheduler.audit.sources import Source
 from scheduler.audit.tree import Fields, Items, TreeError, chunks, parse
+from tests.audit.manifests import cases
 
-CASES = [
-    part.split("\n", 1)[1]
-    for file in sorted((Path(__file__).parent / "cases").glob("*.yaml"))
-    for part in re.split(r"^#: ", file.read_text(), flags=re.MULTILINE)[1:]
-]
+CASES = [text for _, text, _ in cases()]
 PIECES = [
     "\n", "  ", "\t", ":", "- ", "{", "}", "[", "]", "# c\n", "'", '"', "|\n", "&a ", "*a", "<<: ", "---\n", "null",
     "nvidia.com/gpu: 1\n", "limits:\n", "resources: {}\n", "containers: []\n", "exactly:\n", "name: x\n", "~",

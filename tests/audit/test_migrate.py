@@ -20,71 +20,8 @@ from scheduler.audit.sources import Source
 from scheduler.audit.subjects import subjects
 from scheduler.audit.tree import chunks, parse
 from scheduler.simulator.comparison import compare
+from tests.audit.manifests import CORRECTED, OUTDATED, PATHS, POD, STYLES, everything, workload
 
-POD = """apiVersion: v1
-kind: Pod
-metadata: {name: p, namespace: team}
-spec:
-  containers:
-  - name: main
-    image: x
-    resources:
-      limits:
-        nvidia.com/gpu: 1
-"""
-OUTDATED = """apiVersion: resource.k8s.io/v1alpha3
-kind: ResourceClaimTemplate
-metadata:
-  name: gpu-16g   # named for what it wants
-spec:
-  spec:
-    devices:
-      requests:
-      # one is enough
-      - name: gpu
-        deviceClassName: nvidia.com/gpu
-        selectors:
-        - cel:
-            expression: device.attributes["memory"].isGreaterThan(quantity("16Gi"))
-"""
-CORRECTED = """apiVersion: resource.k8s.io/v1
-kind: ResourceClaimTemplate
-metadata:
-  name: gpu-16g   # named for what it wants
-spec:
-  spec:
-    devices:
-      requests:
-      # one is enough
-      - name: gpu
-        exactly:
-          deviceClassName: gpu.nvidia.com
-          selectors:
-          - cel:
-              expression: device.capacity["gpu.nvidia.com"].memory.isGreaterThan(quantity("16Gi"))
-"""
-PATHS = {
-    "Pod": ("v1", ("spec",)),
-    "Deployment": ("apps/v1", ("spec", "template", "spec")),
-    "StatefulSet": ("apps/v1", ("spec", "template", "spec")),
-    "Job": ("batch/v1", ("spec", "template", "spec")),
-    "CronJob": ("batch/v1", ("spec", "jobTemplate", "spec", "template", "spec")),
-    "LeaderWorkerSet": ("leaderworkerset.x-k8s.io/v1", ("spec", "leaderWorkerTemplate", "workerTemplate", "spec")),
-}
-STYLES = {
-    "behind": "containers:   # c1\n- name: s   # c2\n  image: x   # c3\n  resources:   # c4\n    limits:   # c5\n"
-    "      nvidia.com/gpu: 2   # c6\n",
-    "above": "# c1\ncontainers:\n# c2\n- name: s\n  # c3\n  image: x\n  # c4\n  resources:\n    # c5\n    limits:\n"
-    "      # c6\n      nvidia.com/gpu: 2\n      # c7\n",
-    "between": "containers:\n- name: s\n  image: x\n  resources:\n    limits:\n      cpu: 1   # c1\n      # c2\n"
-    "      nvidia.com/gpu: 2   # c3\n      # c4\n      memory: 1Gi   # c5\n    # c6\n    requests:\n"
-    "      nvidia.com/gpu: 2   # c7\n  # c8\n  env: []   # c9\n# c10\ntolerations: []\n",
-    "selectors": "# c1\nnodeSelector:   # c2\n  # c3\n  nvidia.com/gpu.product: NVIDIA-L40S   # c4\n  # c5\n"
-    "containers:\n- name: s\n  image: 'a#b'   # c6\n  args: ['# no comment']\n  resources:\n"
-    "    limits: {nvidia.com/gpu: 1}   # c7\n",
-    "last": "containers:\n- name: s\n  image: x\n  resources:\n    limits:\n      nvidia.com/gpu: 1   # c1\n"
-    "- name: t   # c2\n  image: y\n  command:\n  - sh\n  - -c\n  - |   # c3\n    # part of the script\n    run\n# c4\n",
-}  # fmt: skip
 REFUSED = {
     "a share": (POD.replace("nvidia.com/gpu", "nvidia.com/gpu.shared"), "a share of a GPU"),
     "a fraction": (POD.replace("nvidia.com/gpu: 1", "nvidia.com/gpumem: 3000"), "a share of a GPU"),
@@ -131,6 +68,49 @@ REFUSED = {
         POD.replace("resources:\n", "resources: &r\n") + "  - {name: other, image: y, resources: *r}\n", "aliases",
     ),
     "a device that no driver serves": (POD.replace("nvidia.com/gpu", "gpu.intel.com/millicores"), "one for one"),
+    "a service of QAT": (POD.replace("nvidia.com/gpu", "qat.intel.com/cy"), "one for one"),
+    "a limit other than its request": (POD + "      requests: {nvidia.com/gpu: 2}\n", "make them equal"),
+    "more than a claim can have": (
+        POD.replace("gpu: 1", "gpu: 20") + "  - {name: b, image: y, resources: {limits: {nvidia.com/gpu: 20}}}\n",
+        "more than 32 devices",
+    ),
+    "resources of the pod as a whole": (
+        POD.replace("spec:\n", "spec:\n  resources: {limits: {nvidia.com/gpu: 1}}\n"), "outside resources",
+    ),
+    "a sidecar": (
+        POD.replace("  containers:", "  initContainers:\n  - {name: s, image: y, restartPolicy: Always, resources: "
+                    "{limits: {nvidia.com/gpu: 1}}}\n  containers:"), "init container",
+    ),
+    "single strategy as a label": (
+        POD.replace("spec:\n", "spec:\n  nodeSelector: {nvidia.com/mig.strategy: single}\n"), "single-strategy MIG",
+    ),
+    "a node of its own": (POD.replace("spec:\n", "spec:\n  nodeName: n\n"), "names its node itself"),
+    "HAMi's scheduler": (
+        POD.replace("spec:\n", "spec:\n  schedulerName: hami-scheduler\n"), "is scheduled by hami-scheduler",
+    ),
+    "a GPU that the plugin shares": (
+        POD + "---\nsharing: {timeSlicing: {resources: [{name: nvidia.com/gpu, replicas: 4}]}}\n",
+        "which is a share of a GPU here (a.yaml:12)",
+    ),
+    "an annotation of HAMi": (
+        POD.replace("team}", "team, annotations: {nvidia.com/use-gputype: A100}}"), "the scheduler of others",
+    ),
+    "an annotation of KAI": (
+        POD.replace("team}", 'team, annotations: {gpu-fraction: "0.5"}}').replace("nvidia.com/gpu: 1", "cpu: 1"),
+        "in the words of one scheduler",
+    ),
+    "Knative": (POD.replace("v1\nkind: Pod", "serving.knative.dev/v1\nkind: Service"), "is run by Knative"),
+    "Spark": ("apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nmetadata: {name: s}\n"
+              "spec: {executor: {gpu: {name: nvidia.com/gpu, quantity: 1}}}\n", "in its own words"),
+    "gibibytes without a unit": (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: [{name: c, image: x}]\n"
+        "  nodeSelector: {nvidia.com/gpu.memory: '16'}\n", "would be 16 MiB",
+    ),
+    "values that name a resource": ("requestGPUType: nvidia.com/gpu\n", "do it by hand"),
+    "a text with values": (
+        "kind: Application\nmetadata: {name: a}\nspec:\n  values: |\n    resources:\n      limits:\n"
+        "        nvidia.com/gpu: 1\n", "do it by hand",
+    ),
 }  # fmt: skip
 
 
@@ -157,16 +137,6 @@ def valid(text):
     return not any(each.id in _GONE or each.id.startswith("API") for each in report.findings)
 
 
-def workload(kind, style):
-    version, path = PATHS[kind]
-    head = f"# about it\napiVersion: {version}\nkind: {kind}\nmetadata:\n  name: {kind.lower()}\n"
-    lines = [f"{'  ' * depth}{key}:\n" for depth, key in enumerate(path)]
-    body = "".join(
-        "  " * len(path) + line if line.strip() else line for line in STYLES[style].splitlines(keepends=True)
-    )
-    return head + "".join(lines) + body
-
-
 @pytest.mark.parametrize("kind", PATHS)
 @pytest.mark.parametrize("style", STYLES)
 def test_comments_stay_and_a_second_migration_changes_nothing(kind, style):
@@ -185,6 +155,52 @@ def test_comments_stay_and_a_second_migration_changes_nothing(kind, style):
     again = migrate([Source(name, each) for name, each in result.texts.items()])
     assert again.texts == result.texts
     assert again.done == again.refused == []
+
+
+GONE = re.compile(
+    r".*/(limits|requests)(/(nvidia|amd|gpu[.]intel|google)[.]com~1[^/]+|/habana[.]ai~1gaudi)?"
+    r"|.*/nodeSelector(/nvidia[.]com~1gpu[.](product|memory|family|compute[.]major))?"
+    r"|.*/affinity(/nodeAffinity(/requiredDuringSchedulingIgnoredDuringExecution)?)?|.*/resourceClaims/\d+/source"
+)
+NEW = re.compile(r".*/resources/claims|.*/resourceClaims|.*/resourceClaims/\d+/resourceClaim(Template)?Name")
+
+
+def workloads(text):
+    """The values of all objects that are not of resource.k8s.io and hold none, in order."""
+    roots = [subject for chunk in chunks(text) for subject in subjects("a.yaml", parse(text, *chunk).root)]
+    values = [value_of(each.root) for each in roots if not each.dra]
+    return [each for each in values if "resource.k8s.io/" not in json.dumps(each)]
+
+
+def lost(before, after):
+    """Places where one value differs from the other in what no migration may touch."""
+    for operation in difference(before, after):
+        path = operation["path"]
+        if operation["op"] == "replace":  # a list that is shorter now
+            assert path.endswith("/matchExpressions"), path
+        elif not (GONE if operation["op"] == "remove" else NEW).fullmatch(path):
+            yield operation
+
+
+def test_nothing_of_a_workload_is_lost():
+    migrated_workloads = 0
+    for name, text in everything():
+        result = migrated(text)
+        if not result.done or "{{" in text:
+            continue
+        for before, after in zip(workloads(text), workloads(result.texts["a.yaml"]), strict=True):
+            assert list(lost(before, after)) == [], name
+            migrated_workloads += before != after
+    assert migrated_workloads > 120
+
+
+@pytest.mark.parametrize("mode", ["claims", "extended"])
+def test_a_second_migration_changes_nothing_of_all_there_is(mode):
+    for name, text in everything():
+        once = migrated(text, mode)
+        twice = migrate([Source(file, each) for file, each in once.texts.items()], mode)
+
+        assert (twice.texts, twice.done) == (once.texts, []), name
 
 
 def test_the_outdated_example_is_corrected_line_by_line():
@@ -345,6 +361,105 @@ def test_what_needs_a_human_is_refused_and_stays_as_it_is(name):
         assert list(result.texts) == ["a.yaml"]
 
 
+def test_labels_of_gpus_that_are_not_shared_are_no_reason_to_refuse():
+    affinity = "{key: nvidia.com/gpu.product, operator: NotIn, values: [Tesla-T4-SHARED]}"
+    terms = f"{{nodeSelectorTerms: [{{matchExpressions: [{affinity}]}}]}}"
+    text = POD.replace(
+        "spec:\n",
+        "spec:\n  nodeSelector: {nvidia.com/gpu.sharing-strategy: none, nvidia.com/mig.strategy: mixed}\n"
+        f"  affinity: {{nodeAffinity: {{requiredDuringSchedulingIgnoredDuringExecution: {terms}}}}}\n",
+    )
+
+    result = migrated(text)
+
+    assert result.refused == []
+    assert "nvidia.com/gpu.sharing-strategy: none, nvidia.com/mig.strategy: mixed" in result.texts["a.yaml"]
+    assert valid(result.texts["a.yaml"])
+
+
+@pytest.mark.parametrize("mode", ["claims", "extended"])
+def test_gpus_are_whole_where_only_others_are_shared_or_under_another_name(mode):
+    for sharing in (
+        "timeSlicing: {resources: [{name: nvidia.com/mig-1g.5gb, replicas: 2}]}",
+        "timeSlicing: {renameByDefault: true, resources: [{name: nvidia.com/gpu, replicas: 2}]}",
+        "mps: {resources: [{name: nvidia.com/gpu, rename: nvidia.com/gpu-part, replicas: 2}]}",
+    ):
+        result = migrate([Source("config.yaml", f"sharing: {{{sharing}}}\n"), Source("a.yaml", POD)], mode)
+
+        assert result.refused == []
+        assert result.done
+
+
+def test_pods_of_another_scheduler_are_migrated_with_a_word_of_doubt():
+    (note,) = migrated(POD.replace("spec:\n", "spec:\n  schedulerName: volcano\n")).done
+
+    assert note.text.endswith("; check that volcano allocates claims")
+
+
+def test_a_partition_is_asked_for_by_its_profile():
+    text = POD.replace("nvidia.com/gpu", "amd.com/cpx_nps4")
+
+    after = migrated(text).texts["a.yaml"]
+
+    assert "device.attributes['gpu.amd.com'].?partitionProfile.orValue('') == 'cpx_nps4'" in after
+    classes = migrated(text, "extended").texts["deviceclasses.yaml"]
+    assert "name: cpx-nps4.amd.com" in classes
+    assert "extendedResourceName: amd.com/cpx_nps4" in classes
+    assert valid(after)
+    assert valid(classes)
+
+
+def test_a_class_serves_one_name_and_the_other_is_refused():
+    text = POD.replace("nvidia.com/gpu: 1", "gpu.intel.com/xe: 1\n        gpu.intel.com/i915: 1")
+
+    result = migrated(text, "extended")
+
+    assert [each.text for each in result.refused] == [
+        "asks for gpu.intel.com/i915, and DeviceClass gpu.intel.com serves gpu.intel.com/xe: it can serve one name"
+    ]
+    assert "i915" not in result.texts["deviceclasses.yaml"]
+
+
+def test_a_generated_name_gives_a_template_its_name():
+    after = migrated(POD.replace("name: p,", "generateName: train-,")).texts["a.yaml"]
+
+    assert "name: train-devices\n" in after
+    assert valid(after)
+
+
+def test_a_kind_of_others_is_migrated_with_a_word_of_doubt():
+    text = workload("LeaderWorkerSet", "last")
+
+    (known,) = migrated(text).done
+    (other,) = migrated(text.replace("LeaderWorkerSet", "StormService")).done
+
+    assert "check that" not in known.text
+    assert other.text.endswith("check that StormService knows resourceClaims in its pods")
+
+
+@pytest.mark.parametrize("key", ["namePrefix", "nameSuffix"])
+def test_a_kustomization_that_renames_templates_needs_a_human(key):
+    kustomization = f"resources: [a.yaml]\n{key}: prod-\n"
+
+    def refused(text):
+        result = migrate([Source("x/a.yaml", POD), Source("x/kustomization.yaml", text)])
+        return [str(each) for each in result.refused]
+
+    (note,) = refused(kustomization)
+
+    assert note.startswith(f"x/kustomization.yaml:2 Kustomization: has a {key}")
+    assert refused(kustomization + "configurations: [names.yaml]\n") == refused("resources: [a.yaml]\n") == []
+
+
+def test_a_kustomization_is_told_of_a_file_that_is_new():
+    pod = '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [%s]}}'
+    text = pod % '{"name": "s", "image": "x", "resources": {"limits": {"nvidia.com/gpu": 1}}}'
+
+    result = migrate([Source("a.json", text), Source("kustomization.yaml", "resources: [a.json]\n")])
+
+    assert [each.text for each in result.refused] == ["lacks a.claims.yaml: add it under `resources`"]
+
+
 def test_templates_of_the_same_name_do_not_meet():
     deployment = workload("Deployment", "above").replace("name: deployment", "name: p")
 
@@ -489,7 +604,11 @@ DEVICES = {
 
 def cluster():
     """One node with two GPUs and a MIG device."""
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "labels": {"zone": "a"}}}
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "n", "labels": {"zone": "a", "nvidia.com/gpu.product": "NVIDIA-L40S"}},
+    }
     node["status"] = {"allocatable": {"cpu": "8", "memory": "32Gi", "pods": "110"}}
     devices = [
         {
@@ -506,7 +625,7 @@ def cluster():
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": [node, part]})
 
 
-@pytest.mark.parametrize("kind", ["Pod", "Deployment", "StatefulSet", "Job"])
+@pytest.mark.parametrize("kind", PATHS)
 @pytest.mark.parametrize("style", STYLES)
 def test_a_migrated_workload_finds_its_devices_in_a_simulation(kind, style, tmp_path):
     (tmp_path / "cluster.json").write_text(cluster())

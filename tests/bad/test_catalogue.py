@@ -7,7 +7,7 @@ import pytest
 from e2e.bad.case import ACCEPTED, EITHER, REFUSED, Answer, Case
 from e2e.bad.catalogue import SURFACES, run
 
-STEP = {"objects": 29, "quantities": 7, "config": 13, "selectors": 5, "files": 3, "http": 9, "grpc": 7}
+STEP = {"objects": 29, "snapshots": 37, "quantities": 7, "config": 13, "selectors": 5, "files": 3, "http": 9, "grpc": 7}
 
 
 @pytest.mark.parametrize("surface", SURFACES)

@@ -3,6 +3,7 @@ import itertools
 import json
 import os
 import signal
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,8 +12,8 @@ import pytest
 import trustme
 
 from scheduler.cluster import decode
-from scheduler.cluster.client import Client
-from scheduler.cluster.watch import Timing
+from scheduler.cluster.client import ApiError, Client
+from scheduler.cluster.watch import Reflector, Timing
 from scheduler.core import names
 from scheduler.core.errors import ConfigError
 from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable, Seen, WarnOfTopology
@@ -335,6 +336,56 @@ async def test_a_lost_lease_starts_over_with_nothing_kept(api, settings, monkeyp
     assert len(set(led)) == 2
     assert processes[0].engine is not processes[1].engine
     assert processes[0].reload is processes[1].reload
+
+
+CLAIMS = "/apis/resource.k8s.io/v1/resourceclaims"
+CLAIM = "/apis/resource.k8s.io/v1/namespaces/ns/resourceclaims/c"
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+async def test_what_an_earlier_leader_began_is_taken_back_before_the_first_decision(api, start, settings, meanwhile):
+    serving(api)
+    metadata = {"namespace": "ns", "name": "c", "uid": "claim-uid", "finalizers": [names.CLAIM_FINALIZER]}
+    asked = {"name": "r", "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1}}
+    claim = api.put(CLAIM, {"metadata": metadata, "spec": {"devices": {"requests": [asked]}}, "status": {}})
+    waiting = {"containers": [{"name": "c", "resources": {"claims": [{"name": "gpu"}]}}], "schedulerName": "dovetail"}
+    waiting["resourceClaims"] = [{"name": "gpu", "resourceClaimName": "c"}]
+    api.lists[CLAIMS] = [claim]
+    api.lists[PODS] = [
+        api.put(POD, {"metadata": {"namespace": "ns", "name": "p", "uid": "pod-uid"}, "spec": waiting, "status": {}})
+    ]
+    if meanwhile:
+        api.put(CLAIM, {**claim, "metadata": {**metadata, "labels": {"somebody": "else"}}})
+
+    process = start(settings)
+    decided = []
+    process.loop._decided = lambda seconds: decided.append(len(api.sent("PATCH", "/resourceclaims/c")))
+    await until(lambda: decided)
+
+    assert decided[0] == (2 if meanwhile else 1)
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+    lists = [each for each in api.sent("GET") if each["path"] == CLAIMS and "sendInitialEvents" in each["query"]]
+    assert len(lists) == (2 if meanwhile else 1)
+
+
+async def test_audits_go_on_though_one_cannot_be_made_and_count_what_they_find(api, start, settings, monkeypatch):
+    serving(api)
+    made = Counter()
+
+    async def audit(reflector):
+        made[reflector.watched.kind] += 1
+        if reflector.watched.kind == "Node":
+            raise ApiError("forbidden", 403, "no")
+        return {"Pod": 2, "ResourceSlice": None}.get(reflector.watched.kind, 0)
+
+    monkeypatch.setattr(Reflector, "audit", audit)
+    process = start(settings)
+    process.audit_s = 0.01
+    await until(lambda: made["Pod"] >= 2 and made["Node"] >= 2)
+
+    assert process.drift["Pod"] >= 2
+    assert not process.drift["ResourceSlice"]
+    assert not process.drift["Node"]
 
 
 CONFIGS = "/api/v1/namespaces/conf/configmaps"

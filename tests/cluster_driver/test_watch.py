@@ -1,6 +1,8 @@
 import asyncio
 import gc
+import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,10 @@ def bookmark(version, *, initial_end=False):
 
 def expired():
     return {"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}}
+
+
+def json_of(item):
+    return msgspec.Raw(json.dumps(item).encode())
 
 
 def page(version, *items, next_page=""):
@@ -302,6 +308,82 @@ async def test_relist_repeats_the_list_and_says_when_it_was_begun(api, reflect, 
 
     assert told(events) == ["+a", "+b", "-b/uid-b"]
     assert reflector.listed_from > first
+
+
+# ---------------------------------------------------------------- audits
+
+
+def script_audit(api, steps, listed, again, then=None):
+    """The first list is LISTED; an audit finds `listed`, and if all is listed anew that is `again`."""
+    watch = steps.stream(*LISTED, *(then or ()), then="hang")
+    api.script("GET", NODES, watch, steps.answer(listed), steps.answer(again), steps.stream(then="hang"))
+
+
+async def test_an_audit_finds_nothing_where_all_is_known_as_it_is(api, reflect, steps):
+    script_audit(api, steps, page(20, node("a", 5), node("b", 6)), page(20))
+    reflector, events = reflect()
+    await reflector.listed.wait()
+    reflector._highest = 20  # the watch came that far
+
+    assert await reflector.audit() == 0
+    assert told(events) == ["+a", "+b"]
+    [asked] = [each for each in api.sent("GET", NODES) if "watch" not in each["query"]]
+    assert "PartialObjectMetadataList" in asked["headers"]["Accept"]
+
+
+@pytest.mark.parametrize(
+    ("unknown", "repaired"),
+    [
+        pytest.param({"b": None}, ["+b"], id="missing"),
+        pytest.param({"b": ("uid-b", 2)}, ["+b"], id="outdated"),
+        pytest.param({"b": ("uid-old", 2)}, ["-b/uid-old", "+b"], id="replaced"),
+        pytest.param({"ghost": ("uid-ghost", 3)}, ["-ghost/uid-ghost"], id="gone"),
+    ],
+)
+async def test_an_audit_finds_what_is_known_otherwise_and_repairs_it(api, reflect, steps, unknown, repaired):
+    whole = page(20, node("a", 5), node("b", 6))
+    script_audit(api, steps, whole, whole)
+    reflector, events = reflect()
+    await reflector.listed.wait()
+    reflector._highest = 20
+    for key, known in unknown.items():
+        reflector._known.pop(key, None)
+        if known is not None:
+            reflector._known[key] = known
+
+    assert await reflector.audit() == 1
+    await api.until(lambda: len(events) == 2 + len(repaired))
+
+    assert told(events)[2:] == repaired
+    assert reflector._known == {"a": ("uid-a", 5), "b": ("uid-b", 6)}
+
+
+async def test_an_audit_waits_for_the_watch_and_takes_what_it_tells_for_newer(api, reflect, steps):
+    later = [modified(node("b", 21, unschedulable=True)), deleted(node("a", 22))]
+    script_audit(api, steps, page(20, node("a", 5), node("b", 6)), page(20), then=later)
+    reflector, events = reflect()
+    await api.until(lambda: len(events) == 4)
+    reflector._known["a"], reflector._highest = ("uid-a", 5), 10  # as if the end of it came during the audit
+    audit = asyncio.ensure_future(reflector.audit())
+    await api.until(lambda: len(api.sent("GET", NODES)) == 2)
+    reflector._lost(json_of(node("a", 22)), resume=True)
+
+    assert await audit == 0
+
+
+async def test_an_audit_that_the_watch_does_not_catch_up_with_says_nothing(api, reflect, steps):
+    script_audit(api, steps, page(10**6, node("a", 5)), page(20))
+    reflector, _ = reflect(Timing(watch_s=0.2, grace_s=60, progress_s=1))
+    await reflector.listed.wait()
+
+    assert await reflector.audit() is None
+
+
+async def test_before_the_first_list_there_is_nothing_to_audit(api, reflect, steps):
+    api.script("GET", NODES, steps.hang)
+    reflector, _ = reflect()
+
+    assert await reflector.audit() is None
 
 
 # ---------------------------------------------------------------- trouble

@@ -1,10 +1,13 @@
 import asyncio
 import inspect
 import json
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 
+from scheduler.cluster import encode
+from scheduler.cluster.client import MERGE_PATCH, ApiError
 from scheduler.cluster.lease import OpenFence
 from scheduler.cluster.machine import Machine
 from scheduler.cluster.protobuf import added, finalizer, reservation
@@ -313,6 +316,47 @@ async def test_a_reservation_on_a_claim_that_moved_on_is_a_conflict(api, writer)
 
     assert event.cause == "conflict"
     assert "reservedFor" not in status(api)
+
+
+def users(count):
+    """So many pods, as those that write and as those for whom is written."""
+    return [PodRef("ns", f"p{number}", Uid(f"pod-{number}")) for number in range(count)]
+
+
+async def answers(writer, *instructions):
+    for each in instructions:
+        writer.submit(each)
+    return [await asyncio.wait_for(writer.answers.get(), 30) for _ in instructions]
+
+
+async def test_reservations_that_were_decided_at_once_follow_each_other(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    pods = users(200)  # more than there are slots
+
+    events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in pods))
+
+    assert [type(each) for each in events] == [ClaimWritten] * 200
+    assert {user["uid"] for user in status(api)["reservedFor"]} == {"other", *(each.uid for each in pods)}
+    assert len(api.sent("PATCH")) == 200
+
+
+async def test_a_change_by_another_ends_what_follows_each_other(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    first, second, third, fourth = users(4)
+
+    async def changed(fake, request):
+        put_claim(fake, finalized=True, status=held("gpu-1", "another"))
+        return await fake.default(request)
+
+    # given that somebody changes the claim between the first reservation and the second
+    api.script("PATCH", STATUS, type(api).default, changed)
+    events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in (first, second, third)))
+
+    # then those that did not know of it are refused, and a decision that does is not
+    assert [getattr(each, "cause", "written") for each in events] == ["written", "conflict", "conflict"]
+    fresh = replace(claim, resource_version=api.objects[CLAIM]["metadata"]["resourceVersion"])
+    assert isinstance(await answer(writer, ReserveClaim(fourth, fresh, fourth.consumer)), ClaimWritten)
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["another", fourth.uid]
 
 
 async def test_a_reservation_whose_answer_was_lost_is_adopted(api, writer, steps):
@@ -931,3 +975,76 @@ async def test_without_it_being_said_the_pod_is_not_bound(api, writer, steps):
 
     assert event.cause == "forbidden"
     assert not api.sent("POST", "/binding")
+
+
+# ---------------------------------------------------------------- what an earlier leader began
+
+
+async def test_a_half_written_claim_is_taken_back_and_its_late_allocation_is_refused(api, client, writer):
+    claim = put_claim(api, finalized=True)
+    late = encode.allocation_patch(claim.uid, claim.resource_version, allocation(), POD_REF.consumer, "t")
+
+    assert not await writer.supersede([claim])
+    with pytest.raises(ApiError) as refused:
+        await client.request("PATCH", STATUS, late, MERGE_PATCH)
+
+    assert refused.value.cause == "conflict"
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+    assert "allocation" not in status(api)
+
+
+async def test_a_claim_that_was_allocated_just_before_is_left_as_it_is_and_told_of(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+
+    assert await writer.supersede([claim])
+
+    assert status(api)["allocation"]
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == [CLAIM_FINALIZER]
+
+
+async def test_a_claim_that_changed_otherwise_is_taken_back_at_its_newest_version(api, writer):
+    claim = put_claim(api, finalized=True)
+    put_claim(api, finalized=True)
+
+    assert await writer.supersede([claim])
+
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+
+
+async def test_an_answer_that_is_lost_is_asked_for(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.apply_and_drop)
+
+    assert await writer.supersede([claim])
+
+    assert api.objects[CLAIM]["metadata"]["finalizers"] == []
+
+
+async def test_a_claim_that_is_gone_and_one_that_may_not_be_written_hold_nobody_up(api, writer, steps):
+    gone = ClaimRef("ns", "other", Uid("other-uid"), "1", finalized=True)
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.refuse(403))
+
+    assert await writer.supersede([gone, claim])
+
+    assert len(api.sent("PATCH")) == 2
+
+
+async def test_what_cannot_be_taken_back_in_time_is_told(api, client, gate, steps, caplog):
+    writer = Writer(client, lambda event: None, gate, limit_s=0.1, release_s=0.3)
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, *[steps.refuse(500)] * 200)
+
+    assert await writer.supersede([claim])
+
+    assert "claim ns/c not taken back from an earlier leader in time" in caplog.text
+
+
+async def test_who_no_longer_leads_takes_nothing_back(api, writer, gate):
+    claim = put_claim(api, finalized=True)
+    gate.open = False
+
+    assert await writer.supersede([claim])
+
+    assert api.sent("PATCH") == []

@@ -11,7 +11,7 @@ from scheduler.cluster import decode, encode
 from scheduler.core import names
 from scheduler.core.errors import printable
 from scheduler.core.extended import special_claim
-from scheduler.core.messages import ClaimRef, PodRef, ReportIgnored, ReportScheduled, ReportUnschedulable
+from scheduler.core.messages import ClaimRef, PodRef, ReportClash, ReportIgnored, ReportScheduled, ReportUnschedulable
 from scheduler.core.model import (
     Allocation,
     AllocationConfig,
@@ -231,7 +231,10 @@ def test_events_say_what_people_grep_for():
     waiting = json.loads(encode.event(ReportUnschedulable(POD, "NoFit", "0 of 3 nodes fit"), NOW))
     ignored = json.loads(encode.event(ReportIgnored(POD, "annotation x: is not JSON"), NOW))
 
+    clash = json.loads(encode.event(ReportClash(POD, "two claims hold the same device"), NOW))
+
     assert (ignored["reason"], ignored["type"]) == ("AnnotationIgnored", "Warning")
+    assert (clash["reason"], clash["type"]) == ("DeviceClash", "Warning")
     assert (placed["reason"], placed["type"]) == ("Scheduled", "Normal")
     assert (waiting["reason"], waiting["type"]) == ("FailedScheduling", "Warning")
     assert placed["involvedObject"]["uid"] == "pod-uid"

@@ -128,6 +128,7 @@ def row(name: str, *given: Json, told: Iterable[str] = (), **config: Any) -> Row
     return Row(name, given, tuple(told), config)
 
 
+FRACTIONS = Gates(fractional_capacity_range=True)
 MODEL = f'device.attributes["{GPU}"].model'
 NO_LABEL = {"key": "a", "operator": "DoesNotExist"}
 MANY = [f"c{each}" for each in range(200)]
@@ -282,12 +283,12 @@ QUANTITIES = [
         told=["0 of 1 nodes fit", f"Node n1: status.allocatable[cpu]: quantity 'lots': {AMOUNT}"]),
     row("50 negative consumed capacity adds up as it is", sized("1Gi"), shared(), allocated("other", {
         "device": "gpu-0", "shareID": "7f8d2f3c-5d5e-4e0e-9b1b-0d1d0a8a1b2c", "consumedCapacity": {"memory": "-9Gi"}})),
-    row("51 beyond 64 bits", sized("100E"), shared(ranged()),
+    row("51 beyond 64 bits", sized("100E"), shared(ranged()), gates=FRACTIONS,
         told=[f"{HERE} on node n1: capacity memory: 100E cannot be counted in thousandths; ask for another amount"]),
     row("51 beyond 64 bits in whole units", sized("100E"), shared(ranged()), gates=Gates.of_version(36),
         told=[f"{HERE} on node n1: capacity memory: 100E is more than 2^63 - 1; ask for another amount"]),
     row("51 finer than a thousandth", sized("1500u"),
-        shared({"default": "1", "validRange": {"min": "1m", "step": "1m"}}),
+        shared({"default": "1", "validRange": {"min": "1m", "step": "1m"}}), gates=FRACTIONS,
         told=[f"{HERE} on node n1: capacity memory: 1500u cannot be counted in thousandths; ask for another amount"]),
     *(row(f"52 step {step}", sized("3Gi"), shared(ranged(step=step)),
           told=[f"{HERE} on node n1: capacity memory: the step {step} of its range is not positive",
@@ -310,7 +311,8 @@ QUANTITIES = [
         told=[f"{HERE}: it has 80Gi of capacity memory, and 81Gi would be taken; ask for another amount"]),
     row("54 capacity that is in use", sized("9Gi"), shared(), allocated("other", {
         "device": "gpu-0", "shareID": "7f8d2f3c-5d5e-4e0e-9b1b-0d1d0a8a1b2c", "consumedCapacity": {"memory": "79Gi"}}),
-        told=["lack 1 free devices for request r of claim c (none that matches is free)"]),
+        told=["lack 1 free devices for request r of claim c (none that matches has enough left: device "
+              "gpu.example.com/n1/gpu-0 would take 9Gi of capacity memory, 1Gi of 80Gi left)"]),
     row("55 capacity that is not there", sized("1", "cores"), shared(),
         told=[f"{HERE}: it has no capacity cores; ask for another"]),
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.core.backlog import Backlog
+from scheduler.core.backlog import Backlog, Happening
 from scheduler.core.budget import CREDIT, Budget, Turns
 from scheduler.core.messages import BindPod, Drained, EvaluateScalar, RecordDecision, Solve
 from scheduler.core.model import Constraint
@@ -81,7 +81,7 @@ def test_heavy_pods_stand_behind_in_lines_of_their_tenants():
 
     assert due == [light.uid]
     assert turns == [h1.uid, h3.uid, h2.uid]
-    backlog.wake(["NoFit"])
+    backlog.wake(Happening.SLICE_CHANGED)
     assert backlog.due(1.0, 10) == []
     assert backlog.next_time(1.0) == 1.0
 
@@ -135,7 +135,7 @@ def test_the_plans_are_the_same_for_any_budget():
 
 
 def test_a_search_that_spends_its_budget_gets_more_behind_those_of_others():
-    asks = [build.request(f"r{i}", 1) for i in range(3)]
+    asks = [build.request(f"r{i}", 1, f"{OWN}.index < {4 - i}") for i in range(3)]  # no two alike
     same = [build.match("index", f"r{i}") for i in range(3)]
     hands = Hands(
         node("n1"), gpus("n1", 4), claim("c", *asks, constraints=same), pod("p", claims=["c"]), search_steps=1,

@@ -297,7 +297,7 @@ def test_the_pod_is_tried_again_after_its_claim_is_gone_and_not_before():
     hands.decide(now=5.0)
     before = len(creations(hands))
     hands.obey(deletion)
-    hands.decide(now=6.0)
+    hands.decide(now=6.5)
 
     assert before == 1
     assert len(creations(hands)) == 2

@@ -220,3 +220,24 @@ def test_a_release_of_a_claim_that_is_deleted_frees_its_devices_for_those_who_wa
     hands.tell(Gone("ResourceClaim", "default/c", claim_uid("c")))
 
     assert [each.claim.name for each in writes(hands)] == ["d"]
+
+
+def test_half_written_are_claims_of_waiting_pods_with_our_finalizer_and_no_allocation():
+    begun = claim("begun", finalized=True)
+    others = {
+        "untouched": claim("untouched"),
+        "leaving": claim("leaving", finalized=True, deleting=True),
+        "foreign": claim("foreign", finalized=True),
+        "held": replace(allocated(claim("held"), result("gpu-0")), finalized=True),
+        "bound": claim("bound", finalized=True),
+    }
+    hands = Hands(
+        node("n1"), gpus("n1", 2), begun, *others.values(),
+        pod("p", claims=["begun", "untouched", "leaving", "held"]),
+        pod("q", claims=["foreign"], scheduler="default-scheduler"),
+        pod("r", claims=["bound"], node="n1"),
+    )  # fmt: skip
+
+    [found] = hands.engine.half_written()
+
+    assert (found.name, found.uid, found.finalized) == ("begun", begun.uid, True)

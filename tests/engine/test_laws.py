@@ -15,6 +15,8 @@ from tests import build
 from tests.build import claim, gpus, node, pod
 from tests.driving import Hands
 
+OWN = 'device.attributes["gpu.example.com"]'
+
 
 def fleet(count: int = 4) -> list:
     return [item for i in range(count) for item in (node(f"n{i}", cpu=8000 * (i + 1)), gpus(f"n{i}", 2 + i))]
@@ -162,7 +164,7 @@ def test_late_and_stale_answers_are_dropped():
 
 
 def test_a_search_beyond_the_budget_leaves_as_solve_and_its_answer_places_the_pod():
-    asks = [build.request(f"r{i}", 1) for i in range(3)]
+    asks = [build.request(f"r{i}", 1, f"{OWN}.index < {4 - i}") for i in range(3)]  # no two alike
     same = [build.match("index", f"r{i}") for i in range(3)]
     hands = Hands(
         node("n1"), gpus("n1", 4), claim("c", *asks, constraints=same), pod("p", claims=["c"]), search_steps=1
@@ -178,7 +180,7 @@ def test_a_search_beyond_the_budget_leaves_as_solve_and_its_answer_places_the_po
 
 
 def test_a_search_that_spends_its_second_budget_too_is_retried_later_and_never_called_a_no():
-    asks = [build.request(f"r{i}", 1) for i in range(3)]
+    asks = [build.request(f"r{i}", 1, f"{OWN}.index < {4 - i}") for i in range(3)]  # no two alike
     same = [build.match("index", f"r{i}") for i in range(3)]
     hands = Hands(
         node("n1"), gpus("n1", 4), claim("c", *asks, constraints=same), pod("p", claims=["c"]), search_steps=1,

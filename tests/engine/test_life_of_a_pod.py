@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from scheduler.core.messages import (
+    AuditDue,
     BindPod,
     BindRefused,
     ClaimRefused,
@@ -464,3 +465,34 @@ def test_events_may_repeat_without_effect():
     hands.settle()
 
     assert len(hands.asked) == before
+
+
+def test_an_audit_puts_back_a_pod_that_nobody_knows_to_wait():
+    mine = claim("c")
+    hands = Hands(node("n1"), gpus("n1", 1), mine)
+    waiting = pod("p", claims=[mine])
+    hands.see(waiting)
+    hands.engine._forget_pending(waiting.uid)  # as a fault of ours would
+    hands.settle()
+    assert hands.node_of("p") == ""
+
+    hands.tell(AuditDue())
+    hands.settle()
+
+    assert hands.node_of("p") == "n1"
+    assert hands.engine.forgotten == 1
+
+
+def test_an_audit_finds_nothing_where_every_pod_is_bound_waiting_under_way_or_not_ours():
+    claims = [claim(f"c{at}") for at in range(3)]
+    hands = Hands(node("n1"), gpus("n1", 2), *claims)
+    hands.see(*[pod(f"p{at}", claims=[each]) for at, each in enumerate(claims)])
+    hands.see(pod("gated", gates=["wait"]), pod("other", scheduler="default-scheduler"), pod("gone", deleting=True))
+
+    hands.tell(AuditDue())
+    hands.decide()
+    hands.tell(AuditDue())
+    hands.settle()
+    hands.tell(AuditDue())
+
+    assert hands.engine.forgotten == 0

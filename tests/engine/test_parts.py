@@ -1,7 +1,9 @@
 """Parts of devices are counted; wherever that decides, it says what the exact search says."""
 
 from dataclasses import replace
+from itertools import permutations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -172,7 +174,7 @@ SMALL, HALF, ALL = (f'{ATTRIBUTES}.profile == "{each}"' for each in ("1g", "3g",
 PROFILES = (("1g", 1, range(7)), ("3g", 4, (0, 4)))
 
 
-def card(number, *, whole=False):
+def card(number, *, whole=False, profiles=PROFILES):
     """The counter set and the parts of a GPU with eight memory slices; perhaps with itself as one of them."""
     name = f"gpu-{number}"
     slices = {f"s{at}": 1 for at in range(8)}
@@ -181,7 +183,7 @@ def card(number, *, whole=False):
             build.device(f"{name}-{profile}-{start}", {"type": "mig", "profile": profile}),
             consumes=(uses(name, **{f"s{at}": 1 for at in range(start, start + size)}),),
         )
-        for profile, size, starts in PROFILES
+        for profile, size, starts in profiles
         for start in starts
     ]
     if whole:
@@ -206,7 +208,9 @@ def test_parts_are_counted_and_not_searched(monkeypatch):
 
     assert [hands.node_of(f"p{number}") for number in range(6)] == ["n1"] * 6
     assert hands.reason("p6") == (
-        "pod default/p6: 0 of 1 nodes fit: 1 lack 1 free devices for request r of claim c6 (none that matches is free)"
+        "pod default/p6: 0 of 1 nodes fit: 1 lack 1 free devices for request r of claim c6 (none that matches has "
+        "enough left: device gpu.example.com/n1/gpu-1-3g-0 would take 1 of counter s0 of gpu-1, 0 of 1 left; "
+        "1 of counter s1 of gpu-1, 0 of 1 left; 1 of counter s2 of gpu-1, 0 of 1 left)"
     )
 
 
@@ -282,6 +286,18 @@ def test_a_single_part_must_have_the_attribute_that_its_constraint_names():
     assert [hands.node_of("p0"), hands.node_of("p1")] == ["n1", ""]
 
 
+@pytest.mark.parametrize("order", list(permutations(["1g", "2g", "3g"])), ids=str)
+def test_the_first_parts_of_a_fleet_leave_room_for_each_other(order):
+    # given two cards of which nobody has asked anything yet, and parts that one of them can be cut into
+    profiles = (*PROFILES, ("2g", 2, (0, 2, 4)), ("4g", 4, (0,)))
+    hands = Hands(node("n1"), *cards("n1", 2, profiles=profiles, whole=True))
+    # when they come in any order
+    for number, profile in enumerate(order):
+        place(hands, number, one(f'{ATTRIBUTES}.profile == "{profile}"'))
+    # then all are of one card
+    assert {name[:5] for number in range(3) for name in hands.devices_of(f"c{number}")} == {"gpu-0"}
+
+
 def test_gpus_that_go_by_fabric_partitions_do_so_beside_the_parts_of_others():
     nvidia, fabric = "gpu.nvidia.com", {"type": "gpu", "partition2": 0}
     sets, parts = zip(*[card(at, whole=True) for at in range(2)], strict=True)
@@ -304,7 +320,7 @@ def test_what_is_known_of_cards_stays_when_a_node_with_more_devices_comes(monkey
     place(hands, 1, one(HALF))
     place(hands, 2, one(SMALL))
 
-    assert hands.devices_of("c0") + hands.devices_of("c1") == ["gpu-0-3g-0", "gpu-0-3g-4"]
+    assert hands.devices_of("c0") + hands.devices_of("c1") == ["gpu-0-3g-4", "gpu-0-3g-0"]
     assert hands.node_of("p2") == ""
 
 

@@ -11,6 +11,7 @@ from scheduler.core.candidates import Candidates
 from scheduler.core.catalogue import Catalogue
 from scheduler.core.config import EngineConfig
 from scheduler.core.demand import resolve
+from scheduler.core.gates import Gates
 from scheduler.core.messages import Gone
 from scheduler.core.model import RequestPolicy
 from scheduler.core.quantity import parse_quantity
@@ -89,9 +90,9 @@ def probe(hands, requests):
 
 
 @settings(max_examples=150, deadline=None)
-@given(fleets(), st.lists(asked, min_size=1, max_size=7))
-def test_counting_agrees_with_the_exact_search(fleet, crowd):
-    hands = Hands(*fleet)
+@given(fleets(), st.lists(asked, min_size=1, max_size=7), st.booleans())
+def test_counting_agrees_with_the_exact_search(fleet, crowd, fractions):
+    hands = Hands(*fleet, gates=Gates(fractional_capacity_range=fractions))
     for number, wanted in enumerate(crowd):
         counted, searched = probe(hands, wanted)
         assert counted == searched
@@ -114,9 +115,9 @@ def beside_new_ones(hands):
 
 
 @settings(max_examples=60, deadline=None)
-@given(fleets(), st.lists(asked, min_size=2, max_size=6))
-def test_a_class_that_lived_through_changes_equals_a_new_one(fleet, crowd):
-    hands = Hands(*fleet)
+@given(fleets(), st.lists(asked, min_size=2, max_size=6), st.booleans())
+def test_a_class_that_lived_through_changes_equals_a_new_one(fleet, crowd, fractions):
+    hands = Hands(*fleet, gates=Gates(fractional_capacity_range=fractions))
     for number, wanted in enumerate(crowd):
         hands.see(claim(f"c{number}", *wanted), pod(f"p{number}", claims=[f"c{number}"], created=f"{number}"))
         hands.settle()

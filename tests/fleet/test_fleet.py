@@ -88,7 +88,7 @@ def test_slices_stay_within_the_limits_of_the_api(box):
             assert len(str(next(iter(value.values())))) <= 64
             if "version" in value:
                 assert re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", value["version"])
-        bus = raw["attributes"][STANDARD + "pciBusID"]["string"]
+        bus = raw["attributes"].get(STANDARD + "pciBusID", raw["attributes"].get("pcieBusID"))["string"]
         assert re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", bus)
         assert re.fullmatch(r"pci[0-9a-f]{4}:[0-9a-f]{2}", raw["attributes"][STANDARD + "pcieRoot"]["string"])
 

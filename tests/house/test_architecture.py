@@ -53,9 +53,21 @@ MAY_IMPORT = {
     "scheduler.audit": SHELL
     | {"yaml", "scheduler.core"}
     | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents")},
+    "scheduler.sharing": SHELL
+    | {"scipy", "yaml", "scheduler.core", "scheduler.audit.tree", "scheduler.cluster.decode"}
+    | {f"scheduler.simulator.{pure}" for pure in ("objects", "run")},
+    "scheduler.readiness": SHELL
+    | {"scheduler.core", "scoring"}
+    | {f"scheduler.cluster.{pure}" for pure in ("decode", "documents")}
+    | {f"scheduler.audit.{reading}" for reading in ("devices", "sources", "tree")},
+    "scheduler.doublebook": SHELL
+    | {"scheduler.core", "scheduler.readiness"}
+    | {f"scheduler.audit.{reading}" for reading in ("devices", "sources")},
     "scheduler.service": SHELL
-    | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"},
-    "scheduler": SHELL | {"scheduler.audit", "scheduler.core", "scheduler.service", "scheduler.simulator"},
+    | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"}
+    | {"scheduler.readiness.record"},
+    "scheduler": SHELL
+    | {f"scheduler.{each}" for each in ("audit", "core", "doublebook", "readiness", "service", "sharing", "simulator")},
 }
 """What each package may import besides itself. `uuid` in the core is for uuid5, which draws nothing."""
 

@@ -14,12 +14,17 @@ from tests import build
 from tests.build import claim, node, pod
 from tests.driving import Hands
 
-MONITORING = Path(__file__).resolve().parents[2] / "manifests" / "monitoring"
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+MONITORING = MANIFESTS / "monitoring"
 DASHBOARD = json.loads((MONITORING / "dashboard.json").read_text())
+SERVING = json.loads((MANIFESTS / "examples/autoscaling/monitoring/dashboard.json").read_text())
 RULES = YAML(typ="safe").load((MONITORING / "rules.yaml").read_text())
-PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 ALERTS = [rule for group in RULES["groups"] for rule in group["rules"]]
 ALWAYS_PREFIXED = r"\b(?:dovetail|scheduler|process)_[a-z0-9_]+"
+
+
+def panels(dashboard):
+    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
 @pytest.fixture
@@ -41,7 +46,7 @@ async def told():
 
 
 def asked():
-    yield from ((panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"])
+    yield from ((panel["title"], target["expr"]) for panel in panels(DASHBOARD) for target in panel["targets"])
     yield from ((rule["alert"], rule["expr"]) for rule in ALERTS)
 
 
@@ -50,6 +55,14 @@ async def test_every_metric_that_is_asked_for_is_told(told):
         names = set(re.findall(ALWAYS_PREFIXED, expression))
         assert names, where
         assert names <= told, where
+
+
+async def test_every_metric_of_ours_beside_those_of_vllm_is_told(told):
+    expressions = [target["expr"] for panel in panels(SERVING) for target in panel["targets"]]
+    names = {name for each in expressions for name in re.findall(ALWAYS_PREFIXED, each)}
+
+    assert len(names) > 5
+    assert names <= told
 
 
 async def test_every_metric_of_ours_is_on_the_dashboard_or_known_to_be_left_out(told):
@@ -67,18 +80,19 @@ async def test_every_metric_of_ours_is_on_the_dashboard_or_known_to_be_left_out(
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+@pytest.mark.parametrize("panel", [*panels(DASHBOARD), *panels(SERVING)], ids=lambda panel: panel["title"])
 def test_every_panel_says_why_it_is_there(panel):
     assert len(panel["description"]) > 20
     assert all(target["legendFormat"] for target in panel["targets"])
     assert panel["datasource"]["uid"] == "${datasource}"
 
 
-def test_panels_have_places_and_numbers_of_their_own():
-    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+@pytest.mark.parametrize("dashboard", [DASHBOARD, SERVING], ids=lambda each: each["title"])
+def test_panels_have_places_and_numbers_of_their_own(dashboard):
+    ids = [panel["id"] for panel in dashboard["panels"]]
     cells = [
         (x, y)
-        for place in (panel["gridPos"] for panel in DASHBOARD["panels"])
+        for place in (panel["gridPos"] for panel in dashboard["panels"])
         for x in range(place["x"], place["x"] + place["w"])
         for y in range(place["y"], place["y"] + place["h"])
     ]

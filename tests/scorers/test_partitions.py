@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from scoring.mix import Kind, Sample
 from scoring.prices import Supply
 from scoring.scorers import CARD_SCORER
 from scoring.scorers.base import SPAN, Cards, check
+from scoring.scorers.partitions import UNASKED
 
 CLASSES = 4
 
@@ -41,7 +43,10 @@ def waste_of(left, taken, uses, classes, milli, market):
         return sum(amount * each for amount, each in zip(amounts, milli, strict=True))
 
     wasted = 0.0
-    for mask, share in zip(market.cuts, market.cut_share, strict=True):
+    kinds = sorted(set(classes))
+    rest = UNASKED if market.cuts else 1.0
+    cuts = [(mask, share * (1 - rest)) for mask, share in zip(market.cuts, market.cut_share, strict=True)]
+    for mask, share in [*cuts, *((1 << kind, rest / len(kinds)) for kind in kinds)]:
         room, usable = list(left), 0.0
         for part in sorted(range(len(uses)), key=lambda part: -worth(uses[part])):
             serves = 1 << classes[part] & mask
@@ -78,10 +83,6 @@ def test_scores_keep_the_contract_and_no_state_depends_on_those_beside_it(states
         assert abs(CARD_SCORER.worth(-measured[row]) - scores[row]) <= 1e-6
 
 
-def test_before_anything_arrived_every_state_is_as_good_as_every_other():
-    assert CARD_SCORER.measure(mig(0b11, 0b0), unknown_market(1)).tolist() == [0.0, 0.0]
-
-
 # Parts of an A100 by class, with the memory slices from which each may start; compute slices never run out first.
 PROFILES = ((1, range(7)), (2, (0, 2, 4)), (4, (0, 4)), (8, (0,)))
 PARTS = [(code, size, start) for code, (size, starts) in enumerate(PROFILES) for start in starts]
@@ -106,11 +107,34 @@ def asks(*parts):
     return market_of(Sample(kinds, np.array([float(count) for _, count in parts]), 0.0), Supply(none, none, none))
 
 
+def test_before_anybody_is_known_to_ask_every_profile_counts_the_same():
+    market = unknown_market(1)
+    lower, upper, first, last = CARD_SCORER.measure(mig(0b1111, 0b11110000, 0b1, 0b1000000), market)
+
+    # Whoever takes a half leaves that for the others which more of them can begin in; so does who takes a slice.
+    assert upper < lower
+    assert last < first
+
+
+def about(milli):
+    """But for the share of parts that nobody asked for."""
+    return pytest.approx(milli, abs=UNASKED * 1_000)
+
+
+def test_between_equal_places_what_nobody_asked_for_decides():
+    halves = asks((2, 1))
+    empty, half = CARD_SCORER.measure(mig(0, 0b11110000), halves)
+    both = CARD_SCORER.measure(mig(0b11111111), halves)[0]
+
+    # A half beside another wastes as little for halves as one on a card that is whole, and keeps that whole.
+    assert half - both > empty - half
+
+
 def test_what_is_left_beside_the_places_of_a_profile_is_wasted_on_it():
     halves = asks((2, 1))
 
     # Free: all, the upper half, slices 1 to 7 of which only the upper half serves, and two in the middle.
-    assert CARD_SCORER.measure(mig(0, 0b1111, 0b1, 0b11100111), halves).tolist() == [0, 0, 375, 250]
+    assert CARD_SCORER.measure(mig(0, 0b1111, 0b1, 0b11100111), halves) == about([0, 0, 375, 250])
 
 
 def test_ways_to_ask_count_by_the_milli_that_they_ask_for():
@@ -119,7 +143,7 @@ def test_ways_to_ask_count_by_the_milli_that_they_ask_for():
     assert market.cuts == (0b1, 0b1000)
     assert market.cut_share.tolist() == [0.5, 0.5]
     # Seven slices left: all of use to small parts but the last, which none of them reaches, and none to whole cards.
-    assert CARD_SCORER.measure(mig(0b1), market).tolist() == [0.5 * 125 + 0.5 * 875]
+    assert CARD_SCORER.measure(mig(0b1), market) == about([0.5 * 125 + 0.5 * 875])
 
 
 def test_a_small_part_goes_where_it_spoils_least():

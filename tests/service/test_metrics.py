@@ -28,7 +28,7 @@ from scheduler.core.solvers.search import NodeAnswer
 from scheduler.service.journeys import Journeys
 from scheduler.service.metrics import OTHER, Metrics, Own, call_of, label
 from tests import build
-from tests.build import claim, device, device_class, node, pod, request, slice_of
+from tests.build import allocated, claim, device, device_class, gpus, node, pod, request, result, slice_of
 from tests.driving import Hands
 
 
@@ -309,6 +309,23 @@ async def test_what_a_process_knows_of_itself_is_told():
     assert told[("dovetail_writes_in_flight",)] == 2
     assert told["dovetail_pod_events_lost_total", "why=refused"] == 4
     assert told[("process_resident_memory_bytes",)] > 0
+
+
+async def test_claims_that_clash_are_counted_while_they_do_and_ever():
+    mine = allocated(claim("mine"), result("gpu-0"), reserved_for=["p"])
+    theirs = allocated(claim("theirs", namespace="others"), result("gpu-0"), reserved_for=["q"])
+    hands = Instrumented(node("n1"), gpus("n1", 1), mine, pod("p", claims=[mine], node="n1"))
+    hands.settle()
+    assert (await hands.told())[("dovetail_device_clashes_standing",)] == 0
+
+    hands.see(theirs)
+    hands.settle()
+    told = await hands.told()
+    assert told[("dovetail_device_clashes_standing",)] == told[("dovetail_device_clashes_total",)] == 1
+
+    hands.tell(Gone("ResourceClaim", theirs.key, theirs.uid))
+    told = await hands.told()
+    assert (told[("dovetail_device_clashes_standing",)], told[("dovetail_device_clashes_total",)]) == (0, 1)
 
 
 async def test_what_solvers_and_sources_say_is_counted():

@@ -17,7 +17,7 @@ SINCE = {
     "DRAConsumableCapacity": 36,
     "DRAExtendedResource": 36,
     "DRADeviceTaintRules": 37,
-    "DRAFractionalCapacityRange": 37,
+    "DRAFractionalCapacityRange": None,  # on only with --min-compatibility-version=1.37
     "DRAListTypeAttributes": None,
     "DRADerivedAttributes": None,
     "DRADeviceCompatibilityGroups": None,

@@ -12,7 +12,8 @@ from scheduler.simulator import fleet
 from scheduler.simulator.objects import Found, Objects, parse
 from scheduler.simulator.run import simulate
 
-CLUSTER = [fleet.node("plain-2", "n1"), *fleet.slices("plain-2", "n1"), *fleet.device_classes()[-1:]]
+[CLASS] = [each for each in fleet.device_classes() if each["metadata"]["name"] == "gpu.example.com"]
+CLUSTER = [fleet.node("plain-2", "n1"), *fleet.slices("plain-2", "n1"), CLASS]
 WORKLOADS = [
     each.raw
     for each in parse(
@@ -47,6 +48,18 @@ apiVersion: batch/v1
 kind: Job
 metadata: {name: run}
 spec: {parallelism: 1, completions: 1, completionMode: Indexed, template: {spec: {schedulerName: dovetail}}}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: watch}
+spec:
+  template:
+    spec:
+      schedulerName: dovetail
+      nodeSelector: {kubernetes.io/os: linux}
+      tolerations: [{operator: Exists}]
+      affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+        {matchExpressions: [{key: kubernetes.io/os, operator: Exists}]}]}}}
 ---
 apiVersion: scheduling.k8s.io/v1
 kind: PriorityClass
@@ -98,7 +111,7 @@ def test_the_objects_are_fine_as_they_are():
     outcome = simulate(Objects([Found(raw, "here") for raw in OBJECTS]))
 
     assert outcome.pending == {}
-    assert len(outcome.bound) == 3
+    assert len(outcome.bound) == 4
 
 
 @settings(max_examples=300, deadline=None)

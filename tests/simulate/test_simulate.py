@@ -391,6 +391,42 @@ def test_the_table_says_where_and_the_map_says_who(files, capsys):
     assert "2 of 2 pods bound" in text
 
 
+def test_machines_in_words_stand_beside_the_objects_of_files(files, capsys):
+    own = fleet.device_classes()[0] | {"metadata": {"name": "gpu.nvidia.com", "labels": {"mine": "yes"}}}
+    words = "1 a100-pcie-bridged, 1 dgx-h100, with NICs"
+
+    code = command.simulate([files(own, *workload(2))], "json", first_fit=False, fleet=words)
+
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert code == 0
+    assert {each["metadata"]["name"] for each in items if each["kind"] == "Node"} == {
+        "a100-pcie-bridged-0", "dgx-h100-0",
+    }  # fmt: skip
+    assert {each["spec"]["driver"] for each in items if each["kind"] == "ResourceSlice"} == {fleet.NVIDIA, fleet.NIC}
+    [mine] = [each for each in items if each["kind"] == "DeviceClass" and each["metadata"]["name"] == "gpu.nvidia.com"]
+    assert mine["metadata"]["labels"] == {"mine": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("dgx-h100", "'dgx-h100': is not of the form `NUMBER BOX`"),
+        ("0 dgx-h100", "'0 dgx-h100': is not of the form"),
+        ("2 dgx-h1000", "box 'dgx-h1000': not known; did you mean dgx-h100?"),
+        ("1 l4-pcie, 2 l4-pcie", "box 'l4-pcie': is there twice"),
+        ("1 l4-pcie with NICs", "'1 l4-pcie with NICs': is not of the form"),
+        (", with NICs", "'': is not of the form"),
+        ("20001 l4-pcie", "is more than 20000 nodes"),
+        ("1112 nvl72", "is more than 20000 nodes"),
+    ],
+)
+def test_machines_that_are_not_understood_are_refused_in_words(files, capsys, words, said):
+    assert command.simulate([files(*workload(1))], "table", first_fit=False, fleet=words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("--fleet: ")
+    assert said in told
+
+
 def test_an_unknown_output_is_refused(files, capsys):
     assert command.simulate([files()], "xml", first_fit=False) == 2
     assert "output xml: is not one of table, yaml, json" in capsys.readouterr().err

@@ -114,7 +114,7 @@ def test_a_number_of_replicas_that_is_none_is_refused(replicas):
         expanded(workload("Deployment", replicas=replicas))
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet", "StatefulSet", "Job"])
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job"])
 def test_a_workload_without_a_template_is_refused(kind):
     broken = workload(kind)
     del broken["spec"]["template"]
@@ -123,5 +123,142 @@ def test_a_workload_without_a_template_is_refused(kind):
         expanded(broken)
 
 
+def node(name, labels=None, **spec):
+    metadata = {"name": name, "labels": labels or {}}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec, "status": {}}
+
+
+def target(pod):
+    [term] = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    [field] = term["matchFields"]
+    return field["key"], field["operator"], field["values"]
+
+
+def test_a_daemon_set_becomes_a_pod_for_each_node_that_it_may_be_on():
+    tainted = {"key": "gpu", "effect": "NoSchedule"}
+    cordoned = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    watcher = copy.deepcopy(workload("DaemonSet"))
+    watcher["spec"]["template"]["spec"] |= {"nodeSelector": {"gpu": "yes"}, "affinity": None}
+    nodes = [
+        node("plain"),
+        node("tainted", {"gpu": "yes"}, taints=[tainted]),
+        node("cordoned", {"gpu": "yes"}, taints=[cordoned]),
+        node("good", {"gpu": "yes"}),
+    ]
+
+    made = pods(watcher, *nodes)
+
+    assert [target(pod) for pod in made] == [("metadata.name", "In", [name]) for name in ("cordoned", "good")]
+    assert {owner(pod) for pod in made} == {("DaemonSet", "web", True)}
+    assert len({pod["metadata"]["name"] for pod in made}) == 2
+
+
+def test_a_daemon_set_makes_no_second_pod_for_a_node():
+    whole = expanded(workload("DaemonSet"), node("a"), node("b"))
+    bound = copy.deepcopy(whole)
+    bound[-1]["spec"] = {"nodeName": "b"}
+
+    assert len(pods(*whole)) == 2
+    assert expanded(*whole) == whole
+    assert expanded(*bound) == bound
+
+
 def test_long_names_leave_room_for_what_is_generated():
     assert all(len(name) <= 63 for name in names(workload("Job", name="j" * 63, parallelism=2)))
+
+
+def test_a_cron_job_has_one_run():
+    cron_job = workload("CronJob", name="nightly", jobTemplate={"spec": {"parallelism": 2, "template": TEMPLATE}})
+    cron_job["apiVersion"] = "batch/v1"
+
+    found = expanded(cron_job)
+
+    (job,) = [raw for raw in found if raw["kind"] == "Job"]
+    assert owner(job) == ("CronJob", "nightly", True)
+    assert [owner(raw) for raw in found if raw["kind"] == "Pod"] == [("Job", job["metadata"]["name"], True)] * 2
+    assert expanded(*found) == found
+    cron_job["spec"]["suspend"] = True
+    assert names(cron_job) == []
+
+
+LWS = {"size": 3, "workerTemplate": TEMPLATE}
+OTHERS = {
+    "workers only": (
+        "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", {"replicas": 2, "leaderWorkerTemplate": LWS},
+        ["x-0", "x-0-1", "x-0-2", "x-1", "x-1-1", "x-1-2"],
+    ),
+    "one by default": (
+        "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet",
+        {"leaderWorkerTemplate": {"workerTemplate": TEMPLATE}}, ["x-0"],
+    ),
+    "jobs of a set": (
+        "jobset.x-k8s.io/v1alpha2", "JobSet",
+        {"replicatedJobs": [
+            {"name": "driver", "template": {"spec": {"template": TEMPLATE}}},
+            {"name": "w", "replicas": 2,
+             "template": {"spec": {"parallelism": 2, "completions": 4, "template": TEMPLATE}}},
+        ]},
+        ["x-driver-0-0", "x-w-0-0", "x-w-0-1", "x-w-1-0", "x-w-1-1"],
+    ),
+    "a set that rests": ("jobset.x-k8s.io/v1alpha2", "JobSet", {"suspend": True}, []),
+    "PyTorch": (
+        "kubeflow.org/v1", "PyTorchJob",
+        {"pytorchReplicaSpecs": {"Master": {"template": TEMPLATE}, "Worker": {"replicas": 2, "template": TEMPLATE}}},
+        ["x-master-0", "x-worker-0", "x-worker-1"],
+    ),
+    "MPI": ("kubeflow.org/v2beta1", "MPIJob", {"mpiReplicaSpecs": {"Worker": {"template": TEMPLATE}}}, ["x-worker-0"]),
+    "a job that rests": (
+        "kubeflow.org/v1", "TFJob",
+        {"runPolicy": {"suspend": True}, "tfReplicaSpecs": {"Chief": {"template": TEMPLATE}}}, [],
+    ),
+}  # fmt: skip
+
+
+def other(version, kind, spec):
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": "x", "namespace": "default"}, "spec": spec}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_workloads_of_other_controllers_become_pods(name):
+    version, kind, spec, expected = OTHERS[name]
+
+    found = expanded(other(version, kind, spec))
+
+    made = [raw for raw in found if raw["kind"] == "Pod"]
+    assert [pod["metadata"]["name"] for pod in made] == expected
+    assert {owner(pod) for pod in made} <= {(kind, "x", True)}
+    assert expanded(*found) == found
+
+
+def test_leaders_have_a_template_of_their_own_if_there_is_one():
+    leader = {"spec": {"containers": [{"name": "leader"}]}}
+    spec = {"leaderWorkerTemplate": {"size": 2, "leaderTemplate": leader, "workerTemplate": TEMPLATE}}
+
+    first, second = pods(other("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet", spec))
+
+    assert first["spec"] == leader["spec"]
+    assert second["spec"] == TEMPLATE["spec"]
+    assert first["metadata"]["labels"]["leaderworkerset.sigs.k8s.io/worker-index"] == "0"
+    assert second["metadata"]["annotations"]["leaderworkerset.sigs.k8s.io/size"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "problem"),
+    [
+        ("LeaderWorkerSet", {}, "spec.leaderWorkerTemplate: is missing"),
+        ("LeaderWorkerSet", {"leaderWorkerTemplate": {}}, "spec.leaderWorkerTemplate.workerTemplate.spec: is missing"),
+        ("LeaderWorkerSet", {"leaderWorkerTemplate": {"size": "2"}}, "size: '2' is not a number"),
+        ("LeaderWorkerSet", {"replicas": 99_999, "leaderWorkerTemplate": LWS}, "has more than 100000 pods"),
+        ("JobSet", {}, "spec.replicatedJobs: is missing"),
+        ("JobSet", {"replicatedJobs": [1]}, r"spec.replicatedJobs\[0\]: is missing"),
+        ("JobSet", {"replicatedJobs": [{"name": "a"}]}, r"spec.replicatedJobs\[0\].template: is missing"),
+        ("PyTorchJob", {"pytorchReplicaSpecs": {"Master": []}}, "spec.pytorchReplicaSpecs.Master: is missing"),
+        ("MPIJob", None, "spec: is missing"),
+        ("CronJob", {"jobTemplate": {}}, "spec.jobTemplate.spec: is missing"),
+    ],
+)
+def test_workloads_without_their_parts_are_refused(kind, spec, problem):
+    with pytest.raises(InputError, match=rf"{kind} default/x: .*{problem}"):
+        expanded(other("v", kind, spec))

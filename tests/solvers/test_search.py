@@ -137,7 +137,7 @@ def test_where_sets_are_too_many_a_good_one_is_taken_and_it_is_said():
 
 def test_a_spent_budget_is_not_a_no():
     labels = tuple(range(9))
-    wants = [(1, list(range(9)))] * 3
+    wants = [(1, list(range(9 - number))) for number in range(3)]
     matches = tuple(((index,), labels) for index in range(3))
 
     found = solve_node(problem(9, *wants, matches=matches, free=list(range(9))), budget=1)

@@ -10,7 +10,7 @@ from typing import Final, get_args
 from scheduler.audit.migrating.migration import Mode, Result
 from scheduler.audit.migrating.migration import migrate as migrated
 from scheduler.audit.migrating.patches import component
-from scheduler.audit.sources import Problem, Source, raw
+from scheduler.audit.sources import STDIN, Problem, Source, raw
 from scheduler.core.errors import printable
 
 _STDIN: Final = "stdin.yaml"
@@ -55,7 +55,7 @@ def _wrong_folder(path: str, out: Path) -> str:
         return f"{out}: is no folder: name a new one"
     if out.is_dir() and any(out.iterdir()):
         return f"{out}: is not empty: name a new folder"
-    if path != "-" and os.path.isdir(path) and out.resolve().is_relative_to(Path(path).resolve()):
+    if path != STDIN and os.path.isdir(path) and out.resolve().is_relative_to(Path(path).resolve()):
         return f"{out}: is inside {path}: name a folder beside it"
     return ""
 
@@ -64,7 +64,7 @@ def _relative(source: Source | Problem, path: str) -> Source | Problem:
     """A source under the name that its file gets below the new folder."""
     if isinstance(source, Problem):
         return source
-    if path == "-":
+    if path == STDIN:
         return Source(_STDIN, source.text)
     name = os.path.relpath(source.name, path) if os.path.isdir(path) else os.path.basename(source.name)
     return Source(name, source.text)

@@ -5,19 +5,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from scheduler.audit.inspection import TEMPLATED, inspect
+from scheduler.audit.inspection import TEMPLATED, Report, inspect
 from scheduler.audit.migrating import versions, workloads
-from scheduler.audit.migrating.classes import device_class, extended_class, is_known
+from scheduler.audit.migrating.classes import as_text, device_class, extended_class, is_known
 from scheduler.audit.migrating.edits import EditError, Edits, apply, block
 from scheduler.audit.rules.claims import classes_asked
-from scheduler.audit.sources import Problem, Source
-from scheduler.audit.subjects import Subject, subjects
-from scheduler.audit.tree import Document, TreeError, chunks, parse
+from scheduler.audit.sources import KUSTOMIZATIONS, Problem, Source
+from scheduler.audit.subjects import Group, Subject, subjects
+from scheduler.audit.tree import Document, Fields, TreeError, chunks, parse
 
 Mode = Literal["claims", "extended"]
 CLASSES: Final = "deviceclasses.yaml"
 _VALID: Final = frozenset({"API010", "API011", "API012", "API014", "API016", "API017", "API018", "API019"})
 """Findings that no migrated object may have."""
+_LEFT: Final = frozenset({"DP001", "DP003", "DP004", "DP006", "DP007", "SEL005"})
+"""Findings that a migration into claims should have ended: where one stays, somebody has to know."""
+_SHARES_GPUS: Final = re.compile(r": (timeSlicing|mps) of (.*, )?nvidia\.com/gpu(?!.*renamed)")
+_TAKES_CLAIMS: Final = frozenset(
+    {"Pod", "PodTemplate", "ReplicationController", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job",
+     "CronJob", "LeaderWorkerSet", "JobSet", "PyTorchJob", "TFJob", "MPIJob", "XGBoostJob", "PaddleJob", "JAXJob"}
+)  # fmt: skip
+"""Kinds whose pods can have claims; of others that depends on how old their definition is."""
 _NETWORK: Final = "keeps its network devices with the device plugin: claim them from a DRA network driver by hand"
 
 
@@ -58,6 +66,8 @@ def migrate(sources: Sequence[Source | Problem], mode: Mode = "claims") -> Resul
     for name, text in migration.result.originals.items():
         migration.file(name, text)
     migration.classes()
+    for name, text in migration.result.originals.items():
+        migration.kustomization(name, text)
     return migration.result
 
 
@@ -66,6 +76,9 @@ class _Migration:
         self.result = Result()
         self._mode = mode
         self._templates: set[tuple[str, str]] = set()
+        self._reports: dict[str, Report] = {}
+        self._sharing = ""  # where GPUs are told to be shared under the name of whole ones
+        self._made = False  # whether there is a template that was not there
         self._classes: set[str] = set()  # that are there
         self._served: set[str] = set()  # extended resources for which there is a class
         self._wanted: dict[str, dict[str, Any]] = {}  # classes to write, by name
@@ -85,6 +98,10 @@ class _Migration:
 
     def survey(self, name: str, text: str) -> None:
         """What is there already, and what is asked for."""
+        self._reports[name] = report = inspect([Source(name, text)])
+        for each in report.findings:
+            if each.id == "INFRA002" and _SHARES_GPUS.search(each.message):
+                self._sharing = self._sharing or f"{each.file}:{each.line}"
         for _, found in self._documents(name, text):
             for subject in found:
                 if subject.kind == "ResourceClaimTemplate":
@@ -102,7 +119,7 @@ class _Migration:
 
     def file(self, name: str, text: str) -> None:
         """One text, its documents one after another."""
-        report = inspect([Source(name, text)])
+        report = self._reports[name]
         self.result.texts[name] = text
         wanted = dict(self._wanted)
         self.result.refused += [
@@ -129,7 +146,16 @@ class _Migration:
             self._wanted = wanted
             return
         self.result.texts |= {name: result, **extra}
+        self._left(name, report, after)
         self.result.refused += [Note(name, each.line, each.object, f"{each.message}. {each.advice}") for each in wrong]
+
+    def _left(self, name: str, before: Report, after: Report) -> None:
+        """Say of what still asks device plugins, and was not refused, that nothing was done."""
+        noted = {note.object for note in self.result.refused if note.file == name}
+        staying = {(each.id, each.object, each.message) for each in after.findings}
+        for each in before.findings if self._mode == "claims" else ():
+            if each.id in _LEFT and each.object not in noted and (each.id, each.object, each.message) in staying:
+                self.result.refused.append(Note(name, each.line, each.object, f"{each.message}: do it by hand"))
 
     def _appended(self, name: str, text: str, templates: list[dict[str, Any]]) -> dict[str, str]:
         """The text with new templates behind it, or a file of their own where it is JSON."""
@@ -203,7 +229,7 @@ class _Migration:
     def _group(self, subject: Subject, index: int, edits: Edits, note: Any, made: list[dict[str, Any]]) -> None:
         group = subject.groups[index]
         line = group.uses[0].key.line if group.uses else group.spec.line
-        reason = workloads.refusal(subject, group)
+        reason = workloads.refusal(subject, group) or self._shared_gpu(group)
         if reason:
             self.result.refused.append(Note(subject.file, line, subject.title, reason))
             return
@@ -213,19 +239,42 @@ class _Migration:
         name = self._name(subject)
         workloads.claim(subject, group, wish, name, edits)
         made.append(workloads.template(subject, wish, name))
-        note(f"claims {', '.join(sorted(wish.classes))} by template {name}")
+        self._made = True
+        unsure = (
+            "" if subject.kind in _TAKES_CLAIMS else f"; check that {subject.kind} knows resourceClaims in its pods"
+        )
+        if scheduler := workloads.other_scheduler(group):
+            unsure += f"; check that {scheduler} allocates claims"
+        note(f"claims {', '.join(sorted(wish.classes))} by template {name}{unsure}")
         if any(use.device.sort == "nic" for use in group.uses):
             self.result.refused.append(Note(subject.file, line, subject.title, _NETWORK))
 
+    def _shared_gpu(self, group: Group) -> str:
+        """Why a whole GPU may be none: what is migrated here tells the device plugin to share them under their name."""
+        if not self._sharing or all(use.resource != "nvidia.com/gpu" for use in group.uses):
+            return ""
+        return f"asks for nvidia.com/gpu, which is a share of a GPU here ({self._sharing}): choose how to share by hand"
+
     def _extend(self, subject: Subject, index: int, note: Any) -> None:
+        if reason := self._shared_gpu(subject.groups[index]):
+            line = subject.groups[index].uses[0].key.line
+            self.result.refused.append(Note(subject.file, line, subject.title, reason))
+            return
         for use in {use.resource: use for use in subject.groups[index].uses}.values():
             made = extended_class(use.resource)
             if made is None:
                 reason = f"asks for {use.resource}, which no DeviceClass can serve one for one"
                 self.result.refused.append(Note(subject.file, use.key.line, subject.title, reason))
-            elif use.resource not in self._served and made["metadata"]["name"] not in self._classes:
-                self._wanted[made["metadata"]["name"]] = made
-                note(f"keeps {use.resource}, which DeviceClass {made['metadata']['name']} serves")
+                continue
+            class_name = made["metadata"]["name"]
+            if use.resource in self._served or class_name in self._classes:
+                continue
+            if self._wanted.setdefault(class_name, made) != made:
+                other = self._wanted[class_name]["spec"]["extendedResourceName"]
+                reason = f"asks for {use.resource}, and DeviceClass {class_name} serves {other}: it can serve one name"
+                self.result.refused.append(Note(subject.file, use.key.line, subject.title, reason))
+                continue
+            note(f"keeps {use.resource}, which DeviceClass {class_name} serves")
 
     def _serve(self, subject: Subject, edits: Edits, note: Any) -> None:
         """Extended mode: a class that is there already gets the name of the resource it is to serve."""
@@ -236,12 +285,33 @@ class _Migration:
             note(f"serves {resource}")
 
     def _name(self, subject: Subject) -> str:
-        base = f"{re.sub('[^a-z0-9-]', '-', subject.name)[:50].strip('-')}-devices"
+        base = f"{re.sub('[^a-z0-9-]', '-', workloads.base_name(subject))[:50].strip('-')}-devices"
         name, number = base, 2
         while (subject.namespace, name) in self._templates:
             name, number = f"{base}-{number}", number + 1
         self._templates.add((subject.namespace, name))
         return name
+
+    def kustomization(self, name: str, text: str) -> None:
+        """What a kustomization lacks for the templates that pods of its folder have now."""
+        folder, _, base = name.rpartition("/")
+        made = [each for each in self.result.texts if each not in self.result.originals and each != CLASSES]
+        if base not in KUSTOMIZATIONS or not self._made:
+            return
+        root = parse(text).root if not TEMPLATED.search(text) and not self._reports[name].problems else None
+        if not isinstance(root, Fields):
+            return
+        for key in ("namePrefix", "nameSuffix"):
+            if root.text(key) and root.get("configurations") is None:
+                reason = (
+                    f"has a {key}, and kustomize renames templates but not what names them: add nameReference of kind"
+                    " ResourceClaimTemplate under `configurations`"
+                )
+                self.result.refused.append(Note(name, root.key(key).line, "Kustomization", reason))
+        for each in made:
+            if each.rpartition("/")[0] == folder:
+                file = each.rpartition("/")[2]
+                self.result.refused.append(Note(name, 1, "Kustomization", f"lacks {file}: add it under `resources`"))
 
     # ------------------------------------------------------------ classes
 
@@ -256,5 +326,4 @@ class _Migration:
         name, number = CLASSES, 2
         while any(each.rpartition("/")[2] == name for each in self.result.originals):
             name, number = CLASSES.replace(".", f"-{number}."), number + 1
-        documents = ["\n".join(block(self._wanted[each], 0)) + "\n" for each in sorted(self._wanted)]
-        self.result.texts[name] = "---\n".join(documents)
+        self.result.texts[name] = as_text(self._wanted[each] for each in sorted(self._wanted))

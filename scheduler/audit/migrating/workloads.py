@@ -4,20 +4,23 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scheduler.audit.labels import Requirement, cel_of, sort_of
-from scheduler.audit.migrating.classes import is_known, profile_of, profile_selector
+from scheduler.audit.labels import Requirement, cel_of, sort_of, unshared
+from scheduler.audit.migrating.classes import is_known, part_selector, profile_of
 from scheduler.audit.migrating.edits import Edits
 from scheduler.audit.migrating.versions import V1
-from scheduler.audit.rules.plugins import count_of
+from scheduler.audit.rules.plugins import amounts_differ, count_of, first, fraction_annotations
 from scheduler.audit.subjects import SECTIONS, Container, Group, Subject, Use
 from scheduler.audit.tree import Fields, Items, Scalar
+from scheduler.core.names import SCHEDULER_NAME
 
 CLAIM: Final = "devices"  # the name of the entry in the pod
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _MOVED: Final = frozenset({"gpu", "mig", "other"})
 _TRANSLATED: Final = frozenset({"attribute", "memory"})
 _WHOLE_GPU: Final = "nvidia.com/gpu"
-_COUNTED: Final = frozenset({"gpu.intel.com/millicores", "gpu.intel.com/memory.max", "gpu.intel.com/monitoring"})
+_OURS: Final = frozenset({"", "default-scheduler", SCHEDULER_NAME})
+_SHARING_SCHEDULERS: Final = re.compile(r".*(hami|kai|runai|gpushare).*", re.IGNORECASE)
+_MOST: Final = 32  # devices that one claim can have
 
 
 @dataclass(slots=True)
@@ -31,7 +34,7 @@ class Wish:
 
 def refusal(subject: Subject, group: Group) -> str:
     """Why a human has to migrate a pod; empty where nobody has to, or where there is nothing to do."""
-    moved = [use for use in group.uses if use.device.sort in _MOVED and use.section != ""]
+    moved = [use for use in group.uses if use.device.sort in _MOVED]
     fractions = [use for use in group.uses if use.device.sort in {"fraction", "shared"}]
     if fractions:
         return f"asks for {fractions[0].resource}, a share of a GPU: choose a shared claim, consumable capacity or MIG"
@@ -39,10 +42,18 @@ def refusal(subject: Subject, group: Group) -> str:
         return ""
     if not group.pod:
         return "says what it needs in its own words, not in a pod: render it, or use extended resources"
+    if subject.api_version.startswith("serving.knative.dev/"):
+        return "is run by Knative, which passes no claims on to its pods: keep the plugin, or use extended resources"
     if subject.kind.startswith("Ray"):
         return "is run by KubeRay, which counts GPUs by limits: set num-gpus of rayStartParams, then migrate by hand"
     if not all(container.node.get("image") is not None for container in group.containers):
         return "is a patch of a workload: migrate what comes out of kustomize build"
+    if annotated := next(fraction_annotations(subject), None):
+        return f"is annotated for the scheduler of others ({annotated[1]}): nothing here says what that asks for"
+    if group.spec.text("nodeName"):
+        return "names its node itself, so that no scheduler allocates its claims: use nodeSelector"
+    if _SHARING_SCHEDULERS.fullmatch(group.spec.text("schedulerName")):
+        return f"is scheduled by {group.spec.text('schedulerName')}, for which a GPU may be a share of one"
     if group.claims:
         return "has claims already beside a device plugin's resources: merge them by hand"
     early = [use for use in moved if use.container is not None and use.container.role != "containers"]
@@ -53,15 +64,19 @@ def refusal(subject: Subject, group: Group) -> str:
             return f"asks for {use.resource} outside resources of a container"
         if reason := _unmovable(use):
             return reason
+    if differing := next(amounts_differ(group), None):
+        return f"asks for {differing[1]}: make them equal"
+    if sum(count_of(use.amount) for use in first(moved)) > _MOST:
+        return f"asks for more than {_MOST} devices, which no claim can have"
     if any(mixed(asked.requirement) for asked in subject.asked) and any(use.resource == _WHOLE_GPU for use in moved):
         return "runs on nodes that share or split GPUs under one name (single-strategy MIG or time slicing)"
-    if not _NAME.fullmatch(subject.name):
+    if not _NAME.fullmatch(base_name(subject)):
         return "has no name that a template could have"
     return ""
 
 
 def _unmovable(use: Use) -> str:
-    if not is_known(use.device.device_class) or use.resource in _COUNTED:
+    if not is_known(use.device.device_class) or not use.device.counted:
         return f"asks for {use.resource}, which no DeviceClass serves one for one"
     if use.device.sort == "mig" and not profile_of(use.resource):
         return f"asks for {use.resource}, which is no known MIG profile"
@@ -72,9 +87,24 @@ def _unmovable(use: Use) -> str:
     return ""
 
 
+def other_scheduler(group: Group) -> str:
+    """Whose decision a pod is, where that is neither Kubernetes' nor ours; empty otherwise."""
+    name = group.spec.text("schedulerName")
+    return "" if name in _OURS else name
+
+
+def base_name(subject: Subject) -> str:
+    """What an object is called, without what a generated name would go on with."""
+    return subject.name.rstrip("-.")
+
+
 def mixed(requirement: Requirement) -> bool:
     """Whether a label chooses nodes whose `nvidia.com/gpu` is not a whole GPU."""
-    shared = sort_of(requirement.key) == "sharing" and "vgpu" not in requirement.key
+    if requirement.operator == "NotIn":
+        return False
+    if requirement.key == "nvidia.com/mig.strategy":
+        return "single" in requirement.values
+    shared = sort_of(requirement.key) == "sharing" and "vgpu" not in requirement.key and not unshared(requirement)
     return shared or any("-SHARED" in value or "-MIG-" in value for value in requirement.values)
 
 
@@ -92,9 +122,8 @@ def wish(group: Group) -> Wish:
             count = count_of(use.amount)
             if count > 1:
                 exactly["count"] = count
-            profile = profile_of(use.resource)
-            if profile:
-                exactly["selectors"] = [{"cel": {"expression": profile_selector(profile)}}]
+            if part := part_selector(use.resource):
+                exactly["selectors"] = [{"cel": {"expression": part}}]
             request = _request_name(container.name, use.resource, {each["name"] for each in made.requests})
             made.requests.append({"name": request, "exactly": exactly})
             made.classes.add(use.device.device_class)

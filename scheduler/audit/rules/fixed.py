@@ -14,7 +14,12 @@ _PLACE: Final = re.compile(
     r"(numaNode|numaNodeID|\.index|\.minor|\['index'\]|pciBusID|pciAddress|ifName|rdmaDevice)\b['\"\])]*\s*(==|in\b|<=?|>=?)"
     r"|(==\s*)device\.attributes\S*(numaNode|index|pciBusID)"
 )
-_VARIABLES: Final = frozenset({"NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HABANA_VISIBLE_DEVICES"})
+_VARIABLES: Final = frozenset(
+    {"NVIDIA_VISIBLE_DEVICES", "AMD_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HABANA_VISIBLE_DEVICES"}
+)
+_INDICES: Final = frozenset(
+    {"CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ZE_AFFINITY_MASK", "NEURON_RT_VISIBLE_CORES", "TPU_VISIBLE_CHIPS"}
+)
 _PLUGIN_SETS: Final = frozenset({"", "void", "none"})
 _INDEX: Final = re.compile(r"[0-9]+(,[0-9]+)*|GPU-.+|MIG-.+")
 _DEVICES: Final = re.compile(r"/dev/(nvidia.*|kfd|dri(/.*)?|infiniband(/.*)?|accel.*|habanalabs.*)")
@@ -31,7 +36,7 @@ def selectors(subject: Subject, _context: Context) -> Iterator[Hit]:
 
 
 def variables(subject: Subject, _context: Context) -> Iterator[Hit]:
-    """HARD001 and HARD002 in the environment of containers: indices for CUDA, devices for the runtime."""
+    """HARD001 and HARD002 in the environment of containers: indices for the library, devices for the runtime."""
     for group in pods(subject):
         for container in group.containers:
             for variable in container.node.list_of("env"):
@@ -40,7 +45,7 @@ def variables(subject: Subject, _context: Context) -> Iterator[Hit]:
                     continue
                 if name in _VARIABLES and value.text not in _PLUGIN_SETS:
                     yield Hit("HARD002", variable, f"{name}={value.text}")
-                elif name == "CUDA_VISIBLE_DEVICES" and _INDEX.fullmatch(value.text):
+                elif name in _INDICES and _INDEX.fullmatch(value.text):
                     yield Hit("HARD001", variable, f"{name}={value.text}")
 
 

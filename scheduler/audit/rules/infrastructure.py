@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from scheduler.audit.rules.base import Context, Hit
-from scheduler.audit.subjects import Subject, embedded, pods
-from scheduler.audit.tree import Fields, Items, Node, Scalar, TreeError
+from scheduler.audit.subjects import Subject, pods
+from scheduler.audit.tree import Fields, Items, Node, Scalar
 
 _IMAGES: Final = re.compile(
     r"k8s-device-plugin|gpu-feature-discovery|node-feature-discovery|nvidia-gpu-device-plugin|amdgpu-(dp|device-plugin)"
@@ -33,40 +33,30 @@ def plugins(subject: Subject, _context: Context) -> Iterator[Hit]:
 
 
 def sharing(subject: Subject, _context: Context) -> Iterator[Hit]:
-    """INFRA002: time slicing, MPS and MIG strategy, in a ConfigMap, a ClusterPolicy or values."""
-    if subject.kind == "ConfigMap":
-        for _, value in subject.fields.fields("data").entries.values():
-            if isinstance(value, Scalar) and re.search(r"timeSlicing|\bmps\b|migStrategy|mig-configs", value.text):
-                try:
-                    inner = embedded(value)
-                except TreeError:
-                    inner = None
-                yield from _settings(inner) if inner is not None else ()
-    elif subject.kind in {"", "ClusterPolicy"} and isinstance(subject.root, Fields):
-        yield from _settings(subject.root)
-
-
-def _settings(root: Node) -> Iterator[Hit]:
-    stack: list[Node] = [root]
+    """INFRA002: time slicing, MPS and MIG strategy, wherever the plugin's configuration stands."""
+    stack: list[tuple[str, Node]] = [("", subject.root)]
     while stack:
-        node = stack.pop()
+        above, node = stack.pop()
         if isinstance(node, Items):
-            stack.extend(node.children)
+            stack.extend((above, child) for child in node.children)
         elif isinstance(node, Fields):
             for key, (name, value) in node.entries.items():
                 said = value.text if isinstance(value, Scalar) else ""
-                if key in {"timeSlicing", "mps"} and isinstance(value, Fields) and _replicas(value):
-                    yield Hit("INFRA002", name, key)
-                elif key in {"migStrategy", "strategy"} and said in {"single", "mixed"}:
+                if key in {"timeSlicing", "mps"} and isinstance(value, Fields) and "resources" in value.entries:
+                    yield Hit("INFRA002", name, f"{key} of {_shared(value)}")
+                elif said in {"single", "mixed"} and (key == "migStrategy" or (key, above) == ("strategy", "mig")):
                     yield Hit("INFRA002", name, f"{key} {said}")
                 elif key == "mig-configs" and isinstance(value, Fields):
                     yield Hit("INFRA002", name, key)
                 else:
-                    stack.append(value)
+                    stack.append((key, value))
 
 
-def _replicas(sharing: Fields) -> bool:
-    return "resources" in sharing.entries
+def _shared(sharing: Fields) -> str:
+    """The resources that are shared, and whether they get another name by it."""
+    entries = sharing.list_of("resources")
+    renamed = sharing.text("renameByDefault") == "true" or any(each.text("rename") for each in entries)
+    return ", ".join(each.text("name") for each in entries[:8]) + (", renamed" if renamed else "")
 
 
 RULES: Final = (plugins, sharing)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from scheduler.audit.labels import Requirement, cel_of, impossible_memory, sort_of
+from scheduler.audit.labels import Requirement, cel_of, impossible_memory, impossible_product, sort_of, unshared
 from scheduler.audit.rules.base import Context, Hit
 from scheduler.audit.subjects import Subject
 
@@ -43,17 +43,25 @@ def selectors(subject: Subject, _context: Context) -> Iterator[Hit]:
             else:
                 yield Hit("SEL004", each.node, shown, _said(requirement))
         elif sort == "attribute":
-            yield Hit("SEL001", each.node, shown, _said(requirement))
+            problem = impossible_product(requirement) if requirement.operator == "In" else ""
+            if problem:
+                yield Hit("SEL005", each.node, f"{shown}: {problem}", _said(requirement))
+            else:
+                yield Hit("SEL001", each.node, shown, _said(requirement))
             if any("-SHARED" in value for value in requirement.values):
                 yield Hit("DP003", each.node, shown)
         elif sort == "sharing":
-            yield Hit("DP003", each.node, shown)
+            yield Hit("SEL006" if unshared(requirement) else "DP003", each.node, shown)
         elif sort == "cloud":
             yield Hit("SEL002", each.node, shown)
         elif sort == "node":
             yield Hit("SEL006", each.node, shown)
         elif sort == "pool" and devices:
             yield Hit("SEL003", each.node, shown)
+    if subject.kind == "Workspace" and subject.api_version.startswith("kaito.sh/"):
+        resource = subject.fields.fields("resource")
+        if resource.text("instanceType"):
+            yield Hit("SEL003", resource.key("instanceType"), f"instanceType={resource.text('instanceType')}")
 
 
 def tolerations(subject: Subject, _context: Context) -> Iterator[Hit]:

@@ -24,7 +24,7 @@ _IDS: Final = {
 _WHOLE: Final = 10**9  # Quantity counts in billionths
 
 
-def _first(uses: Iterable[Use]) -> Iterator[Use]:
+def first(uses: Iterable[Use]) -> Iterator[Use]:
     """One use of each resource in each container: a limit and its request say the same."""
     seen: set[tuple[str, int]] = set()
     for use in uses:
@@ -43,7 +43,7 @@ def _shown(use: Use) -> str:
 def asked(subject: Subject, _context: Context) -> Iterator[Hit]:
     """DP001, DP003, DP004, DP006, DP007, DP008: a resource, by its sort."""
     for group in subject.groups:
-        for use in _first(group.uses):
+        for use in first(group.uses):
             sort, device = use.device.sort, use.device
             if sort == "other":
                 yield Hit("DP007", use.key, f"{device.vendor}: {_shown(use)}", f"The class is {device.device_class}.")
@@ -58,8 +58,8 @@ def asked(subject: Subject, _context: Context) -> Iterator[Hit]:
 def several(subject: Subject, _context: Context) -> Iterator[Hit]:
     """DP002: more than one GPU in a container, with its tensor parallelism if the arguments tell."""
     for group in subject.groups:
-        for use in _first(group.uses):
-            if use.device.sort not in {"gpu", "other"} or count_of(use.amount) < 2:
+        for use in first(group.uses):
+            if use.device.sort not in {"gpu", "other"} or not use.device.counted or count_of(use.amount) < 2:
                 continue
             parallel = tensor_parallel(group, use)
             told = f", tensor parallel size {parallel}" if parallel else ""
@@ -69,7 +69,7 @@ def several(subject: Subject, _context: Context) -> Iterator[Hit]:
 def network(subject: Subject, _context: Context) -> Iterator[Hit]:
     """DP005, DP009: network devices, with and without GPUs beside them."""
     for group in subject.groups:
-        nics = [use for use in _first(group.uses) if use.device.sort == "nic"]
+        nics = [use for use in first(group.uses) if use.device.sort == "nic"]
         if not nics:
             continue
         beside = group.sorts() & {"gpu", "mig", "other", "shared"}
@@ -82,28 +82,38 @@ def network(subject: Subject, _context: Context) -> Iterator[Hit]:
 
 def fractions(subject: Subject, _context: Context) -> Iterator[Hit]:
     """DP006: annotations that ask another scheduler for a part of a GPU, or for a certain one."""
+    for name, key, value in fraction_annotations(subject):
+        yield Hit("DP006", name, f"annotation {key}: {value}")
+
+
+def fraction_annotations(subject: Subject) -> Iterator[tuple[Scalar, str, str]]:
+    """(where, key, value) of those annotations."""
     for annotations in subject.annotations:
         for key, (name, value) in annotations.entries.items():
             if _FRACTIONS.fullmatch(key) and isinstance(value, Scalar):
-                yield Hit("DP006", name, f"annotation {key}: {value.text}")
+                yield name, key, value.text
 
 
 def amounts(subject: Subject, _context: Context) -> Iterator[Hit]:
     """DP010: fractions, and limits that differ from requests."""
     for group in subject.groups:
-        known: dict[tuple[str, int], Use] = {}
         for use in group.uses:
-            if use.amount is None:
-                continue
-            nanos = _nanos(use.amount)
+            nanos = _nanos(use.amount) if use.amount is not None else None
             if nanos is not None and (nanos % _WHOLE or nanos < 0):
                 yield Hit("DP010", use.key, f"{_shown(use)} is not a whole number")
-                continue
-            if not use.section or use.container is None:
-                continue
-            other = known.setdefault((use.resource, id(use.container)), use)
-            if other is not use and other.amount is not None and _nanos(other.amount) != nanos:
-                yield Hit("DP010", use.key, f"{use.resource}: {use.section} differ from {other.section}")
+        for use, what in amounts_differ(group):
+            yield Hit("DP010", use.key, what)
+
+
+def amounts_differ(group: Group) -> Iterator[tuple[Use, str]]:
+    """Resources whose limit is not their request, and how to say so."""
+    known: dict[tuple[str, int], Use] = {}
+    for use in group.uses:
+        if use.amount is None or not use.section or use.container is None:
+            continue
+        other = known.setdefault((use.resource, id(use.container)), use)
+        if other is not use and other.amount is not None and _nanos(other.amount) != _nanos(use.amount):
+            yield use, f"{use.resource}: {use.section} differ from {other.section}"
 
 
 def count_of(amount: Scalar | None) -> int:

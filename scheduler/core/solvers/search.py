@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from scheduler.core.model import MAX_RESULTS
 from scheduler.core.solvers.exact import Search, Solution
 from scheduler.core.solvers.puzzle import Fatal, Puzzle
+from scheduler.core.solvers.valuations import valuations
 from scoring.arrays import Mask
 from scoring.scorecard import score_sets
 from scoring.scorers import SET_SCORERS
@@ -189,13 +190,7 @@ def _groupings(
 ) -> Iterator[list[_Group] | None]:
     """For each combination of constraint values the groups to serve, None where a count rules it out."""
     free = set(problem.free) - taken
-    values: list[list[int]] = []
-    for wants, labels in problem.matches:
-        held = {labels[position] for want in wants if want in fixed for position in fixed[want]}
-        if len(held) > 1 or -1 in held:
-            return
-        values.append(sorted(held) if held else _values(problem, wants, labels, free))
-    for chosen in product(*values):
+    for chosen in valuations(problem.wants, problem.matches, fixed, free):
         by_positions: dict[tuple[int, ...], list[int]] = {}
         for index, (count, positions) in enumerate(problem.wants):
             if not count:
@@ -216,20 +211,6 @@ def _groupings(
             for positions, wants in by_positions.items()
         ]
         yield groups if all(len(group.positions) >= group.count for group in groups) else None
-
-
-def _values(problem: NodeProblem, wants: tuple[int, ...], labels: tuple[int, ...], free: set[int]) -> list[int]:
-    """Values that every one of these wants could take, in ascending order."""
-    shared: set[int] | None = None
-    for want in wants:
-        count, positions = problem.wants[want]
-        tally: dict[int, int] = {}
-        for position in positions:
-            if position in free and labels[position] >= 0:
-                tally[labels[position]] = tally.get(labels[position], 0) + 1
-        enough = {value for value, have in tally.items() if have >= count}
-        shared = enough if shared is None else shared & enough
-    return sorted(shared or ())
 
 
 def _sets(problem: NodeProblem, groups: list[_Group], taken: set[int], limit: int) -> tuple[Mask, bool]:

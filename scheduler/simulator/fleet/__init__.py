@@ -8,6 +8,8 @@ The machines are those of `scoring.topology.boxes`, which says where their facts
 | box                     | is                                                                         |
 |-------------------------|----------------------------------------------------------------------------|
 | dgx-h100-partitions     | dgx-h100 whose driver publishes Fabric Manager partitions and module ids   |
+| dgx-h100-shared         | dgx-h100 whose driver lets claims take shares of a GPU, by memory          |
+| dgx-h100-hami           | the same with HAMi's driver, by memory and hundredths of compute           |
 | a100-mig                | dgx-a100 cut into 40 MIG devices: 4 GPUs of 7 x 1g, 4 of 2g 2g 3g          |
 | dgx-a100-dynamic-mig    | every MIG device that could be made, drawing from the counters of its GPU; |
 | dgx-a100-80-dynamic-mig | with GPUs of 80 GB                                                         |
@@ -30,13 +32,14 @@ from typing import Any, Final
 
 from scheduler.core import names
 from scheduler.simulator.fleet import mig
-from scheduler.simulator.fleet.kinds import AMD, BOXES, EXAMPLE, NIC, NVIDIA, RACK_NODES, Box
+from scheduler.simulator.fleet.kinds import AMD, BOXES, EXAMPLE, HAMI, NIC, NVIDIA, RACK_NODES, Box
 from scoring.topology.boxes import Seat
 
 __all__ = [
     "AMD",
     "BOXES",
     "EXAMPLE",
+    "HAMI",
     "NIC",
     "NVIDIA",
     "RACK_NODES",
@@ -45,10 +48,13 @@ __all__ = [
     "fleet",
     "node",
     "slices",
+    "stated",
 ]
 
+_WITH_NICS: Final = ", with NICs"
 STANDARD: Final = "resource.kubernetes.io/"
 CLIQUE: Final = "nvidia.com/gpu.clique"
+PRESENT: Final = "nvidia.com/gpu.present"  # NVIDIA's operator writes it
 MAX_SLICE: Final = 128  # devices; resource.k8s.io/v1, ResourceSliceSpec.devices
 VENDORS: Final[Mapping[str, str]] = {"aws-p4d": "Amazon.com, Inc."}  # of NICs, where it is not Mellanox
 
@@ -90,6 +96,8 @@ def node(box: str, name: str, *, links: bool = True, rack: str = "rack-0") -> Ra
         "kubernetes.io/arch": kind.arch,
         names.OWNED: "true",
     }
+    if kind.driver == NVIDIA:
+        labels[PRESENT] = "true"
     if kind.nodes > 1:
         labels[CLIQUE] = f"{_uuid('rack', rack)}.32766"
     metadata: Raw = {"name": name, "labels": labels}
@@ -155,6 +163,7 @@ def device_classes() -> list[Raw]:
         "mig.nvidia.com": nvidia + "'mig'",
         AMD: f"device.driver == '{AMD}'",
         NIC: f"device.driver == '{NIC}'",
+        HAMI: f"device.driver == '{HAMI}' && device.attributes['{HAMI}'].type == 'hami-gpu'",
         EXAMPLE: f"device.driver == '{EXAMPLE}'",
     }
     extended = {NVIDIA: "nvidia.com/gpu"}
@@ -192,6 +201,24 @@ def fleet(counts: Mapping[str, int], seed: int = 0, *, nics: bool = False) -> li
     return nodes + [part for box, name, _ in members for part in slices(box, name, seed=seed, nics=nics)]
 
 
+def stated(words: str) -> tuple[dict[str, int], bool]:
+    """`2 dgx-h100, 1 l4-pcie, with NICs` as counts and `nics` of `fleet`; the last part may be left out.
+
+    Raises ValueError, which says what is meant by each part.
+    """
+    boxes, nics = words.removesuffix(_WITH_NICS), words.endswith(_WITH_NICS)
+    counts: dict[str, int] = {}
+    for part in boxes.split(","):
+        found = re.fullmatch(r"([1-9][0-9]{0,4}) ([a-z0-9-]+)", part.strip(), re.ASCII)
+        if found is None:
+            raise ValueError(f"{part.strip()!r}: is not of the form `NUMBER BOX`, such as `2 dgx-h100`")
+        box_of(found[2])
+        if found[2] in counts:
+            raise ValueError(f"box {found[2]!r}: is there twice")
+        counts[found[2]] = int(found[1])
+    return counts, nics
+
+
 def _devices(kind: Box, place: str) -> list[Raw]:
     if kind.cut:
         return [device for i in range(len(kind.gpus)) for device in _mig_devices(kind, i, place)]
@@ -199,7 +226,7 @@ def _devices(kind: Box, place: str) -> list[Raw]:
 
 
 def _device(kind: Box, i: int, place: str) -> Raw:
-    capacity = {name: {"value": amount} for name, amount in kind.capacity.items()}
+    capacity: dict[str, Raw] = {name: {"value": amount} for name, amount in kind.capacity.items()}
     own: dict[str, Raw] = {}
     if kind.driver != AMD:
         own["uuid"] = {"string": f"GPU-{_uuid('gpu', place, i)}"}
@@ -208,12 +235,25 @@ def _device(kind: Box, i: int, place: str) -> Raw:
     if kind.partitions:
         own["gpuModuleID"] = {"int": i + 1}
         own |= {f"partition{size}": {"int": i // size} for size in (1, 2, 4, 8)}
-    name = f"gpu-{i}-{128 + i}" if kind.driver == AMD else f"gpu-{i}"
-    return {"name": name, "attributes": {**kind.attributes, **own, **_seat(kind, i)}, "capacity": capacity}
+    if kind.driver == HAMI:
+        own["minor"] = {"int": i}
+    name = {AMD: f"gpu-{i}-{128 + i}", HAMI: f"hami-gpu-{i}"}.get(kind.driver, f"gpu-{i}")
+    found: Raw = {"name": name, "attributes": {**kind.attributes, **own, **_seat(kind, i)}, "capacity": capacity}
+    if kind.shared:
+        # As ConsumableShares in mode `memory`, and HAMi's driver: who asks for no amount gets all of it.
+        for each, least, step in (("memory", "1Mi", "1Mi"), ("cores", "0", "1")):
+            if each in capacity:
+                whole = kind.capacity[each]
+                ranged = {"min": least, "max": whole, "step": step}
+                capacity[each]["requestPolicy"] = {"default": whole, "validRange": ranged}
+        found["allowMultipleAllocations"] = True
+    return found
 
 
 def _seat(kind: Box, i: int) -> dict[str, Raw]:
     seat = kind.gpus[i]
+    if kind.driver == HAMI:
+        return {"pcieBusID": {"string": seat.bus}, STANDARD + "pcieRoot": {"string": seat.root}}
     # The AMD driver publishes its NUMA node under its own domain.
     numa = "numaNode" if kind.driver == AMD else STANDARD + "numaNode"
     return {

@@ -10,6 +10,7 @@ from scoring.topology.boxes import Seat
 NVIDIA: Final = "gpu.nvidia.com"
 AMD: Final = "gpu.amd.com"
 EXAMPLE: Final = "gpu.example.com"
+HAMI: Final = "hami-core-gpu.project-hami.io"
 NIC: Final = "dra.net"
 RACK_NODES: Final = 18
 
@@ -23,7 +24,7 @@ class Box:
 
     `attributes` and `capacity` are the same for all of its GPUs, in the API's form. nodes : how many make a rack.
     cut : MIG profiles of each GPU, empty where no GPU is cut. table : of `mig.TABLES`, for GPUs that are cut on demand.
-    partitions : the driver publishes Fabric Manager partitions.
+    partitions : the driver publishes Fabric Manager partitions. shared : it lets claims take shares of all capacities.
     """
 
     driver: str
@@ -39,6 +40,7 @@ class Box:
     cut: tuple[tuple[str, ...], ...] = ()
     table: str = ""
     partitions: bool = False
+    shared: bool = False
 
 
 def _nvidia(product: str, architecture: str, capability: str, addressing: str = "HMM") -> dict[str, Raw]:
@@ -126,6 +128,14 @@ BOXES: Final[Mapping[str, Box]] = {
     "mi300x": _of_amd("mi300x", "0x74a1", "196592Mi"),
     "mi325x": _of_amd("mi325x", "0x74a5", "262128Mi"),
     "dgx-h100-partitions": replace(_H100, partitions=True),
+    "dgx-h100-shared": replace(_H100, shared=True),
+    "dgx-h100-hami": replace(
+        _H100,
+        driver=HAMI,
+        attributes={**_nvidia("NVIDIA H100 80GB HBM3", "Hopper", "9.0.0", ""), "type": {"string": "hami-gpu"}},
+        capacity={"cores": "100", "memory": "81559Mi"},
+        shared=True,
+    ),
     "a100-mig": replace(_A100, capacity={}, cut=(("1g.5gb",) * 7,) * 4 + (("2g.10gb", "2g.10gb", "3g.20gb"),) * 4,
                         table="A100-40"),
     "dgx-a100-dynamic-mig": replace(_A100, table="A100-40"),
