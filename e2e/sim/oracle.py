@@ -204,6 +204,10 @@ class Hardware:
         if not device.consumes:
             return True
         pool = self.pools[device.id[:2]]
+        for id_, holds in holders.items():
+            unlisted = id_[:2] == device.id[:2] and id_[2] not in pool.devices
+            if unlisted and any(not each.admin for each in holds):
+                return False  # nobody knows what it draws
         used: dict[tuple[str, str], int] = {}
         for other in pool.devices.values():
             if any(not each.admin for each in holders.get(other.id, ())):

@@ -125,7 +125,7 @@ class Simulation:
         """The server forgets what was long ago, now and then what was just now."""
         random = self.world.random
         for log in self.store.logs.values():
-            if log.versions and random.random() < 0.3:
+            if log.versions and random.random() < 0.6:
                 log.compact(log.versions[random.randrange(len(log.versions))])
 
     def rest(self) -> None:
