@@ -249,7 +249,10 @@ class Hardware:
                 placed = []
                 for device in devices:
                     need = self.need(device, asked)
-                    if need is None or (not asked.get("adminAccess") and not self.room(device, need, holders)):
+                    # Upstream asks counters of an administrator too (kubernetes#140729), and so does the scheduler.
+                    admin = asked.get("adminAccess")
+                    fits = self.counters_left(device, holders) if admin else self.room(device, need or {}, holders)
+                    if need is None or not fits:
                         break
                     hold = Hold("new", "", need, bool(asked.get("adminAccess")))
                     holders.setdefault(device.id, []).append(hold)
