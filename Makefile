@@ -37,6 +37,7 @@ soak: $(READY)
 	$(BIN)/python -m e2e.soak --seeds 400
 	$(BIN)/python -m e2e.sim --steps 2000000 --jobs 2
 	$(BIN)/python -m e2e.sim --steps 200000 --jobs 2 --mode contested
+	$(BIN)/python -m e2e.sim.plans
 	$(BIN)/python -m e2e.sim.mutants
 	$(BIN)/python -m e2e.bad
 	$(BIN)/python -m e2e.siege --minutes 15

@@ -62,7 +62,8 @@ def run(seed: int, steps: int, mode: str, first: int, every: int, one: bool, eac
             trace = "" if isinstance(error, BrokenError) else "".join(traceback.format_exception(error))
             part.failure = (
                 f"episode {number} of seed {seed}, {mode}:\n{simulation.options.lines()}\n{simulation.story(error)}\n"
-                f"{trace}{error}\nafter {part.steps} steps, at {simulation.world.now:.3f} s; again with --episode {number}"
+                f"{trace}{error}\nafter {part.steps} steps, at {simulation.world.now:.3f} s; "
+                f"again with --episode {number}"
             )
         if error is not None or one or part.steps >= steps:
             part.seconds, part.digest = time.process_time() - begun, digest.hexdigest()

@@ -102,7 +102,7 @@ class Rates:
     garbled: float = 0.01
     stale_list: float = 0.1
     close: float = 0.004
-    hang: float = 0.0015
+    hang: float = 0.003
     expire: float = 0.003
     expired_status: float = 0.08
     repeat: float = 0.1

@@ -69,7 +69,9 @@ def node(name: str, random: Random, *, owned: bool) -> Raw:
     return {
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {},
         "status": {
-            "allocatable": {"cpu": str(random.choice((2, 4, 8))), "memory": "16Gi", "pods": str(random.choice((4, 110)))},
+            "allocatable": {
+                "cpu": str(random.choice((2, 4, 8))), "memory": "16Gi", "pods": str(random.choice((4, 110))),
+            },
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }  # fmt: skip
@@ -137,4 +139,5 @@ def slices(driver: str, pool_name: str, where: Raw, parts: list[Raw], generation
 
 
 def nics(random: Random) -> list[Raw]:
-    return [{"devices": [{"name": f"nic-{each}", "attributes": {"speed": {"int": 100}}} for each in range(random.randint(1, 2))]}]  # fmt: skip
+    count = random.randint(1, 2)
+    return [{"devices": [{"name": f"nic-{each}", "attributes": {"speed": {"int": 100}}} for each in range(count)]}]

@@ -12,7 +12,7 @@
 import json
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
@@ -92,8 +92,10 @@ class Judge:
         self.bound: dict[str, tuple[str, float, str]] = {}  # pod uid -> by whom, when, node
         self.renewing: dict[str, float] = {}  # identity -> when its last renewal was sent
         self.deadlines: dict[str, float] = {}
-        self.delivered: dict[tuple[str, str], list[tuple[float, int]]] = {}
+        self.delivered: dict[str, deque[tuple[float, int]]] = {}
         self.writes: Counter[str] = Counter()
+        self.sent_knowing: dict[tuple[str, str], int] = {}  # of claims, by who bound which pod
+        self.reported: set[str] = set()  # pods of which a clash was told
         self.clashes: dict[frozenset[str], tuple[int, float]] = {}
         self._slices: dict[tuple[str, str], dict[str, Raw]] = defaultdict(dict)
         store.listeners.append(self._changed)
@@ -120,14 +122,19 @@ class Judge:
         if now >= self.deadlines.get(peer.identity, float("-inf")) - self.margin_s:
             self.fail("I12", f"{peer.identity} sends {method} {where} without a lease that lasts")
         if "/events" in where:
+            if given.get("reason") == "DeviceClash":
+                self.reported.add(given["involvedObject"]["uid"])
             return
         metadata = given.get("metadata") or given.get("preconditions") or {}
         if "/resourceclaims/" in where and method == "PATCH" and not metadata.get("resourceVersion"):
             self.fail("I13", f"{method} {where} has no resourceVersion", where)
         if method != "POST" and not metadata.get("uid"):
             self.fail("I13", f"{method} {where} has no uid", where)
-        if where.endswith("/binding") and not metadata.get("uid"):
-            self.fail("I13", f"{method} {where} has no uid", where)
+        if where.endswith("/binding"):
+            if not metadata.get("uid"):
+                self.fail("I13", f"{method} {where} has no uid", where)
+            known = [version for time, version in self.delivered.get(peer.identity, ()) if time <= now - _SEEN_S]
+            self.sent_knowing[peer.identity, metadata["uid"]] = max(known, default=0)
         if "devices" in (given.get("status") or {}) and given["status"]["devices"] is not None:
             self.fail("I10", f"{method} {where} writes status.devices", where)
 
@@ -143,6 +150,24 @@ class Judge:
             if lease.spec.get("holderIdentity") != peer.identity:
                 holder = lease.spec.get("holderIdentity")
                 self.fail("I12", f"a write of {peer.identity} to {kind} {key} is applied while {holder!r} leads", key)
+
+    def told(self, identity: str, kind: str, version: int) -> None:
+        """A process was delivered what happened to a kind up to a version."""
+        if kind == "ResourceClaim":
+            self.delivered.setdefault(identity, deque(maxlen=200)).append((self.world.now, version))
+
+    def unreported(self) -> None:
+        """I1 where devices are contested: of each clash that stands, the pods that run with it were told."""
+        for pair in self.clashes:
+            for uid in sorted(pair):
+                claim = next((each for each in self.store.objects["ResourceClaim"].values() if each.uid == uid), None)
+                for consumer in reserved(claim.raw) if claim is not None else ():
+                    pod = self._pod(consumer)
+                    ours = pod is not None and pod.spec.get("schedulerName") == SCHEDULER and not done(pod.raw)
+                    if pod is not None and ours and pod.spec.get("nodeName"):
+                        if pod.uid not in self.reported:
+                            self.fail("I1", f"pod {pod.key} clashes ({sorted(pair)}), and nobody says so", pod.key)
+                        self.world.bite("clash told")
 
     # ------------------------------------------------------------ changes
 
@@ -287,7 +312,7 @@ class Judge:
         found = view.wrong(claim.raw, allocation, node)
         if found:
             return ("I11" if "admin access" in found else "I6"), found
-        for result in given:
+        for result in () if self.contested else given:
             if result.get("adminAccess"):
                 continue
             id_ = (result["driver"], result["pool"], result["device"])
@@ -416,8 +441,6 @@ class Judge:
         for pair, (version, _) in self.clashes.items():
             if claim.uid in pair and self.sent_knowing.get((who, pod.uid), 0) >= version:
                 self.fail("I1", f"pod {pod.key} was bound though {who} had seen the clash of {sorted(pair)}", pod.key)
-
-    sent_knowing: Mapping[tuple[str, str], int] = {}
 
     # ------------------------------------------------------------ everything
 

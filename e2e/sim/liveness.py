@@ -1,5 +1,7 @@
 """What must be true once faults have stopped and some minutes have passed: I19 to I24."""
 
+import re
+
 from e2e.sim.hardware import EXTENDED
 from e2e.sim.invariants import SCHEDULER, Judge
 from e2e.sim.oracle import OWNED, admits, amount, claim_names, extended_of, requests_of, reserved, selected
@@ -7,6 +9,7 @@ from e2e.sim.replica import Replica, known
 from e2e.sim.store import Item, Raw, Store, done
 from e2e.sim.world import BrokenError
 
+_COUNTED = re.compile(r"\b0 of (\d+) nodes")
 _EXTENDED_SPEC = {"deviceClassName": "extended", "allocationMode": "ExactCount"}
 
 
@@ -90,7 +93,11 @@ def _room(store: Store, node: Item, pod: Item) -> bool:
 
 
 def _true(store: Store, pod: Item, reason: str) -> None:
-    """I20: what a reason says is missing is missing."""
+    """I20: what a reason says is missing is missing, and it speaks of the nodes that there are."""
+    counted = _COUNTED.search(reason)
+    nodes = len(store.objects["Node"])
+    if counted and int(counted[1]) != nodes:
+        raise BrokenError("I20", f"pod {pod.key} is told: {reason}, and there are {nodes} nodes", pod.key)
     if "does not exist" in reason or "is not there" in reason:
         namespace = pod.raw["metadata"]["namespace"]
         missing = [
@@ -128,13 +135,13 @@ def _memory(store: Store, replica: Replica) -> None:
     if life is None or life.process is None or life.process.engine is None:
         return
     engine = life.process.engine
-    for kind, mine in known(life.process).items():
+    for kind, remembered in known(life.process).items():
         theirs = {
             each.uid: str(each.version) for each in store.objects[kind].values()
             if (kind != "Pod" or not done(each.raw)) and not _unreadable(each)
         }  # fmt: skip
-        if kind == "ResourceClaim":
-            mine = {uid: version for uid, version in mine.items() if uid not in _unread(store)}
+        unread = _unread(store)
+        mine = {uid: version for uid, version in remembered.items() if uid not in unread}
         if mine != theirs:
             differing = sorted({*mine.items()} ^ {*theirs.items()})[:5]
             raise BrokenError("I22", f"{life.identity} remembers other {kind}s than there are: {differing}")

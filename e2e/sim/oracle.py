@@ -1,7 +1,7 @@
 """What fits where, by trying everything: devices, classes, counters, capacity, taints and nodes from plain JSON.
 
-Small on purpose, and of clusters that e2e.sim.hardware makes: the selectors are those of its table. Where the API leaves
-room it is strict: what it calls feasible surely is.
+Small on purpose, and of clusters that e2e.sim.hardware makes: the selectors are those of its table. Where the API
+leaves room it is strict: what it calls feasible surely is.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -204,6 +204,10 @@ class Hardware:
         if not device.consumes:
             return True
         pool = self.pools[device.id[:2]]
+        for id_, holds in holders.items():
+            unlisted = id_[:2] == device.id[:2] and id_[2] not in pool.devices
+            if unlisted and any(not each.admin for each in holds):
+                return False  # nobody knows what it draws
         used: dict[tuple[str, str], int] = {}
         for other in pool.devices.values():
             if any(not each.admin for each in holders.get(other.id, ())):
@@ -245,7 +249,10 @@ class Hardware:
                 placed = []
                 for device in devices:
                     need = self.need(device, asked)
-                    if need is None or (not asked.get("adminAccess") and not self.room(device, need, holders)):
+                    # Upstream asks counters of an administrator too (kubernetes#140729), and so does the scheduler.
+                    admin = asked.get("adminAccess")
+                    fits = self.counters_left(device, holders) if admin else self.room(device, need or {}, holders)
+                    if need is None or not fits:
                         break
                     hold = Hold("new", "", need, bool(asked.get("adminAccess")))
                     holders.setdefault(device.id, []).append(hold)
@@ -268,7 +275,7 @@ class Hardware:
         yield from combinations(free, asked.get("count", 1))
 
     def able(self, asked: Raw, node: Raw) -> list[Published] | None:
-        """Devices that match on a node; None: mode All, and it cannot be told which are all, or one must not be used."""
+        """Devices that match on a node; None: mode All, and which are all is not known, or one must not be used."""
         everything = asked.get("allocationMode") == "All"
         found = []
         for pool in self.pools.values():

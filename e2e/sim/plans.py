@@ -172,7 +172,7 @@ class Small:
         """Pods with a claim for each of these requests, and these shared ones."""
         entries = [{"name": f"s{number}", "resourceClaimName": name} for number, name in enumerate(claims)]
         for number, each in enumerate(templates):
-            name = f"{names.split()[0]}-{number}"
+            name = f"{names.split(maxsplit=1)[0]}-{number}"
             self.store.create(
                 {
                     "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",

@@ -30,10 +30,16 @@ _EPOCH_S = EPOCH.timestamp()
 _ADDRESS = Address("http://simulated", None, None, None, None)
 _clocks: list[Callable[[], float]] = []  # the wall clock of whom is running
 
+
 # The election of the official client reads the time of day, in a module of its own.
-leaderelection.time = types.SimpleNamespace(time=lambda: _clocks[-1]())
+def _wall() -> float:
+    return _clocks[-1]()
+
+
+leaderelection.time = types.SimpleNamespace(time=_wall)
 # A collection at each list is for the memory of a process that lives for months.
-watch.gc = types.SimpleNamespace(**{name: lambda: None for name in ("enable", "disable", "collect", "freeze", "unfreeze")})  # fmt: skip
+_NOTHING = dict.fromkeys(("enable", "disable", "collect", "freeze", "unfreeze"), lambda: None)
+watch.gc = types.SimpleNamespace(**_NOTHING)
 
 
 def settings(**variables: object) -> SchedulerConfig:

@@ -80,6 +80,7 @@ class Server:
         self.lag = 1.0
         self.sent: list[Callable[[Peer, str, str, Any], None]] = []
         self.applied: list[Callable[[Peer, str, str, str, Item | None], None]] = []
+        self.told: Callable[[str, str, int], None] = lambda identity, kind, version: None
         self.refused: list[Callable[[Peer, str, str, Raw, int], None]] = []
         self._streams: dict[str, list[Stream]] = {}
         self._seen: dict[tuple[str, str], dict[str, str]] = {}  # by peer and kind: key -> uid
@@ -457,6 +458,7 @@ class Server:
                 world.bite("F6")
             elif version > newest:
                 self._latest[peer.identity] = (version, stream.kind)
+        self.told(peer.identity, stream.kind, log.versions[start + count - 1])
         stream.place += count
         data = b"".join(lines)
         if stream.place == log.end and draw() < 0.2:

@@ -78,11 +78,11 @@ class Simulation:
         self.store = Store(lambda: world.now)
         contested = options.mode == CONTESTED
         lease_s, renew_s, retry_s = options.lease
-        self.judge = Judge(
-            world, self.store, lease_s=lease_s, margin_s=_PATIENCE * lease_s / 5 - 1e-6, secret=SECRET, contested=contested
-        )  # fmt: skip
+        margin_s = _PATIENCE * lease_s / 5 - 1e-6
+        self.judge = Judge(world, self.store, lease_s=lease_s, margin_s=margin_s, secret=SECRET, contested=contested)
         self.server = Server(world, self.store, options.rates, streams_lists=options.streams_lists)
         self.server.sent.append(self.judge.sent)
+        self.server.told = self.judge.told
         self.server.applied.append(self.judge.applied)
         self.drivers = Drivers(world, self.store, options.nodes, options.foreign_nodes)
         self.controllers = Controllers(world, self.store, self.judge.hardware, options.patience, options.refuses)
@@ -123,10 +123,10 @@ class Simulation:
 
     def _compact(self) -> None:
         """The server forgets what was long ago, now and then what was just now."""
-        random = world_random = self.world.random
-        for kind, log in self.store.logs.items():
-            if log.versions and random.random() < 0.3:
-                log.compact(log.versions[world_random.randrange(len(log.versions))])
+        random = self.world.random
+        for log in self.store.logs.values():
+            if log.versions and random.random() < 0.6:
+                log.compact(log.versions[random.randrange(len(log.versions))])
 
     def rest(self) -> None:
         """Heal, wait some minutes, and judge."""
@@ -146,6 +146,7 @@ class Simulation:
         if after != before:
             raise BrokenError("I23", f"{after - before} writes although nothing happened")
         self.judge.full()
+        self.judge.unreported()
         liveness.check(self.store, self.judge, self.replicas)
         world.bite("rest")
 

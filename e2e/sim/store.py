@@ -1,7 +1,7 @@
 """What an API server keeps, and what it refuses: objects under one revision, as Kubernetes 1.37 validates them.
 
-The rules are those of resource.k8s.io validation and strategy and of the pods/binding handler. Objects are plain JSON and
-never changed in place.
+The rules are those of resource.k8s.io validation and strategy and of the pods/binding handler. Objects are plain JSON
+and never changed in place.
 """
 
 from bisect import bisect_right
@@ -342,9 +342,8 @@ def _validate_claim(old: Raw, new: Raw) -> None:
     if len(reserved) > MAX_CONSUMERS:
         refuse(f"status.reservedFor: must have at most {MAX_CONSUMERS} items")
     known = {each["uid"] for each in before.get("reservedFor") or ()}
-    if "deletionTimestamp" in new["metadata"]:
-        if any(each["uid"] not in known for each in reserved):
-            refuse("status.reservedFor: new entries may not be added while `deletionTimestamp` is set")
+    if "deletionTimestamp" in new["metadata"] and any(each["uid"] not in known for each in reserved):
+        refuse("status.reservedFor: new entries may not be added while `deletionTimestamp` is set")
     if allocation:
         results = allocation["devices"].get("results") or []
         if len(results) > MAX_RESULTS:

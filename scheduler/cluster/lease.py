@@ -12,6 +12,7 @@ and refuses to take a lease over before the holder has been silent for its whole
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -77,6 +78,10 @@ class LeaseTiming:
     retry_s: float = 2.0
 
 
+class LeaseLostError(Exception):
+    """A lease that was held was not renewed in time."""
+
+
 class LeaseLock:
     """What the official election locks: get, create and update of one Lease, by our client."""
 
@@ -101,6 +106,7 @@ class LeaseLock:
         self._lease: dict[str, Any] = {}
         self._seen: object = None
         self._seen_at = float("-inf")
+        self._renewed_at = float("inf")
 
     async def get(self, name: str, namespace: str) -> tuple[bool, Any]:
         """(True, record), or (False, an exception of the kind that the election expects)."""
@@ -117,8 +123,10 @@ class LeaseLock:
             return False, refused
         spec = self._lease.get("spec") or {}
         duration = spec.get("leaseDurationSeconds")
+        # The election waits for another holder by the time of day, which may jump back an hour; `update` does by ours.
+        holder = spec.get("holderIdentity")
         return True, LeaderElectionRecord(
-            spec.get("holderIdentity") or None,
+            holder if holder == self.identity else None,
             str(duration) if duration else None,
             spec.get("acquireTime"),
             spec.get("renewTime"),
@@ -135,7 +143,9 @@ class LeaseLock:
         return await self._write("POST", self._path, lease)
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
-        """Whether the lease was renewed or taken over."""
+        """Whether the lease was renewed or taken over. Raises LeaseLostError once it was not renewed for too long."""
+        if self._clock() - self._renewed_at >= self._timing.renew_s:
+            raise LeaseLostError
         spec = self._lease.get("spec") or {}
         holder = spec.get("holderIdentity") or ""
         if holder not in {"", self.identity}:
@@ -173,6 +183,7 @@ class LeaseLock:
             log.warning("lease not renewed: %s", error)
             return False
         self._fence.renewed(start, self._timing.lease_s)
+        self._renewed_at = start
         return True
 
     def _spec(self, old: dict[str, Any]) -> dict[str, Any]:
@@ -211,5 +222,7 @@ async def lead(lock: LeaseLock, timing: LeaseTiming, leading: asyncio.Event) -> 
     config = Config(lock, 15.0, 10.0, 2.0, started, None)
     config.lease_duration, config.renew_deadline = timing.lease_s, timing.renew_s
     config.retry_period = timing.retry_s
-    await LeaderElection(config).run()
+    # It counts by the time of day for how long it tries; what was lost is not taken back as if it had been kept.
+    with contextlib.suppress(LeaseLostError):
+        await LeaderElection(config).run()
     leading.clear()

@@ -40,6 +40,7 @@ from scheduler.core.messages import (
     PodRef,
     ReleaseClaim,
     Report,
+    ReportClash,
     ReportScheduled,
     ReportUnschedulable,
     ReserveClaim,
@@ -627,7 +628,7 @@ class Writer:
                 level = logging.DEBUG if quiet or self.reports_failed % 100 != 1 else logging.WARNING
                 where = f"{report.pod.namespace}/{report.pod.name}"
                 log.log(level, "event for pod %s not written, as %d so far: %s", where, self.reports_failed, error)
-                if isinstance(report, ReportUnschedulable) and error.cause not in {"gone", "invalid"}:
+                if isinstance(report, ReportUnschedulable | ReportClash) and error.cause not in {"gone", "invalid"}:
                     self._report_again(report, held)
             finally:
                 self._reporting -= 1
@@ -645,15 +646,16 @@ class Writer:
         self._told_of.discard(pod)
         self._reports_wait.set()
 
-    def _report_again(self, report: ReportUnschedulable, least: float) -> None:
-        """Why a pod waits is told once by those who decide, and has to be true for as long as it stays so."""
+    def _report_again(self, report: ReportUnschedulable | ReportClash, least: float) -> None:
+        """Why a pod waits, or that it clashes, is told once by those who decide, and has to arrive."""
         uid = report.pod.uid
         tries = self._repeated[uid] = self._repeated.get(uid, 0) + 1
 
         def again() -> None:
-            told = self._told.get(uid)
-            if told is not None and told[0] == report.message and (uid, ReportUnschedulable) not in self._reports:
-                self._reports[uid, ReportUnschedulable] = report
+            message, _ = self._told.get(uid, ("", 0.0))
+            current = isinstance(report, ReportClash) or message == report.message
+            if current and (uid, type(report)) not in self._reports:
+                self._reports[uid, type(report)] = report
                 self._reports_wait.set()
             else:
                 self._repeated.pop(uid, None)

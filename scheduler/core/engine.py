@@ -806,6 +806,7 @@ class Engine:
             return leftover
         ways = resolve(pod, self.state)
         if isinstance(ways, Refusal):
+            out += self._leave_deleted(pod)
             return Unplaced(pod.uid, ways.token, ways.message)
         refusal = self._refuse_joining(pod, ways.open[0], out)
         if refusal is not None:
@@ -1005,6 +1006,19 @@ class Engine:
             if claim.uid not in shared or not self._group_uses(claim.uid, groups.key_of(pod)):
                 self._await_release(claim.uid, consumer.uid, claim.resource_version)
                 out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate=True))
+        return out
+
+    def _leave_deleted(self, pod: Pod) -> list[Instruction]:
+        """A claim that is being deleted goes once no pod is in it: what waits must not stay, whoever reserved it."""
+        out: list[Instruction] = []
+        shared = groups.consumers(pod, self.state)
+        for key in self._keys(pod):
+            claim = self.state.claims.current.get(self.state.claim_by_key.get(key, Uid("")))
+            if claim is None or not claim.deleting or not claim.reserved_by(pod.uid):
+                continue
+            if claim.uid not in shared and claim.uid not in self._releasing:
+                self._await_release(claim.uid, pod.uid, claim.resource_version)
+                out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), _pod_ref(pod).consumer, deallocate=False))
         return out
 
     def _group_uses(self, claim: Uid, group: str) -> bool:

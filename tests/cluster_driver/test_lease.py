@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from scheduler.cluster.lease import LeaseFence, LeaseLock, LeaseTiming, OpenFence, lead
+from scheduler.cluster.lease import LeaseFence, LeaseLock, LeaseLostError, LeaseTiming, OpenFence, lead
 from scheduler.cluster.machine import Machine
 
 PATH = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
@@ -146,10 +146,10 @@ async def test_a_renewed_lease_starts_the_wait_again(make, clock):
     second, _, _ = make("b")
     await first.try_acquire_or_renew()
     await second.try_acquire_or_renew()
-    clock.now += 10
+    clock.now += 9
     await first.try_acquire_or_renew()
     await second.try_acquire_or_renew()
-    clock.now += 10
+    clock.now += 9
     second.observed_time_milliseconds -= 3_600_000
 
     assert not await second.try_acquire_or_renew()
@@ -216,3 +216,39 @@ async def test_a_lease_may_be_renewed_more_often_than_once_a_second(api, client)
 
     assert asyncio.get_running_loop().time() - begun < 4
     task.cancel()
+
+
+async def test_a_wall_clock_that_jumps_back_does_not_keep_a_lease_that_nobody_renews(make, clock):
+    first, _, _ = make("a")
+    await first.try_acquire_or_renew()
+    second, _, _ = make("b")
+    await second.try_acquire_or_renew()
+    second.observed_time_milliseconds += 3_600_000
+    clock.now += 16
+
+    assert await second.try_acquire_or_renew()
+
+
+async def test_what_was_not_renewed_in_time_is_lost_whatever_the_wall_clock_says(make, clock):
+    first, _, _ = make("a")
+    await first.try_acquire_or_renew()
+    clock.now += 9
+    assert await first.try_acquire_or_renew()
+    clock.now += 11
+
+    with pytest.raises(LeaseLostError):
+        await first.try_acquire_or_renew()
+
+
+async def test_a_lease_that_is_lost_ends_the_lead(api, client, steps):
+    timing = LeaseTiming(lease_s=1.5, renew_s=0.2, retry_s=0.02)
+    lock = LeaseLock(client, LeaseFence(margin_s=0.5), timing)
+    leading = asyncio.Event()
+
+    task = asyncio.create_task(lead(lock, timing, leading))
+    await leading.wait()
+    api.script("PUT", PATH, *[steps.refuse(503)] * 1000)
+
+    async with asyncio.timeout(30):
+        await task
+    assert not leading.is_set()

@@ -834,7 +834,7 @@ async def test_the_words_on_one_pod_arrive_in_their_order(api, writer):
     slow.set()
     await settled(writer)
 
-    assert [each["body"]["reason"] for each in api.sent("POST", "/events")][0] == "Scheduled"
+    assert api.sent("POST", "/events")[0]["body"]["reason"] == "Scheduled"
     assert api.objects[POD]["status"]["conditions"][0]["message"] == "no node"
 
 

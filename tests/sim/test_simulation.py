@@ -1,4 +1,4 @@
-"""The scheduler's own process in a hostile cluster: one fresh seed, the same run twice, and the bugs that it must find."""
+"""The scheduler's own process in a hostile cluster: a fresh seed, the same run twice, and the bugs it has to find."""
 
 import json
 import os

@@ -8,8 +8,8 @@ from e2e.sim.store import Change, Item, Raw, Store
 from e2e.sim.world import World
 
 _FORBIDDEN = (
-    ("PATCH", "/status"), ("PATCH", "resourceclaims"), ("POST", "/binding"), ("GET", "resourceclaims"), ("PUT", "/leases"),
-    ("WATCH", "ResourceSlice"), ("WATCH", "ResourceClaim"), ("WATCH", "Pod"),
+    ("PATCH", "/status"), ("PATCH", "resourceclaims"), ("POST", "/binding"), ("GET", "resourceclaims"),
+    ("PUT", "/leases"), ("WATCH", "ResourceSlice"), ("WATCH", "ResourceClaim"), ("WATCH", "Pod"),
 )  # fmt: skip
 
 
@@ -44,7 +44,8 @@ class Chaos:
     def _any(self) -> Replica:
         """The leader rather than the others."""
         leaders = [each for each in self.replicas if each.deciding]
-        return self.random.choice(leaders or self.replicas) if self.random.random() < 0.8 else self.random.choice(self.replicas)  # fmt: skip
+        least = leaders if leaders and self.random.random() < 0.8 else self.replicas
+        return self.random.choice(least)
 
     @staticmethod
     def _writing(replica: Replica) -> int:
@@ -165,9 +166,13 @@ class Chaos:
         if change.item.kind in {"ResourceSlice", "DeviceClass", "DeviceTaintRule"}:
             for replica in self.replicas:
                 life = replica.running
-                if life is not None and life.process is not None and life.process.engine is not None:
-                    if life.process.engine.in_flight or life.process.aside.working:
-                        self.world.bite("F56")
+                process = life.process if life is not None else None
+                if (
+                    process is not None
+                    and process.engine is not None
+                    and (process.engine.in_flight or process.aside.working)
+                ):
+                    self.world.bite("F56")
         elif change.item.kind == "ResourceClaim" and change.new is not None and change.old is not None:
             joined = set(reserved(change.new.raw)) - set(reserved(change.old.raw))
             if change.who.startswith("dovetail") and joined and change.old.status.get("allocation"):

@@ -129,16 +129,17 @@ class Controllers:
         consumers = reserved(claim.raw)
         left = [
             uid for uid in consumers
-            if uid in pods and not done(pods[uid].raw) and not (pods[uid].deleting and not pods[uid].spec.get("nodeName"))
+            if uid in pods and not done(pods[uid].raw)
+            and not (pods[uid].deleting and not pods[uid].spec.get("nodeName"))
         ]  # fmt: skip
         owners = [each["uid"] for each in claim.raw["metadata"].get("ownerReferences") or ()]
-        if any(uid not in pods for uid in owners) or (owners and all(done(pods[uid].raw) for uid in owners)):
-            if not claim.deleting:
-                if claim.status.get("allocation"):
-                    self.world.bite("F43")
-                self.store.remove("ResourceClaim", claim.key, GARBAGE)
-                self._look("claim", claim.key)
-                return
+        ended = any(uid not in pods for uid in owners) or (owners and all(done(pods[uid].raw) for uid in owners))
+        if ended and not claim.deleting:
+            if claim.status.get("allocation"):
+                self.world.bite("F43")
+            self.store.remove("ResourceClaim", claim.key, GARBAGE)
+            self._look("claim", claim.key)
+            return
         free = not left and (len(left) < len(consumers) or (claim.deleting and claim.status.get("allocation")))
         if len(left) < len(consumers) or free:
             if left and len(left) < len(consumers):

@@ -1,4 +1,4 @@
-"""kube-scheduler, as a second allocator: for its own pods, on devices of its own or, where they are contested, on ours."""
+"""kube-scheduler, as a second allocator: on devices of its own or, where they are contested, on ours."""
 
 from collections.abc import Callable
 from uuid import UUID

@@ -32,9 +32,11 @@ def spec(random: Random, *, admin: bool) -> Raw:
     tolerate = [{"operator": "Exists"}] if random.random() < 0.2 else None
     more: dict[str, object] = {"tolerations": tolerate} if tolerate else {}
     shape = random.choice(
-        ("one", "one", "one", "two", "model", "part", "part", "shared", "shared", "all", "first", "nic", "both", "attached",
-         "attached", "one", "one", "shared", random.choice(("impossible", "late", "admin")))
+        ("one", "one", "one", "two", "model", "part", "part", "shared", "shared", "all", "first", "nic", "both",
+         "attached", "attached", "one", "one", "shared", random.choice(("impossible", "late", "admin")))
     )  # fmt: skip
+    if admin and random.random() < 0.2:
+        shape = "admin"
     constraints: list[Raw] = []
     if shape == "two":
         requests = [request("r", "gpu", 2, **more)]
