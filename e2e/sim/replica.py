@@ -28,18 +28,10 @@ from scheduler.service.settings import SchedulerConfig, load
 
 _EPOCH_S = EPOCH.timestamp()
 _ADDRESS = Address("http://simulated", None, None, None, None)
-_clocks: list[Callable[[], float]] = []  # the wall clock of whom is running
-
-
-# The election of the official client reads the time of day, in a module of its own.
-def _wall() -> float:
-    return _clocks[-1]()
-
-
-leaderelection.time = types.SimpleNamespace(time=_wall)
 # A collection at each list is for the memory of a process that lives for months.
-_NOTHING = dict.fromkeys(("enable", "disable", "collect", "freeze", "unfreeze"), lambda: None)
-watch.gc = types.SimpleNamespace(**_NOTHING)
+_NO_COLLECTION = types.SimpleNamespace(
+    **dict.fromkeys(("enable", "disable", "collect", "freeze", "unfreeze"), lambda: None)
+)
 
 
 def settings(**variables: object) -> SchedulerConfig:
@@ -157,11 +149,13 @@ class Life:
         return None if time is None else time - self._offset
 
     def turn(self) -> None:
-        _clocks.append(self.wall)
+        """Run what is due. Meanwhile two modules that ask for time and memory by themselves are given ours."""
+        real = leaderelection.time, watch.gc
+        leaderelection.time, watch.gc = types.SimpleNamespace(time=self.wall), _NO_COLLECTION
         try:
             self.loop.turn()
         finally:
-            _clocks.pop()
+            leaderelection.time, watch.gc = real
 
     def kill(self) -> None:
         """As kill -9 does: nothing of it runs again."""

@@ -1,8 +1,13 @@
 """Single faults in small scenarios: some of the plans that `python -m e2e.sim.plans` plays all of."""
 
+import gc
+import time
+
 import pytest
+from kubernetes.aio.leaderelection import leaderelection
 
 from e2e.sim.plans import SCENARIOS, Fault, faults, play
+from scheduler.cluster import watch
 
 
 def test_there_are_forty_scenarios():
@@ -23,3 +28,10 @@ def test_a_plan_is_carried_out():
 
     assert problem == ""
     assert small.replica.lives == 2
+
+
+def test_a_simulation_leaves_the_real_clock_and_collector_as_they_were():
+    play(SCENARIOS[0], Fault("write", 1, "crash"))
+
+    assert leaderelection.time is time
+    assert watch.gc is gc
