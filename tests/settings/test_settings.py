@@ -125,7 +125,9 @@ MISTAKES = {
     HEAD + "weights: {packing: yes}": "weights.packing = 'yes'",  # YAML 1.2: a text, not a truth value
     HEAD + "profile: trainig": "profile = 'trainig': no profile has this name; did you mean training?",
     HEAD + "profile: [training]": "profile: input should be a valid string",
-    HEAD + "profile: spread\nweights: {spreading: 1, untouched: 0, islands: 0, sockets: 0}": "weights states all that it changes",
+    HEAD + "profile: spread\nweights: {spreading: 1, untouched: 0, islands: 0, sockets: 0}": (
+        "weights states all that it changes"
+    ),
     HEAD + "profiles: {night: {weights: {pakcing: 1}}}": "profiles.night.weights: weight pakcing: 1.0: no scorer",
     HEAD + "profiles: {night: {weights: {packing: -1}}}": "profiles.night.weights.packing = -1",
     HEAD + "profiles: {night: {weight: {}}}": "profiles.night.weight: is not a known key; known are weights",
