@@ -106,17 +106,17 @@ class Rates:
     expire: float = 0.003
     expired_status: float = 0.08
     repeat: float = 0.1
-    crash_after_write: float = 0.004
+    crash_after_write: float = 0.03
     lag: float = 0.05  # mean seconds of a watch
     latency: float = 0.01  # mean seconds of a request
     crashes: float = 0.5  # a minute, and so on
-    stops: float = 0.15
-    stalls: float = 0.4
+    stops: float = 0.6
+    stalls: float = 1.5
     outages: float = 0.15
     forbidden: float = 0.15
-    jumps: float = 0.2
+    jumps: float = 0.5
     bursts_of_lag: float = 0.4
-    part_failures: float = 0.1
+    part_failures: float = 0.4
 
     @classmethod
     def none(cls) -> "Rates":

