@@ -219,6 +219,11 @@ class Writer:
         return not self._tasks and not self._reports and not self._reporting
 
     @property
+    def reporting(self) -> int:
+        """Reports under way."""
+        return self._reporting
+
+    @property
     def writing(self) -> int:
         """Writes under way or waiting for a slot."""
         return len(self._tasks)

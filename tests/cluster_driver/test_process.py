@@ -124,6 +124,21 @@ async def test_a_standby_ends_when_a_part_of_it_does(api, start, settings):
         assert await process.task == 1
 
 
+async def test_a_report_that_hangs_at_the_end_leaves_the_lease_to_run_out(api, start, settings, steps, monkeypatch):
+    monkeypatch.setattr("scheduler.service.run._GRACE_S", 0.2)
+    serving(api)
+    process = start(settings)
+    await until(lambda: process.loop.deciding)
+    api.script("PATCH", f"{POD}/status", steps.hang)
+    process.writer.report(ReportUnschedulable(PodRef("ns", "p", Uid("pod-uid"), "7"), "NoFit", "no node"))
+    await until(lambda: api.sent("PATCH", POD))
+
+    process.stop.set()
+
+    assert await process.task == 0
+    assert api.objects[LEASE]["spec"]["holderIdentity"] != ""
+
+
 async def test_health_tells_when_it_is_ready(api, start, settings, steps):
     serving(api)
     api.script("GET", DRA, steps.refuse(503))
