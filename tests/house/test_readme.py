@@ -14,6 +14,7 @@ from scheduler.core import names
 from scheduler.core.config import EngineConfig, Overrides
 from scheduler.core.opinions import Opinions
 from scheduler.service.settings import SchedulerConfig, load
+from scheduler.sharing.wishes import parse_models
 from scheduler.simulator.demo import demo
 from scoring.profiles import PROFILES
 from scoring.weights import DEFAULTS, Weights
@@ -90,7 +91,7 @@ def test_the_topology_example_can_be_read():
 
 
 def test_the_example_of_weights_can_be_read_and_followed():
-    _, _, example, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    _, _, example, *_ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     item = YAML(typ="safe").load(example)
     item["metadata"]["uid"] = "set-by-the-server"
     limits = Overrides(weights={"bandwidth": (0, 100)})
@@ -109,7 +110,7 @@ def test_the_table_of_profiles_states_what_they_change():
 
 
 def test_the_config_example_states_the_defaults(tmp_path):
-    *_, example = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    *_, example, _ = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
     (tmp_path / "config.yaml").write_text(example)
 
     stated, default = load(tmp_path / "config.yaml", {}), load(None, {})
@@ -119,6 +120,12 @@ def test_the_config_example_states_the_defaults(tmp_path):
     assert set(YAML(typ="safe").load(example)) == {
         field.alias or name for name, field in SchedulerConfig.model_fields.items()
     }
+
+
+def test_the_example_of_models_can_be_read():
+    *_, example = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+
+    assert [model.name for model in parse_models("models.yaml", example)] == ["chat-8b", "guard", "code"]
 
 
 def test_the_demo_prints_what_readme_shows(capsys, monkeypatch):
