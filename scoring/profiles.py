@@ -9,7 +9,8 @@ from scoring.weights import Weights, nearest
 DEFAULT: Final = "default"
 NONE: Final[Mapping[str, float]] = MappingProxyType({})
 
-# Measured on the trace of openb at half its load (e2e/bench) and on random jobs over DGX-1 boxes (S7).
+# Measured on the trace of openb at half its load (e2e/bench) and on random jobs over DGX-1 boxes (S7); `spread` with
+# the shipped islands and sockets, which it has gone without since.
 PROFILES: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
     {
         DEFAULT: NONE,
