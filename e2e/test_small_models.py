@@ -57,7 +57,7 @@ def test_monitor_sees_all_gpus_and_takes_none(world: World, dovetail: Dovetail) 
 def test_configuration_reaches_the_driver_as_it_was_written(
     world: World, dovetail: Dovetail, folder: str, strategy: str
 ) -> None:
-    example = Example(folder, {"dgx-h100": 1}, False, "", 0)
+    example = Example(folder, "1 dgx-h100", "", 0)
     world.publish(example.fleet())
     items = example.items(world.namespace)
     world.apply(items)
