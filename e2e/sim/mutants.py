@@ -51,22 +51,30 @@ class Bug:
     def apply(self, text: str) -> str:
         """The file with the bug. Raises MismatchError where it does not say what the patch expects."""
         lines = text.splitlines(keepends=True)
-        made: list[str] = []
-        at = 0
+        moved = 0
+        for begin, old, new in self._hunks():
+            # As `patch` does: where the lines stand now, the place nearest to where they stood.
+            places = [at for at in range(len(lines) - len(old) + 1) if lines[at : at + len(old)] == old]
+            if not places:
+                raise MismatchError(f"{self.name}: {self.file} nowhere says {''.join(old).strip()!r}")
+            at = min(places, key=lambda place: abs(place - begin - moved))
+            lines[at : at + len(old)] = new
+            moved = at - begin + len(new) - len(old)
+        return "".join(lines)
+
+    def _hunks(self) -> list[tuple[int, list[str], list[str]]]:
+        """Of each the line at which it begins, from 0, what stands there, and what is to stand there."""
+        found: list[tuple[int, list[str], list[str]]] = []
         for line in self.diff:
             if hunk := _HUNK.match(line):
-                begin = int(hunk[1]) - 1
-                made += lines[at:begin]
-                at = begin
-            elif line.startswith("+"):
-                made.append(line[1:])
-            else:
-                if at >= len(lines) or lines[at] != line[1:]:
-                    raise MismatchError(f"{self.name}: line {at + 1} of {self.file} is not {line[1:].strip()!r}")
-                if line.startswith(" "):
-                    made.append(lines[at])
-                at += 1
-        return "".join([*made, *lines[at:]])
+                found.append((int(hunk[1]) - 1, [], []))
+                continue
+            _, old, new = found[-1]
+            if not line.startswith("+"):
+                old.append(line[1:])
+            if not line.startswith("-"):
+                new.append(line[1:])
+        return found
 
 
 def bugs() -> list[Bug]:
