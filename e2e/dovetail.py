@@ -76,20 +76,24 @@ class Dovetail:
         def deciding() -> bool:
             if self.child.code is not None:
                 raise AssertionError(f"dovetail ended with {self.child.code}:\n{self.child.tail()}")
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
-                    return b"deciding" in answer.read()
-            except urllib.error.HTTPError as error:
-                error.close()
-                return False
-            except OSError:
-                return False
+            return self.decides()
 
         try:
             until(deciding, "dovetail is ready", seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.child.tail()}") from None
         return self
+
+    def decides(self) -> bool:
+        """Whether it says so now."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
+                return b"deciding" in answer.read()
+        except urllib.error.HTTPError as error:
+            error.close()
+            return False
+        except OSError:
+            return False
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""

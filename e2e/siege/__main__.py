@@ -17,8 +17,6 @@ import statistics
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +92,7 @@ class Replicas:
 
     def leader(self) -> Dovetail | None:
         """Who says that it decides."""
-        return next((each for each in self.running if _decides(each.port)), None)
+        return next((each for each in self.running if each.decides()), None)
 
     def kill_leader(self) -> None:
         """Kill who leads, wait until the other does, and start another."""
@@ -132,17 +130,6 @@ class Replicas:
     def stop(self) -> None:
         for each in self.running:
             each.stop()
-
-
-def _decides(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-            return b"deciding" in answer.read()
-    except urllib.error.HTTPError as error:
-        error.close()
-        return False
-    except OSError:
-        return False
 
 
 class Watching:
