@@ -12,7 +12,7 @@ import gc
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -20,7 +20,7 @@ from urllib.parse import quote
 import msgspec
 
 from scheduler.cluster import decode
-from scheduler.cluster.client import ApiError, Client
+from scheduler.cluster.client import JSON, ApiError, Client
 from scheduler.core.errors import FaultError, InputError, printable
 from scheduler.core.messages import Event, Gone, Kind, Rejected, Seen
 from scheduler.core.model import Uid
@@ -259,19 +259,13 @@ class Reflector:
     async def _identities(self) -> tuple[int, dict[str, tuple[str, int]]]:
         """uid and resourceVersion of everything there is, by key, and the resourceVersion of that list."""
         listed: dict[str, tuple[str, int]] = {}
-        token = ""
-        while True:
-            query = f"limit={PAGE}" + (f"&continue={quote(token, safe='')}" if token else "")
-            body = await self._client.request(
-                "GET", self._path(query), timeout=self._timing.request_s, accept=_METADATA
-            )
-            page = _page(body)
+        version = ""
+        async for page in self._read_pages(_METADATA):
+            version = page.metadata.version
             for item in page.items or ():
                 found = decode.identity(item)
                 listed[found.key] = (found.uid, _number(found.resource_version))
-            token = page.metadata.next_page
-            if not token:
-                return _number(page.metadata.version), listed
+        return _number(version), listed
 
     def _go_without(self, begun: float) -> None:
         """Nothing of an optional kind can be known now; what was known stays."""
@@ -355,28 +349,39 @@ class Reflector:
         begun = self._clock()
         present: set[str] = set()
         with _garbage_paused():
-            version = await self._pages(PAGE, present)
+            version = await self._pages(present)
             self._finish_list(version, present, begun)
 
-    async def _pages(self, limit: int, present: set[str]) -> str:
-        token = ""
+    async def _pages(self, present: set[str]) -> str:
+        version = ""
+        async for page in self._read_pages():
+            self.heard = self._clock()
+            version = page.metadata.version
+            self._refuse_stale(version)
+            for item in page.items or ():
+                present.add(self._saw(item))
+        return version
+
+    async def _read_pages(self, accept: str = JSON) -> AsyncIterator[_Page]:
+        """A list in pages; from the beginning, all at once, where the server forgot the place of a page."""
+        limit, token = PAGE, ""
         while True:
             query = (f"limit={limit}" if limit else "") + (f"&continue={quote(token, safe='')}" if token else "")
             try:
-                body = await self._client.request("GET", self._path(query), timeout=self._timing.request_s)
+                body = await self._client.request(
+                    "GET", self._path(query), timeout=self._timing.request_s, accept=accept
+                )
             except ApiError as error:
                 # A page token outlived the server's history. All at once then, which needs none.
-                if error.status == 410 and token:
-                    return await self._pages(0, present)
-                raise
-            self.heard = self._clock()
+                if error.status != 410 or not token:
+                    raise
+                limit, token = 0, ""
+                continue
             page = _page(body)
-            self._refuse_stale(page.metadata.version)
-            for item in page.items or ():
-                present.add(self._saw(item))
+            yield page
             token = page.metadata.next_page
             if not token:
-                return page.metadata.version
+                return
 
     def _finish_list(self, version: str, present: set[str], begun: float) -> None:
         self._refuse_stale(version)
