@@ -325,59 +325,35 @@ class Metrics:
         yield _gauge("config_last_reload_successful", "Whether the configuration that was written last is in force.",
                      [((), int(own.current))])  # fmt: skip
         yield _gauge("config_restart_needed", "Whether some of it waits for a restart.", [((), int(own.restart))])
-        reloads = CounterMetricFamily(
-            f"{METRICS_PREFIX}config_reloads", "Changes of the configuration.", labels=("result",)
-        )
-        reloads.add_metric(("accepted",), own.accepted)
-        reloads.add_metric(("refused",), own.refused)
-        yield reloads
+        yield _counter("config_reloads", "Changes of the configuration.",
+                       [(("accepted",), own.accepted), (("refused",), own.refused)], "result")  # fmt: skip
         yield _gauge("leader", "Whether this process decides.", [((), int(own.deciding))])
         yield _gauge("watch_silence_seconds", "Since something was last heard of a kind.",
                      [((kind,), silent) for kind, (silent, listed) in own.kinds.items() if listed], "kind")  # fmt: skip
         yield _gauge("watch_listed", "Whether a kind was listed completely.",
                      [((kind,), int(listed)) for kind, (_, listed) in own.kinds.items()], "kind")  # fmt: skip
-        drift = CounterMetricFamily(
-            f"{METRICS_PREFIX}drift_repaired",
-            "Objects that were known otherwise than the API server had them, and were read anew.",
-            labels=("kind",),
-        )
-        for kind in own.kinds:
-            drift.add_metric((kind,), own.drift.get(kind, 0))
-        yield drift
+        yield _counter("drift_repaired",
+                       "Objects that were known otherwise than the API server had them, and were read anew.",
+                       [((kind,), own.drift.get(kind, 0)) for kind in own.kinds], "kind")  # fmt: skip
         yield _gauge("inbox_events", "Events that wait for the loop.", [((), own.inbox)])
         yield _gauge("writes_in_flight", "Writes under way or waiting for their turn.", [((), own.writing)])
         yield _gauge("certificate_expiration_timestamp_seconds", "When the certificate of a listener ends.",
                      [((listener,), ends) for listener, ends in own.certificates.items()], "listener")  # fmt: skip
-        lost = CounterMetricFamily(
-            f"{METRICS_PREFIX}pod_events_lost", "Events of pods that were not written.", labels=("why",)
-        )
-        lost.add_metric(("dropped",), own.dropped)
-        lost.add_metric(("refused",), own.failed)
-        yield lost
+        yield _counter("pod_events_lost", "Events of pods that were not written.",
+                       [(("dropped",), own.dropped), (("refused",), own.failed)], "why")  # fmt: skip
         yield _gauge("assumed_pods", "Pods that are placed and not bound yet.", [((), own.assumed[0])])
         yield _gauge("assumed_oldest_seconds", "For how long the oldest of them is.", [((), own.assumed[1])])
         yield _gauge("remote_circuit_open", "1 where a scorer of others failed too often and is left alone.",
                      [((name,), int(state != "closed")) for name, state in own.circuits.items()], "scorer")  # fmt: skip
         if self._engine is not None:
-            answers = CounterMetricFamily(
-                f"{METRICS_PREFIX}remote_answers",
-                "Pods that scorers of others were asked about: used, absent, or late: of no use any more.",
-                labels=("scorer", "outcome"),
-            )
-            for key, count in self._engine.remote.tally().items():
-                answers.add_metric(key, count)
-            yield answers
-            forgotten = CounterMetricFamily(
-                f"{METRICS_PREFIX}forgotten_pods", "Pods that waited without being tried, and were put back."
-            )
-            forgotten.add_metric((), self._engine.forgotten)
-            yield forgotten
+            yield _counter("remote_answers",
+                           "Pods that scorers of others were asked about: used, absent, or late: of no use any more.",
+                           self._engine.remote.tally().items(), "scorer", "outcome")  # fmt: skip
+            yield _counter("forgotten_pods", "Pods that waited without being tried, and were put back.",
+                           [((), self._engine.forgotten)])  # fmt: skip
             clashes = self._engine.clashes
-            told = CounterMetricFamily(
-                f"{METRICS_PREFIX}device_clashes", "Times that others were given what claims of bound pods hold."
-            )
-            told.add_metric((), clashes.told)
-            yield told
+            yield _counter("device_clashes", "Times that others were given what claims of bound pods hold.",
+                           [((), clashes.told)])  # fmt: skip
             yield _gauge("device_clashes_standing", "Pairs of claims, one of a bound pod, that hold the same.",
                          [((), clashes.standing)])  # fmt: skip
         if self._figures is not None:
@@ -422,11 +398,21 @@ class Metrics:
                      [((kind,), figures.unreadable.get(kind, 0)) for kind in get_args(Kind)], "kind")  # fmt: skip
 
 
-def _gauge(name: str, says: str, values: Iterable[tuple[tuple[str, ...], float]], *labels: str) -> Metric:
-    found = GaugeMetricFamily(METRICS_PREFIX + name, says, labels=labels)
+Values = Iterable[tuple[tuple[str, ...], float]]
+
+
+def _gauge(name: str, says: str, values: Values, *labels: str) -> Metric:
+    return _filled(GaugeMetricFamily(METRICS_PREFIX + name, says, labels=labels), values)
+
+
+def _counter(name: str, says: str, values: Values, *labels: str) -> Metric:
+    return _filled(CounterMetricFamily(METRICS_PREFIX + name, says, labels=labels), values)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Values) -> Metric:
     for key, value in values:
-        found.add_metric(key, value)
-    return found
+        family.add_metric(key, value)
+    return family
 
 
 def _devices(devices: Mapping[tuple[str, str, str], int]) -> dict[tuple[str, ...], float]:
