@@ -5,7 +5,7 @@ Rules: k8s.io/dynamic-resource-allocation v0.37.2, structured/internal, pool gat
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -60,6 +60,20 @@ class PoolView:
     def conditional(self) -> bool:
         """Whether the pool comes after all others because some of its devices have binding conditions."""
         return any(item.conditional for item in self.usable)
+
+    def left(self, pool: PoolKey, in_use: Callable[[tuple[str, str, str]], bool]) -> dict[tuple[str, str], int]:
+        """What devices of this pool that are in use leave of each counter: counter set and counter -> nano-units."""
+        left = {
+            (name, counter): amount.nanos
+            for name, each in self.counters.items()
+            for counter, amount in each.counters.items()
+        }
+        for name, uses in self.uses.items():
+            if in_use((*pool, name)):
+                for use in uses:
+                    for counter, amount in use.counters.items():
+                        left[use.counter_set, counter] -= amount.nanos
+        return left
 
 
 NOTHING = PoolView(())

@@ -254,12 +254,8 @@ def _left(state: State, board: Board) -> tuple[tuple[int, ...], frozenset[int]]:
     """What is left of each counter, and the pools of which one is below zero."""
     left = [total for _, total in board.totals]
     for number, (_, key, view) in enumerate(board.sight.pools):
-        for name, uses in view.uses.items():
-            if not state.in_use((*key, name)):
-                continue
-            for use in uses:
-                for counter, amount in use.counters.items():
-                    left[board.numbers[number, use.counter_set, counter]] -= amount.nanos
+        for (counter_set, counter), amount in view.left(key, state.in_use).items():
+            left[board.numbers[number, counter_set, counter]] = amount
     overdrawn = frozenset(pool for (pool, _), amount in zip(board.totals, left, strict=True) if amount < 0)
     return tuple(left), overdrawn
 

@@ -93,15 +93,5 @@ class _Counters:
     def _of(self, number: int) -> dict[tuple[str, str], int]:
         if number not in self._left:
             _, key, view = self._pools[number]
-            left = {
-                (name, counter): amount.nanos
-                for name, each in view.counters.items()
-                for counter, amount in each.counters.items()
-            }
-            for name, uses in view.uses.items():
-                if self._state.in_use((*key, name)):
-                    for use in uses:
-                        for counter, amount in use.counters.items():
-                            left[use.counter_set, counter] -= amount.nanos
-            self._left[number] = left
+            self._left[number] = view.left(key, self._state.in_use)
         return self._left[number]
