@@ -15,6 +15,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -173,40 +174,49 @@ class Writer:
         return any(await asyncio.gather(*(self._supersede(claim, until) for claim in claims)))
 
     async def _supersede(self, claim: ClaimRef, until: float) -> bool:
-        where = f"claim {claim.namespace}/{claim.name}"
         path = _claim_path(claim)
         version = claim.resource_version
+        changed = False
+
+        async def take_back() -> None:
+            nonlocal version, changed
+            if changed:
+                found = _claim(await self._read(path))
+                if found.uid != claim.uid or found.allocation is not None or not found.finalized:
+                    return
+                version = found.resource_version
+            changed = True  # as far as is known until it is written
+            body = encode.unfinalize_patch(claim.uid, version)
+            await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
+            changed = version != claim.resource_version
+
+        told = f"claim {claim.namespace}/{claim.name} not taken back from an earlier leader"
+        await self._persist(take_back, until, told)
+        return changed
+
+    async def _persist(self, once: Callable[[], Coroutine[Any, Any, None]], until: float, told: str) -> None:
+        """Try until it is done or its object is gone. That it is refused for good, or that time is up, is logged."""
         problem = "no answer"
         wait = self._limit_s / 50
-        changed = False
         try:
             async with asyncio.timeout_at(until):
                 while True:
                     try:
                         async with self._slots:
-                            body = encode.unfinalize_patch(claim.uid, version)
-                            await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
-                        return changed
+                            await once()
+                        return
                     except ApiError as error:
-                        if error.cause in {"gone", "forbidden", "invalid"} or error.status == NOT_SENT:
-                            level = logging.INFO if error.cause == "gone" else logging.ERROR
-                            log.log(level, "%s not taken back from an earlier leader: %s", where, error)
-                            return True
+                        if error.cause == "gone":
+                            return
+                        if error.status == NOT_SENT or error.cause in {"forbidden", "invalid"}:
+                            level = logging.INFO if error.status == NOT_SENT else logging.ERROR
+                            log.log(level, "%s: %s", told, error)
+                            return
                         problem = str(error)
-                    changed = True
                     await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
                     wait = min(2 * wait, _LONGEST_WAIT_S)
-                    try:
-                        found = _claim(await self._read(path))
-                    except ApiError as error:
-                        problem = str(error)
-                        continue
-                    if found.uid != claim.uid or found.allocation is not None or not found.finalized:
-                        return True
-                    version = found.resource_version
         except TimeoutError:
-            log.error("%s not taken back from an earlier leader in time: %s", where, problem)
-            return True
+            log.error("%s in time: %s", told, problem)
 
     def abandon(self) -> None:
         """Wait for no more answers; what was sent may be applied."""
@@ -507,33 +517,13 @@ class Writer:
         task.add_done_callback(ended)
 
     async def _release(self, write: Release, until: float, before: asyncio.Task[None] | None) -> None:
-        where = f"claim {write.claim.namespace}/{write.claim.name}"
-        problem = "no answer"
-        wait = self._limit_s / 50
-        try:
-            async with asyncio.timeout_at(until):
-                if before is not None:
-                    await asyncio.wait({before})
-                while True:
-                    try:
-                        async with self._slots:
-                            if isinstance(write, DeleteClaim):
-                                await self._delete_once(write)
-                            else:
-                                await self._release_once(write)
-                        return
-                    except ApiError as error:
-                        if error.cause == "gone":
-                            return
-                        if error.status == NOT_SENT or error.cause in {"forbidden", "invalid"}:
-                            level = logging.INFO if error.status == NOT_SENT else logging.ERROR
-                            log.log(level, "%s not released for pod %s: %s", where, write.pod.name, error)
-                            return
-                        problem = str(error)
-                    await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
-                    wait = min(2 * wait, _LONGEST_WAIT_S)
-        except TimeoutError:
-            log.error("%s not released for pod %s in time: %s", where, write.pod.name, problem)
+        if before is not None:
+            await asyncio.wait({before}, timeout=max(0.0, until - asyncio.get_running_loop().time()))
+        told = f"claim {write.claim.namespace}/{write.claim.name} not released for pod {write.pod.name}"
+        if isinstance(write, DeleteClaim):
+            await self._persist(partial(self._delete_once, write), until, told)
+        else:
+            await self._persist(partial(self._release_once, write), until, told)
 
     async def _release_once(self, write: ReleaseClaim) -> None:
         path = _claim_path(write.claim)
