@@ -194,7 +194,7 @@ class Plan:
     """rate : pods a second."""
 
     minutes: float = 15.0
-    nodes: int = 60
+    nodes: int = 120  # room for as many pods as a failover keeps waiting at this rate
     rate: float = 20.0
     contested: bool = False
     seed: int = 1
