@@ -15,6 +15,7 @@ from typing import Final
 
 from e2e.oracle.plain import judge
 from e2e.oracle.plain.generator import ASKED, PLUGINS, Json, make
+from e2e.oracle.plain.golden import lean
 from e2e.oracle.plain.judge import Difference
 from e2e.oracle.plain.ours import Cluster
 from e2e.oracle.plain.smaller import smaller
@@ -76,7 +77,7 @@ def _work(arguments: tuple[int, range, str | None, Path, bool]) -> Seen:
             raise OracleError(f"{answer['outcome']}: {answer['error']}")
         judged(answer["stored"], answer, seen)
         if keep:
-            seen.golden.append({**answer["stored"], "answers": answer["answers"]})
+            seen.golden.append({**lean(answer["stored"]), "answers": answer["answers"]})
     return seen
 
 
@@ -101,7 +102,7 @@ def replay(identity: str, rule: str | None, *, small: bool) -> int:
             case = smaller(case, lambda tried: any(each.rule == first for _, _, each in _differences(oracle, tried)))
             found = _differences(oracle, case)
         answer = oracle.ask(case)
-        print(json.dumps({key: value for key, value in answer["stored"].items() if value}, indent=1))
+        print(json.dumps(lean(answer["stored"]), indent=1))
         for pod, told in zip(answer["stored"]["asked"], answer["answers"], strict=True):
             print(pod["metadata"]["name"], "upstream:", json.dumps(told))
             print(pod["metadata"]["name"], "ours:", Cluster(answer["stored"]).ask(pod))
@@ -111,10 +112,12 @@ def replay(identity: str, rule: str | None, *, small: bool) -> int:
 
 
 def _differences(oracle: Oracle, case: Json) -> list[tuple[str, str, Difference]]:
-    """None for a case with an object that the API server would refuse."""
+    """None for a case with an object that the API server would refuse, or that asks nothing."""
     try:
         answer = oracle.ask(case)
     except OracleError:
+        return []
+    if not answer.get("answers"):
         return []
     seen = Seen()
     judged(answer["stored"], answer, seen)
