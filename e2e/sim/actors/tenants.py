@@ -126,8 +126,8 @@ class Tenants:
             return
         work = self.random.choices(
             (self.add, self.share, self.extend, self.delete, self.replace, self.open_gate, self.delete_claim,
-             self.toggle_class, self.poison),
-            (10, 5, 3, 7, 2, 3, 1, 1, 0.3),
+             self.toggle_class, self.poison, self.team),
+            (10, 5, 3, 7, 2, 3, 1, 1, 0.3, 0.5),
         )[0]  # fmt: skip
         self.world.step("tenant", work.__name__, "")
         work()
@@ -142,8 +142,10 @@ class Tenants:
     def _scheduler(self) -> str:
         return self.rival if self.rival and self.random.random() < 0.3 else "dovetail"
 
-    def _create_pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str) -> None:
+    def _create_pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str, group: str = "") -> None:
         made = pod(namespace, name, scheduler, entries, self.random, self.secret)
+        if group:
+            made["spec"]["schedulingGroup"] = {"podGroupName": group}
         if self.random.random() < 0.15:
             made["spec"]["schedulingGates"] = [{"name": "wait"}]
         if self.random.random() < 0.3:
@@ -222,6 +224,30 @@ class Tenants:
         resources["requests"][EXTENDED] = count
         resources["limits"] = {EXTENDED: count}
         self.store.create(made, "tenant")
+
+    def team(self) -> None:
+        """Pods of a PodGroup, most often a gang: either enough of them run, or none."""
+        if not self._room():
+            self._tidy()
+            return
+        namespace, name, count = self.random.choice(NAMESPACES), self._name("g"), self.random.choice((2, 3))
+        policy: Raw = {"gang": {"minCount": count}} if self.random.random() < 0.7 else {"basic": {}}
+        metadata = {"name": name, "namespace": namespace}
+        self._make_all(
+            [
+                {
+                    "apiVersion": "scheduling.k8s.io/v1beta1", "kind": "PodGroup", "metadata": metadata,
+                    "spec": {"schedulingPolicy": policy},
+                },
+                {
+                    "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate", "metadata": metadata,
+                    "spec": {"spec": spec(self.random, self.kinds, admin=False)},
+                },
+            ]
+        )  # fmt: skip
+        for number in range(count):
+            entries = [{"name": "c", "resourceClaimTemplateName": name}]
+            self._create_pod(namespace, f"{name}-p{number}", entries, "dovetail", name)
 
     def _any_pod(self) -> tuple[str, Raw] | None:
         pods = list(self.store.objects["Pod"].values())
