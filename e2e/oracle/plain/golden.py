@@ -16,7 +16,6 @@ def lean(value: Any) -> Any:
         return {
             key: lean(each)
             for key, each in value.items()
-            if each != []
-            and not (key in _DEFAULTS and _DEFAULTS[key] == each and (key != "restartPolicy" or whole))
+            if each != [] and not (key in _DEFAULTS and _DEFAULTS[key] == each and (key != "restartPolicy" or whole))
         }
     return [lean(each) for each in value] if isinstance(value, list) else value
