@@ -110,6 +110,7 @@ def node(
     owned: bool = True,
     unschedulable: bool = False,
     annotations: Mapping[str, str] | None = None,
+    features: Iterable[str] = (),
     **scalars: int,
 ) -> Node:
     """`cpu` in thousandths of a core; `scalars` are further allocatable resources, such as **{"hugepages-2Mi": 4}."""
@@ -122,6 +123,7 @@ def node(
         taints=tuple(taints),
         unschedulable=unschedulable,
         allocatable={"cpu": cpu, "memory": memory, "ephemeral-storage": storage, "pods": pods, **scalars},
+        features=frozenset(features),
     )
 
 
@@ -340,6 +342,8 @@ def pod(
     extended: Mapping[str, int] | None = None,
     extended_claim: str = "",
     group: str = "",
+    features: Iterable[str] = (),
+    nominated: str = "",
 ) -> Pod:
     """`claims` are referenced by name; `templates` maps an entry to the claim made from template `<entry>-template`,
     or to None where no claim is needed. That a pod takes one of `pods` goes without saying, in `requests` too.
@@ -383,6 +387,8 @@ def pod(
         ),
         extended_claim=extended_claim,
         group=group,
+        features=tuple(features),
+        nominated=nominated,
     )
 
 

@@ -490,10 +490,17 @@ class ExitRule(Part):
     action: str = ""
 
 
+class VolumeMount(Part):
+    """core/v1 VolumeMount."""
+
+    bind_mount_options: list[str] | None = None
+
+
 class Container(Part):
     """core/v1 Container."""
 
     name: str = ""
+    volume_mounts: list[VolumeMount] | None = None
     resources: Resources | None = None
     ports: list[Port] | None = None
     restart_policy: str | None = None
@@ -595,6 +602,7 @@ class PodSpec(Part):
     resource_claims: list[PodClaim] | None = None
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
+    ephemeral_containers: list[Container] | None = None
     resources: Resources | None = None
     overhead: Amounts | None = None
 
@@ -656,6 +664,7 @@ class PodStatus(Part):
     """core/v1 PodStatus."""
 
     phase: str | None = None
+    nominated_node_name: str | None = None
     conditions: list[Condition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None

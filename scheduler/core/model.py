@@ -439,6 +439,8 @@ class Pod:
     containers first. margins : of resources that are requested for the pod as a whole, what its containers leave of it.
     published : what its devices take of their node's resources as far as its status says, beyond `requests`; None if
     its status says nothing.
+    features : what its node's kubelet must be able to do for it, sorted (KEP-5328). nominated : the node that somebody
+    keeps room on for it until it is bound, empty for none.
     """
 
     namespace: str
@@ -468,6 +470,8 @@ class Pod:
     users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     margins: Resources = field(default_factory=dict)
     published: Resources | None = None
+    features: tuple[str, ...] = ()
+    nominated: str = ""
 
     @property
     def key(self) -> str:

@@ -124,6 +124,7 @@ class State:
         self.pod_by_key: dict[str, Uid] = {}
         self.special: dict[Uid, set[Uid]] = defaultdict(set)  # pod -> claims made for its extended resources
         self.repellers: dict[Uid, Pod] = {}
+        self.nominees: dict[Uid, Pod] = {}  # pods without a place that room is kept for on a node
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
         self._held_in: dict[PoolKey, Counter[str]] = defaultdict(Counter)  # how many claims have each device, by name
@@ -314,6 +315,10 @@ class State:
             self.repellers[pod.uid] = pod
         else:
             self.repellers.pop(pod.uid, None)
+        if pod.nominated and not pod.node_name and not pod.done and not pod.deleting:
+            self.nominees[pod.uid] = pod
+        else:
+            self.nominees.pop(pod.uid, None)
         self.revision += 1
 
     def drop_pod(self, uid: Uid) -> None:
@@ -324,6 +329,7 @@ class State:
         if self.pod_by_key.get(pod.key) == uid:
             del self.pod_by_key[pod.key]
         self.repellers.pop(uid, None)
+        self.nominees.pop(uid, None)
         self._place(uid, "", {})
         self.revision += 1
 
@@ -394,6 +400,17 @@ class State:
         return self._assumed.get(uid)
 
     # ------------------------------------------------------------ reading
+
+    def nominated_beside(self, pod: Pod) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
+        """What pods take of the nodes that they are nominated to, without those of lower priority and those placed."""
+        found: dict[str, dict[str, int]] = {}
+        for uid, other in self.nominees.items():
+            if uid == pod.uid or other.priority < pod.priority or uid in self._charges:
+                continue
+            taken = found.setdefault(other.nominated, {})
+            for name, amount in (*other.requests.items(), ("pods", 1)):
+                taken[name] = taken.get(name, 0) + amount
+        return tuple(sorted((node, tuple(sorted(taken.items()))) for node, taken in found.items()))
 
     def settle(self, most: int | None = None) -> bool:
         """Rebuild the bays of nodes whose pools or links changed, of so many at most; whether that is all of them."""

@@ -73,7 +73,8 @@ def test_a_resize_under_way_counts_with_the_larger_amount(allocated, actual, exp
         ]
     }
 
-    assert requests([container(1500)], status=status) == {"cpu": expected}
+    assert requests([container(1500)], status=status, nodeName="n") == {"cpu": expected}
+    assert requests([container(1500)], status=status) == {"cpu": 1500}  # it does not run yet
 
 
 def test_a_resize_that_the_node_refused_does_not_count():
@@ -82,7 +83,68 @@ def test_a_resize_that_the_node_refused_does_not_count():
         "containerStatuses": [{"name": "c", "allocatedResources": {"cpu": "1"}}],
     }
 
-    assert requests([container(64_000)], status=status) == {"cpu": 1000}
+    assert requests([container(64_000)], status=status, nodeName="n") == {"cpu": 1000}
+
+
+def test_what_each_container_holds_most_is_summed_before_the_largest_is_taken():
+    """kube-scheduler compares pods, not containers: the most of each container would come to 7."""
+    status = {
+        "containerStatuses": [
+            {"name": "a", "allocatedResources": {"cpu": "4"}, "resources": {"requests": {"cpu": "1"}}},
+            {"name": "b", "allocatedResources": {"cpu": "1"}, "resources": {"requests": {"cpu": "3"}}},
+        ]
+    }
+    containers = [container(1000, name="a"), container(1000, name="b")]
+
+    assert requests(containers, status=status, nodeName="n") == {"cpu": 5000}
+
+
+def test_what_the_status_says_of_the_pod_as_a_whole_comes_before_its_containers():
+    status = {
+        "allocatedResources": {"cpu": "3", "memory": "2"},
+        "resources": {"requests": {"cpu": "2", "memory": "5"}},
+        "containerStatuses": [{"name": "c", "allocatedResources": {"cpu": "9"}}],
+    }
+
+    assert requests([container(1000)], status=status, nodeName="n") == {"cpu": 3000, "memory": 5}
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("Infeasible", 3000), ("Deferred", 8000)])
+def test_a_resize_of_the_pod_as_a_whole_counts_unless_its_node_cannot_do_it(reason, expected):
+    status = {
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": reason}],
+        "allocatedResources": {"cpu": "3"},
+        "resources": {"requests": {"cpu": "2"}},
+    }
+    whole = {"requests": {"cpu": "8"}}
+
+    assert requests([container(1000)], status=status, nodeName="n", resources=whole) == {"cpu": expected}
+
+
+def test_resources_that_kube_scheduler_does_not_count_are_left_out():
+    odd = {"cpu": "1", "pods": "9", "storage": "1", "requests.x/y": "1", "hugepages-2Mi": "2Mi", "x.io/y": "2"}
+
+    found = requests([{"name": "c", "resources": {"requests": odd}}])
+
+    assert found == {"cpu": 1000, "hugepages-2Mi": 2 * 2**20, "x.io/y": 2}
+
+
+@pytest.mark.parametrize("amount", ["-1", "much", "1e", ""])
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (lambda bad: {"containers": [{"resources": {"requests": {"cpu": bad}}}]}, "containers[0].resources"),
+        (lambda bad: {"initContainers": [{"resources": {"requests": {"cpu": bad}}}]}, "initContainers[0].resources"),
+        (lambda bad: {"resources": {"requests": {"cpu": bad}}}, "spec.resources.requests"),
+        (lambda bad: {"overhead": {"cpu": bad}}, "spec.overhead"),
+    ],
+)
+def test_an_amount_that_nobody_can_have_is_named_with_its_field(spec, field, amount):
+    with pytest.raises(DecodeError) as error:
+        decoded(**spec(amount))
+
+    assert field in str(error.value)
+    assert "[cpu]" in str(error.value)
 
 
 def test_zero_is_nothing():
@@ -166,3 +228,26 @@ def test_it_is_known_which_containers_use_a_claim():
 def test_an_amount_that_cannot_be_read_is_named():
     with pytest.raises(DecodeError, match=r"nodeAllocatableResourceClaimStatuses\[0\].mapping\[cpu\].quantity"):
         decoded([{"mapping": [{"name": "cpu", "quantity": "much"}]}])
+
+
+# ---------------------------------------------------------------- what its kubelet must be able to do
+
+
+@pytest.mark.parametrize(
+    ("spec", "features"),
+    [
+        ({}, ()),
+        ({"hostNetwork": True}, ()),
+        ({"hostUsers": False}, ()),
+        ({"hostNetwork": True, "hostUsers": False}, ("UserNamespacesHostNetworkSupport",)),
+        ({"initContainers": [{"restartPolicyRules": [{"action": "Restart"}]}]}, ()),
+        (
+            {"initContainers": [{"restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
+            ("RestartAllContainersOnContainerExits",),
+        ),
+        ({"containers": [{"volumeMounts": [{"bindMountOptions": []}]}]}, ()),
+        ({"ephemeralContainers": [{"volumeMounts": [{"bindMountOptions": ["noexec"]}]}]}, ("VolumeBindMountOptions",)),
+    ],
+)
+def test_what_a_pod_needs_of_its_kubelet_is_inferred(spec, features):
+    assert decoded(**spec).features == features
