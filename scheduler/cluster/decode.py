@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, NoReturn, overload
 
 import msgspec
@@ -36,6 +37,7 @@ from scheduler.core.model import (
     DeviceClass,
     DeviceStatus,
     ExtendedRequest,
+    Image,
     LabelSelector,
     Node,
     NodeSelector,
@@ -72,6 +74,8 @@ MAX_ALLOCATABLE: Final = 2**53
 """More than any node has, of anything; what a node says beyond it is cut off, so that sums over columns stay exact."""
 MAX_REQUEST: Final = 2**54
 """More than any node can have left; what a pod asks beyond it fits nowhere just the same."""
+ASSUMED: Final[Mapping[str, int]] = {"cpu": NANO // 10, "memory": 200 * 2**20 * NANO}
+"""What a container is taken for that says nothing, in nano-units (pkg/scheduler/util/pod_resources.go)."""
 _DELETED: Final = "deletionTimestamp"
 _CLAIM_PREFIX: Final = "resource.kubernetes.io/"
 _NOTHING: Final[tuple[Any, ...]] = ()
@@ -371,7 +375,18 @@ def _node(raw: wire.Node) -> Node:
         unschedulable=spec.unschedulable or False,
         allocatable=allocatable,
         features=frozenset((raw.status.declared_features if raw.status else None) or ()),
+        images=tuple(
+            _image(name, image.size_bytes or 0)
+            for image in (raw.status.images if raw.status else None) or _NOTHING
+            for name in image.names or _NOTHING
+        ),
     )
+
+
+@lru_cache(maxsize=16_384)
+def _image(name: str, size: int) -> Image:
+    """One object for all nodes that have it."""
+    return Image(name, size)
 
 
 def _slice(raw: wire.ResourceSlice) -> Slice:
@@ -785,6 +800,9 @@ def _pod(raw: wire.Pod) -> Pod:
         published=_published(status.node_allocatable_resource_claim_statuses, margins),
         features=_features(spec),
         nominated=status.nominated_node_name or "",
+        preferred=_preferred(spec.affinity.node_affinity) if spec.affinity and spec.affinity.node_affinity else (),
+        images=_images(spec),
+        unstated=_unstated(spec),
     )
 
 
@@ -909,6 +927,26 @@ def _required_affinity(raw: wire.Affinity, unsupported: list[str]) -> NodeSelect
     return _node_selector(required, "affinity.nodeAffinity.required", unsupported)
 
 
+def _preferred(raw: wire.NodeAffinity) -> tuple[tuple[int, NodeSelectorTerm], ...]:
+    """Terms that can hold at all; one with an operator that nobody knows cannot, and keeps the pod from nothing."""
+    found = []
+    for each in raw.preferred or _NOTHING:
+        term, unknown = each.preference or wire.NodeSelectorTerm(), list[str]()
+        labels = _requirements(term.match_expressions, NODE_OPERATORS, "", unknown)
+        fields = _requirements(term.match_fields, NODE_OPERATORS, "", unknown)
+        if each.weight and (labels or fields):
+            found.append((each.weight, NodeSelectorTerm(labels, fields)))
+    return tuple(found)
+
+
+def _images(spec: wire.PodSpec) -> tuple[str, ...]:
+    """What its containers and volumes run, each as often as it stands there (imagelocality of kube-scheduler)."""
+    containers = (*(spec.init_containers or _NOTHING), *(spec.containers or _NOTHING))
+    found = [each.image or "" for each in containers]
+    found += [each.image.reference or "" for each in spec.volumes or _NOTHING if each.image is not None]
+    return tuple([name if name.rfind(":") > name.rfind("/") else f"{name}:latest" for name in found])
+
+
 def _repulsions(raw: wire.Affinity, namespace: str) -> tuple[Repulsion, ...]:
     found = []
     for term in (raw.pod_anti_affinity.required if raw.pod_anti_affinity else None) or _NOTHING:
@@ -959,6 +997,31 @@ def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> tuple[Mapping[str, 
         total.update(whole)
     _add(total, _amounts(spec.overhead, "spec.overhead"))
     return _units({name: amount for name, amount in total.items() if names.is_counted(name)}), margins
+
+
+def _unstated(spec: wire.PodSpec) -> Mapping[str, int]:
+    """What kube-scheduler's scores take containers for that say nothing of cpu or memory, beyond what is requested."""
+    whole = (spec.resources.requests if spec.resources else None) or {}
+    pod_level = any(_of_the_pod(name) for name in whole)
+    containers = (*(spec.containers or _NOTHING), *(spec.init_containers or _NOTHING))
+    assumed = {name: amount for name, amount in ASSUMED.items() if name not in whole}
+    if pod_level:
+        assumed = {
+            name: amount for name, amount in assumed.items() if not any(_says(each, name) for each in containers)
+        }
+    if not assumed or all(_says(each, name) for each in containers for name in assumed):
+        return {}
+    asked = _together(spec, _asked)
+    more = _together(spec, lambda container, path: {**assumed, **_asked(container, path)})
+    return _units({name: more.get(name, 0) - asked.get(name, 0) for name in assumed})
+
+
+def _says(container: wire.Container, resource: str) -> bool:
+    """Whether a container says what it requests of a resource."""
+    resources = container.resources
+    return resources is not None and (
+        resource in (resources.requests or _NOTHING) or resource in (resources.limits or _NOTHING)
+    )
 
 
 Counted = Callable[[wire.Container, str], Nanos]

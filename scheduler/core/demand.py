@@ -18,6 +18,7 @@ from scheduler.core.model import (
     MAX_RESULTS,
     Claim,
     NodeSelector,
+    NodeSelectorTerm,
     Pod,
     PodClaim,
     Request,
@@ -121,7 +122,8 @@ class Demand:
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
     features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
-    whose priority is no lower, `pods` among it.
+    whose priority is no lower, `pods` among it. unstated : see core/model.
+    preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -136,6 +138,9 @@ class Demand:
     foreign: bool = False
     features: tuple[str, ...] = ()
     nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    unstated: tuple[tuple[str, int], ...] = ()
+    preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
+    images: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -285,6 +290,9 @@ def _resolve_way(
         foreign=foreign,
         features=() if foreign else pod.features,
         nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
+        unstated=tuple(sorted(pod.unstated.items())),
+        preferred=() if foreign else pod.preferred,
+        images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
     )
     return Resolved(demand, fresh, joined, special)
 

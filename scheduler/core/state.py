@@ -144,6 +144,7 @@ class State:
         self._told: dict[int, tuple[Node | None, int, str]] = {}  # by node row, with what it was made of
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
+        self._unstated: dict[Uid, Resources] = {}  # of those of them that leave something unsaid
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
         self._published: dict[str, Published] = {}
         self._pools: dict[PoolKey, Pool] = {}
@@ -172,6 +173,7 @@ class State:
         if new:
             for pod in self._pods_on.get(node.name, ()):
                 self.nodes.use(row, self._charges[pod][1], 1)
+                self.nodes.add_unstated(row, self._unstated.get(pod, {}), 1)
         if new:
             self._strangers_known = self.links is None
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
@@ -567,15 +569,23 @@ class State:
             self._pods_on[before[0]].discard(uid)
             self.places.pop(uid)
             row = self.nodes.rows.get(before[0])
+            unstated = self._unstated.pop(uid, None)
             if row is not None:
                 self.nodes.use(row, before[1], -1)
+                if unstated:
+                    self.nodes.add_unstated(row, unstated, -1)
         if node:
             self._charges[uid] = (node, requests)
             self._pods_on[node].add(uid)
             self.places.put(uid, node)
             row = self.nodes.rows.get(node)
+            pod = self.pods.current.get(uid)
+            if pod is not None and pod.unstated:
+                self._unstated[uid] = pod.unstated
             if row is not None:
                 self.nodes.use(row, requests, 1)
+                if uid in self._unstated:
+                    self.nodes.add_unstated(row, self._unstated[uid], 1)
 
     def _hold(self, uid: Uid) -> None:
         claim = self.claims.current.get(uid)

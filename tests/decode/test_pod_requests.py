@@ -251,3 +251,42 @@ def test_an_amount_that_cannot_be_read_is_named():
 )
 def test_what_a_pod_needs_of_its_kubelet_is_inferred(spec, features):
     assert decoded(**spec).features == features
+
+
+# ---------------------------------------------------------------- what only scores look at
+
+
+@pytest.mark.parametrize(
+    ("spec", "unstated"),
+    [
+        ({"containers": [{}]}, {"cpu": 100, "memory": 200 * 2**20}),
+        ({"containers": [{}, {}]}, {"cpu": 200, "memory": 400 * 2**20}),
+        ({"containers": [container(0)]}, {"memory": 200 * 2**20}),
+        ({"containers": [{"resources": {"limits": {"cpu": "1", "memory": "1"}}}]}, {}),
+        ({"containers": [container(500)], "initContainers": [{}]}, {"memory": 200 * 2**20}),
+        ({"containers": [container(50)], "initContainers": [{}]}, {"cpu": 50, "memory": 200 * 2**20}),
+        ({"containers": [{}], "resources": {"requests": {"cpu": "1"}}}, {"memory": 200 * 2**20}),
+        ({"containers": [container(5), {}], "resources": {"requests": {"memory": "1"}}}, {}),
+    ],
+)
+def test_containers_that_say_nothing_are_taken_for_a_little(spec, unstated):
+    assert decoded(**spec).unstated == unstated
+
+
+def test_images_have_a_tag_and_stand_there_as_often_as_containers_run_them():
+    found = decoded(
+        initContainers=[{"image": "a"}],
+        containers=[{"image": "r.io:5000/b"}, {"image": "c:1"}, {"image": "c:1"}, {"image": "d@sha256:0"}],
+        volumes=[{"name": "v", "image": {"reference": "e"}}, {"name": "w", "emptyDir": {}}],
+    )
+
+    assert found.images == ("a:latest", "r.io:5000/b:latest", "c:1", "c:1", "d@sha256:0", "e:latest")
+
+
+def test_preferred_terms_that_can_hold_are_kept_with_their_weights():
+    term = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    preferred = [{"weight": 5, "preference": term}, {"weight": 0, "preference": term}, {"weight": 7, "preference": {}}]
+
+    found = decoded(affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}})
+
+    assert [(weight, each.labels[0].key) for weight, each in found.preferred] == [(5, "disk")]
