@@ -629,7 +629,7 @@ class Writer:
                 level = logging.DEBUG if quiet or self.reports_failed % 100 != 1 else logging.WARNING
                 where = f"{report.pod.namespace}/{report.pod.name}"
                 log.log(level, "event for pod %s not written, as %d so far: %s", where, self.reports_failed, error)
-                if isinstance(report, ReportUnschedulable | ReportClash) and error.cause not in {"gone", "invalid"}:
+                if isinstance(report, ReportUnschedulable | ReportClash) and error.cause != "gone":
                     self._report_again(report, held)
             finally:
                 self._reporting -= 1

@@ -824,7 +824,7 @@ async def test_reports_that_cannot_be_written_stop_nothing(api, writer, steps):
 
 async def test_why_a_pod_waits_is_told_again_where_it_could_not_be_written(api, writer, steps):
     put_pod(api)
-    api.script("PATCH", f"{POD}/status", steps.refuse(503), steps.drop, steps.refuse(403))
+    api.script("PATCH", f"{POD}/status", steps.refuse(503), steps.drop, steps.refuse(403), steps.refuse(422))
 
     writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
     await api.until(lambda: "conditions" in api.objects[POD].get("status", {}))
