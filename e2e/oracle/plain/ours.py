@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from e2e.oracle.plain.generator import NOMINATED, Json
+from e2e.oracle.plain.generator import Json
 from scheduler.cluster.decode import decode
 from scheduler.core import plan
 from scheduler.core.config import Ownership
@@ -19,7 +19,8 @@ from scoring.arrays import Mask
 SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("NodeUnschedulable", "TaintToleration"): ("NodeTaints",),
     ("NodeAffinity",): ("NodeLabels", "Affinity"),
-    ("NodeResourcesFit",): ("NodeResources",),
+    ("NodeResourcesFit",): ("NodeResources", "NominatedPods"),
+    ("NodeDeclaredFeatures",): ("DeclaredFeatures",),
 }
 """Upstream's plugins, and the classes in scheduler/core/rules that reject the same nodes as they."""
 MISSING: Final = frozenset(
@@ -31,8 +32,6 @@ MISSING: Final = frozenset(
         "VolumeZone",
         "PodTopologySpread",
         "InterPodAffinity",
-        "NodeDeclaredFeatures",
-        NOMINATED,
     }
 )
 """What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
