@@ -18,9 +18,9 @@ from scoring.arrays import Mask
 
 SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("NodeUnschedulable", "TaintToleration"): ("NodeTaints",),
+    ("NodeDeclaredFeatures",): ("DeclaredFeatures",),
     ("NodeAffinity",): ("NodeLabels", "Affinity"),
     ("NodeResourcesFit",): ("NodeResources", "NominatedPods"),
-    ("NodeDeclaredFeatures",): ("DeclaredFeatures",),
 }
 """Upstream's plugins, and the classes in scheduler/core/rules that reject the same nodes as they."""
 MISSING: Final = frozenset(
@@ -53,12 +53,12 @@ class Cluster:
 
     def __init__(self, case: Json) -> None:
         self.state = State(Ownership(all_nodes=True))
-        self.names = sorted(str(node["metadata"]["name"]) for node in case["nodes"])
-        for item in case["nodes"]:
+        self.names = sorted(str(node["metadata"]["name"]) for node in case.get("nodes", []))
+        for item in case.get("nodes", []):
             node = decode("Node", item)
             assert isinstance(node, Node)
             self.state.put_node(node)
-        for item in case["pods"]:
+        for item in case.get("pods", []):
             self._put(item)
         self.state.settle()
 
