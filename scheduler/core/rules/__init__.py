@@ -3,8 +3,10 @@
 from scheduler.core.rules.affinity import Affinity
 from scheduler.core.rules.base import NodeRule
 from scheduler.core.rules.extended import ExtendedResources
+from scheduler.core.rules.features import DeclaredFeatures
 from scheduler.core.rules.held import HeldClaims
 from scheduler.core.rules.labels import NodeLabels
+from scheduler.core.rules.nominated import NominatedPods
 from scheduler.core.rules.ownership import OwnedNodes
 from scheduler.core.rules.resources import NodeResources
 from scheduler.core.rules.taints import NodeTaints
@@ -15,7 +17,9 @@ NODE_RULES: tuple[NodeRule, ...] = (
     NodeLabels(),
     Affinity(),
     NodeTaints(),
+    DeclaredFeatures(),
     HeldClaims(),
     NodeResources(),
+    NominatedPods(),
 )
 """Rules on nodes. Those on devices are in `eligibility`, those on sets of devices in `solvers/search`."""
