@@ -1,7 +1,8 @@
 """I20: whether what a pod is told about nodes is so, by counting them anew.
 
 A reason says `0 of N nodes fit: A <obstacle>, B <obstacle>; C <obstacle of another way>; <note>`. Each node is counted
-once in each way, and what an obstacle says of nodes and devices is looked up in what is there.
+once in each way, but for those that lack several resources, which are counted with each of them; and what an obstacle
+says of nodes and devices is looked up in what is there.
 """
 
 import re
@@ -13,6 +14,7 @@ from e2e.sim.store import Item, Raw, Store, done
 
 _COUNTED = re.compile(r"\b0 of (\d+) nodes fit(?:: (.*))?$", re.DOTALL)
 _OBSTACLE = re.compile(r"(\d+) (.*)", re.DOTALL)
+_AMOUNT = re.compile(r"lack (\S+) \(asks ")
 _LACKS = re.compile(r"lack (\d+|all) free devices for request (\S+) of claim (\S+) \((.*)\)", re.DOTALL)
 _BEST = re.compile(r"best: (\S+) has (\d+)")
 _TAINTED = re.compile(r"device (\S+)/(\S+)/(\S+) has a taint that the request does not tolerate: (.*):(\w+)")
@@ -31,8 +33,9 @@ def untrue(store: Store, judge: Judge, pod: Item, reason: str) -> str:
         told = [match for part in split(way, ", ") if (match := _OBSTACLE.fullmatch(part))]
         if not told or not way[0].isdigit():
             continue  # a note
+        amounts = [int(each[1]) for each in told if _AMOUNT.match(each[2])]
         total = sum(int(each[1]) for each in told)
-        if total != len(nodes):
+        if not total - sum(amounts) + max(amounts, default=0) <= len(nodes) <= total:
             return f"{total} of {len(nodes)} nodes are counted in {way!r}"
         for each in told:
             problem = causes.problem(int(each[1]), each[2])
@@ -83,7 +86,7 @@ class Causes:
             return self._at_least(
                 count, obstacle, lambda node: not all(selected(each, node) for each in self.selectors)
             )
-        if lack := re.match(r"lack (cpu|memory|pods) \(", obstacle):
+        if lack := _AMOUNT.match(obstacle):
             return self._at_least(count, obstacle, lambda node: not self._room(node, lack[1]))
         if lacks := _LACKS.fullmatch(obstacle):
             return self._devices(count, obstacle, *lacks.groups())

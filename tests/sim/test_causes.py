@@ -47,6 +47,14 @@ def test_a_true_reason_is_taken(small):
     )
 
 
+def test_a_node_that_lacks_two_resources_is_told_with_both(small):
+    lacks = "1 lack cpu (asks 9, at most 1 left), 1 lack pods (asks 1, at most 0 left)"
+    small.store.update("Node", "n0", lambda raw: {**raw, "status": {"allocatable": {"cpu": "0", "pods": "0"}}}, "admin")
+
+    assert told(small, f"0 of 2 nodes fit: {lacks}, {FOREIGN}") == ""
+    assert "4 of 2 nodes are counted" in told(small, f"0 of 2 nodes fit: {lacks}, 1 are elsewhere, {FOREIGN}")
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
