@@ -152,6 +152,7 @@ class Candidates:
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
         self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
+        self._choices: dict[int, Choice] = {}  # by row, as long as nothing of the node changes
         self._market_at = -1
         self._asks: tuple[tuple[int, int], Kind] | None = None  # and when it was worked out
         self.shape: Rows = np.zeros(0, np.int32)
@@ -306,6 +307,7 @@ class Candidates:
         """Rank nodes by what is wished beside everything else."""
         if not self._wishes.stated:
             return
+        self._choices.clear()  # scores of all nodes hang on the best of them
         ranks = self._wishes.weigh(state.nodes, self._base)
         every: Rows = np.arange(self._size, dtype=np.int32)
         moved = every[ranks != self._ranking.ranks(every)]
@@ -314,6 +316,7 @@ class Candidates:
 
     def _put(self, state: State, rows: Rows, ranks: Counts) -> None:
         """Note the ranks of nodes; they count once what is wished was added, if anything is."""
+        self._choices.clear()
         if self._wishes.stated:
             self._base[rows] = ranks
         else:
@@ -395,6 +398,7 @@ class Candidates:
             self._measured = np.zeros(size, np.bool_)
             self.cut = np.zeros(size)
         self._ranking.clear()
+        self._choices.clear()
         self._wishes.resize(size)
         self._base = np.full(size if self._wishes.stated else 0, -1, np.int64)
         self.shape[:] = NO_SHAPE
@@ -449,6 +453,7 @@ class Candidates:
             row = each.row
             self.shape[row] = each.shape
             self._open[row] = self._unjudged[row] = False
+            self._choices.pop(row, None)
             if self._wishes.stated:
                 self._base[row] = self._rank(state, each)
             else:
@@ -1009,6 +1014,12 @@ class Candidates:
         return found
 
     def _choice(self, state: State, row: int) -> Choice:
+        found = self._choices.get(row)
+        if found is None:
+            found = self._choices[row] = self._made(state, row)
+        return found
+
+    def _made(self, state: State, row: int) -> Choice:
         devices: tuple[tuple[int, ...], ...] = ()
         alternatives = (0,) * len(self.demand.wants)
         answer = self._shapes.answer(int(self.shape[row])) if self.demand.wants else _NOTHING
@@ -1027,7 +1038,8 @@ class Candidates:
         if self._listed or shares[PREFERENCE.name]:
             late = sum(at for want, at in zip(self.demand.wants, alternatives, strict=True) if want.listed)
             scores[PREFERENCE.name] = PREFERENCE.worth(late, self._listed)
-        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole(scores), 6)
+        whole = self._opinion.whole(self._wishes.stated)
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / whole, 6)
         rank, links = self._ranking.rank(row), state.links_told(row)
         return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
 
