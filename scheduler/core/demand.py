@@ -9,7 +9,6 @@ from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
-from scheduler.core.match import selects_labels
 from scheduler.core.model import (
     ALL,
     EXACT_COUNT,
@@ -17,6 +16,7 @@ from scheduler.core.model import (
     MAX_CONSUMERS,
     MAX_RESULTS,
     Claim,
+    HostPort,
     NodeSelector,
     Pod,
     PodClaim,
@@ -25,6 +25,7 @@ from scheduler.core.model import (
     Toleration,
     Uid,
 )
+from scheduler.core.neighbours import Neighbours, neighbours
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
@@ -120,6 +121,7 @@ class Demand:
     offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
+    ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -132,6 +134,8 @@ class Demand:
     offered: tuple[tuple[str, bool], ...] = ()
     sizing: Sizing | None = None
     foreign: bool = False
+    ports: tuple[HostPort, ...] = ()
+    neighbours: Neighbours | None = None
 
     @property
     def plain(self) -> bool:
@@ -279,6 +283,8 @@ def _resolve_way(
         sizing=sizing,
         offered=offered,
         foreign=foreign,
+        ports=() if foreign else pod.ports,
+        neighbours=None if foreign else neighbours(pod, state.nodes.residents),
     )
     return Resolved(demand, fresh, joined, special)
 
@@ -310,16 +316,6 @@ def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
         refusal = _refuse_group(pod, state)
         if refusal is not None:
             return refusal
-    for other in state.repellers.values():
-        if other.uid == pod.uid:
-            continue
-        for term in other.repels:
-            if (not term.namespaces or pod.namespace in term.namespaces) and selects_labels(term.selector, pod.labels):
-                return Refusal(
-                    plan.UNSUPPORTED,
-                    f"pod {pod.key}: the required anti-affinity of running pod {other.key} selects it, "
-                    "and placing around anti-affinity is not supported yet",
-                )
     return None
 
 
