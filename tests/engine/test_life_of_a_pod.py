@@ -363,17 +363,17 @@ def test_duplicate_device_names_make_the_pool_invalid_and_both_slices_are_named(
 
 
 def test_what_is_not_supported_yet_is_refused_by_name():
-    hands = Hands(node("n1"), gpus("n1"), pod("p", unsupported=["spec.topologySpreadConstraints (DoNotSchedule)"]))
+    hands = Hands(node("n1"), gpus("n1"), pod("p", unsupported=["workloadRef"]))
     hands.settle()
 
-    assert "not supported yet: spec.topologySpreadConstraints (DoNotSchedule)" in hands.reason("p")
+    assert "not supported yet: workloadRef" in hands.reason("p")
 
 
 def test_a_running_pod_that_repels_ours_is_never_ignored():
     guard = pod("guard", node="n1", repels=[build.repels(build.requirement("app", "In", "web"))])
-    hands = Hands(node("n1"), guard, pod("p", labels={"app": "web"})).settle()
+    hands = Hands(node("n1", labels={"zone": "a"}), guard, pod("p", labels={"app": "web"})).settle()
 
-    assert "anti-affinity of running pod default/guard" in hands.reason("p")
+    assert "1 have a pod in their zone whose anti-affinity keeps the pod away" in hands.reason("p")
 
 
 def test_pods_of_other_schedulers_gated_pods_and_deleted_pods_are_not_touched():
