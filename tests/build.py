@@ -32,6 +32,7 @@ from scheduler.core.model import (
     HostPort,
     Image,
     LabelSelector,
+    Lean,
     Namespace,
     Node,
     NodeSelector,
@@ -337,6 +338,10 @@ def repels(*requirements: Requirement, topology: str = "zone", **pods: Any) -> P
     return PodTerm(topology, others(*requirements, **pods))
 
 
+def leans(weight: int, *requirements: Requirement, topology: str = "zone", **pods: Any) -> Lean:
+    return Lean(weight, PodTerm(topology, others(*requirements, **pods)))
+
+
 def spread(*requirements: Requirement, topology: str = "zone", skew: int = 1, **fields: Any) -> Spread:
     return Spread(topology, skew, LabelSelector(requirements), **fields)
 
@@ -376,6 +381,7 @@ def pod(
     preferred: Iterable[tuple[int, NodeSelectorTerm]] = (),
     images: Iterable[str] = (),
     unstated: Mapping[str, int] | None = None,
+    leans: Iterable[Lean] = (),
 ) -> Pod:
     """`claims` are referenced by name; `templates` maps an entry to the claim made from template `<entry>-template`,
     or to None where no claim is needed. That a pod takes one of `pods` goes without saying, in `requests` too.
@@ -427,6 +433,7 @@ def pod(
         preferred=tuple(preferred),
         images=tuple(images),
         unstated=dict(unstated or {}),
+        leans=tuple(leans),
     )
 
 

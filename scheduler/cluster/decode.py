@@ -41,6 +41,7 @@ from scheduler.core.model import (
     HostPort,
     Image,
     LabelSelector,
+    Lean,
     Namespace,
     Node,
     NodeSelector,
@@ -777,12 +778,14 @@ def _pod(raw: wire.Pod) -> Pod:
     affinity: NodeSelector | None = None
     attracts: tuple[PodTerm, ...] = ()
     repels: tuple[PodTerm, ...] = ()
+    leans: tuple[Lean, ...] = ()
     if spec.affinity is not None:
         asked, namespace = spec.affinity, metadata.namespace or ""
         required = asked.node_affinity.required if asked.node_affinity is not None else None
         affinity = _node_selector(required, "affinity.nodeAffinity.required", unsupported)
         attracts = _pod_terms(asked.pod_affinity, namespace, "affinity.podAffinity.required", unsupported)
         repels = _pod_terms(asked.pod_anti_affinity, namespace, "affinity.podAntiAffinity.required", unsupported)
+        leans = _leans(asked, namespace)
     spreads = _spreads(spec, metadata.labels or {}, unsupported)
     claims = _entries(spec.resource_claims, unsupported)
     known = TOLERATION_OPERATORS | COMPARISONS
@@ -825,6 +828,7 @@ def _pod(raw: wire.Pod) -> Pod:
         preferred=_preferred(spec.affinity.node_affinity) if spec.affinity and spec.affinity.node_affinity else (),
         images=_images(spec),
         unstated=_unstated(spec),
+        leans=leans,
     )
 
 
@@ -959,15 +963,30 @@ def _pod_terms(raw: wire.PodAffinity | None, namespace: str, path: str, unsuppor
     before = len(unsupported)
     found = []
     for index, term in enumerate((raw.required if raw is not None else None) or _NOTHING):
-        at = f"{path}[{index}]"
-        selector = _label_selector(term.label_selector, f"{at}.labelSelector", unsupported)
-        others = _label_selector(term.namespace_selector, f"{at}.namespaceSelector", unsupported)
-        own = () if term.namespaces or others is not None else (namespace,)
-        namespaces = tuple(sorted(set(term.namespaces or own)))
-        if not term.topology_key:
-            unsupported.append(f"{at} without topologyKey")
-        found.append(PodTerm(term.topology_key, PodSelector(selector, namespaces, others)))
+        found.append(_pod_term(term, namespace, f"{path}[{index}]", unsupported))
     return tuple(found) if len(unsupported) == before else ()
+
+
+def _pod_term(term: wire.PodAffinityTerm, namespace: str, at: str, unsupported: list[str]) -> PodTerm:
+    selector = _label_selector(term.label_selector, f"{at}.labelSelector", unsupported)
+    others = _label_selector(term.namespace_selector, f"{at}.namespaceSelector", unsupported)
+    own = () if term.namespaces or others is not None else (namespace,)
+    namespaces = tuple(sorted(set(term.namespaces or own)))
+    if not term.topology_key:
+        unsupported.append(f"{at} without topologyKey")
+    return PodTerm(term.topology_key, PodSelector(selector, namespaces, others))
+
+
+def _leans(affinity: wire.Affinity, namespace: str) -> tuple[Lean, ...]:
+    """Preferred terms of both kinds; one that cannot be read prefers nothing, and keeps the pod from nothing."""
+    found = []
+    for kind, sign in ((affinity.pod_affinity, 1), (affinity.pod_anti_affinity, -1)):
+        for each in (kind.preferred if kind is not None else None) or _NOTHING:
+            unknown: list[str] = []
+            term = _pod_term(each.pod_affinity_term or wire.PodAffinityTerm(), namespace, "", unknown)
+            if each.weight and not unknown:
+                found.append(Lean(sign * each.weight, term))
+    return tuple(found)
 
 
 def _spreads(spec: wire.PodSpec, labels: Mapping[str, str], unsupported: list[str]) -> tuple[Spread, ...]:

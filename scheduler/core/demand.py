@@ -9,6 +9,7 @@ from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
+from scheduler.core.leanings import Leanings, leanings
 from scheduler.core.match import COMPARISONS
 from scheduler.core.model import (
     ALL,
@@ -126,6 +127,7 @@ class Demand:
     features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
     whose priority is no lower, `pods` among it. unstated : see core/model.
     preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
+    leanings : what it would rather have around it, None for nothing.
     ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
     """
 
@@ -144,6 +146,7 @@ class Demand:
     unstated: tuple[tuple[str, int], ...] = ()
     preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
     images: tuple[str, ...] = ()
+    leanings: Leanings | None = None
     ports: tuple[HostPort, ...] = ()
     neighbours: Neighbours | None = None
 
@@ -300,6 +303,7 @@ def _resolve_way(
         images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
         ports=() if foreign else pod.ports,
         neighbours=None if foreign else neighbours(pod, state.nodes.residents),
+        leanings=None if foreign else leanings(pod, state.nodes.residents),
     )
     return Resolved(demand, fresh, joined, special)
 

@@ -428,6 +428,14 @@ class PodTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class Lean:
+    """A preferred term of pod affinity with its weight, which is negative for anti-affinity."""
+
+    weight: int
+    term: PodTerm
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """A topology spread constraint: how far the domains of a topology may differ in pods that the selector selects.
 
@@ -500,7 +508,8 @@ class Pod:
     features : what its node's kubelet must be able to do for it, sorted (KEP-5328). nominated : the node that somebody
     keeps room on for it until it is bound, empty for none. preferred : terms of preferred node affinity with their
     weights. images : what its containers run, with the tag where none is given. unstated : of cpu and memory what its
-    containers are taken for beyond `requests` where they say nothing, which only scores look at.
+    containers are taken for beyond `requests` where they say nothing, which only scores look at. leans : preferred
+    affinity and anti-affinity to other pods.
     """
 
     namespace: str
@@ -538,6 +547,7 @@ class Pod:
     preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
     images: tuple[str, ...] = ()
     unstated: Resources = field(default_factory=dict)
+    leans: tuple[Lean, ...] = ()
 
     @property
     def key(self) -> str:
