@@ -9,6 +9,7 @@ from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
+from scheduler.core.match import COMPARISONS
 from scheduler.core.model import (
     ALL,
     EXACT_COUNT,
@@ -18,6 +19,7 @@ from scheduler.core.model import (
     Claim,
     HostPort,
     NodeSelector,
+    NodeSelectorTerm,
     Pod,
     PodClaim,
     Request,
@@ -122,6 +124,9 @@ class Demand:
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
     ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
+    features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
+    whose priority is no lower, `pods` among it. unstated : see core/model.
+    preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -136,6 +141,11 @@ class Demand:
     foreign: bool = False
     ports: tuple[HostPort, ...] = ()
     neighbours: Neighbours | None = None
+    features: tuple[str, ...] = ()
+    nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    unstated: tuple[tuple[str, int], ...] = ()
+    preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
+    images: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -275,7 +285,7 @@ def _resolve_way(
     demand = Demand(
         node_selector=() if foreign else tuple(sorted(pod.node_selector.items())),
         affinity=None if foreign else pod.affinity,
-        tolerations=_EVERY_TAINT if foreign else pod.tolerations,
+        tolerations=_EVERY_TAINT if foreign else _tolerations(pod, state),
         resources=tuple(sorted(asked.items())),
         wants=tuple(wants),
         relations=tuple(relations),
@@ -285,8 +295,22 @@ def _resolve_way(
         foreign=foreign,
         ports=() if foreign else pod.ports,
         neighbours=None if foreign else neighbours(pod, state.nodes.residents),
+        features=() if foreign else pod.features,
+        nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
+        unstated=tuple(sorted(pod.unstated.items())),
+        preferred=() if foreign else pod.preferred,
+        images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
     )
     return Resolved(demand, fresh, joined, special)
+
+
+def _tolerations(pod: Pod, state: State) -> tuple[Toleration, ...]:
+    """Those that count."""
+    if state.gates.taint_comparison:
+        return pod.tolerations
+    if not any(each.operator in COMPARISONS for each in pod.tolerations):
+        return pod.tolerations
+    return tuple(each for each in pod.tolerations if each.operator not in COMPARISONS)
 
 
 def _size(

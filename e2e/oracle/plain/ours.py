@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from e2e.oracle.plain.generator import NOMINATED, Json
+from e2e.oracle.plain.generator import Json
 from scheduler.cluster.decode import decode
 from scheduler.core import plan
 from scheduler.core.config import Ownership
@@ -18,8 +18,9 @@ from scoring.arrays import Mask
 
 SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("NodeUnschedulable", "TaintToleration"): ("NodeTaints",),
+    ("NodeDeclaredFeatures",): ("DeclaredFeatures",),
     ("NodeAffinity",): ("NodeLabels", "Affinity"),
-    ("NodeResourcesFit",): ("NodeResources",),
+    ("NodeResourcesFit",): ("NodeResources", "NominatedPods"),
     ("NodePorts",): ("HostPorts",),
     ("InterPodAffinity",): ("PodAffinity", "PodAntiAffinity", "StandingAntiAffinity"),
     ("PodTopologySpread",): ("TopologySpread",),
@@ -31,8 +32,6 @@ MISSING: Final = frozenset(
         "NodeVolumeLimits",
         "VolumeBinding",
         "VolumeZone",
-        "NodeDeclaredFeatures",
-        NOMINATED,
     }
 )
 """What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
@@ -54,16 +53,16 @@ class Cluster:
 
     def __init__(self, case: Json) -> None:
         self.state = State(Ownership(all_nodes=True))
-        self.names = sorted(str(node["metadata"]["name"]) for node in case["nodes"])
+        self.names = sorted(str(node["metadata"]["name"]) for node in case.get("nodes", []))
         for item in case.get("namespaces", ()):
             namespace = decode("Namespace", item)
             assert isinstance(namespace, Namespace)
             self.state.put_namespace(namespace)
-        for item in case["nodes"]:
+        for item in case.get("nodes", []):
             node = decode("Node", item)
             assert isinstance(node, Node)
             self.state.put_node(node)
-        for item in case["pods"]:
+        for item in case.get("pods", []):
             self._put(item)
         self.state.settle()
 

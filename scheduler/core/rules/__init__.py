@@ -4,8 +4,10 @@ from scheduler.core.rules.affinity import Affinity
 from scheduler.core.rules.attraction import PodAffinity
 from scheduler.core.rules.base import NodeRule, PodRule
 from scheduler.core.rules.extended import ExtendedResources
+from scheduler.core.rules.features import DeclaredFeatures
 from scheduler.core.rules.held import HeldClaims
 from scheduler.core.rules.labels import NodeLabels
+from scheduler.core.rules.nominated import NominatedPods
 from scheduler.core.rules.ownership import OwnedNodes
 from scheduler.core.rules.ports import HostPorts
 from scheduler.core.rules.repelled import StandingAntiAffinity
@@ -23,9 +25,11 @@ NODE_RULES: tuple[NodeRule, ...] = (
     NodeLabels(),
     Affinity(),
     NodeTaints(),
+    DeclaredFeatures(),
     HeldClaims(),
     HostPorts(),
     NodeResources(),
+    NominatedPods(),
     *POD_RULES,
 )
 """Rules on nodes. Those on devices are in `eligibility`, those on sets of devices in `solvers/search`."""
