@@ -5,7 +5,7 @@ import numpy as np
 from scheduler.core.demand import Demand
 from scheduler.core.neighbours import Attraction
 from scheduler.core.nodes import NodeTable
-from scheduler.core.rules.base import PodRule, domain_of, met
+from scheduler.core.rules.base import PodRule, met, topology_of
 from scoring.arrays import Mask, Rows
 
 
@@ -25,9 +25,9 @@ class PodAffinity(PodRule):
         near: Mask = np.ones(nodes.size, np.bool_)
         alone = wanted.first
         for topology in wanted.topologies:
-            domain = domain_of(nodes, topology)
-            known &= domain >= 0
-            around = met(domain, counts)
+            domains = topology_of(nodes, topology)
+            known &= domains.number >= 0
+            around = met(domains, counts)
             near &= around
             alone = alone and not around.any()
         return known if alone else near
@@ -37,7 +37,7 @@ class PodAffinity(PodRule):
         wanted = _wanted(demand)
         found = []
         for topology in wanted.topologies:
-            known = domain_of(nodes, topology)[rows] >= 0
+            known = topology_of(nodes, topology).number[rows] >= 0
             found.append((f"lack label {topology}, a topologyKey of the pod's affinity", int(np.count_nonzero(~known))))
             rows = rows[known]
         where = " or ".join(wanted.topologies)

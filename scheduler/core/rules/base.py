@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -55,22 +55,33 @@ class PodRule(NodeRule):
         return found
 
 
-def domain_of(nodes: NodeTable, topology: str) -> Rows:
-    """int32 (rows of nodes,): the number of each node's domain in a topology; -1 where it is in none."""
-    column = nodes.labels.get(topology)
-    return np.full(nodes.size, -1, np.int32) if column is None else column.codes
+class Topology(NamedTuple):
+    """The domains of a topology.
+
+    number : int32 (rows of nodes,), of each node's domain, -1 for none. size : one more than the largest number.
+    """
+
+    number: Rows
+    size: int
 
 
-def met(domain: Rows, counts: Counts) -> Mask:
+def topology_of(nodes: NodeTable, key: str) -> Topology:
+    """The topology that a label key spans."""
+    column = nodes.labels.get(key)
+    if column is None:
+        return Topology(np.full(nodes.size, -1, np.int32), 0)
+    return Topology(column.codes, len(column.values))
+
+
+def met(topology: Topology, counts: Counts) -> Mask:
     """bool (rows of nodes,): which nodes are in a domain where something was counted on some node.
 
-    domain : as `domain_of`. counts : int64 (rows of nodes,).
+    counts : int64 (rows of nodes,).
     """
-    found: Mask = np.zeros(int(domain.max(initial=-1)) + 2, np.bool_)
-    found[domain[counts > 0]] = True
+    found: Mask = np.zeros(topology.size + 1, np.bool_)
+    found[topology.number[counts.nonzero()]] = True
     found[-1] = False  # that of nodes in no domain
-    spread: Mask = found[domain]
-    return spread
+    return found.take(topology.number)
 
 
 def per_value(column: Column[Any], rows: Rows, holds: Callable[[Any], bool]) -> Mask:

@@ -5,7 +5,7 @@ import numpy as np
 from scheduler.core.demand import Demand
 from scheduler.core.model import PodTerm
 from scheduler.core.nodes import NodeTable
-from scheduler.core.rules.base import PodRule, domain_of, met
+from scheduler.core.rules.base import PodRule, met, topology_of
 from scoring.arrays import Mask, Rows
 
 
@@ -38,4 +38,4 @@ class StandingAntiAffinity(PodRule):
 
 
 def _near(nodes: NodeTable, term: PodTerm) -> Mask:
-    return met(domain_of(nodes, term.topology), nodes.residents.holders(term).counts)
+    return met(topology_of(nodes, term.topology), nodes.residents.holders(term).counts)

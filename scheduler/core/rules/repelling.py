@@ -4,7 +4,7 @@ import numpy as np
 
 from scheduler.core.demand import Demand
 from scheduler.core.nodes import NodeTable
-from scheduler.core.rules.base import PodRule, domain_of, met
+from scheduler.core.rules.base import PodRule, met, topology_of
 from scoring.arrays import Mask, Rows
 
 
@@ -22,7 +22,7 @@ class PodAntiAffinity(PodRule):
         for topology, pods in demand.neighbours.repels:
             tally = nodes.residents.count(pods)
             if tally.total:
-                held &= ~met(domain_of(nodes, topology), tally.counts)
+                held &= ~met(topology_of(nodes, topology), tally.counts)
         return held
 
     def reasons(self, nodes: NodeTable, demand: Demand, rows: Rows) -> list[tuple[str, int]]:
@@ -30,7 +30,7 @@ class PodAntiAffinity(PodRule):
         assert demand.neighbours is not None
         found = []
         for topology, pods in demand.neighbours.repels:
-            near = met(domain_of(nodes, topology), nodes.residents.count(pods).counts)[rows]
+            near = met(topology_of(nodes, topology), nodes.residents.count(pods).counts)[rows]
             text = f"have a pod in their {topology} that the pod's anti-affinity keeps it away from"
             found.append((text, int(np.count_nonzero(near))))
             rows = rows[~near]

@@ -9,7 +9,7 @@ from scheduler.core.match import untolerated
 from scheduler.core.neighbours import Even
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import Affinity
-from scheduler.core.rules.base import PodRule, domain_of, per_value
+from scheduler.core.rules.base import PodRule, per_value, topology_of
 from scheduler.core.rules.labels import NodeLabels
 from scoring.arrays import Counts, Mask, Rows
 
@@ -20,16 +20,18 @@ _NO_DOMAIN = 2**31 - 1  # the least number of pods of a domain where there is no
 class Domains:
     """The domains among which a constraint spreads pods.
 
-    rows : nodes that count. number : int32 (len(rows),), that of the domain of each. present : which numbers there are.
+    number : int32 (rows of nodes,), that of each node's domain, one that is left over for nodes that do not count.
+    present : which numbers there are.
     """
 
-    rows: Rows
     number: Rows
     present: Mask
 
     def sums(self, counts: Counts) -> Counts:
-        """Pods by number of domain, of counts by row of node; one more at the end, for nodes in no domain."""
-        found: Counts = np.bincount(self.number, counts[self.rows], len(self.present) + 1).astype(np.int64)
+        """Pods by number of domain, of counts by row of node; 0 for the one that is left over."""
+        [at] = counts.nonzero()
+        found: Counts = np.bincount(self.number[at], counts[at], len(self.present) + 1).astype(np.int64)
+        found[-1] = 0
         return found
 
 
@@ -53,7 +55,7 @@ class TopologySpread(PodRule):
         assert demand.neighbours is not None
         found = []
         for each in demand.neighbours.evens:
-            known = domain_of(nodes, each.topology)[rows] >= 0
+            known = topology_of(nodes, each.topology).number[rows] >= 0
             lacking = f"lack label {each.topology}, a topologyKey of the pod's topologySpreadConstraints"
             found.append((lacking, int(np.count_nonzero(~known))))
             rows = rows[known]
@@ -74,8 +76,7 @@ def _even(nodes: NodeTable, demand: Demand, constraint: Even) -> Mask:
         least = 0
     fits = sums + (constraint.own - least) <= constraint.max_skew
     fits[-1] = False  # nodes without the key
-    found: Mask = fits[domain_of(nodes, constraint.topology)]
-    return found
+    return fits.take(topology_of(nodes, constraint.topology).number)
 
 
 def domains_of(nodes: NodeTable, demand: Demand, constraint: Even, keys: tuple[str, ...]) -> Domains:
@@ -88,18 +89,19 @@ def domains_of(nodes: NodeTable, demand: Demand, constraint: Even, keys: tuple[s
 
     def find() -> Domains:
         held = nodes.live.copy()
-        for topology in keys:
-            held &= domain_of(nodes, topology) >= 0
+        for key in keys:
+            held &= topology_of(nodes, key).number >= 0
         rows = np.flatnonzero(held).astype(np.int32)
         if constraint.node_affinity:
             for rule in (NodeLabels(), Affinity()):
                 rows = rows[rule.mask(nodes, demand, rows)]
         if tolerated is not None and len(rows):
             rows = rows[per_value(nodes.taints, rows, lambda taints: untolerated(taints or (), tolerated) is None)]
-        domain = domain_of(nodes, constraint.topology)
-        present: Mask = np.zeros(int(domain.max(initial=-1)) + 1, np.bool_)
-        number = domain[rows]
-        present[number] = True
-        return Domains(rows, number, present)
+        topology = topology_of(nodes, constraint.topology)
+        number: Rows = np.full(nodes.size, topology.size, np.int32)
+        number[rows] = topology.number[rows]
+        present: Mask = np.zeros(topology.size, np.bool_)
+        present[number[rows]] = True
+        return Domains(number, present)
 
     return nodes.known((Domains, constraint.topology, keys, chosen, tolerated), find)
