@@ -117,6 +117,7 @@ class Candidates:
         self._catalogue = catalogue
         self._opinion = opinion
         self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
+        self._use_rules = [rule for rule in _USE_RULES if rule.concerns(demand)]
         self._every = [eligible for asks in self.eligible for eligible in asks]
         self._listed = sum(want.listed for want in demand.wants)
         self._amounts = dict(demand.resources)
@@ -143,7 +144,7 @@ class Candidates:
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
         self._size = 0
-        self._position = self._remade = -1
+        self._position = self._remade = self._stored_at = -1
         self._versions: tuple[int, ...] = ()
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
@@ -258,6 +259,10 @@ class Candidates:
                 self._forget_shapes()
             self._resize(nodes.size)
             changed = remade = np.flatnonzero(nodes.live).tolist()
+        elif self.demand.mounts is not None:
+            stored = state.volumes.changes.since(self._stored_at)
+            changed += np.flatnonzero(nodes.live).tolist() if stored is None else stored
+        self._stored_at = state.volumes.changes.position
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()
@@ -376,7 +381,7 @@ class Candidates:
         self._open[rows] = self._unjudged[rows] = False
         found = np.full(len(rows), -1, np.int64)
         fit: Mask = self._kinds.allowed[rows]
-        for rule in _USE_RULES:
+        for rule in self._use_rules:
             fit &= rule.mask(state.nodes, self.demand, rows)
         self._reached[rows] = fit
         for row in rows.tolist() if self.short else ():
@@ -405,7 +410,7 @@ class Candidates:
         found: list[_Found] = []
         for row in rows:
             fits = bool(self._kinds.allowed[row]) and all(
-                rule.holds(state.nodes, self.demand, row) for rule in _USE_RULES
+                rule.holds(state.nodes, self.demand, row) for rule in self._use_rules
             )
             self._reached[row] = fits
             each = self._look_at(state, row, budget) if fits else _Found(row)

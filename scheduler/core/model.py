@@ -430,6 +430,37 @@ class RequestMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk that a pod names itself: rbd or iscsi. monitors : of rbd, of which two that are one disk share some."""
+
+    kind: str
+    identity: tuple[str, ...]
+    read_only: bool
+    monitors: frozenset[str] = frozenset()
+
+    def clashes(self, other: "Disk") -> bool:
+        """Whether pods with the two cannot be on one node."""
+        return (
+            (self.kind, self.identity) == (other.kind, other.identity)
+            and not (self.read_only and other.read_only)
+            and (self.kind != "rbd" or not self.monitors.isdisjoint(other.monitors))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PodVolume:
+    """A volume of a pod that decides where it may run: with a PersistentVolumeClaim, by its name, or a disk.
+
+    ephemeral : the claim is made for this pod, which controls it.
+    """
+
+    name: str
+    claim: str = ""
+    ephemeral: bool = False
+    disk: Disk | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed.
 
@@ -438,7 +469,7 @@ class Pod:
     group : the name of its PodGroup, empty if it has none. users : entry of claims -> containers that use it, init
     containers first. margins : of resources that are requested for the pod as a whole, what its containers leave of it.
     published : what its devices take of their node's resources as far as its status says, beyond `requests`; None if
-    its status says nothing.
+    its status says nothing. volumes : those that decide where it may run.
     """
 
     namespace: str
@@ -468,6 +499,7 @@ class Pod:
     users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     margins: Resources = field(default_factory=dict)
     published: Resources | None = None
+    volumes: tuple[PodVolume, ...] = ()
 
     @property
     def key(self) -> str:

@@ -2,12 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from scheduler.core.columns import Column
 from scheduler.core.model import Node, Resources, Taint
 from scoring.arrays import Counts, Mask, Rows
+
+if TYPE_CHECKING:
+    from scheduler.core.volumes import Volumes
 
 
 class Changes:
@@ -59,7 +63,10 @@ class NodeTable:
     allocatable, used : resource name -> int64 (rows,), units as in core/model. `pods` counts pods.
     order : int64 (rows,), rank among equal nodes, smaller first, 56 bits. size : of all columns, a multiple of 64.
     changes : rows of which anything changed. remade : those of which more changed than what is in use.
+    volumes : what is known of storage, for pods that use it; State sets it.
     """
+
+    volumes: "Volumes"
 
     def __init__(self, seed: int = 0, size: int = 64) -> None:
         self.size = size

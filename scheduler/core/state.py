@@ -40,8 +40,10 @@ from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.quantity import NANO, Quantity
 from scheduler.core.snapshot import Snapshot, Versioned
+from scheduler.core.storage import Stored
 from scheduler.core.topology import KNOWN, LinkMap, Spellings, learn
 from scheduler.core.topology.labels import levels
+from scheduler.core.volumes import Volumes
 from scoring.arrays import Counts, Mask
 from scoring.flaws import Flaw, Flaws
 
@@ -102,6 +104,7 @@ class State:
         self.spellings = spellings
         self.revision = 0
         self.nodes = NodeTable(seed)
+        self.volumes = self.nodes.volumes = Volumes(self.nodes)
         # Upstream's oldest allocator never tells selectors that a device can be shared.
         self.devices = DeviceTable(sharing=not self.gates.settled)
         self.bays = Bays(self.nodes.size)
@@ -173,6 +176,7 @@ class State:
                 self.nodes.use(row, self._charges[pod][1], 1)
         if new:
             self._strangers_known = self.links is None
+            self.volumes.node_seen(node.name, row)
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
             self._dirty.add(node.name)
         self.revision += 1
@@ -183,6 +187,7 @@ class State:
         if self.node_by_name.pop(name) is None:
             return
         row = self.nodes.drop(name)
+        self.volumes.node_gone(name)
         if row is not None and row < len(self.bays.rows):
             self.bays.clear(row)
         self.link_warnings.pop(name, None)
@@ -290,6 +295,17 @@ class State:
         self.groups.put(group.key, group)
         self.revision += 1
         return True
+
+    def put_stored(self, item: Stored) -> bool:
+        """Add or change what there is of storage; true if anything that matters changed."""
+        changed = self.volumes.put(item)
+        self.revision += changed
+        return changed
+
+    def drop_stored(self, kind: str, key: str) -> Stored | None:
+        """Take something of storage out; returns it."""
+        self.revision += 1
+        return self.volumes.drop(kind, key)
 
     def drop_group(self, key: str) -> None:
         """Take a pod group out."""
@@ -559,6 +575,9 @@ class State:
             row = self.nodes.rows.get(node)
             if row is not None:
                 self.nodes.use(row, requests, 1)
+        pod = self.pods.current.get(uid)
+        if (pod is not None and pod.volumes) or uid in self.volumes:
+            self.volumes.move(uid, pod, node)
 
     def _hold(self, uid: Uid) -> None:
         claim = self.claims.current.get(uid)

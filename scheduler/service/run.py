@@ -60,6 +60,7 @@ from scheduler.core.messages import (
     WarnOfTopology,
 )
 from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.storage import KIND_OF
 from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
@@ -95,7 +96,7 @@ _WRITES: Final = frozenset({"start", "writer", "decisions", "lease", "news of th
 _WARNINGS_AT_ONCE: Final = 50
 _KIND_OF: Final[dict[type, Kind]] = {
     Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
-    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod", LinkMap: "ConfigMap",
+    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod", LinkMap: "ConfigMap", **KIND_OF,
 }  # fmt: skip
 
 

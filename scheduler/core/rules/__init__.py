@@ -1,13 +1,18 @@
 """What must hold for a placement. One rule, one file; the order is the order of reasons."""
 
 from scheduler.core.rules.affinity import Affinity
+from scheduler.core.rules.attach_limits import AttachLimits
 from scheduler.core.rules.base import NodeRule
+from scheduler.core.rules.bound_volumes import BoundVolumes
+from scheduler.core.rules.disks import Disks
 from scheduler.core.rules.extended import ExtendedResources
+from scheduler.core.rules.free_volumes import FreeVolumes
 from scheduler.core.rules.held import HeldClaims
 from scheduler.core.rules.labels import NodeLabels
 from scheduler.core.rules.ownership import OwnedNodes
 from scheduler.core.rules.resources import NodeResources
 from scheduler.core.rules.taints import NodeTaints
+from scheduler.core.rules.volume_zones import VolumeZones
 
 NODE_RULES: tuple[NodeRule, ...] = (
     ExtendedResources(),
@@ -16,6 +21,11 @@ NODE_RULES: tuple[NodeRule, ...] = (
     Affinity(),
     NodeTaints(),
     HeldClaims(),
+    BoundVolumes(),
+    VolumeZones(),
     NodeResources(),
+    FreeVolumes(),
+    AttachLimits(),
+    Disks(),
 )
 """Rules on nodes. Those on devices are in `eligibility`, those on sets of devices in `solvers/search`."""

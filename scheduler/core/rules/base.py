@@ -17,6 +17,10 @@ class NodeRule(ABC):
 
     on_use: ClassVar[bool] = False
 
+    def concerns(self, demand: Demand) -> bool:
+        """Whether it may keep pods of this demand off a node at all; where it does not, nothing else is asked."""
+        return True
+
     @abstractmethod
     def mask(self, nodes: NodeTable, demand: Demand, rows: Rows) -> Mask:
         """bool (len(rows),): which of these nodes meet the condition."""

@@ -35,6 +35,7 @@ from scheduler.core.verify.rules import (
     World,
     show,
 )
+from scheduler.core.verify.storage import StorageCheck
 from scheduler.core.verify.words import keeps_off, node_selected, repelled, tolerated
 
 UNSCHEDULABLE_TAINT: Final = Taint("node.kubernetes.io/unschedulable", "", NO_SCHEDULE)
@@ -93,6 +94,7 @@ class _Check:
         self.claim_named: dict[tuple[str, str], Claim] = {}
         self.running: list[Pod] = []
         self.used: dict[str, dict[str, int]] = {}  # node -> resource -> amount, pods included
+        self.storage = StorageCheck(world.storage)
         for claim in world.claims.values():
             self.claim_named[claim.namespace, claim.name] = claim
             self.consumers[claim.uid] = {consumer.uid for consumer in claim.reserved_for}
@@ -106,6 +108,7 @@ class _Check:
     def run(self, pod: Pod, node: str) -> None:
         """Count a pod as running on a node."""
         self.running.append(pod)
+        self.storage.run(pod, node)
         used = self.used.setdefault(node, {})
         for resource, amount in pod.requests.items():
             if resource != "pods":
@@ -128,6 +131,8 @@ class _Check:
         self.check_resources(where, pod, node)
         self.check_anti_affinity(where, pod)
         self.check_claims(where, pod, node, placement)
+        for rule, text in self.storage.judge(pod, node, placement):
+            self.report(rule, where, text)
         self.run(pod, node.name)
         self.placed.add(pod.uid)
 

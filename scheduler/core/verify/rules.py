@@ -9,6 +9,7 @@ from scheduler.core.config import Ownership
 from scheduler.core.gates import Gates
 from scheduler.core.model import AttributeValue, Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.quantity import Quantity
+from scheduler.core.verify.storage import STORAGE_RULES, Storage
 
 POD: Final = "pod"  # pending, ours, alive, and placed once
 GATES: Final = "scheduling-gates"
@@ -53,7 +54,7 @@ RULES: Final = (
     POD, GATES, UNSUPPORTED, FEATURE, NODE, OWNERSHIP, UNSCHEDULABLE, NODE_TAINT, NODE_SELECTOR, NODE_AFFINITY,
     RESOURCES, ANTI_AFFINITY, CLAIMS, JOINED, RESERVED, CLASS, LIMITS, REQUESTS, ALTERNATIVE, COUNT, ALL_DEVICES, ADMIN,
     DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE, COUNTERS, COMPATIBILITY, DEVICE_TAINT, CONSTRAINT, PARTITION,
-    TOLERATIONS, BINDING, SKIPPED, USABLE_ON, CONFIG, EXTENDED,
+    TOLERATIONS, BINDING, SKIPPED, USABLE_ON, CONFIG, EXTENDED, *STORAGE_RULES,
 )  # fmt: skip
 
 # Limits of resource.k8s.io/v1.
@@ -95,6 +96,7 @@ class World:
     groups: Mapping[str, PodGroup] = field(default_factory=dict)
     fabric_partitions: bool = True
     unlisted_draw: bool = True
+    storage: Storage = field(default_factory=Storage)
 
 
 @dataclass(frozen=True, slots=True)
