@@ -84,6 +84,17 @@ class Child:
             total += sum(map(int, fields[11:15])) / _TICKS
         return total
 
+    def peak_memory(self) -> int:
+        """The most resident memory that the process and each of its descendants had, added up, bytes."""
+        total = 0
+        for pid in descendants(self.pid):
+            try:
+                lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            except OSError:
+                continue
+            total += sum(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+        return total
+
 
 def descendants(pid: int) -> list[int]:
     """This process and all that descend from it."""

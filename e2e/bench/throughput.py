@@ -20,6 +20,8 @@ pods_per_second         pods / (last binding - first creation), as the driver's 
 cpu_seconds_per_pod     user + system time of the scheduler process and its children, from before the first creation
                         until its events are written
 latency_p50_s, _p99_s   from the creation request to the binding
+startup_s               from the start of the process until it says that it decides or, of kube-scheduler, leads
+memory_mib              the most resident memory that the scheduler's process had until the last event
 
 `bound` makes Dovetail's writes of the first three shapes without a decision (e2e/bench/bound.py): 64 and 128 in flight,
 the better counts; once more without the Scheduled event. kube-scheduler has its default plugins and node sampling; its
@@ -62,6 +64,8 @@ class Measured:
     latency_p99_s: float
     creation_s: float
     scheduled_events: int
+    startup_s: float
+    memory_mib: float
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,8 @@ class Bench:
         setting = self.setting
         publish(self.api, world(setting.nodes, setting.devices, setting.values, setting.shape))
 
-    def measure(self, child: Child, scheduler: str) -> Measured:
-        """One burst for a scheduler that is running; ends with a clean state."""
+    def measure(self, child: Child, scheduler: str, startup_s: float) -> Measured:
+        """One burst for a scheduler that is running."""
         before_them, pods = self.setting.shape.load(NAMESPACE, self.setting.pods, scheduler)
         for each in before_them:
             self.api.create(each)
@@ -110,6 +114,8 @@ class Bench:
             latency_p99_s=latencies[len(latencies) * 99 // 100],
             creation_s=seen.all_created - min(seen.created.values()),
             scheduled_events=events,
+            startup_s=startup_s,
+            memory_mib=child.peak_memory() / 2**20,
         )
 
     def clean(self) -> None:
@@ -200,13 +206,15 @@ def _round(bench: Bench, wanted: Sequence[str], say: Callable[[str], None]) -> d
     found: dict[str, Measured] = {}
 
     def take(name: str, scheduler: str, opened: AbstractContextManager[Child]) -> Measured:
+        begun = time.monotonic()
         with opened as child:
-            measured = bench.measure(child, scheduler)
+            measured = bench.measure(child, scheduler, time.monotonic() - begun)
         begun = time.monotonic()
         bench.clean()
         say(
             f"{name}: {measured.pods_per_second:.1f} pods/s, {1000 * measured.cpu_seconds_per_pod:.1f} ms CPU a pod, "
-            f"{measured.scheduled_events} events; created in {measured.creation_s:.1f} s, "
+            f"{measured.scheduled_events} events; started in {measured.startup_s:.1f} s, "
+            f"{measured.memory_mib:.0f} MiB; created in {measured.creation_s:.1f} s, "
             f"cleaned in {time.monotonic() - begun:.1f} s"
         )
         return measured

@@ -4,7 +4,8 @@ Two replicas of Dovetail (lease 3 s, renew 2 s, retry .5 s) and kube-scheduler o
 both. Every 20 s the leader is killed with SIGKILL and started again; at a third and at two thirds the API server is
 restarted. By default a taint rule and `ownership.drivers` keep the two apart: each has a driver of its own on every
 node. With --contested both allocate the devices of one driver; every clash must be yielded before Dovetail's pod is
-bound, or reported to it within 5 s, not counting the time in which nobody leads or there is no API server.
+bound, or reported to it within 5 s, not counting the time in which nobody leads or there is no API server. What
+kube-scheduler gives to two pods of its own is counted as "theirs".
 
 After the last pod was made nothing is touched. Within a minute no claim may be held for a pod that is not bound, and
 every pod of ours must be bound: there is room for all.
@@ -193,7 +194,7 @@ class Plan:
     """rate : pods a second."""
 
     minutes: float = 15.0
-    nodes: int = 60
+    nodes: int = 120  # room for as many pods as a failover keeps waiting at this rate
     rate: float = 20.0
     contested: bool = False
     seed: int = 1
@@ -245,7 +246,7 @@ def besiege(cluster: LocalCluster, plan: Plan) -> Raw:
     faults += [
         f"{'/'.join(each.device)} is in {' and '.join(each.claims)}: neither yielded nor reported in {REPORTED_S:g} s"
         for each in verdict.clashes
-        if verdict.count(each) == "unreported"
+        if contested and verdict.count(each) == "unreported"
     ]
     return {
         "siege": "contested" if contested else "apart",

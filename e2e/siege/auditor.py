@@ -3,6 +3,8 @@
 A device is held by every claim whose allocation names it, from the change that shows it to the change that does not.
 Where two hold one at once that is a double allocation; where schedulers share their devices it is a *clash*, and what
 counts is how it ends: Dovetail yields before its pod is bound, or tells the bound pod (event DeviceClash) in time.
+What two claims of other schedulers' pods both hold is counted, and is no matter of ours: kube-scheduler gives a device
+twice where a restart of the API server loses the answer to a write that was done.
 """
 
 import asyncio
@@ -32,11 +34,13 @@ class Clash:
 
     device: Device
     claims: tuple[str, str]
+    owners: tuple[str, str]  # uids of the pods that they were made for
     begun: float
     ended: float | None = None
     reported: float | None = None
     ours: frozenset[str] = frozenset()  # pods of ours that use one of the claims
     bound: bool = False  # whether one of them was bound while it lasted
+    theirs: bool = False  # both claims are of other schedulers' pods
 
 
 @dataclass
@@ -51,7 +55,12 @@ class Verdict:
     pauses: list[tuple[float, float]] = field(default_factory=list)  # in which nobody led, or nothing could be written
 
     def count(self, clash: Clash) -> str:
-        """How it ended: yielded (ours was not bound), reported, gone (with a pod, before it was late) or unreported."""
+        """How it ended: yielded (ours was not bound), reported, gone (with a pod, before it was late) or unreported.
+
+        `theirs` if no pod of ours has anything to do with it.
+        """
+        if clash.theirs:
+            return "theirs"
         if clash.reported is not None and self._seconds(clash.begun, clash.reported) <= REPORTED_S:
             return "reported"
         lasted = self._seconds(clash.begun, clash.ended if clash.ended is not None else float("inf"))
@@ -68,6 +77,7 @@ class Verdict:
 @dataclass
 class _Claim:
     name: str
+    owner: str
     devices: frozenset[Device] = frozenset()
     held_at: dict[str, int] = field(default_factory=dict)  # pod uid -> resourceVersion at which it was ready for it
     users: frozenset[str] = frozenset()
@@ -101,6 +111,7 @@ class Auditor:
         self._told: dict[str, float] = {}  # pod uid -> when DeviceClash was last seen for it
         self._checks: list[_Bound] = []
         self._bound: set[str] = set()
+        self._scheduler: dict[str, str] = {}  # of every pod that was ever seen, by uid
         self._reached = 0  # resourceVersion of the newest change of a claim
 
     async def run(self) -> None:
@@ -119,6 +130,11 @@ class Auditor:
     def finish(self) -> Verdict:
         """The verdict once nothing more comes."""
         self._judge_bound(float("inf"))
+        for clash in self.verdict.clashes:
+            clash.theirs = all(self._scheduler.get(owner, OURS) != OURS for owner in clash.owners)
+            if not self._contested and not clash.theirs:
+                device, (one, other) = "/".join(clash.device), clash.claims
+                self.verdict.faults.append(f"device {device} is in claims {one} and {other} at once")
         return self.verdict
 
     # ------------------------------------------------------------ watches
@@ -174,7 +190,8 @@ class Auditor:
         uid = item["metadata"]["uid"]
         found = self._claims.get(uid)
         if found is None:
-            found = self._claims[uid] = _Claim(item["metadata"]["name"])
+            owners = item["metadata"].get("ownerReferences") or [{"uid": ""}]
+            found = self._claims[uid] = _Claim(item["metadata"]["name"], owners[0]["uid"])
             self._by_name[found.name].append(found)
             self.verdict.claims_seen += 1
         self._reached = max(self._reached, version(item))
@@ -198,11 +215,9 @@ class Auditor:
 
     def _clash(self, device: Device, uid: str, other: str, now: float) -> None:
         first, second = sorted((uid, other))
-        names = (self._claims[first].name, self._claims[second].name)
-        if not self._contested:
-            self.verdict.faults.append(f"device {'/'.join(device)} is in claims {names[0]} and {names[1]} at once")
-            return
-        clash = self._open[device, first, second] = Clash(device, names, now)
+        one, another = self._claims[first], self._claims[second]
+        made = Clash(device, (one.name, another.name), (one.owner, another.owner), now)
+        clash = self._open[device, first, second] = made
         self.verdict.clashes.append(clash)
         self._look(clash, first, second)
 
@@ -224,6 +239,7 @@ class Auditor:
             self.pods.pop(uid, None)
             return
         self.pods[uid] = item
+        self._scheduler[uid] = item["spec"]["schedulerName"]
         if item["spec"].get("nodeName") and uid not in self._bound:
             self._bound.add(uid)
             scheduler = item["spec"]["schedulerName"]

@@ -99,6 +99,7 @@ class Writer:
         machine = machine or Machine()
         self.forbidden = ""
         self.events = True
+        self.deposed = False  # the lease is lost: what the fence holds back now, it holds back for good
         self.reports_dropped = 0
         self.reports_failed = 0
         self._client = client
@@ -203,7 +204,10 @@ class Writer:
         return changed
 
     async def _persist(self, once: Callable[[], Coroutine[Any, Any, None]], until: float, told: str) -> None:
-        """Try until it is done or its object is gone. That it is refused for good, or that time is up, is logged."""
+        """Try until it is done or its object is gone. That it is refused for good, or that time is up, is logged.
+
+        The fence may open again: a renewal that comes late is no lost lease.
+        """
         problem = "no answer"
         wait = self._limit_s / 50
         try:
@@ -216,9 +220,11 @@ class Writer:
                     except ApiError as error:
                         if error.cause == "gone":
                             return
-                        if error.status == NOT_SENT or error.cause in {"forbidden", "invalid"}:
-                            level = logging.INFO if error.status == NOT_SENT else logging.ERROR
-                            log.log(level, "%s: %s", told, error)
+                        if error.cause in {"forbidden", "invalid"}:
+                            log.error("%s: %s", told, error)
+                            return
+                        if error.status == NOT_SENT and self.deposed:
+                            log.info("%s: %s", told, error)
                             return
                         problem = str(error)
                     await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
@@ -692,7 +698,7 @@ class Writer:
                 level = logging.DEBUG if quiet or self.reports_failed % 100 != 1 else logging.WARNING
                 where = f"{report.pod.namespace}/{report.pod.name}"
                 log.log(level, "event for pod %s not written, as %d so far: %s", where, self.reports_failed, error)
-                if isinstance(report, ReportUnschedulable | ReportClash) and error.cause not in {"gone", "invalid"}:
+                if isinstance(report, ReportUnschedulable | ReportClash) and error.cause != "gone":
                     self._report_again(report, held)
             finally:
                 self._reporting -= 1

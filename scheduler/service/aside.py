@@ -1,6 +1,7 @@
 """Slow work beside the loop: one worker process with a deadline, started when it is first needed."""
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -36,18 +37,16 @@ _WAITING: Final = 256  # questions of one tenant
 
 
 def _work(connection: Connection, work: Callable[[Slow], Event]) -> None:
-    """The worker: an answer, or the words of what went wrong, for each instruction."""
+    """The worker: an answer, or the words of what went wrong, for each instruction. Ends with who asks."""
     os.nice(_NICE)
-    connection.send(None)
-    while True:
-        try:
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        connection.send(None)
+        while True:
             instruction = connection.recv()
-        except EOFError:
-            return
-        try:
-            connection.send(work(instruction))
-        except Exception as error:  # the scheduler must hear of everything that one problem can cause
-            connection.send(f"{type(error).__name__}: {error}")
+            try:
+                connection.send(work(instruction))
+            except Exception as error:  # the scheduler must hear of everything that one problem can cause
+                connection.send(f"{type(error).__name__}: {error}")
 
 
 class Aside:

@@ -574,7 +574,7 @@ class Process:
 
     async def _lead(self, lock: LeaseLock) -> None:
         await lead(lock, self.timing, self.leading)
-        self.lease_lost = True
+        self.lease_lost = self.writer.deposed = True
         self.loop.deciding = False
         raise NotNowError("the lease could not be renewed in time")
 

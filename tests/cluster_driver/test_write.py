@@ -631,6 +631,7 @@ async def test_nothing_is_sent_once_the_lease_is_lost(api, writer, gate):
     claim = put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
     put_pod(api)
     gate.open = False
+    writer.deposed = True
 
     refusals = [
         await answer(writer, WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer)),
@@ -641,6 +642,20 @@ async def test_nothing_is_sent_once_the_lease_is_lost(api, writer, gate):
 
     assert [(event.cause, event.message) for event in refusals] == [("unknown", "lease lost")] * 3
     assert {request["method"] for request in api.requests} <= {"GET"}
+
+
+async def test_a_release_outlasts_a_renewal_that_comes_late(api, writer, gate):
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+    put_pod(api)
+    gate.open = False
+    release = asyncio.create_task(released(api, writer))
+    await asyncio.sleep(0.1)
+    assert not api.sent("PATCH")
+
+    gate.open = True
+    await release
+
+    assert len(api.sent("PATCH", "/status")) == 1
 
 
 async def test_the_fence_is_asked_between_finalizer_and_status(api, writer, gate):
@@ -809,7 +824,7 @@ async def test_reports_that_cannot_be_written_stop_nothing(api, writer, steps):
 
 async def test_why_a_pod_waits_is_told_again_where_it_could_not_be_written(api, writer, steps):
     put_pod(api)
-    api.script("PATCH", f"{POD}/status", steps.refuse(503), steps.drop, steps.refuse(403))
+    api.script("PATCH", f"{POD}/status", steps.refuse(503), steps.drop, steps.refuse(403), steps.refuse(422))
 
     writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
     await api.until(lambda: "conditions" in api.objects[POD].get("status", {}))

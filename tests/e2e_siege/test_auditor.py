@@ -23,14 +23,15 @@ class Told:
         self.version = 0
         self.auditor = Auditor(None, "siege", contested=contested)
 
-    def claim(self, name, *devices, pods=(), event="MODIFIED", share=False):
+    def claim(self, name, *devices, pods=(), event="MODIFIED", share=False, owner=""):
         self.version += 1
         more = {"shareID": f"share-{name}"} if share else {}
         results = [{"driver": "d", "pool": "p", "device": each, **more} for each in devices]
         status = {"allocation": {"devices": {"results": results}}} if devices else {}
         status["reservedFor"] = [{"uid": f"uid-{each}"} for each in pods]
         metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self.version)}
-        self.auditor._claim(event, {"metadata": metadata, "status": status})
+        owners = {"ownerReferences": [{"uid": f"uid-{owner}"}]} if owner else {}
+        self.auditor._claim(event, {"metadata": metadata | owners, "status": status})
 
     def pod(self, name, *claims, node="", scheduler="dovetail"):
         self.version += 1
@@ -71,6 +72,22 @@ def test_a_device_that_goes_from_one_claim_to_another_is_none(clock):
     told.claim("e", "gpu-9", share=True)
 
     assert told.auditor.finish().faults == []
+
+
+@pytest.mark.parametrize("contested", [False, True])
+@pytest.mark.parametrize(("scheduler", "theirs"), [("default-scheduler", True), ("dovetail", False)])
+def test_what_another_scheduler_gives_twice_by_itself_is_no_fault_of_ours(clock, scheduler, theirs, contested):
+    told = Told(clock, contested=contested)
+    told.claim("a", "gpu-0", owner="one")
+    told.claim("b", "gpu-0", owner="another")
+    told.pod("one", "a", scheduler="default-scheduler")
+    told.pod("another", "b", scheduler=scheduler)
+    clock.now += 60
+
+    assert told.outcomes() == (["theirs"] if theirs else ["unreported"])
+    assert told.auditor.verdict.faults == (
+        [] if theirs or contested else ["device d/p/gpu-0 is in claims a and b at once"]
+    )
 
 
 @pytest.mark.parametrize(("before", "faults"), [(True, 0), (False, 1)])

@@ -1,10 +1,11 @@
 import asyncio
+import multiprocessing
 import time
 
 import pytest
 
 from scheduler.core.messages import EvaluateScalar, ScalarEvaluated
-from scheduler.service.aside import Aside
+from scheduler.service.aside import Aside, _work
 
 
 def work(instruction):
@@ -65,3 +66,10 @@ async def test_a_question_asked_again_is_answered_once_in_its_newest_generation(
 
     assert answer.generation == 2
     assert aside.answers.empty()
+
+
+def test_the_worker_ends_quietly_with_who_asks():
+    ours, theirs = multiprocessing.Pipe()
+    ours.close()
+
+    assert _work(theirs, work) is None

@@ -46,25 +46,11 @@ IMPOSSIBLE: Final = frozenset({("all", "node-error")})
 """A request for all devices ends the attempt where any pool is invalid, whatever else there is."""
 
 
-class Dice:
-    """The draw of one case. hopeless : some request asks for what no device is, and some pool is sure to be invalid."""
+class Luck:
+    """Random values that depend on the name of the draw alone."""
 
-    def __init__(self, seed: int, number: int) -> None:
-        self._random = random.Random(f"{seed}/{number}")
-        self._next = self._random.random
-        drawn = {self.of(*_DRAWN) for _ in range(self.of(1, 2, 2, 2, 2, 3))}
-        for family in sorted(drawn):
-            companions = _COMPANIONS.get(family)
-            if companions and self.chance(0.8):
-                drawn.add(self.of(*companions))
-        self.hopeless = self.chance(0.1)
-        if self.hopeless:
-            drawn.add("duplicates")
-        elif self.chance(0.25):
-            drawn.add(self.of(*_ENDINGS["node-error"]))
-        if self.chance(0.24):
-            drawn.add(self.of(*_ENDINGS["fatal"]))
-        self.families = frozenset(drawn)
+    def __init__(self, name: str) -> None:
+        self._next = random.Random(name).random
 
     def of(self, *values: T) -> T:
         """One of the values."""
@@ -83,6 +69,26 @@ class Dice:
 
     def shuffled(self, values: Sequence[T]) -> list[T]:
         return sorted(values, key=lambda value: self._next())
+
+
+class Dice(Luck):
+    """The draw of one case. hopeless : some request asks for what no device is, and some pool is sure to be invalid."""
+
+    def __init__(self, seed: int, number: int) -> None:
+        super().__init__(f"{seed}/{number}")
+        drawn = {self.of(*_DRAWN) for _ in range(self.of(1, 2, 2, 2, 2, 3))}
+        for family in sorted(drawn):
+            companions = _COMPANIONS.get(family)
+            if companions and self.chance(0.8):
+                drawn.add(self.of(*companions))
+        self.hopeless = self.chance(0.1)
+        if self.hopeless:
+            drawn.add("duplicates")
+        elif self.chance(0.25):
+            drawn.add(self.of(*_ENDINGS["node-error"]))
+        if self.chance(0.24):
+            drawn.add(self.of(*_ENDINGS["fatal"]))
+        self.families = frozenset(drawn)
 
     def has(self, *families: str) -> bool:
         """Whether the case has trouble of one of the families."""

@@ -1,0 +1,57 @@
+"""What must be equal in our answer and upstream's: the nodes that each rule rejects, and those that are left."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from e2e.oracle.plain.generator import NOMINATED, PLUGINS, Json
+from e2e.oracle.plain.ours import MISSING, SERVED, Found, feasible
+
+NAMED: Final = "NodeName"
+FEASIBLE: Final = "feasible"
+REFUSED: Final = "refused"
+
+
+class Difference(NamedTuple):
+    """One difference: of which plugins, of the nodes that are left (`feasible`), or that we refuse the pod."""
+
+    rule: str
+    text: str
+
+
+def rejected(answer: Json, *plugins: str) -> frozenset[str]:
+    """The nodes that one of these plugins of upstream rejects."""
+    return frozenset(name for plugin in plugins for name in answer["rejected"].get(plugin, {}))
+
+
+def comparable(found: Found, families: frozenset[str]) -> bool:
+    """Whether a pod can be judged, on a cluster with trouble of these families: not if what is missing decides it."""
+    absent = MISSING & families
+    return not ((found.unsupported and absent) or NOMINATED in absent)
+
+
+def differences(names: frozenset[str], found: Found, answer: Json) -> Iterator[Difference]:
+    """All of one pod, on nodes of these names."""
+    served = [name for name in (*PLUGINS, NAMED) if name not in MISSING]
+    left = names - rejected(answer, *served)
+    if found.refusal:
+        if left:
+            yield Difference(REFUSED, f"upstream has {sorted(left)}, we none: {found.refusal}")
+        return
+    for plugins, rules in SERVED.items():
+        ours = frozenset[str]().union(*(found.rejected[name] for name in rules))
+        if ours != rejected(answer, *plugins):
+            yield Difference(" + ".join(plugins), _told(ours, rejected(answer, *plugins)))
+    if feasible(found, names) != left:
+        yield Difference(FEASIBLE, _told(names - feasible(found, names), names - left))
+
+
+def _told(ours: frozenset[str], theirs: frozenset[str]) -> str:
+    parts = [f"only we reject {sorted(ours - theirs)}"] if ours - theirs else []
+    parts += [f"only upstream rejects {sorted(theirs - ours)}"] if theirs - ours else []
+    return ", ".join(parts)
+
+
+def doubted(names: frozenset[str], answer: Json) -> str:
+    """What upstream says of itself that cannot be: its plugins one by one leave other nodes than together."""
+    left = sorted(names - rejected(answer, *PLUGINS, NAMED))
+    return "" if left == answer["feasible"] else f"one by one they leave {left}, together {answer['feasible']}"

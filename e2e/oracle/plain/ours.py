@@ -1,0 +1,101 @@
+"""Which nodes Dovetail finds for a pod, rule by rule, on a cluster that is given as API objects."""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from e2e.oracle.plain.generator import NOMINATED, Json
+from scheduler.cluster.decode import decode
+from scheduler.core import plan
+from scheduler.core.config import Ownership
+from scheduler.core.demand import Refusal, resolve
+from scheduler.core.errors import DecodeError
+from scheduler.core.model import Node, Pod
+from scheduler.core.rules import NODE_RULES
+from scheduler.core.state import State
+from scoring.arrays import Mask
+
+SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
+    ("NodeUnschedulable", "TaintToleration"): ("NodeTaints",),
+    ("NodeAffinity",): ("NodeLabels", "Affinity"),
+    ("NodeResourcesFit",): ("NodeResources",),
+}
+"""Upstream's plugins, and the classes in scheduler/core/rules that reject the same nodes as they."""
+MISSING: Final = frozenset(
+    {
+        "NodePorts",
+        "VolumeRestrictions",
+        "NodeVolumeLimits",
+        "VolumeBinding",
+        "VolumeZone",
+        "PodTopologySpread",
+        "InterPodAffinity",
+        "NodeDeclaredFeatures",
+        NOMINATED,
+    }
+)
+"""What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
+
+
+class Found(NamedTuple):
+    """What came of a pod: the nodes that each of our rules rejects, by class, or why it is refused as a whole.
+
+    unsupported : whether the refusal says that we cannot serve it, and not that it cannot run.
+    """
+
+    rejected: dict[str, frozenset[str]]
+    refusal: str = ""
+    unsupported: bool = False
+
+
+class Cluster:
+    """A cluster of a case, as the engine would know it."""
+
+    def __init__(self, case: Json) -> None:
+        self.state = State(Ownership(all_nodes=True))
+        self.names = sorted(str(node["metadata"]["name"]) for node in case["nodes"])
+        for item in case["nodes"]:
+            node = decode("Node", item)
+            assert isinstance(node, Node)
+            self.state.put_node(node)
+        for item in case["pods"]:
+            self._put(item)
+        self.state.settle()
+
+    def _put(self, item: Json) -> Pod:
+        pod = decode("Pod", item)
+        assert isinstance(pod, Pod)
+        self.state.put_pod(pod)
+        return pod
+
+    def ask(self, item: Json) -> Found:
+        """What the rules say to a pod that waits; nothing of it is left behind."""
+        try:
+            pod = self._put(item)
+        except DecodeError as error:
+            return Found({}, str(error))
+        try:
+            return self._asked(pod)
+        finally:
+            self.state.drop_pod(pod.uid)
+
+    def _asked(self, pod: Pod) -> Found:
+        ways = resolve(pod, self.state)
+        if isinstance(ways, Refusal):
+            return Found({}, ways.message, ways.token == plan.UNSUPPORTED)
+        nodes = self.state.nodes
+        rows = np.array([nodes.rows[name] for name in self.names], np.int32)
+        (way,) = ways.open  # no device class serves an extended resource here
+        masks = {type(rule).__name__: rule.mask(nodes, way.demand, rows) for rule in NODE_RULES}
+        return Found({name: self._without(mask) for name, mask in masks.items()})
+
+    def _without(self, mask: Mask) -> frozenset[str]:
+        return frozenset(name for name, held in zip(self.names, mask.tolist(), strict=True) if not held)
+
+
+def feasible(found: Found, names: Iterable[str]) -> frozenset[str]:
+    """The nodes that no rule rejects; none for a pod that is refused."""
+    if found.refusal:
+        return frozenset()
+    return frozenset(names).difference(*found.rejected.values())
