@@ -765,6 +765,8 @@ def _volumes(volumes: Sequence[wire.Volume], pod: str) -> tuple[PodVolume, ...]:
         elif volume.iscsi is not None:
             disk = Disk("iscsi", (volume.iscsi.iqn,), bool(volume.iscsi.read_only))
             found.append(PodVolume(volume.name, disk=disk))
+        elif (named := storage.disk_of(volume)) is not None:
+            found.append(PodVolume(volume.name, disk=named))
     return tuple(found)
 
 
@@ -839,10 +841,6 @@ def _unsupported(spec: wire.PodSpec) -> list[str]:
     for spread in spec.topology_spread_constraints or _NOTHING:
         if spread.when_unsatisfiable != "ScheduleAnyway":
             found.append(f"topologySpreadConstraints[{spread.topology_key}] with {spread.when_unsatisfiable}")
-    for volume in spec.volumes or _NOTHING:
-        source = _volume_source(volume)
-        if source:
-            found.append(f"volumes[{volume.name}].{source}")
     if spec.host_network and spec.host_users is False:
         found.append("hostNetwork in a user namespace")
     containers = [(each, True) for each in spec.containers or _NOTHING]
@@ -854,18 +852,6 @@ def _unsupported(spec: wire.PodSpec) -> list[str]:
         if any(rule.action == "RestartAllContainers" for rule in container.restart_policy_rules or _NOTHING):
             found.append(f"containers[{container.name}].restartPolicyRules with RestartAllContainers")
     return found
-
-
-def _volume_source(volume: wire.Volume) -> str:
-    """The source if it is one of those that CSI drivers took over, which are not translated."""
-    sources = {
-        "gcePersistentDisk": volume.gce_persistent_disk,
-        "awsElasticBlockStore": volume.aws_elastic_block_store,
-        "azureDisk": volume.azure_disk,
-        "cinder": volume.cinder,
-        "portworxVolume": volume.portworx_volume,
-    }
-    return next((name for name, source in sources.items() if source is not None), "")
 
 
 def _required_affinity(raw: wire.Affinity, unsupported: list[str]) -> NodeSelector | None:

@@ -5,12 +5,14 @@ from typing import Any, Final
 
 from scheduler.cluster import wire
 from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required
-from scheduler.core.model import LabelSelector, NodeSelector, NodeSelectorTerm, Requirement, Uid
+from scheduler.core.model import Disk, LabelSelector, NodeSelector, NodeSelectorTerm, Requirement, Uid
 from scheduler.core.quantity import Quantity
 from scheduler.core.storage import (
     BIND_COMPLETED,
     FILESYSTEM,
+    PLUGINS,
     SELECTED_NODE,
+    TAKEN_OVER,
     CSIDriver,
     CSINode,
     CSIStorageCapacity,
@@ -84,6 +86,11 @@ def _volume(raw: wire.PersistentVolume) -> PersistentVolume:
     metadata = metadata_of(raw.metadata, uid=True)
     spec = raw.spec or wire.PersistentVolumeSpec()
     holder = spec.claim_ref
+    disk = disk_of(spec)
+    plugin = PLUGINS[disk.kind] if disk is not None else ""
+    driver, handle = (spec.csi.driver, spec.csi.volume_handle) if spec.csi else ("", "")
+    if disk is not None:
+        driver, handle = TAKEN_OVER[plugin], "/".join(disk.identity)
     return PersistentVolume(
         name=metadata.name,
         uid=Uid(metadata.uid or ""),
@@ -98,9 +105,9 @@ def _volume(raw: wire.PersistentVolume) -> PersistentVolume:
         phase=(raw.status.phase if raw.status else None) or "",
         deleting=metadata.deletion_timestamp is not None,
         holder=None if holder is None else Holder(holder.namespace or "", holder.name or "", Uid(holder.uid or "")),
-        driver=spec.csi.driver if spec.csi else "",
-        handle=spec.csi.volume_handle if spec.csi else "",
-        plugin=_plugin(spec),
+        driver=driver,
+        handle=handle,
+        plugin=plugin,
     )
 
 
@@ -121,15 +128,18 @@ def _term(raw: wire.NodeSelectorTerm) -> NodeSelectorTerm | None:
     return NodeSelectorTerm(tuple(labels)) if labels else None
 
 
-def _plugin(spec: wire.PersistentVolumeSpec) -> str:
-    sources = {
-        "kubernetes.io/gce-pd": spec.gce_persistent_disk,
-        "kubernetes.io/aws-ebs": spec.aws_elastic_block_store,
-        "kubernetes.io/azure-disk": spec.azure_disk,
-        "kubernetes.io/cinder": spec.cinder,
-        "kubernetes.io/portworx-volume": spec.portworx_volume,
-    }
-    return next((plugin for plugin, source in sources.items() if source is not None), "")
+def disk_of(raw: wire.Volume | wire.PersistentVolumeSpec) -> Disk | None:
+    """The disk of a kind that CSI drivers took over which is named there."""
+    if raw.gce_persistent_disk is not None:
+        source = raw.gce_persistent_disk
+        return Disk("gcePersistentDisk", (source.pd_name,), bool(source.read_only))
+    if raw.aws_elastic_block_store is not None:
+        return Disk("awsElasticBlockStore", (raw.aws_elastic_block_store.volume_id,))
+    if raw.azure_disk is not None:
+        return Disk("azureDisk", (raw.azure_disk.disk_uri,))
+    if raw.cinder is not None:
+        return Disk("cinder", (raw.cinder.volume_id,))
+    return Disk("portworxVolume", (raw.portworx_volume.volume_id,)) if raw.portworx_volume is not None else None
 
 
 def _class(raw: wire.StorageClass) -> StorageClass:

@@ -557,17 +557,37 @@ class IscsiSource(Part):
     read_only: bool | None = None
 
 
+class GceSource(Part):
+    """core/v1 GCEPersistentDiskVolumeSource."""
+
+    pd_name: str = ""
+    read_only: bool | None = None
+
+
+class CloudSource(Part):
+    """core/v1 volume sources with an ID: AWSElasticBlockStore, Cinder and Portworx."""
+
+    volume_id: str = field(default="", name="volumeID")
+    read_only: bool | None = None
+
+
+class AzureSource(Part):
+    """core/v1 AzureDiskVolumeSource."""
+
+    disk_uri: str = field(default="", name="diskURI")
+
+
 class Volume(Part):
     """core/v1 Volume: the sources that decide where a pod may run."""
 
     name: str = ""
     persistent_volume_claim: ClaimSource | None = None
     ephemeral: Any = None
-    gce_persistent_disk: Any = None
-    aws_elastic_block_store: Any = None
-    azure_disk: Any = None
-    cinder: Any = None
-    portworx_volume: Any = None
+    gce_persistent_disk: GceSource | None = None
+    aws_elastic_block_store: CloudSource | None = None
+    azure_disk: AzureSource | None = None
+    cinder: CloudSource | None = None
+    portworx_volume: CloudSource | None = None
     rbd: RbdSource | None = None
     iscsi: IscsiSource | None = None
 
@@ -793,7 +813,7 @@ class CsiSource(Part):
 
 
 class PersistentVolumeSpec(Part):
-    """core/v1 PersistentVolumeSpec. The sources of kinds that CSI drivers took over are only told apart."""
+    """core/v1 PersistentVolumeSpec."""
 
     capacity: Amounts | None = None
     access_modes: list[str] | None = None
@@ -803,11 +823,11 @@ class PersistentVolumeSpec(Part):
     claim_ref: VolumeHolder | None = None
     node_affinity: VolumeAffinity | None = None
     csi: CsiSource | None = None
-    gce_persistent_disk: Any = None
-    aws_elastic_block_store: Any = None
-    azure_disk: Any = None
-    cinder: Any = None
-    portworx_volume: Any = None
+    gce_persistent_disk: GceSource | None = None
+    aws_elastic_block_store: CloudSource | None = None
+    azure_disk: AzureSource | None = None
+    cinder: CloudSource | None = None
+    portworx_volume: CloudSource | None = None
 
 
 class PersistentVolume(Part):

@@ -431,20 +431,23 @@ class RequestMapping:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk that a pod names itself: rbd or iscsi. monitors : of rbd, of which two that are one disk share some."""
+    """A disk that a pod names itself. kind : name of its source in the API. monitors : of rbd, of which two that are
+    one disk share some."""
 
     kind: str
     identity: tuple[str, ...]
-    read_only: bool
+    read_only: bool = False
     monitors: frozenset[str] = frozenset()
 
     def clashes(self, other: "Disk") -> bool:
         """Whether pods with the two cannot be on one node."""
-        return (
-            (self.kind, self.identity) == (other.kind, other.identity)
-            and not (self.read_only and other.read_only)
-            and (self.kind != "rbd" or not self.monitors.isdisjoint(other.monitors))
-        )
+        if (self.kind, self.identity) != (other.kind, other.identity):
+            return False
+        if self.kind == "rbd" and self.monitors.isdisjoint(other.monitors):
+            return False
+        if self.kind == "awsElasticBlockStore":
+            return True
+        return self.kind in {"gcePersistentDisk", "rbd", "iscsi"} and not (self.read_only and other.read_only)
 
 
 @dataclass(frozen=True, slots=True)

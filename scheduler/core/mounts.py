@@ -23,7 +23,7 @@ from scheduler.core.storage import (
     PersistentVolumeClaim,
     StorageClass,
 )
-from scheduler.core.volumes import Attached, Volumes, reaches
+from scheduler.core.volumes import Attached, Volumes, attached_disk, reaches
 
 if TYPE_CHECKING:
     from scheduler.core.state import State
@@ -177,6 +177,8 @@ def mounted(pod: Pod, state: "State") -> Mounted | Unready:
         held.append(kept)
     claims = sorted(found.unbound.values(), key=lambda each: each.size.nanos if each.size is not None else 0)
     attached = [volumes.attaches(each) for each in (*found.bound.values(), *claims)]
+    disks = tuple(volume.disk for volume in pod.volumes if volume.disk is not None)
+    attached += [attached_disk(each) for each in disks]
     fresh, shared, drivers = _attached(volumes, (each for each in attached if each is not None))
     mounts = Mounts(
         held=tuple(held),
@@ -184,7 +186,7 @@ def mounted(pod: Pod, state: "State") -> Mounted | Unready:
         fresh=fresh,
         shared=shared,
         drivers=drivers,
-        disks=tuple(volume.disk for volume in pod.volumes if volume.disk is not None),
+        disks=disks,
     )
     return Mounted(mounts, tuple(found.bound.values()), tuple(claims))
 
@@ -253,7 +255,12 @@ def _held(pod: Pod, claim: PersistentVolumeClaim, state: "State", *, zoned: bool
     volume = state.volumes.volumes.current.get(claim.volume)
     if volume is None:
         return Unready(plan.MISCONFIGURED, f"{where} is bound to PersistentVolume {claim.volume}, which does not exist")
-    if volume.plugin and any(volume.plugin in each.migrated for each in state.volumes.csi_nodes.current.values()):
+    tied = volume.affinity is not None or bool(zones_of(volume))
+    if (
+        volume.plugin
+        and tied
+        and any(volume.plugin in each.migrated for each in state.volumes.csi_nodes.current.values())
+    ):
         text = f"PersistentVolume {volume.name} of {volume.plugin}, which a CSI driver serves in its place"
         return Unready(plan.UNSUPPORTED, f"{where}: not supported yet: {text}")
     return Held(volume.affinity, zones_of(volume) if zoned else ())

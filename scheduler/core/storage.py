@@ -18,6 +18,22 @@ LOST: Final = "Lost"
 AVAILABLE: Final = "Available"
 NO_PROVISIONER: Final = "kubernetes.io/no-provisioner"
 SELECTED_NODE: Final = "volume.kubernetes.io/selected-node"
+TAKEN_OVER: Final[Mapping[str, str]] = {
+    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io",
+    "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
+    "kubernetes.io/azure-disk": "disk.csi.azure.com",
+    "kubernetes.io/cinder": "cinder.csi.openstack.org",
+    "kubernetes.io/portworx-volume": "pxd.portworx.com",
+}
+"""CSI drivers that attach the volumes of in-tree plugins (isCSIMigrationOn of NodeVolumeLimits)."""
+PLUGINS: Final[Mapping[str, str]] = {
+    "gcePersistentDisk": "kubernetes.io/gce-pd",
+    "awsElasticBlockStore": "kubernetes.io/aws-ebs",
+    "azureDisk": "kubernetes.io/azure-disk",
+    "cinder": "kubernetes.io/cinder",
+    "portworxVolume": "kubernetes.io/portworx-volume",
+}
+"""Plugins by the name of their source in the API."""
 BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
 
@@ -77,7 +93,8 @@ class PersistentVolume:
     """A volume.
 
     affinity : nodes that can use it, None for all. Fields of nodes mean nothing in it: see cluster/storage.py.
-    driver, handle : of a CSI volume, else empty. plugin : the in-tree plugin of a kind that CSI drivers took over.
+    driver, handle : of a CSI volume, else empty. plugin : the in-tree plugin of a kind that a CSI driver took over; the
+    driver and a handle are given for that, too.
     """
 
     name: str

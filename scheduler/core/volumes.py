@@ -18,6 +18,8 @@ from scheduler.core.quantity import Quantity
 from scheduler.core.snapshot import Versioned
 from scheduler.core.storage import (
     AVAILABLE,
+    PLUGINS,
+    TAKEN_OVER,
     CSIDriver,
     CSINode,
     CSIStorageCapacity,
@@ -32,6 +34,7 @@ from scoring.arrays import Counts, Mask, Rows
 T = TypeVar("T")
 Attached = tuple[str, str]
 """Driver and handle of a volume; for a claim without a volume the claim's key behind a 0, which is no handle."""
+_ODD: Final = ("", "")
 _NONE: Final[Mapping[Attached, int]] = {}
 
 
@@ -54,6 +57,19 @@ def indexed(selector: NodeSelector) -> Requirement | None:
         return None
     [line] = selector.terms[0].labels
     return line if line.operator == "In" else None
+
+
+def attached_disk(disk: Disk) -> Attached | None:
+    """What a CSI driver attaches for a disk that a pod names itself, None if none does."""
+    plugin = PLUGINS.get(disk.kind)
+    if plugin is None:
+        return None
+    handle = disk.identity[0]
+    if disk.kind == "gcePersistentDisk":
+        handle = f"projects/UNSPECIFIED/zones/UNSPECIFIED/disks/{handle}"
+    elif handle.startswith("aws://"):
+        handle = handle.rpartition("/")[2]
+    return TAKEN_OVER[plugin], handle
 
 
 class Volumes:
@@ -89,6 +105,7 @@ class Volumes:
         self._attachments_of: dict[str, set[str]] = defaultdict(set)  # volume -> names of attachments
         self._used: dict[str, Mapping[Attached, int]] = {}  # node -> volumes that its pods use, and by how many
         self._nodes_with: dict[Attached, set[str]] = defaultdict(set)
+        self._odd: set[str] = set()  # nodes of which upstream cannot count the volumes
         self._stale: set[str] = set()  # nodes whose columns are not up to date
         self._rows: dict[str, int] = {}  # nodes that the columns tell of
         self._counts: dict[str, Counts] = {}  # by driver
@@ -326,8 +343,10 @@ class Volumes:
             self._disturb(node)
 
     def users(self, claim: str) -> list[Pod]:
-        """Placed pods that name a claim (`namespace/name`), by name. One made for its pod is not theirs to name."""
-        found = [self._pods[uid][1] for uid in self._pods_of.get(claim, ())]
+        """Pods on nodes that exist which name a claim (`namespace/name`), by name; one that is made for its pod is not
+        theirs to name."""
+        placed = (self._pods[uid] for uid in self._pods_of.get(claim, ()))
+        found = [pod for node, pod in placed if node in self._rows]
         named = [
             pod
             for pod in found
@@ -346,7 +365,9 @@ class Volumes:
         if volume is not None:
             return (volume.driver, volume.handle) if volume.driver and volume.handle else None
         made_by = self.classes.current.get(claim.storage_class) if claim.storage_class else None
-        return (made_by.provisioner, f"\0{claim.key}") if made_by is not None and made_by.provisioner else None
+        if made_by is None or not made_by.provisioner:
+            return None
+        return TAKEN_OVER.get(made_by.provisioner, made_by.provisioner), f"\0{claim.key}"
 
     def concerns(self, item: Stored, claim: PersistentVolumeClaim) -> bool:
         """Whether a change of an object may help a pod with this claim."""
@@ -450,6 +471,24 @@ class Volumes:
         column = self._installed.get(driver)
         return np.zeros(len(rows), np.bool_) if column is None else column[rows]
 
+    def uncountable(self, rows: Rows) -> Mask:
+        """Which of these nodes have limits, and a pod with a volume made for it that is another's: upstream stops
+        there with an error."""
+        self._settle()
+        odd = [
+            self._rows[name]
+            for name in self._odd
+            if name in self._rows
+            and (csi_node := self.csi_nodes.current.get(name)) is not None
+            and any(limit is not None for limit in csi_node.drivers.values())
+        ]
+        return np.isin(rows, np.array(odd, np.int32))
+
+    def known(self, rows: Rows) -> Mask:
+        """Which of these nodes have a CSINode."""
+        names = (node.name if (node := self._nodes.nodes[row]) is not None else "" for row in rows.tolist())
+        return np.array([name in self.csi_nodes.current for name in names], np.bool_)
+
     def _read(self, table: Mapping[str, Counts], driver: str, rows: Rows, nothing: int) -> Counts:
         self._settle()
         column = table.get(driver)
@@ -463,6 +502,9 @@ class Volumes:
                 if not self._nodes_with[attached]:
                     del self._nodes_with[attached]
             used = self._count(name)
+            self._odd.discard(name)
+            if used.pop(_ODD, 0):
+                self._odd.add(name)
             if used:
                 self._used[name] = used
             for attached in used:
@@ -477,8 +519,13 @@ class Volumes:
         for uid in self._pods_on.get(node, ()):
             pod = self._pods[uid][1]
             for volume in pod.volumes:
+                if volume.disk is not None and (disk := attached_disk(volume.disk)) is not None:
+                    used[disk] += 1
                 claim = self.claims.current.get(f"{pod.namespace}/{volume.claim}") if volume.claim else None
-                if claim is None or (volume.ephemeral and claim.owner != pod.uid):
+                if claim is None:
+                    continue
+                if volume.ephemeral and claim.owner != pod.uid:
+                    used[_ODD] += 1
                     continue
                 attached = self.attaches(claim)
                 if attached is not None:
@@ -490,7 +537,7 @@ class Volumes:
         for each in self._attached_to.get(name, ()):
             attachment = self.attachments.current[each]
             volume = self.volumes.current.get(attachment.volume)
-            if volume is not None and volume.driver:
+            if volume is not None and volume.driver and not volume.plugin:
                 attached.add((attachment.attacher, volume.handle))
         counts = Counter(driver for driver, _ in attached)
         csi_node = self.csi_nodes.current.get(name)

@@ -360,8 +360,6 @@ PORTS = ("spec", "containers", 0, "ports")
         (("spec", "affinity"), required_node_affinity("Near"), "operator Near"),
         (("spec", "topologySpreadConstraints"), [{"topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}], "[z]"),
         (PORTS, [{"containerPort": 80, "hostPort": 80}], "containers[main].ports on the host"),
-        (("spec", "volumes"), [{"name": "v", "portworxVolume": {}}], "volumes[v].portworxVolume"),
-        (("spec", "volumes"), [{"name": "v", "awsElasticBlockStore": {}}], "volumes[v].awsElasticBlockStore"),
         (("spec", "schedulingGroup"), {}, "schedulingGroup without podGroupName"),
         (("spec", "workloadRef"), {"name": "w"}, "workloadRef"),
         (("spec", "tolerations"), [{"key": "k", "operator": "Gt", "value": "3"}], "tolerations[0].operator Gt"),

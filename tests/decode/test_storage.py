@@ -131,7 +131,9 @@ def test_an_affinity_without_terms_reaches_no_node():
 
 
 def test_a_source_that_a_driver_took_over_is_told():
-    assert read("PersistentVolume", {"awsElasticBlockStore": {"volumeID": "v"}}).plugin == "kubernetes.io/aws-ebs"
+    found = read("PersistentVolume", {"awsElasticBlockStore": {"volumeID": "v"}})
+
+    assert (found.plugin, found.driver, found.handle) == ("kubernetes.io/aws-ebs", "ebs.csi.aws.com", "v")
 
 
 def test_classes_nodes_drivers_and_attachments():
@@ -168,7 +170,8 @@ def test_volumes_of_a_pod():
     volumes = [
         {"name": "a", "persistentVolumeClaim": {"claimName": "c"}}, {"name": "b", "ephemeral": {}},
         {"name": "d", "emptyDir": {}}, {"name": "e", "iscsi": {"iqn": "q", "readOnly": True}},
-        {"name": "f", "rbd": {"monitors": ["m"], "image": "i"}},
+        {"name": "f", "rbd": {"monitors": ["m"], "image": "i"}}, {"name": "g", "gcePersistentDisk": {"pdName": "d"}},
+        {"name": "h", "awsElasticBlockStore": {"volumeID": "v"}}, {"name": "i", "azureDisk": {"diskURI": "u"}},
     ]  # fmt: skip
 
     assert read("Pod", {"volumes": volumes}).volumes == (
@@ -176,4 +179,7 @@ def test_volumes_of_a_pod():
         PodVolume("b", "x-b", ephemeral=True),
         PodVolume("e", disk=Disk("iscsi", ("q",), read_only=True)),
         PodVolume("f", disk=Disk("rbd", ("rbd", "i"), read_only=False, monitors=frozenset({"m"}))),
+        PodVolume("g", disk=Disk("gcePersistentDisk", ("d",))),
+        PodVolume("h", disk=Disk("awsElasticBlockStore", ("v",))),
+        PodVolume("i", disk=Disk("azureDisk", ("u",))),
     )

@@ -160,7 +160,7 @@ def a_claim_for_which_another_node_was_chosen() -> tuple[Scene, Scene]:
 def a_second_pod_for_a_claim_that_takes_one() -> tuple[Scene, Scene]:
     own, kept = bound()
     alone, other = replace(own, modes=(ONE_POD,)), using(pod("other", node="n2"), "v")
-    return scene(USER, own, kept, other), scene(USER, alone, kept, other)
+    return scene(USER, own, kept, other, node("n2")), scene(USER, alone, kept, other, node("n2"))
 
 
 @breaks(verify.ATTACH)

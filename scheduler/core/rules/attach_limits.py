@@ -8,6 +8,7 @@ from scheduler.core.demand import Demand
 from scheduler.core.mounts import Mounts
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.base import NodeRule
+from scheduler.core.storage import TAKEN_OVER
 from scoring.arrays import Counts, Mask, Rows
 
 
@@ -30,7 +31,9 @@ class AttachLimits(NodeRule):
         if demand.mounts is None:
             return held
         for driver in demand.mounts.drivers:
-            held &= nodes.volumes.installed(driver, rows)
+            held &= _has(nodes, driver, rows)
+        if demand.mounts.fresh or demand.mounts.shared:
+            held &= ~nodes.volumes.uncountable(rows)
         for driver, added in _added(nodes, demand.mounts, rows).items():
             held &= ~_over(nodes, driver, added, rows)
         return held
@@ -44,9 +47,12 @@ class AttachLimits(NodeRule):
         found: Counter[str] = Counter()
         mounts = demand.mounts or Mounts()
         for driver in mounts.drivers:
-            has = nodes.volumes.installed(driver, rows)
+            has = _has(nodes, driver, rows)
             found[f"do not have CSI driver {driver}"] = int(np.count_nonzero(~has))
             rows = rows[has]
+        odd = nodes.volumes.uncountable(rows)
+        found["have a pod whose ephemeral volume was made for another pod"] = int(np.count_nonzero(odd))
+        rows = rows[~odd]
         for driver, added in _added(nodes, mounts, rows).items():
             over = _over(nodes, driver, added, rows)
             if over.any():
@@ -54,6 +60,12 @@ class AttachLimits(NodeRule):
                 text = f"can attach no further volumes of CSI driver {driver} (at most {most}, asks {int(added.max())})"
                 found[text] = int(np.count_nonzero(over))
         return [(text, count) for text, count in found.items() if count]
+
+
+def _has(nodes: NodeTable, driver: str, rows: Rows) -> Mask:
+    """Nodes that have a driver. One that took over from a plugin is not missed on nodes without a CSINode."""
+    has = nodes.volumes.installed(driver, rows)
+    return has | ~nodes.volumes.known(rows) if driver in TAKEN_OVER.values() else has
 
 
 def _added(nodes: NodeTable, mounts: Mounts, rows: Rows) -> dict[str, Counts]:

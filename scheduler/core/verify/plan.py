@@ -108,7 +108,8 @@ class _Check:
     def run(self, pod: Pod, node: str) -> None:
         """Count a pod as running on a node."""
         self.running.append(pod)
-        self.storage.run(pod, node)
+        if node in self.world.nodes:
+            self.storage.run(pod, node)
         used = self.used.setdefault(node, {})
         for resource, amount in pod.requests.items():
             if resource != "pods":

@@ -26,6 +26,15 @@ DISK: Final = "disks"
 STORAGE_RULES: Final = (VOLUME_CLAIMS, VOLUME, MOUNT, ONE_POD, ATTACH, DISK)
 
 _PLACES: Final = ("zone", "region")
+_ATTACHED: Final = {
+    "gcePersistentDisk": "pd.csi.storage.gke.io", "awsElasticBlockStore": "ebs.csi.aws.com",
+    "azureDisk": "disk.csi.azure.com", "cinder": "cinder.csi.openstack.org", "portworxVolume": "pxd.portworx.com",
+}  # fmt: skip
+_PLUGINS: Final = {
+    "kubernetes.io/gce-pd": "pd.csi.storage.gke.io", "kubernetes.io/aws-ebs": "ebs.csi.aws.com",
+    "kubernetes.io/azure-disk": "disk.csi.azure.com", "kubernetes.io/cinder": "cinder.csi.openstack.org",
+    "kubernetes.io/portworx-volume": "pxd.portworx.com",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +200,9 @@ class StorageCheck:
         csi_node = self.storage.csi_nodes.get(node.name)
         limits = csi_node.drivers if csi_node is not None else {}
         mine = self._attached_by(pod)
-        for driver, _ in mine:
+        # On a node without a CSINode the volumes of in-tree plugins are nobody's, so that no driver is missed.
+        own = mine if csi_node is not None else {each for each in mine if each[0] not in _ATTACHED.values()}
+        for driver, _ in own:
             known = self.storage.drivers.get(driver)
             if known is not None and known.required and driver not in limits:
                 self.problems.append((ATTACH, f"the node lacks CSI driver {driver}"))
@@ -199,7 +210,7 @@ class StorageCheck:
         seen = set(used)
         for attachment in self.storage.attachments.values():
             volume = self.storage.volumes.get(attachment.volume)
-            if attachment.node == node.name and volume is not None and volume.driver:
+            if attachment.node == node.name and volume is not None and volume.driver and not volume.plugin:
                 seen.add((attachment.attacher, volume.handle))
         for driver, limit in limits.items():
             more = sum(each not in used for each in mine if each[0] == driver)
@@ -211,6 +222,8 @@ class StorageCheck:
         """Driver and handle of each volume; of one that is not there yet, its claim's name for a handle."""
         found = set()
         for volume in pod.volumes:
+            if volume.disk is not None and volume.disk.kind in _ATTACHED:
+                found.add((_ATTACHED[volume.disk.kind], _handle(volume.disk)))
             claim = self.storage.claims.get(f"{pod.namespace}/{volume.claim}")
             if claim is None or (volume.ephemeral and claim.owner != pod.uid):
                 continue
@@ -218,7 +231,8 @@ class StorageCheck:
             if known is not None:
                 found.add((known.driver, known.handle))
             elif claim.storage_class in self.storage.classes:
-                found.add((self.storage.classes[claim.storage_class].provisioner, f"claim {claim.key}"))
+                provisioner = self.storage.classes[claim.storage_class].provisioner
+                found.add((_PLUGINS.get(provisioner, provisioner), f"claim {claim.key}"))
         return {each for each in found if all(each)}
 
     def _check_disks(self, pod: Pod, node: Node) -> None:
@@ -248,7 +262,21 @@ def _holds(operator: str, values: tuple[str, ...], value: str | None) -> bool:
     return (value is not None) == (operator == "Exists")
 
 
+def _handle(disk: Disk) -> str:
+    [name] = disk.identity
+    if disk.kind == "gcePersistentDisk":
+        return f"projects/UNSPECIFIED/zones/UNSPECIFIED/disks/{name}"
+    return name.split("/")[-1] if name.startswith("aws://") else name
+
+
 def _same_disk(one: Disk, other: Disk) -> bool:
-    if one.kind != other.kind or one.identity != other.identity or (one.read_only and other.read_only):
+    """As VolumeRestrictions documents it, source by source."""
+    if one.kind != other.kind or one.identity != other.identity:
         return False
-    return one.kind != "rbd" or bool(one.monitors & other.monitors)
+    both_read = one.read_only and other.read_only
+    return {
+        "gcePersistentDisk": not both_read,
+        "awsElasticBlockStore": True,
+        "iscsi": not both_read,
+        "rbd": not both_read and bool(one.monitors & other.monitors),
+    }.get(one.kind, False)
