@@ -29,6 +29,7 @@ from scheduler.core.model import (
     Device,
     DeviceClass,
     ExtendedRequest,
+    Image,
     LabelSelector,
     Node,
     NodeSelector,
@@ -121,6 +122,8 @@ def node(
     owned: bool = True,
     unschedulable: bool = False,
     annotations: Mapping[str, str] | None = None,
+    features: Iterable[str] = (),
+    images: Iterable[Image] = (),
     **scalars: int,
 ) -> Node:
     """`cpu` in thousandths of a core; `scalars` are further allocatable resources, such as **{"hugepages-2Mi": 4}."""
@@ -133,6 +136,8 @@ def node(
         taints=tuple(taints),
         unschedulable=unschedulable,
         allocatable={"cpu": cpu, "memory": memory, "ephemeral-storage": storage, "pods": pods, **scalars},
+        features=frozenset(features),
+        images=tuple(images),
     )
 
 
@@ -351,6 +356,11 @@ def pod(
     extended: Mapping[str, int] | None = None,
     extended_claim: str = "",
     group: str = "",
+    features: Iterable[str] = (),
+    nominated: str = "",
+    preferred: Iterable[tuple[int, NodeSelectorTerm]] = (),
+    images: Iterable[str] = (),
+    unstated: Mapping[str, int] | None = None,
 ) -> Pod:
     """`claims` are referenced by name; `templates` maps an entry to the claim made from template `<entry>-template`,
     or to None where no claim is needed. That a pod takes one of `pods` goes without saying, in `requests` too.
@@ -394,6 +404,11 @@ def pod(
         ),
         extended_claim=extended_claim,
         group=group,
+        features=tuple(features),
+        nominated=nominated,
+        preferred=tuple(preferred),
+        images=tuple(images),
+        unstated=dict(unstated or {}),
     )
 
 

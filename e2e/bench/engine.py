@@ -2,6 +2,8 @@
 
 5,000 nodes x 8 GPUs, 2,000 pods of mixed shapes. Every instruction is answered in place, the way a perfect API server
 would, so the figure is the engine's whole work: events in, decisions, instructions out. Prints one JSON line.
+
+With `--plain`: 10,000 pods without claims over as many nodes, one line for each kind of pod.
 """
 
 import argparse
@@ -11,7 +13,9 @@ import statistics
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.engine import Engine
@@ -35,9 +39,11 @@ from scheduler.core.model import (
     Device,
     DeviceClass,
     Node,
+    NodeSelectorTerm,
     Pod,
     PodClaim,
     Request,
+    Requirement,
     Slice,
     Uid,
 )
@@ -72,7 +78,8 @@ def world(nodes: int, devices: int) -> list[Event]:
         name = f"node-{number:05d}"
         product, memory = PRODUCTS[number % len(PRODUCTS)]
         resources = {"cpu": 96_000, "memory": 2**40, "pods": 110, "ephemeral-storage": 2**40}
-        events.append(Seen(Node(name, Uid(name), {"kubernetes.io/hostname": name}, {}, (), False, resources)))
+        labels = {"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": f"zone-{number % 10}"}
+        events.append(Seen(Node(name, Uid(name), labels, {}, (), False, resources)))
         listed = tuple(device(product, memory, number, index) for index in range(devices))
         events.append(Seen(Slice(f"{name}-slice", DRIVER, name, 1, 1, name, None, False, listed)))
     return [*events, Listed()]
@@ -99,6 +106,36 @@ def workload(pods: int) -> list[tuple[Pod, Claim]]:
     return found
 
 
+def devices_workload(pods: int) -> list[Event]:
+    """What is seen of `workload`."""
+    return [Seen(item) for pod, claim in workload(pods) for item in (claim, pod)]
+
+
+def plain_pod(number: int, **more: Any) -> Seen:
+    """A replica of one of ten Deployments."""
+    name = f"pod-{number:05d}"
+    pod = Pod(
+        "bench", name, Uid(name), "1", "dovetail", "", {"app": f"web-{number % 10}"}, {}, 0, f"{number:08d}", "Pending",
+        False, (), {}, None, (), {"cpu": 500, "memory": 2**29}, (), {},
+    )  # fmt: skip
+    return Seen(replace(pod, **more))
+
+
+def plain(pods: int) -> list[Event]:
+    """Pods that ask for cpu and memory."""
+    return [plain_pod(number) for number in range(pods)]
+
+
+def prefers(pods: int) -> list[Event]:
+    """Pods that prefer nodes of two zones."""
+    zones = [Requirement("topology.kubernetes.io/zone", "In", (f"zone-{number}",)) for number in range(2)]
+    terms = tuple((weight, NodeSelectorTerm((zone,))) for weight, zone in zip((80, 20), zones, strict=True))
+    return [plain_pod(number, preferred=terms) for number in range(pods)]
+
+
+KINDS = {"plain": plain, "preferred node affinity": prefers}
+
+
 def answer(engine: Engine, instruction: Instruction) -> list[Event]:
     """What a perfect API server would let us see."""
     if isinstance(instruction, WriteAllocation | ReserveClaim):
@@ -113,20 +150,19 @@ def answer(engine: Engine, instruction: Instruction) -> list[Event]:
     return []
 
 
-def measure(nodes: int, devices: int, pods: int, batch: int) -> dict[str, float]:
-    """One run."""
+def measure(events: Sequence[Event], workload: Sequence[Event], batch: int) -> dict[str, float]:
+    """One run: what there is, and then what is seen of the pods."""
     ownership = Ownership(all_nodes=True)
     engine = Engine(EngineConfig(ownership=ownership, batch=batch))
     start = time.perf_counter()
-    for event in world(nodes, devices):
+    for event in events:
         engine.handle(event, 0.0)
     engine.state.settle()
     loaded = time.perf_counter() - start
     gc.collect()
     gc.freeze()
-    inbox: deque[Event] = deque()
-    for pod, claim in workload(pods):
-        inbox.extend((Seen(claim), Seen(pod)))
+    inbox: deque[Event] = deque(workload)
+    pods = sum(isinstance(event, Seen) and isinstance(event.item, Pod) for event in workload)
     bound, cycles = 0, []
     start = time.perf_counter()
     while True:
@@ -160,14 +196,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=5000)
     parser.add_argument("--devices", type=int, default=8)
-    parser.add_argument("--pods", type=int, default=2000)
+    parser.add_argument("--pods", type=int, help="2,000 unless given, 10,000 of those without claims")
+    parser.add_argument("--plain", action="store_true", help="pods without claims and devices")
     parser.add_argument("--batch", type=int, default=EngineConfig().batch)
     parser.add_argument("--rounds", type=int, default=3)
     chosen = parser.parse_args()
-    runs = [measure(chosen.nodes, chosen.devices, chosen.pods, chosen.batch) for _ in range(chosen.rounds)]
-    medians = {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]}
-    print(json.dumps({"bench": "engine", **vars(chosen), **medians}))
-    return 0 if all(run["bound"] == chosen.pods for run in runs) else 1
+    chosen.pods = chosen.pods or (10_000 if chosen.plain else 2_000)
+    complete = True
+    for kind, events in KINDS.items() if chosen.plain else [("devices", devices_workload)]:
+        seen = events(chosen.pods)
+        there = world(chosen.nodes, chosen.devices)
+        runs = [measure(there, seen, chosen.batch) for _ in range(chosen.rounds)]
+        medians = {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]}
+        print(json.dumps({"bench": "engine", "kind": kind, **vars(chosen), **medians}), flush=True)
+        complete &= all(run["bound"] == chosen.pods for run in runs)
+    return 0 if complete else 1
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, NoReturn, overload
 
 import msgspec
@@ -42,6 +43,7 @@ from scheduler.core.model import (
     DeviceStatus,
     Disk,
     ExtendedRequest,
+    Image,
     LabelSelector,
     Node,
     NodeSelector,
@@ -73,11 +75,15 @@ Model = Watched | ClaimTemplate
 NODE_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
 LABEL_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
 TOLERATION_OPERATORS: Final = frozenset({"", "Equal", "Exists"})
+COMPARISONS: Final = frozenset({"Gt", "Lt"})
+"""Operators that tolerations of pods may have too (KEP-5471)."""
 OS_LABEL: Final = "kubernetes.io/os"
 MAX_ALLOCATABLE: Final = 2**53
 """More than any node has, of anything; what a node says beyond it is cut off, so that sums over columns stay exact."""
 MAX_REQUEST: Final = 2**54
 """More than any node can have left; what a pod asks beyond it fits nowhere just the same."""
+ASSUMED: Final[Mapping[str, int]] = {"cpu": NANO // 10, "memory": 200 * 2**20 * NANO}
+"""What a container is taken for that says nothing, in nano-units (pkg/scheduler/util/pod_resources.go)."""
 _DELETED: Final = "deletionTimestamp"
 _CLAIM_PREFIX: Final = "resource.kubernetes.io/"
 _NOTHING: Final[tuple[Any, ...]] = ()
@@ -250,11 +256,14 @@ def _toleration(toleration: wire.Toleration) -> Toleration:
 
 
 def _tolerations(
-    tolerations: Sequence[wire.Toleration] | None, path: str, unsupported: list[str]
+    tolerations: Sequence[wire.Toleration] | None,
+    path: str,
+    unsupported: list[str],
+    known: frozenset[str] = TOLERATION_OPERATORS,
 ) -> tuple[Toleration, ...]:
     found = tuple(_toleration(each) for each in tolerations or _NOTHING)
     for index, each in enumerate(found):
-        if each.operator not in TOLERATION_OPERATORS:
+        if each.operator not in known:
             unsupported.append(f"{path}[{index}].operator {each.operator}")
     return found
 
@@ -341,7 +350,18 @@ def _node(raw: wire.Node) -> Node:
         unschedulable=spec.unschedulable or False,
         allocatable=allocatable,
         features=frozenset((raw.status.declared_features if raw.status else None) or ()),
+        images=tuple(
+            _image(name, image.size_bytes or 0)
+            for image in (raw.status.images if raw.status else None) or _NOTHING
+            for name in image.names or _NOTHING
+        ),
     )
+
+
+@lru_cache(maxsize=16_384)
+def _image(name: str, size: int) -> Image:
+    """One object for all nodes that have it."""
+    return Image(name, size)
 
 
 def _slice(raw: wire.ResourceSlice) -> Slice:
@@ -714,7 +734,8 @@ def _pod(raw: wire.Pod) -> Pod:
         affinity = _required_affinity(spec.affinity, unsupported)
         repels = _repulsions(spec.affinity, metadata.namespace or "")
     claims = _entries(spec.resource_claims, unsupported)
-    tolerations = _tolerations(spec.tolerations, "tolerations", unsupported)
+    known = TOLERATION_OPERATORS | COMPARISONS
+    tolerations = _tolerations(spec.tolerations, "tolerations", unsupported, known)
     requests, margins = _requests(spec, status)
     named = status.extended_resource_claim_status
     return Pod(
@@ -746,6 +767,11 @@ def _pod(raw: wire.Pod) -> Pod:
         margins=margins,
         published=_published(status.node_allocatable_resource_claim_statuses, margins),
         volumes=_volumes(spec.volumes, metadata.name) if spec.volumes else (),
+        features=_features(spec),
+        nominated=status.nominated_node_name or "",
+        preferred=_preferred(spec.affinity.node_affinity) if spec.affinity and spec.affinity.node_affinity else (),
+        images=_images(spec),
+        unstated=_unstated(spec),
     )
 
 
@@ -841,17 +867,27 @@ def _unsupported(spec: wire.PodSpec) -> list[str]:
     for spread in spec.topology_spread_constraints or _NOTHING:
         if spread.when_unsatisfiable != "ScheduleAnyway":
             found.append(f"topologySpreadConstraints[{spread.topology_key}] with {spread.when_unsatisfiable}")
-    if spec.host_network and spec.host_users is False:
-        found.append("hostNetwork in a user namespace")
     containers = [(each, True) for each in spec.containers or _NOTHING]
     containers += [(each, each.restart_policy == "Always") for each in spec.init_containers or _NOTHING]
     for container, lasting in containers:
         ports = container.ports or _NOTHING
         if lasting and any(port.host_port or (spec.host_network and port.container_port) for port in ports):
             found.append(f"containers[{container.name}].ports on the host")
-        if any(rule.action == "RestartAllContainers" for rule in container.restart_policy_rules or _NOTHING):
-            found.append(f"containers[{container.name}].restartPolicyRules with RestartAllContainers")
     return found
+
+
+def _features(spec: wire.PodSpec) -> tuple[str, ...]:
+    """What a pod needs of its node's kubelet (k8s.io/component-helpers/nodedeclaredfeatures, InferForScheduling)."""
+    found = []
+    containers = (*(spec.containers or _NOTHING), *(spec.init_containers or _NOTHING))
+    if any(rule.action == "RestartAllContainers" for each in containers for rule in each.restart_policy_rules or ()):
+        found.append("RestartAllContainersOnContainerExits")
+    if spec.host_network and spec.host_users is False:
+        found.append("UserNamespacesHostNetworkSupport")
+    mounted = (*containers, *(spec.ephemeral_containers or _NOTHING))
+    if any(mount.bind_mount_options for each in mounted for mount in each.volume_mounts or ()):
+        found.append("VolumeBindMountOptions")
+    return tuple(found)
 
 
 def _required_affinity(raw: wire.Affinity, unsupported: list[str]) -> NodeSelector | None:
@@ -861,6 +897,26 @@ def _required_affinity(raw: wire.Affinity, unsupported: list[str]) -> NodeSelect
         unsupported.append("affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution")
     required = raw.node_affinity.required if raw.node_affinity is not None else None
     return _node_selector(required, "affinity.nodeAffinity.required", unsupported)
+
+
+def _preferred(raw: wire.NodeAffinity) -> tuple[tuple[int, NodeSelectorTerm], ...]:
+    """Terms that can hold at all; one with an operator that nobody knows cannot, and keeps the pod from nothing."""
+    found = []
+    for each in raw.preferred or _NOTHING:
+        term, unknown = each.preference or wire.NodeSelectorTerm(), list[str]()
+        labels = _requirements(term.match_expressions, NODE_OPERATORS, "", unknown)
+        fields = _requirements(term.match_fields, NODE_OPERATORS, "", unknown)
+        if each.weight and (labels or fields):
+            found.append((each.weight, NodeSelectorTerm(labels, fields)))
+    return tuple(found)
+
+
+def _images(spec: wire.PodSpec) -> tuple[str, ...]:
+    """What its containers and volumes run, each as often as it stands there (imagelocality of kube-scheduler)."""
+    containers = (*(spec.init_containers or _NOTHING), *(spec.containers or _NOTHING))
+    found = [each.image or "" for each in containers]
+    found += [each.image.reference or "" for each in spec.volumes or _NOTHING if each.image is not None]
+    return tuple([name if name.rfind(":") > name.rfind("/") else f"{name}:latest" for name in found])
 
 
 def _repulsions(raw: wire.Affinity, namespace: str) -> tuple[Repulsion, ...]:
@@ -893,22 +949,69 @@ def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> tuple[Mapping[str, 
     """Requests as kube-scheduler counts them (`PodRequests` of k8s.io/component-helpers/resource), and of those that
     are made for the pod as a whole what its containers leave.
 
-    Containers and sidecars run together; init containers run one after the other, each beside the sidecars that were
-    started before it. Requests of the pod as a whole take the place of cpu, memory and huge pages; overhead is added.
+    Requests of the pod as a whole take the place of cpu, memory and huge pages; overhead is added. While a resize is
+    under way the largest of what is asked, allocated and actual counts; what its node called infeasible is not asked
+    (KEP-1287, KEP-5419). A pod that waits for a node has only what it asks.
     """
-    statuses = {each.name: each for each in status.container_statuses or _NOTHING}
-    statuses.update({each.name: each for each in status.init_container_statuses or _NOTHING})
-    infeasible = any(
-        each.type == "PodResizePending" and each.status == "True" and each.reason == "Infeasible"
-        for each in status.conditions or _NOTHING
+    asked = _together(spec, _asked)
+    total = _resized(spec, status, asked) if spec.node_name else asked
+    margins: Mapping[str, int] = {}
+    whole = _amounts((spec.resources or wire.Resources()).requests, "spec.resources.requests")
+    whole = {name: amount for name, amount in whole.items() if _of_the_pod(name)}
+    if whole:
+        if spec.node_name and status.resources is not None:
+            if _infeasible(status):
+                whole = {}
+            _raise(whole, _amounts(status.resources.requests, "status.resources.requests"))
+            _raise(whole, _amounts(status.allocated_resources, "status.allocatedResources"))
+            whole = {name: amount for name, amount in whole.items() if _of_the_pod(name)}
+        margins = _units({name: max(amount - total.get(name, 0), 0) for name, amount in whole.items()}, keep=True)
+        total.update(whole)
+    _add(total, _amounts(spec.overhead, "spec.overhead"))
+    return _units({name: amount for name, amount in total.items() if names.is_counted(name)}), margins
+
+
+def _unstated(spec: wire.PodSpec) -> Mapping[str, int]:
+    """What kube-scheduler's scores take containers for that say nothing of cpu or memory, beyond what is requested."""
+    whole = (spec.resources.requests if spec.resources else None) or {}
+    pod_level = any(_of_the_pod(name) for name in whole)
+    containers = (*(spec.containers or _NOTHING), *(spec.init_containers or _NOTHING))
+    assumed = {name: amount for name, amount in ASSUMED.items() if name not in whole}
+    if pod_level:
+        assumed = {
+            name: amount for name, amount in assumed.items() if not any(_says(each, name) for each in containers)
+        }
+    if not assumed or all(_says(each, name) for each in containers for name in assumed):
+        return {}
+    asked = _together(spec, _asked)
+    more = _together(spec, lambda container, path: {**assumed, **_asked(container, path)})
+    return _units({name: more.get(name, 0) - asked.get(name, 0) for name in assumed})
+
+
+def _says(container: wire.Container, resource: str) -> bool:
+    """Whether a container says what it requests of a resource."""
+    resources = container.resources
+    return resources is not None and (
+        resource in (resources.requests or _NOTHING) or resource in (resources.limits or _NOTHING)
     )
+
+
+Counted = Callable[[wire.Container, str], Nanos]
+
+
+def _together(spec: wire.PodSpec, counted: Counted) -> Nanos:
+    """What a pod's containers take together at most.
+
+    Containers and sidecars run together; init containers run one after the other, each beside the sidecars that were
+    started before it.
+    """
     total: Nanos = {}
     for index, container in enumerate(spec.containers or _NOTHING):
-        _add(total, _container(container, f"spec.containers[{index}]", statuses, infeasible))
+        _add(total, counted(container, f"spec.containers[{index}]"))
     sidecars: Nanos = {}
     peak: Nanos = {}
     for index, container in enumerate(spec.init_containers or _NOTHING):
-        own = _container(container, f"spec.initContainers[{index}]", statuses, infeasible)
+        own = dict(counted(container, f"spec.initContainers[{index}]"))
         if container.restart_policy == "Always":
             _add(total, own)
             _add(sidecars, own)
@@ -917,15 +1020,46 @@ def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> tuple[Mapping[str, 
             _add(own, sidecars)
         _raise(peak, own)
     _raise(total, peak)
-    margins: Mapping[str, int] = {}
-    if spec.resources is not None or status.allocated_resources or status.resources is not None:
-        whole = _amounts((spec.resources or wire.Resources()).requests, "spec.resources.requests")
-        _running(whole, status.allocated_resources, status.resources, "status", infeasible)
-        asked = {name: amount for name, amount in whole.items() if _of_the_pod(name)}
-        margins = _units({name: max(amount - total.get(name, 0), 0) for name, amount in asked.items()}, keep=True)
-        total.update(asked)
-    _add(total, _amounts(spec.overhead, "spec.overhead"))
-    return _units(total), margins
+    return total
+
+
+def _infeasible(status: wire.PodStatus) -> bool:
+    """Whether the pod's node cannot resize it ever."""
+    pending = next((each for each in status.conditions or _NOTHING if each.type == "PodResizePending"), None)
+    return pending is not None and pending.reason == "Infeasible"
+
+
+def _resized(spec: wire.PodSpec, status: wire.PodStatus, asked: Nanos) -> Nanos:
+    """The largest of what the containers of a pod on a node ask, were allocated, and have."""
+    whole = status.resources.requests if status.resources is not None else None
+    infeasible = _infeasible(status)
+    if status.allocated_resources is not None and whole is not None:
+        held = _amounts(status.allocated_resources, "status.allocatedResources")
+        _raise(held, _amounts(whole, "status.resources.requests"))
+    else:
+        statuses = {each.name: each for each in status.init_container_statuses or _NOTHING}
+        statuses.update({each.name: each for each in status.container_statuses or _NOTHING})
+        if not any(each.allocated_resources is not None or each.resources is not None for each in statuses.values()):
+            return {} if infeasible else asked
+
+        def allocated(container: wire.Container, path: str) -> Nanos:
+            known = statuses.get(container.name)
+            if known is not None and known.allocated_resources is not None:
+                return _amounts(known.allocated_resources, f"status of container {container.name}.allocatedResources")
+            return {} if infeasible else _asked(container, path)
+
+        def actual(container: wire.Container, path: str) -> Nanos:
+            known = statuses.get(container.name)
+            if known is not None and known.resources is not None and known.resources.requests is not None:
+                where = f"status of container {container.name}.resources.requests"
+                return _amounts(known.resources.requests, where)
+            return allocated(container, path)
+
+        held = _together(spec, allocated)
+        _raise(held, _together(spec, actual))
+    if not infeasible:
+        _raise(held, asked)
+    return held
 
 
 def _units(nanos: Nanos, *, keep: bool = False) -> Mapping[str, int]:
@@ -945,7 +1079,7 @@ def _extended(spec: wire.PodSpec, unsupported: list[str]) -> tuple[ExtendedReque
     ]
     containers += [(each, "containers", True) for each in spec.containers or _NOTHING]
     for position, (container, kind, lasting) in enumerate(containers):
-        amounts = _container(container, f"spec.{kind}", {}, infeasible=False)
+        amounts = _asked(container, f"spec.{kind}")
         for number, name in enumerate(sorted(amounts)):
             if not names.is_extended(name) or not amounts[name]:
                 continue
@@ -960,31 +1094,14 @@ def _of_the_pod(name: str) -> bool:
     return name in {"cpu", "memory"} or name.startswith("hugepages-")
 
 
-def _container(raw: wire.Container, path: str, statuses: Mapping[str, wire.ContainerStatus], infeasible: bool) -> Nanos:
+def _asked(raw: wire.Container, path: str) -> Nanos:
+    """What a container requests. As the API server defaults, a limit without a request is the request."""
     resources = raw.resources
-    found: Nanos = {}
-    if resources is not None:
-        # As the API server defaults: a limit without a request is the request.
-        found = _amounts(resources.limits, f"{path}.resources.limits") if resources.limits else {}
-        found.update(_amounts(resources.requests, f"{path}.resources.requests"))
-    status = statuses.get(raw.name) if statuses else None
-    if status is not None:
-        _running(found, status.allocated_resources, status.resources, f"status of container {raw.name}", infeasible)
+    if resources is None:
+        return {}
+    found = _amounts(resources.limits, f"{path}.resources.limits") if resources.limits else {}
+    found.update(_amounts(resources.requests, f"{path}.resources.requests"))
     return found
-
-
-def _running(
-    spec: Nanos, allocated: wire.Amounts | None, actual: wire.Resources | None, path: str, infeasible: bool
-) -> None:
-    """While a resize is under way the larger amount counts; a resize that its node refused does not (KEP-1287)."""
-    if not allocated and (actual is None or not actual.requests):
-        return
-    held = _amounts(allocated, f"{path}.allocatedResources")
-    _raise(held, _amounts(actual.requests if actual else None, f"{path}.resources.requests"))
-    if infeasible:
-        spec.update(held)
-    else:
-        _raise(spec, held)
 
 
 def _amounts(amounts: wire.Amounts | None, path: str) -> Nanos:

@@ -107,9 +107,17 @@ class NodeSpec(Part):
     unschedulable: bool | None = None
 
 
+class Image(Part):
+    """core/v1 ContainerImage."""
+
+    names: list[str] | None = None
+    size_bytes: int | None = None
+
+
 class NodeStatus(Part):
     """core/v1 NodeStatus."""
 
+    images: list[Image] | None = None
     allocatable: Amounts | None = None
     declared_features: list[str] | None = None
 
@@ -490,10 +498,18 @@ class ExitRule(Part):
     action: str = ""
 
 
+class VolumeMount(Part):
+    """core/v1 VolumeMount."""
+
+    bind_mount_options: list[str] | None = None
+
+
 class Container(Part):
     """core/v1 Container."""
 
     name: str = ""
+    image: str | None = None
+    volume_mounts: list[VolumeMount] | None = None
     resources: Resources | None = None
     ports: list[Port] | None = None
     restart_policy: str | None = None
@@ -508,8 +524,17 @@ class PodAffinityTerm(Part):
     namespace_selector: LabelSelector | None = None
 
 
+class PreferredTerm(Part):
+    """core/v1 PreferredSchedulingTerm."""
+
+    weight: int = 0
+    preference: NodeSelectorTerm | None = None
+
+
 class NodeAffinity(Part):
     """core/v1 NodeAffinity."""
+
+    preferred: list[PreferredTerm] | None = field(default=None, name="preferredDuringSchedulingIgnoredDuringExecution")
 
     required: NodeSelector | None = field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
 
@@ -577,10 +602,17 @@ class AzureSource(Part):
     disk_uri: str = field(default="", name="diskURI")
 
 
+class ImageVolume(Part):
+    """core/v1 ImageVolumeSource."""
+
+    reference: str | None = None
+
+
 class Volume(Part):
     """core/v1 Volume: the sources that decide where a pod may run."""
 
     name: str = ""
+    image: ImageVolume | None = None
     persistent_volume_claim: ClaimSource | None = None
     ephemeral: Any = None
     gce_persistent_disk: GceSource | None = None
@@ -638,6 +670,7 @@ class PodSpec(Part):
     resource_claims: list[PodClaim] | None = None
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
+    ephemeral_containers: list[Container] | None = None
     resources: Resources | None = None
     overhead: Amounts | None = None
 
@@ -699,6 +732,7 @@ class PodStatus(Part):
     """core/v1 PodStatus."""
 
     phase: str | None = None
+    nominated_node_name: str | None = None
     conditions: list[Condition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None

@@ -19,6 +19,7 @@ from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand
 from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.kinds import CUT, SEARCHED, SHARED, Kinds, NodeKind
+from scheduler.core.nodes import NodeTable
 from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES
@@ -27,6 +28,7 @@ from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem
 from scheduler.core.state import State
+from scheduler.core.wishes import Wishes
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.flaws import Flaw
 from scoring.mix import Kind
@@ -143,9 +145,11 @@ class Candidates:
         self.settled = False
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
+        self._wishes = Wishes(demand, opinion)
+        self._base: Counts = np.zeros(0, np.int64)  # ranks without what is wished, while anything is
         self._size = 0
         self._position = self._remade = self._stored_at = -1
-        self._versions: tuple[int, ...] = ()
+        self._versions: tuple[object, ...] = ()
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
         self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
@@ -249,7 +253,8 @@ class Candidates:
             return
         budget.spend(_STEPS_A_REFRESH)
         nodes = state.nodes
-        versions = tuple([eligible.version for eligible in self._every])
+        wished = self._wishes.look(nodes)
+        versions = (wished, *[eligible.version for eligible in self._every])
         known = self._position >= 0 and self._size == nodes.size
         changed = nodes.changes.since(self._position) if known else None
         remade = nodes.remade.since(self._remade) if known else None
@@ -274,6 +279,7 @@ class Candidates:
             self._devices_at = state.device_changes.position
         few = not (remade or self._behind or self._market_at != stock.version) and len(changed) <= _FEW_ROWS
         if few and self._compute_few(state, changed, budget):
+            self._blend(state)
             self.settled = True
             return
         self._behind = True
@@ -282,7 +288,7 @@ class Candidates:
             self.reason = ""
             # Which share or part of a node is taken hangs on the market; what else fits and how well does not.
             changed += np.flatnonzero(self._kinds.sharing | (self._kinds.kind == CUT)).tolist()
-            self._unjudged[:] = self._ranking.fits
+            self._unjudged[:] = self._base >= 0 if wished else self._ranking.fits
         self._unsorted[remade] = True
         self._open[changed] = True
         if remade or self._unsorted.any():
@@ -298,6 +304,25 @@ class Candidates:
         self._judge_all(state, budget)
         self._behind = bool(self._open.any() or self._unjudged.any())
         self.settled = not self._behind
+        if self.settled:
+            self._blend(state)
+
+    def _blend(self, state: State) -> None:
+        """Rank nodes by what is wished beside everything else."""
+        if not self._wishes.stated:
+            return
+        ranks = self._wishes.weigh(state.nodes, self._base)
+        every: Rows = np.arange(self._size, dtype=np.int32)
+        moved = every[ranks != self._ranking.ranks(every)]
+        if len(moved):
+            self._ranking.put(moved, ranks[moved], state.nodes.order)
+
+    def _put(self, state: State, rows: Rows, ranks: Counts) -> None:
+        """Note the ranks of nodes; they count once what is wished was added, if anything is."""
+        if self._wishes.stated:
+            self._base[rows] = ranks
+        else:
+            self._ranking.put(rows, ranks, state.nodes.order)
 
     def _relearn(self) -> list[int]:
         """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
@@ -328,6 +353,9 @@ class Candidates:
             self._unsorted[rows] = False
             steps = self._catalogue.parts.learn(state, rows)
             self._kinds.sort(state, rows)
+            if self._wishes.stated:
+                self._wishes.sort(state.nodes, rows)
+                self._wishes.resorted()
             steps += _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds.found) - kinds)
             budget.spend(steps)
             self._pieces.took(steps)
@@ -344,7 +372,7 @@ class Candidates:
             part = rows[start : start + at_once]
             budget.spend(_STEPS_A_NODE * len(part))
             self._unjudged[part] = False
-            self._ranking.put(part, self._judge(state, part), state.nodes.order)
+            self._put(state, part, self._judge(state, part))
 
     def _forget_shapes(self) -> None:
         self._known_after.clear()
@@ -372,6 +400,8 @@ class Candidates:
             self._measured = np.zeros(size, np.bool_)
             self.cut = np.zeros(size)
         self._ranking.clear()
+        self._wishes.resize(size)
+        self._base = np.full(size if self._wishes.stated else 0, -1, np.int64)
         self.shape[:] = NO_SHAPE
         self._kinds.resize(size)
         self._reached[:] = self._unsorted[:] = self._open[:] = self._unjudged[:] = False
@@ -399,7 +429,7 @@ class Candidates:
         if len(at):
             found[at] = self._judge(state, rows[at])
         self._measured[rows] = False
-        self._ranking.put(rows, found, state.nodes.order)
+        self._put(state, rows, found)
 
     def _compute_few(self, state: State, rows: list[int], budget: Budget) -> bool:
         """As `_compute`, one node after the other; whether that was possible."""
@@ -424,7 +454,10 @@ class Candidates:
             row = each.row
             self.shape[row] = each.shape
             self._open[row] = self._unjudged[row] = False
-            self._ranking.put_one(row, self._rank(state, each), int(order[row]))
+            if self._wishes.stated:
+                self._base[row] = self._rank(state, each)
+            else:
+                self._ranking.put_one(row, self._rank(state, each), int(order[row]))
         return True
 
     def _simple(self, rows: Sequence[int]) -> bool:
@@ -574,9 +607,18 @@ class Candidates:
             cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
             memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
+            cpu_asked=np.full(len(rows), self._amounts.get("cpu", 0), np.int64),
+            memory_asked=np.full(len(rows), self._amounts.get("memory", 0), np.int64),
+            cpu_counted=self._counted(nodes, "cpu", rows),
+            memory_counted=self._counted(nodes, "memory", rows),
             changes=bays.disturbed[rows],
         )
         return score_nodes(self._opinion.node_scorers, self._opinion.node_weights, loads)
+
+    def _counted(self, nodes: NodeTable, resource: str, rows: Rows) -> Counts:
+        """What pods are taken for on these nodes once this one is there, for scores."""
+        own = self._amounts.get(resource, 0) + dict(self.demand.unstated).get(resource, 0)
+        return nodes.amounts(nodes.used, resource, rows) + nodes.amounts(nodes.unstated, resource, rows) + own
 
     def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
         """How much waste the placement saves on these nodes, float64 (len(rows), S) in milli."""
@@ -985,11 +1027,12 @@ class Candidates:
         for scorer, saved in zip(STATE_SCORERS, self.saved[row].tolist(), strict=True):
             scores[scorer.name] = scorer.worth(saved)
         scores[CARD_SCORER.name] = CARD_SCORER.worth(float(self.cut[row]))
+        scores.update(self._wishes.at(row))
         shares = self._opinion.shares.values
         if self._listed or shares[PREFERENCE.name]:
             late = sum(at for want, at in zip(self.demand.wants, alternatives, strict=True) if want.listed)
             scores[PREFERENCE.name] = PREFERENCE.worth(late, self._listed)
-        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole, 6)
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole(scores), 6)
         rank, links = self._ranking.rank(row), state.links_told(row)
         return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
-from scheduler.core.match import selects_labels
+from scheduler.core.match import COMPARISONS, selects_labels
 from scheduler.core.model import (
     ALL,
     EXACT_COUNT,
@@ -18,6 +18,7 @@ from scheduler.core.model import (
     MAX_RESULTS,
     Claim,
     NodeSelector,
+    NodeSelectorTerm,
     Pod,
     PodClaim,
     Request,
@@ -122,6 +123,9 @@ class Demand:
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
     mounts : what it asks of storage, None for nothing.
+    features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
+    whose priority is no lower, `pods` among it. unstated : see core/model.
+    preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -135,6 +139,11 @@ class Demand:
     sizing: Sizing | None = None
     foreign: bool = False
     mounts: Mounts | None = None
+    features: tuple[str, ...] = ()
+    nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    unstated: tuple[tuple[str, int], ...] = ()
+    preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
+    images: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -280,7 +289,7 @@ def _resolve_way(
     demand = Demand(
         node_selector=() if foreign else tuple(sorted(pod.node_selector.items())),
         affinity=None if foreign else pod.affinity,
-        tolerations=_EVERY_TAINT if foreign else pod.tolerations,
+        tolerations=_EVERY_TAINT if foreign else _tolerations(pod, state),
         resources=tuple(sorted(asked.items())),
         wants=tuple(wants),
         relations=tuple(relations),
@@ -289,8 +298,22 @@ def _resolve_way(
         offered=offered,
         foreign=foreign,
         mounts=storage.mounts if storage is not None else None,
+        features=() if foreign else pod.features,
+        nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
+        unstated=tuple(sorted(pod.unstated.items())),
+        preferred=() if foreign else pod.preferred,
+        images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
     )
     return Resolved(demand, fresh, joined, special, storage)
+
+
+def _tolerations(pod: Pod, state: State) -> tuple[Toleration, ...]:
+    """Those that count."""
+    if state.gates.taint_comparison:
+        return pod.tolerations
+    if not any(each.operator in COMPARISONS for each in pod.tolerations):
+        return pod.tolerations
+    return tuple(each for each in pod.tolerations if each.operator not in COMPARISONS)
 
 
 def _size(

@@ -466,9 +466,14 @@ class Engine:
             out += self._pod_left(known)
         before = self.state.pods.current.get(pod.uid)
         place = self.state.places.current.get(pod.uid)
+        nominee = self.state.nominees.get(pod.uid)
         self.state.problems.pop(("Pod", pod.key), None)
         self.state.put_pod(pod)
         resized = before is not None and before.requests != pod.requests
+        if nominee is not None and (
+            resized or pod.uid not in self.state.nominees or pod.nominated != nominee.nominated
+        ):
+            self.backlog.wake(Happening.ROOM_FREED)
         if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
             self.backlog.wake(Happening.ROOM_FREED)
         if pod.scheduler_name not in self._ours:
@@ -583,6 +588,7 @@ class Engine:
         out: list[Instruction] = []
         flight = self._flights.get(uid)
         placed = uid in self.state.places.current
+        kept = uid in self.state.nominees
         if uid in self._known_pods:
             self._known_pods.discard(uid)
             if placed:
@@ -590,7 +596,7 @@ class Engine:
         self.state.drop_pod(uid)  # before its flight lands: it is not to be tried again
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
-        if placed:
+        if placed or kept:
             self.backlog.wake(Happening.ROOM_FREED)
         return out
 
@@ -912,6 +918,8 @@ class Engine:
             self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
+        if hint is None and pod.nominated:
+            hint = Hint(pod.nominated)
         asking = self._ask_others(pod, tried, out, budget)
         if asking is not None:
             return asking

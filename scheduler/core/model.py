@@ -82,8 +82,19 @@ class Toleration:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A container image on a node, by one of its names, with its size in bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """A node; `annotations` holds only those with our prefix, `features` what its kubelet declares (KEP-5328)."""
+    """A node; `annotations` holds only those with our prefix, `features` what its kubelet declares (KEP-5328).
+
+    images : by every name that they have.
+    """
 
     name: str
     uid: Uid
@@ -93,6 +104,7 @@ class Node:
     unschedulable: bool
     allocatable: Resources
     features: frozenset[str] = frozenset()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,6 +485,10 @@ class Pod:
     containers first. margins : of resources that are requested for the pod as a whole, what its containers leave of it.
     published : what its devices take of their node's resources as far as its status says, beyond `requests`; None if
     its status says nothing. volumes : those that decide where it may run.
+    features : what its node's kubelet must be able to do for it, sorted (KEP-5328). nominated : the node that somebody
+    keeps room on for it until it is bound, empty for none. preferred : terms of preferred node affinity with their
+    weights. images : what its containers run, with the tag where none is given. unstated : of cpu and memory what its
+    containers are taken for beyond `requests` where they say nothing, which only scores look at.
     """
 
     namespace: str
@@ -503,6 +519,11 @@ class Pod:
     margins: Resources = field(default_factory=dict)
     published: Resources | None = None
     volumes: tuple[PodVolume, ...] = ()
+    features: tuple[str, ...] = ()
+    nominated: str = ""
+    preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
+    images: tuple[str, ...] = ()
+    unstated: Resources = field(default_factory=dict)
 
     @property
     def key(self) -> str:

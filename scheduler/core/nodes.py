@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scheduler.core.columns import Column
+from scheduler.core.images import Images
 from scheduler.core.model import Node, Resources, Taint
 from scoring.arrays import Counts, Mask, Rows
 
@@ -62,6 +63,7 @@ class NodeTable:
     labels : label key -> column of values. taints : column of whole taint lists.
     allocatable, used : resource name -> int64 (rows,), units as in core/model. `pods` counts pods.
     order : int64 (rows,), rank among equal nodes, smaller first, 56 bits. size : of all columns, a multiple of 64.
+    unstated : of cpu and memory what pods are taken for that say nothing. discouraged : rows with soft taints.
     changes : rows of which anything changed. remade : those of which more changed than what is in use.
     volumes : what is known of storage, for pods that use it; State sets it.
     """
@@ -80,6 +82,9 @@ class NodeTable:
         self.taints: Column[tuple[Taint, ...]] = Column(size)
         self.allocatable: dict[str, Counts] = {}
         self.used: dict[str, Counts] = {}
+        self.unstated: dict[str, Counts] = {}
+        self.images = Images(size)
+        self.discouraged: set[int] = set()
         self.changes = Changes()
         self.remade = Changes()
         self._left: dict[str, Counts] = {}  # allocatable minus used
@@ -94,12 +99,15 @@ class NodeTable:
                 self._grow(2 * self.size)
             row = self.rows[node.name] = self._free.pop()
             self.order[row] = preference(self._seed, node.name)
+            self.images.counted()
         before = self.nodes[row]
         self.nodes[row] = node
         self.live[row] = True
         self.unschedulable[row] = node.unschedulable
         self.owned[row] = owned
         self.taints.write(row, self.taints.code(node.taints))
+        self._discourage(row, node.taints)
+        self.images.put(row, before.images if before else (), node.images)
         self._write_labels(row, before.labels if before else {}, node.labels)
         self._write_resources(self.allocatable, row, node.allocatable)
         self.remake(row)
@@ -114,6 +122,11 @@ class NodeTable:
         self._write_labels(row, node.labels if node else {}, {})
         self._write_resources(self.allocatable, row, {})
         self._write_resources(self.used, row, {})
+        for column in self.unstated.values():
+            column[row] = 0
+        self._discourage(row, ())
+        self.images.put(row, node.images if node else (), ())
+        self.images.counted()
         self.nodes[row] = None
         self.live[row] = False
         self.remake(row)
@@ -135,6 +148,23 @@ class NodeTable:
             column[row] += sign * amount
             self._left[name][row] -= sign * amount
         self.changes.mark(row)
+
+    def add_unstated(self, row: int, amounts: Resources, sign: int) -> None:
+        """Note (sign 1) or forget (sign -1) what one pod is taken for beyond what it requests."""
+        for name, amount in amounts.items():
+            if name not in self.unstated:
+                self.unstated[name] = np.zeros(self.size, np.int64)
+            self.unstated[name][row] += sign * amount
+
+    def has_images(self, names: Sequence[str]) -> bool:
+        """Whether any node has any of these images."""
+        return self.images.held(names, self.nodes)
+
+    def _discourage(self, row: int, taints: Sequence[Taint]) -> None:
+        if any(taint.effect == "PreferNoSchedule" for taint in taints):
+            self.discouraged.add(row)
+        else:
+            self.discouraged.discard(row)
 
     def left(self, resource: str, rows: Rows) -> Counts:
         """What is allocatable and not used on these nodes, int64 (len(rows),)."""
@@ -203,6 +233,8 @@ class NodeTable:
         self.order = longer(self.order)
         self.allocatable = {name: longer(column) for name, column in self.allocatable.items()}
         self.used = {name: longer(column) for name, column in self.used.items()}
+        self.unstated = {name: longer(column) for name, column in self.unstated.items()}
+        self.images.grow(size)
         self._left = {name: longer(column) for name, column in self._left.items()}
         for column in self.labels.values():
             column.grow(size)

@@ -181,11 +181,12 @@ def raised(state: State, choice: Choice, heard: Sequence[Heard], opinion: Opinio
     if not said:
         return choice
     more = math.fsum(weight * score for _, weight, score in said)
-    whole = opinion.whole + math.fsum(weight for _, weight, _ in said)
+    own = opinion.whole(choice.scores)
+    whole = own + math.fsum(weight for _, weight, _ in said)
     scores: Mapping[str, float] = {REMOTE + each.scorer: round(score, 6) for each, _, score in said}
     return replace(
         choice,
         rank=raised_rank(choice.rank, more, opinion.unit),
         scores={**choice.scores, **scores},
-        total=round((choice.total * opinion.whole + more) / whole, 6),
+        total=round((choice.total * own + more) / whole, 6),
     )

@@ -127,6 +127,7 @@ class State:
         self.pod_by_key: dict[str, Uid] = {}
         self.special: dict[Uid, set[Uid]] = defaultdict(set)  # pod -> claims made for its extended resources
         self.repellers: dict[Uid, Pod] = {}
+        self.nominees: dict[Uid, Pod] = {}  # pods without a place that room is kept for on a node
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
         self._held_in: dict[PoolKey, Counter[str]] = defaultdict(Counter)  # how many claims have each device, by name
@@ -146,6 +147,7 @@ class State:
         self._told: dict[int, tuple[Node | None, int, str]] = {}  # by node row, with what it was made of
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
+        self._unstated: dict[Uid, Resources] = {}  # of those of them that leave something unsaid
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
         self._published: dict[str, Published] = {}
         self._pools: dict[PoolKey, Pool] = {}
@@ -174,6 +176,7 @@ class State:
         if new:
             for pod in self._pods_on.get(node.name, ()):
                 self.nodes.use(row, self._charges[pod][1], 1)
+                self.nodes.add_unstated(row, self._unstated.get(pod, {}), 1)
         if new:
             self._strangers_known = self.links is None
             self.volumes.node_seen(node.name, row)
@@ -330,6 +333,10 @@ class State:
             self.repellers[pod.uid] = pod
         else:
             self.repellers.pop(pod.uid, None)
+        if pod.nominated and not pod.node_name and not pod.done and not pod.deleting:
+            self.nominees[pod.uid] = pod
+        else:
+            self.nominees.pop(pod.uid, None)
         self.revision += 1
 
     def drop_pod(self, uid: Uid) -> None:
@@ -340,6 +347,7 @@ class State:
         if self.pod_by_key.get(pod.key) == uid:
             del self.pod_by_key[pod.key]
         self.repellers.pop(uid, None)
+        self.nominees.pop(uid, None)
         self._place(uid, "", {})
         self.revision += 1
 
@@ -410,6 +418,17 @@ class State:
         return self._assumed.get(uid)
 
     # ------------------------------------------------------------ reading
+
+    def nominated_beside(self, pod: Pod) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
+        """What pods take of the nodes that they are nominated to, without those of lower priority and those placed."""
+        found: dict[str, dict[str, int]] = {}
+        for uid, other in self.nominees.items():
+            if uid == pod.uid or other.priority < pod.priority or uid in self._charges:
+                continue
+            taken = found.setdefault(other.nominated, {})
+            for name, amount in (*other.requests.items(), ("pods", 1)):
+                taken[name] = taken.get(name, 0) + amount
+        return tuple(sorted((node, tuple(sorted(taken.items()))) for node, taken in found.items()))
 
     def settle(self, most: int | None = None) -> bool:
         """Rebuild the bays of nodes whose pools or links changed, of so many at most; whether that is all of them."""
@@ -566,15 +585,23 @@ class State:
             self._pods_on[before[0]].discard(uid)
             self.places.pop(uid)
             row = self.nodes.rows.get(before[0])
+            unstated = self._unstated.pop(uid, None)
             if row is not None:
                 self.nodes.use(row, before[1], -1)
+                if unstated:
+                    self.nodes.add_unstated(row, unstated, -1)
         if node:
             self._charges[uid] = (node, requests)
             self._pods_on[node].add(uid)
             self.places.put(uid, node)
             row = self.nodes.rows.get(node)
+            pod = self.pods.current.get(uid)
+            if pod is not None and pod.unstated:
+                self._unstated[uid] = pod.unstated
             if row is not None:
                 self.nodes.use(row, requests, 1)
+                if uid in self._unstated:
+                    self.nodes.add_unstated(row, self._unstated[uid], 1)
         pod = self.pods.current.get(uid)
         if (pod is not None and pod.volumes) or uid in self.volumes:
             self.volumes.move(uid, pod, node)

@@ -362,12 +362,8 @@ PORTS = ("spec", "containers", 0, "ports")
         (PORTS, [{"containerPort": 80, "hostPort": 80}], "containers[main].ports on the host"),
         (("spec", "schedulingGroup"), {}, "schedulingGroup without podGroupName"),
         (("spec", "workloadRef"), {"name": "w"}, "workloadRef"),
-        (("spec", "tolerations"), [{"key": "k", "operator": "Gt", "value": "3"}], "tolerations[0].operator Gt"),
+        (("spec", "tolerations"), [{"key": "k", "operator": "Near", "value": "3"}], "tolerations[0].operator Near"),
         (("spec", "resourceClaims"), [{"name": "x", "podGroupResourceClaim": "y"}], "resourceClaims[x]"),
-        (
-            ("spec", "containers", 0, "restartPolicyRules"), [{"action": "RestartAllContainers"}],
-            "RestartAllContainers",
-        ),
     ],
     ids=lambda value: str(value)[:50],
 )  # fmt: skip

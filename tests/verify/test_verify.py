@@ -7,6 +7,7 @@ import pytest
 
 from scheduler.core import names, verify
 from scheduler.core.config import Ownership
+from scheduler.core.gates import Gates
 from scheduler.core.model import (
     ALL,
     NO_EXECUTE,
@@ -170,12 +171,47 @@ def a_taint_with_another_effect_than_tolerated() -> tuple[Scene, Scene]:
     )
 
 
+COMPARED = [
+    ("Gt", "4", True), ("Gt", "5", False), ("Lt", "6", True), ("Lt", "5", False), ("Gt", "-4", True),
+    ("Gt", "+4", False), ("Gt", "04", False), ("Gt", "", False), ("Lt", "9223372036854775808", False),
+    ("Near", "5", False),
+]  # fmt: skip
+
+
 @breaks(verify.NODE_TAINT)
 def a_toleration_with_an_operator_that_is_not_understood() -> tuple[Scene, Scene]:
     tainted = node("n1", taints=[taint("age", "5")])
     return (
         bare(tainted, pod=pod("p", tolerations=[toleration("age", "5", operator="")])),
         bare(tainted, pod=pod("p", tolerations=[toleration("age", "5", operator="Gt")])),
+    )
+
+
+@pytest.mark.parametrize(("operator", "value", "holds"), COMPARED)
+def test_numbers_of_taints_are_compared_while_the_gate_is_on(operator, value, holds):
+    tainted = node("n1", taints=[taint("age", "5")])
+    made, planned = bare(tainted, pod=pod("p", tolerations=[toleration("age", value, operator=operator)]))
+
+    on = found((replace(made, gates=Gates(taint_comparison=True)), planned))
+
+    assert [each.rule for each in on] == ([] if holds else [verify.NODE_TAINT])
+    assert [each.rule for each in found((made, planned))] == [verify.NODE_TAINT]
+
+
+@breaks(verify.NODE_FEATURES)
+def a_feature_that_the_node_does_not_declare() -> tuple[Scene, Scene]:
+    asking = pod("p", features=["VolumeBindMountOptions"])
+    return bare(node("n1", features=["VolumeBindMountOptions", "Other"]), pod=asking), bare(
+        node("n1", features=["Other"]), pod=asking
+    )
+
+
+@breaks(verify.NOMINATED)
+def room_that_is_kept_for_a_nominated_pod() -> tuple[Scene, Scene]:
+    asking, small = pod("p", cpu=1000, priority=5), node("n1", cpu=3000)
+    return (
+        bare(small, pod("other", cpu=2500, priority=4, nominated="n1"), pod=asking),
+        bare(small, pod("other", cpu=2500, priority=5, nominated="n1"), pod=asking),
     )
 
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from e2e.oracle.plain import judge
+from e2e.oracle.plain import golden, judge
 from e2e.oracle.plain.generator import ASKED, PLUGINS, Json, make
-from e2e.oracle.plain.golden import lean
 from e2e.oracle.plain.judge import Difference
 from e2e.oracle.plain.ours import Cluster
 from e2e.oracle.plain.smaller import smaller
@@ -77,7 +76,7 @@ def _work(arguments: tuple[int, range, str | None, Path, bool]) -> Seen:
             raise OracleError(f"{answer['outcome']}: {answer['error']}")
         judged(answer["stored"], answer, seen)
         if keep:
-            seen.golden.append({**lean(answer["stored"]), "answers": answer["answers"]})
+            seen.golden.append(golden.entry(answer))
     return seen
 
 
@@ -89,9 +88,11 @@ def run(seed: int, cases: int, jobs: int, rule: str | None = None, *, keep: bool
         yield from pool.imap(_work, work)
 
 
-def replay(identity: str, rule: str | None, *, small: bool) -> int:
-    """One cluster in full; how many differences it has. small : the first of them, with all that it does not need left
-    out."""
+def replay(identity: str, rule: str | None, *, small: bool = False, keep: Path | None = None) -> int:
+    """One cluster in full; how many differences it has.
+
+    small : the first of them, with all that it does not need left out. keep : the file that is to have the case.
+    """
     seed, _, number = identity.partition("/")
     case = make(int(seed), int(number), rule)
     with Oracle(program()) as oracle:
@@ -102,10 +103,12 @@ def replay(identity: str, rule: str | None, *, small: bool) -> int:
             case = smaller(case, lambda tried: any(each.rule == first for _, _, each in _differences(oracle, tried)))
             found = _differences(oracle, case)
         answer = oracle.ask(case)
-        print(json.dumps(lean(answer["stored"]), indent=1))
+        print(json.dumps(golden.lean(answer["stored"]), indent=1))
         for pod, told in zip(answer["stored"]["asked"], answer["answers"], strict=True):
             print(pod["metadata"]["name"], "upstream:", json.dumps(told))
             print(pod["metadata"]["name"], "ours:", Cluster(answer["stored"]).ask(pod))
+        if keep is not None:
+            print(golden.append(keep, golden.entry(answer)))
     for _, name, each in found:
         print(f"{name}  {each.rule}: {each.text}")
     return len(found)

@@ -1,13 +1,15 @@
 """Tenants: pods and claims that come and go, badly asked and badly timed."""
 
+from collections.abc import Iterable
 from random import Random
 
 from e2e.sim.hardware import EXTENDED, LATE_CLASS, late_class, model
-from e2e.sim.store import Raw, Store, done
+from e2e.sim.store import Item, Raw, Store, done
 from e2e.sim.world import World
 
 NAMESPACES = ("t0", "t1", "admin")
 _MOST_PODS = 18
+_SECONDS = (0.5, 0.5, 1, 1, 2, 2, 4, 8, 30, 1e4)  # that pods run
 
 
 def request(name: str, device_class: str, count: int = 1, **more: object) -> Raw:
@@ -27,14 +29,22 @@ def _memory(gib: int) -> Raw:
     return {"requests": {"memory": f"{gib}Gi"}}
 
 
-def spec(random: Random, *, admin: bool) -> Raw:
-    """What a claim asks for."""
+_SHAPES = (
+    *(("whole", each) for each in ("one", "one", "one", "one", "one", "two", "model", "all", "first", "both")),
+    ("whole", "odd"), ("nic", "nic"), *(("attached", "attached") for _ in range(6)),
+    *((each, each) for each in ("part", "shared") for _ in range(3)),
+)  # fmt: skip
+"""What a claim may ask for, by the kind of device that it takes."""
+
+
+def spec(random: Random, kinds: frozenset[str], *, admin: bool) -> Raw:
+    """What a claim asks for: most often devices of a kind that there is."""
     tolerate = [{"operator": "Exists"}] if random.random() < 0.2 else None
     more: dict[str, object] = {"tolerations": tolerate} if tolerate else {}
-    shape = random.choice(
-        ("one", "one", "one", "two", "model", "part", "part", "shared", "shared", "all", "first", "nic", "both",
-         "attached", "attached", "one", "one", "shared", random.choice(("impossible", "late", "admin")))
-    )  # fmt: skip
+    shapes = [shape for kind, shape in _SHAPES if kind in kinds or random.random() < 0.1]
+    shape = random.choice(shapes)
+    if shape == "odd":
+        shape = random.choice(("impossible", "late", "admin"))
     if admin and random.random() < 0.2:
         shape = "admin"
     constraints: list[Raw] = []
@@ -84,18 +94,24 @@ def pod(namespace: str, name: str, scheduler: str, entries: list[Raw], random: R
     return {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": name, "namespace": namespace, "annotations": {"seconds": str(random.choice((1, 3, 10, 60, 1e4)))},
+            "name": name, "namespace": namespace, "annotations": {"seconds": str(random.choice(_SECONDS))},
         },
         "spec": {"schedulerName": scheduler, "resourceClaims": entries, "containers": [container]},
     }  # fmt: skip
 
 
 class Tenants:
-    """Their pods are of our scheduler, but for those of the rival's that `rival` names."""
+    """Their pods are of our scheduler, but for those of the rival's that `rival` names.
 
-    def __init__(self, world: World, store: Store, secret: str, rival: str = "") -> None:
+    kinds : of the devices that there are. pace : seconds from one act to the next, as a mean.
+    """
+
+    def __init__(
+        self, world: World, store: Store, secret: str, rival: str = "", kinds: Iterable[str] = (), pace: float = 0.5
+    ) -> None:
         self.world, self.store, self.secret, self.rival = world, store, secret, rival
         self.random = world.fork("tenants")
+        self.kinds = frozenset(kinds)
         self.active = True
         self._made = 0
         for name in NAMESPACES:
@@ -103,7 +119,7 @@ class Tenants:
             store.create(
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}, "admin"
             )
-        world.every(0.1, lambda: self.random.expovariate(1 / 0.5), self.act)
+        world.every(0.1, lambda: self.random.expovariate(1 / pace), self.act)
 
     def act(self) -> None:
         if not self.active:
@@ -111,7 +127,7 @@ class Tenants:
         work = self.random.choices(
             (self.add, self.share, self.extend, self.delete, self.replace, self.open_gate, self.delete_claim,
              self.toggle_class, self.poison),
-            (10, 4, 3, 7, 2, 3, 1, 1, 0.3),
+            (10, 5, 3, 7, 2, 3, 1, 1, 0.3),
         )[0]  # fmt: skip
         self.world.step("tenant", work.__name__, "")
         work()
@@ -143,7 +159,8 @@ class Tenants:
             return
         namespace = self.random.choice(NAMESPACES)
         name = self._name("t")
-        asked = [spec(self.random, admin=namespace == "admin") for _ in range(self.random.choice((1, 1, 1, 2)))]
+        count = self.random.choice((1, 1, 2))
+        asked = [spec(self.random, self.kinds, admin=namespace == "admin") for _ in range(count)]
         templates = [
             {
                 "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
@@ -178,14 +195,19 @@ class Tenants:
         claim = {
             "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
             "metadata": {"name": name, "namespace": namespace},
-            "spec": spec(self.random, admin=namespace == "admin"),
+            "spec": spec(self.random, self.kinds, admin=namespace == "admin"),
         }  # fmt: skip
         late = self.random.random() < 0.3
         if not late:
             self.store.create(claim, "tenant")
-        scheduler = self._scheduler()
+        scheduler, entries = self._scheduler(), [{"name": "c", "resourceClaimName": name}]
+        mixed = self.rival and self.random.random() < 0.7
+        if mixed:  # the other scheduler's first
+            self._create_pod(namespace, f"{name}-r", entries, self.rival)
+            scheduler = "dovetail"
         for number in range(self.random.choice((1, 2, 2, 3))):
-            self._create_pod(namespace, f"{name}-p{number}", [{"name": "c", "resourceClaimName": name}], scheduler)
+            delay = self.random.uniform(0, 5) if mixed else 0.0
+            self.world.after(delay, self._create_pod, namespace, f"{name}-p{number}", entries, scheduler)
         if late:
             self.world.after(self.random.uniform(0, 10), self._make_all, [claim])
 
@@ -215,7 +237,9 @@ class Tenants:
         for each in list(self.store.objects["ResourceClaim"].values()):
             if not each.raw["metadata"].get("ownerReferences") and self.random.random() < 0.2:
                 self.store.remove("ResourceClaim", each.key, "tenant")
-        self.delete()
+        waiting = [each for each in self.store.objects["Pod"].values() if not each.spec.get("nodeName")]
+        for each in waiting[: self.random.randint(1, 3)]:
+            self.store.remove("Pod", each.key, "tenant")
 
     def delete(self) -> None:
         found = self._any_pod()
@@ -227,9 +251,11 @@ class Tenants:
     def replace(self) -> None:
         """Delete a pod, and make another one of its name at once."""
         found = self._any_pod()
-        if found is None:
-            return
-        key, raw = found
+        if found is not None:
+            self.replace_pod(*found)
+
+    def replace_pod(self, key: str, raw: Raw) -> None:
+        """As `replace`, for one that is chosen."""
         self.store.remove("Pod", key, "tenant")
         if self.store.find("Pod", key) is None:
             self.world.bite("F47")
@@ -253,7 +279,10 @@ class Tenants:
         ]  # fmt: skip
         if not claims:
             return
-        chosen = self.random.choice(claims)
+        self.drop_claim(self.random.choice(claims))
+
+    def drop_claim(self, chosen: Item) -> None:
+        """Delete a claim, and perhaps make another one of its name."""
         if chosen.status.get("allocation"):
             self.world.bite("F43")
         self.store.remove("ResourceClaim", chosen.key, "tenant")

@@ -6,9 +6,11 @@ from scheduler.core.rules.base import NodeRule
 from scheduler.core.rules.bound_volumes import BoundVolumes
 from scheduler.core.rules.disks import Disks
 from scheduler.core.rules.extended import ExtendedResources
+from scheduler.core.rules.features import DeclaredFeatures
 from scheduler.core.rules.free_volumes import FreeVolumes
 from scheduler.core.rules.held import HeldClaims
 from scheduler.core.rules.labels import NodeLabels
+from scheduler.core.rules.nominated import NominatedPods
 from scheduler.core.rules.ownership import OwnedNodes
 from scheduler.core.rules.resources import NodeResources
 from scheduler.core.rules.taints import NodeTaints
@@ -20,10 +22,12 @@ NODE_RULES: tuple[NodeRule, ...] = (
     NodeLabels(),
     Affinity(),
     NodeTaints(),
+    DeclaredFeatures(),
     HeldClaims(),
     BoundVolumes(),
     VolumeZones(),
     NodeResources(),
+    NominatedPods(),
     FreeVolumes(),
     AttachLimits(),
     Disks(),

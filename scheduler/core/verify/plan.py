@@ -20,8 +20,10 @@ from scheduler.core.verify.rules import (
     MAX_RESERVED_FOR,
     NODE,
     NODE_AFFINITY,
+    NODE_FEATURES,
     NODE_SELECTOR,
     NODE_TAINT,
+    NOMINATED,
     OWNERSHIP,
     POD,
     RESERVED,
@@ -158,11 +160,15 @@ class _Check:
     def check_node(self, where: str, pod: Pod, node: Node) -> None:
         if not self.world.ownership.owns(node):
             self.report(OWNERSHIP, where, f"the node is not ours: it lacks label {names.OWNED}")
-        if node.unschedulable and not tolerated(UNSCHEDULABLE_TAINT, pod.tolerations):
+        compare = self.world.gates.taint_comparison
+        if node.unschedulable and not tolerated(UNSCHEDULABLE_TAINT, pod.tolerations, compare=compare):
             self.report(UNSCHEDULABLE, where, "the node is unschedulable")
         for taint in node.taints:
-            if keeps_off(taint, pod.tolerations):
+            if keeps_off(taint, pod.tolerations, compare=compare):
                 self.report(NODE_TAINT, where, f"taint {taint.key}={taint.value}:{taint.effect} is not tolerated")
+        for feature in pod.features:
+            if feature not in node.features:
+                self.report(NODE_FEATURES, where, f"the node does not declare {feature}")
         for key, value in pod.node_selector.items():
             if node.labels.get(key) != value:
                 self.report(NODE_SELECTOR, where, f"label {key} is {node.labels.get(key)!r}, not {value!r}")
@@ -182,6 +188,25 @@ class _Check:
             limit = node.allocatable.get(resource, 0)
             if taken + amount > limit:
                 self.report(RESOURCES, where, f"{resource}: {taken} used + {amount} requested > {limit} allocatable")
+            kept = sum(self.kept_for(other, resource) for other in self.nominated(pod, node))
+            if kept and taken + kept + amount > limit:
+                self.report(NOMINATED, where, f"{resource}: {kept} is kept for nominated pods, {limit - taken} is left")
+
+    def nominated(self, pod: Pod, node: Node) -> list[Pod]:
+        """Pods that wait, are nominated to the node, and may not lose their room to this one."""
+        return [
+            other
+            for other in self.world.pods.values()
+            if other.nominated == node.name
+            and other.uid != pod.uid
+            and other.uid not in self.placed
+            and other.priority >= pod.priority
+            and not (other.node_name or other.done or other.deleting)
+        ]
+
+    @staticmethod
+    def kept_for(other: Pod, resource: str) -> int:
+        return 1 if resource == "pods" else other.requests.get(resource, 0)
 
     def check_anti_affinity(self, where: str, pod: Pod) -> None:
         """Read as if every topology key spanned the cluster."""

@@ -21,6 +21,8 @@ UNSCHEDULABLE: Final = "unschedulable"
 NODE_TAINT: Final = "node-taint"
 NODE_SELECTOR: Final = "node-selector"
 NODE_AFFINITY: Final = "node-affinity"
+NODE_FEATURES: Final = "node-declared-features"
+NOMINATED: Final = "nominated-pods"  # room that is kept for others is left
 RESOURCES: Final = "resources"  # allocatable is never exceeded
 ANTI_AFFINITY: Final = "anti-affinity"
 CLAIMS: Final = "claims"  # exactly the claims that the pod means, each usable
@@ -52,8 +54,9 @@ EXTENDED: Final = "extended-resources"  # served by a device plugin, or by a cla
 
 RULES: Final = (
     POD, GATES, UNSUPPORTED, FEATURE, NODE, OWNERSHIP, UNSCHEDULABLE, NODE_TAINT, NODE_SELECTOR, NODE_AFFINITY,
-    RESOURCES, ANTI_AFFINITY, CLAIMS, JOINED, RESERVED, CLASS, LIMITS, REQUESTS, ALTERNATIVE, COUNT, ALL_DEVICES, ADMIN,
-    DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE, COUNTERS, COMPATIBILITY, DEVICE_TAINT, CONSTRAINT, PARTITION,
+    NODE_FEATURES, NOMINATED, RESOURCES, ANTI_AFFINITY, CLAIMS, JOINED, RESERVED, CLASS, LIMITS, REQUESTS, ALTERNATIVE,
+    COUNT, ALL_DEVICES, ADMIN, DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE, COUNTERS, COMPATIBILITY, DEVICE_TAINT,
+    CONSTRAINT, PARTITION,
     TOLERATIONS, BINDING, SKIPPED, USABLE_ON, CONFIG, EXTENDED, *STORAGE_RULES,
 )  # fmt: skip
 
