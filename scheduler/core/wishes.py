@@ -19,7 +19,7 @@ from scheduler.core.model import NodeSelectorTerm, Taint
 from scheduler.core.neighbours import Even
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import term_holds
-from scheduler.core.rules.base import domain_of
+from scheduler.core.rules.base import topology_of
 from scheduler.core.rules.spread import domains_of
 from scoring.arrays import Counts, Mask, Rows
 from scoring.opinion import Opinion
@@ -161,7 +161,7 @@ def _company(nodes: NodeTable, leanings: Leanings) -> Column:
     terms += [(lean.weight, lean.term.topology, residents.leaners(lean)) for lean in leanings.others]
     for weight, topology, tally in terms:
         if tally.total:
-            domain = domain_of(nodes, topology)
+            domain = topology_of(nodes, topology).number
             met = np.bincount(domain + 1, tally.counts).astype(np.int64)
             met[0] = 0  # nodes without the key are in no domain
             summed += weight * met[domain + 1]
@@ -176,11 +176,11 @@ def _evenness(nodes: NodeTable, demand: Demand, evens: tuple[Even, ...], fits: M
     keys = tuple(each.topology for each in evens)
     known: Mask = np.ones(nodes.size, np.bool_)
     for topology in keys:
-        known &= domain_of(nodes, topology) >= 0
+        known &= topology_of(nodes, topology).number >= 0
     among = fits & known
     summed = np.zeros(nodes.size)
     for each in evens:
-        domain = domain_of(nodes, each.topology)
+        domain = topology_of(nodes, each.topology).number
         counts = nodes.residents.count(each.pods).counts
         if each.topology == HOSTNAME:
             number, found = int(np.count_nonzero(among)), counts
