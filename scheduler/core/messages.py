@@ -6,12 +6,25 @@ from typing import Literal
 
 from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
-from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.model import (
+    Allocation,
+    Claim,
+    Consumer,
+    DeviceClass,
+    Namespace,
+    Node,
+    Pod,
+    PodGroup,
+    Slice,
+    TaintRule,
+    Uid,
+)
 from scheduler.core.plan import Decision, Option, Unplaced
 from scheduler.core.topology.maps import LinkMap
 
 Kind = Literal[
-    "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod", "ConfigMap"
+    "Namespace", "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod",
+    "ConfigMap",
 ]  # fmt: skip
 
 Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
@@ -24,7 +37,7 @@ Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 class Seen:
     """An object was listed, added or changed. Repeats change nothing."""
 
-    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap
+    item: Namespace | Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from scheduler.core.errors import ConfigError
 from scheduler.core.gates import Gates
 
 DRA = ("DeviceClass", "ResourceSlice", "ResourceClaim")
-NEEDED = {"Node": "", "Pod": "", **dict.fromkeys(DRA, "resource.k8s.io/v1")}
+NEEDED = {"Namespace": "", "Node": "", "Pod": "", **dict.fromkeys(DRA, "resource.k8s.io/v1")}
 RULES_ON = replace(Gates(), device_taint_rules=True)
 RULES_OFF = replace(Gates(), device_taint_rules=False)
 

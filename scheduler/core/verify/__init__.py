@@ -8,6 +8,7 @@ is not repeated here. Placements are applied one after another; each is judged i
     inventory    which devices a node can use
     allocation   new allocations of one pod, device by device
     extended     extended resources that devices serve
+    neighbours   what pods ask of each other
     plan         pods, their nodes and their claims
 
 Sources: the allocator of k8s.io/dynamic-resource-allocation v0.37.2 (structured, experimental) and the dynamicresources
@@ -39,6 +40,7 @@ from scheduler.core.verify.rules import (
     EXTENDED,
     FEATURE,
     GATES,
+    HOST_PORTS,
     IN_USE,
     JOINED,
     LIMITS,
@@ -51,6 +53,7 @@ from scheduler.core.verify.rules import (
     OWNERSHIP,
     PARTITION,
     POD,
+    POD_AFFINITY,
     REQUESTS,
     RESERVED,
     RESOURCES,
@@ -58,6 +61,7 @@ from scheduler.core.verify.rules import (
     SELECTOR,
     SHARE,
     SKIPPED,
+    SPREAD,
     TOLERATIONS,
     UNSCHEDULABLE,
     UNSUPPORTED,
@@ -87,6 +91,7 @@ __all__ = [
     "EXTENDED",
     "FEATURE",
     "GATES",
+    "HOST_PORTS",
     "IN_USE",
     "JOINED",
     "LIMITS",
@@ -99,6 +104,7 @@ __all__ = [
     "OWNERSHIP",
     "PARTITION",
     "POD",
+    "POD_AFFINITY",
     "REQUESTS",
     "RESERVED",
     "RESOURCES",
@@ -106,6 +112,7 @@ __all__ = [
     "SELECTOR",
     "SHARE",
     "SKIPPED",
+    "SPREAD",
     "TOLERATIONS",
     "UNSCHEDULABLE",
     "UNSUPPORTED",
