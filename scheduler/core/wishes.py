@@ -161,10 +161,11 @@ def _company(nodes: NodeTable, leanings: Leanings) -> Column:
     terms += [(lean.weight, lean.term.topology, residents.leaners(lean)) for lean in leanings.others]
     for weight, topology, tally in terms:
         if tally.total:
-            domain = topology_of(nodes, topology).number
-            met = np.bincount(domain + 1, tally.counts).astype(np.int64)
+            domains = topology_of(nodes, topology)
+            [at] = tally.counts.nonzero()
+            met = np.bincount(domains.number[at] + 1, tally.counts[at], domains.size + 1).astype(np.int64)
             met[0] = 0  # nodes without the key are in no domain
-            summed += weight * met[domain + 1]
+            summed += weight * met.take(domains.number + 1)
     return summed.astype(np.float64)
 
 
@@ -180,15 +181,15 @@ def _evenness(nodes: NodeTable, demand: Demand, evens: tuple[Even, ...], fits: M
     among = fits & known
     summed = np.zeros(nodes.size)
     for each in evens:
-        domain = topology_of(nodes, each.topology).number
+        domains = topology_of(nodes, each.topology)
         counts = nodes.residents.count(each.pods).counts
         if each.topology == HOSTNAME:
             number, found = int(np.count_nonzero(among)), counts
         else:
-            present: Mask = np.zeros(int(domain.max(initial=-1)) + 1, np.bool_)
-            present[domain[among]] = True
+            present: Mask = np.zeros(domains.size, np.bool_)
+            present[domains.number[among]] = True
             number = int(np.count_nonzero(present))
-            found = domains_of(nodes, demand, each, keys).sums(counts)[domain]
+            found = domains_of(nodes, demand, each, keys).sums(counts).take(domains.number)
         summed += found * math.log(number + 2) + (each.max_skew - 1)
     # Half away from zero, as Go rounds.
     return np.where(known, np.floor(summed + 0.5), np.nan)
