@@ -38,6 +38,8 @@ class Peer(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    def aware(self, since: float) -> float: ...
+
 
 class Answer:
     """status 0: no answer comes, and the connection breaks; None as an answer: nothing comes at all."""
