@@ -13,9 +13,11 @@ from e2e.sim.world import World
 
 DRA = "/apis/resource.k8s.io/v1"
 RESOURCES = {
-    "nodes": "Node", "deviceclasses": "DeviceClass", "devicetaintrules": "DeviceTaintRule",
+    "namespaces": "Namespace", "nodes": "Node", "deviceclasses": "DeviceClass", "devicetaintrules": "DeviceTaintRule",
     "resourceslices": "ResourceSlice", "resourceclaims": "ResourceClaim", "podgroups": "PodGroup",
-    "configmaps": "ConfigMap", "pods": "Pod", "leases": "Lease",
+    "configmaps": "ConfigMap", "pods": "Pod", "leases": "Lease", "persistentvolumeclaims": "PersistentVolumeClaim",
+    "persistentvolumes": "PersistentVolume", "storageclasses": "StorageClass", "csinodes": "CSINode",
+    "csidrivers": "CSIDriver", "csistoragecapacities": "CSIStorageCapacity", "volumeattachments": "VolumeAttachment",
 }  # fmt: skip
 _PATH = re.compile(
     r"^/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<resource>[a-z]+)"
@@ -265,6 +267,9 @@ class Server:
         if where == DRA:
             kinds = ("DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim")
             return Answer(200, _encode({"resources": [{"kind": kind} for kind in kinds]}))
+        if where == "/apis/storage.k8s.io/v1":
+            stored = ("StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment")
+            return Answer(200, _encode({"resources": [{"kind": kind} for kind in stored]}))
         if where.startswith("/apis/scheduling.k8s.io/"):
             return Answer(200, _encode({"resources": [{"kind": "PodGroup"}]}))
         if where == "/version":
