@@ -96,7 +96,7 @@ class Rates:
     throttled: float = 0.01
     failing: float = 0.01
     lost: float = 0.01
-    late: float = 0.006
+    late: float = 0.015
     never: float = 0.004
     slow: float = 0.01
     garbled: float = 0.01
@@ -106,21 +106,21 @@ class Rates:
     expire: float = 0.003
     expired_status: float = 0.08
     repeat: float = 0.2
-    crash_after_write: float = 0.03
+    crash_after_write: float = 0.04
     stall_after_write: float = 0.03
     stop_after_write: float = 0.02
-    end_before_late: float = 0.5  # of writes that are applied late: their sender does not live to see it
+    end_before_late: float = 0.8  # of writes that are applied late: their sender does not live to see it
     lag: float = 0.05  # mean seconds of a watch
     latency: float = 0.01  # mean seconds of a request
     crashes: float = 0.5  # a minute, and so on
     stops: float = 0.6
     stalls: float = 1.5
-    outages: float = 0.15
-    forbidden: float = 0.15
+    outages: float = 0.4
+    forbidden: float = 0.5
     jumps: float = 1.0
     bursts_of_lag: float = 0.4
-    part_failures: float = 1.0
-    meddling: float = 0.1  # a share of our writes to claims
+    part_failures: float = 2.0
+    meddling: float = 0.2  # a share of our writes to claims
 
     @classmethod
     def none(cls) -> "Rates":
@@ -132,7 +132,7 @@ class Rates:
         """Some faults often, some never: uniform mixtures find less."""
         base = cls()
         drawn = {
-            each.name: getattr(base, each.name) * random.choice((0.0, 0.3, 1.0, 1.0, 3.0))
+            each.name: getattr(base, each.name) * random.choice((0.0, 0.5, 1.0, 2.0, 4.0))
             for each in fields(cls)
             if each.name not in {"lag", "latency"}
         }

@@ -58,7 +58,7 @@ class Options:
             lease=random.choice(((15, 10, 2), (15, 10, 2), (6, 4, 1), (6, 4, 1), (3, 2, 0.5))),
             streams_lists=random.random() < 0.7,
             patience=random.choice((0.02, 0.2, 1.0)),
-            refuses=random.choice((0.2, 0.4)),
+            refuses=random.choice((0.3, 0.4)),
             binding_timeout=random.choice((10, 30)),
             pace=random.choice((0.15, 0.3, 0.5)),
             groups=random.random() < 0.5,

@@ -2,6 +2,7 @@
 
 from e2e.sim.actors.rival import WHO as RIVAL
 from e2e.sim.faults import Rates
+from e2e.sim.invariants import SCHEDULER
 from e2e.sim.oracle import claim_names, reserved
 from e2e.sim.replica import Replica
 from e2e.sim.server import Peer, Server
@@ -13,7 +14,7 @@ _FORBIDDEN = (
     ("PUT", "/leases"), ("WATCH", "ResourceSlice"), ("WATCH", "ResourceClaim"), ("WATCH", "Pod"),
 )  # fmt: skip
 
-_RARE = 6.0  # times as often as after other writes, a process is killed after a binding or between a pod's claims
+_RARE = 6.0  # times as often as after other writes, a process is killed after a binding, an allocation, or in between
 
 
 class Chaos:
@@ -131,11 +132,12 @@ class Chaos:
             return
         partly = kind == "ResourceClaim" and item is not None and self._partly(item)
         bound = kind == "Pod" and what == "bind"
-        if self.random.random() < self.rates.crash_after_write * (_RARE if partly or bound else 1.0):
+        allocated = kind == "ResourceClaim" and item is not None and bool(item.status.get("allocation"))
+        if self.random.random() < self.rates.crash_after_write * (_RARE if partly or bound or allocated else 1.0):
             if bound:
                 self.world.bite("F34")
             elif kind == "ResourceClaim" and item is not None:
-                self.world.bite("F32" if item.status.get("allocation") else "F31")
+                self.world.bite("F32" if allocated else "F31")
             if partly:
                 self.world.bite("F33")
             replica.crash("after a write")
@@ -201,6 +203,10 @@ class Chaos:
                     and (process.engine.in_flight or process.aside.working)
                 ):
                     self.world.bite("F56")
+        elif change.item.kind == "Pod" and change.old is None and self._strangers:
+            claims = self.store.objects["ResourceClaim"].values()
+            if any(each.uid in self._strangers and self._waits_for(change.item, each) for each in claims):
+                self.world.bite("F53")
         elif change.item.kind == "ResourceClaim" and change.new is not None and change.old is not None:
             joined = set(reserved(change.new.raw)) - set(reserved(change.old.raw))
             had, has = (bool(each.status.get("allocation")) for each in (change.old, change.new))
@@ -210,5 +216,16 @@ class Chaos:
                     self.world.bite("F53")
             if has and not had and change.who == RIVAL:
                 self._strangers.add(change.item.uid)
+                if any(self._waits_for(each, change.item) for each in self.store.objects["Pod"].values()):
+                    self.world.bite("F53")
             elif had and not has:
                 self._strangers.discard(change.item.uid)
+
+    @staticmethod
+    def _waits_for(pod: Item, claim: Item) -> bool:
+        """Whether a pod of ours that has no node yet uses a claim."""
+        return (
+            pod.spec.get("schedulerName") == SCHEDULER and not pod.spec.get("nodeName")
+            and pod.raw["metadata"]["namespace"] == claim.raw["metadata"]["namespace"]
+            and claim.raw["metadata"]["name"] in claim_names(pod.raw)
+        )  # fmt: skip

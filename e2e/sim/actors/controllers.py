@@ -23,7 +23,7 @@ class Controllers:
         self.resting = False
         self.random = world.fork("controllers")
         self._waiting: set[tuple[str, str]] = set()
-        self._started: set[str] = set()
+        self._late: set[str] = set()  # claims whose drivers take their time
         store.listeners.append(self._changed)
 
     def _changed(self, change: Change) -> None:
@@ -178,8 +178,12 @@ class Controllers:
             return
         fate = self.random.random()
         if fate < self.refuses:
-            self.world.bite("F58")
-            return  # never; or, so it seems: the next look may be kinder
+            if claim.uid not in self._late:
+                self._late.add(claim.uid)
+                self.world.bite("F58")
+            # Never, or late: the next look may be kinder.
+            self.world.after(self.random.uniform(2.0, 40.0), self._look, "claim", claim.key)
+            return
         condition = "Broken" if fate < 2 * self.refuses else "Attached"
         if condition == "Broken":
             self.world.bite("F58")

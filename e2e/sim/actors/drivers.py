@@ -33,7 +33,7 @@ class Drivers:
         self._nodes: dict[str, Raw] = {}
         for item in hardware.classes():
             store.create(item, "admin")
-        flavours = ["parts", "shared", "attached", "whole", "parts"]
+        flavours = ["parts", "shared", "attached", "attached", "parts"]
         self.random.shuffle(flavours)
         flavours.insert(0, "whole")
         for number in range(owned + others):

@@ -26,7 +26,7 @@ class Meddler:
         self.active = True
         self._works: tuple[Callable[[Item], None], ...] = (
             self.delete_pod, self.delete_pod, self.replace_pod, self.drop_claim, self.touch, self.touch, self.strike,
-            self.strike, self.upset, self.race, self.race,
+            self.strike, self.strike, self.strike, self.upset, self.race, self.race,
         )  # fmt: skip
         store.listeners.append(self._changed)
 
