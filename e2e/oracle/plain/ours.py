@@ -5,16 +5,17 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from e2e.oracle.plain.generator import Json
+from e2e.oracle.plain.generator import NOMINATED, Json
 from scheduler.cluster.decode import decode
 from scheduler.core import plan
 from scheduler.core.config import Ownership
-from scheduler.core.demand import Refusal, resolve
+from scheduler.core.demand import Demand, Refusal, resolve
 from scheduler.core.errors import DecodeError
 from scheduler.core.model import Namespace, Node, Pod
 from scheduler.core.rules import NODE_RULES
+from scheduler.core.rules.base import NodeRule
 from scheduler.core.state import State
-from scoring.arrays import Mask
+from scoring.arrays import Rows
 
 SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("NodeUnschedulable", "TaintToleration"): ("NodeTaints",),
@@ -32,6 +33,7 @@ MISSING: Final = frozenset(
         "NodeVolumeLimits",
         "VolumeBinding",
         "VolumeZone",
+        NOMINATED,
     }
 )
 """What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
@@ -90,11 +92,13 @@ class Cluster:
         nodes = self.state.nodes
         rows = np.array([nodes.rows[name] for name in self.names], np.int32)
         (way,) = ways.open  # no device class serves an extended resource here
-        masks = {type(rule).__name__: rule.mask(nodes, way.demand, rows) for rule in NODE_RULES}
-        return Found({name: self._without(mask) for name, mask in masks.items()})
+        return Found({type(rule).__name__: self._rejected(rule, way.demand, rows) for rule in NODE_RULES})
 
-    def _without(self, mask: Mask) -> frozenset[str]:
-        return frozenset(name for name, held in zip(self.names, mask.tolist(), strict=True) if not held)
+    def _rejected(self, rule: NodeRule, demand: Demand, rows: Rows) -> frozenset[str]:
+        if not rule.concerns(demand):
+            return frozenset()
+        held = rule.mask(self.state.nodes, demand, rows).tolist()
+        return frozenset(name for name, fits in zip(self.names, held, strict=True) if not fits)
 
 
 def feasible(found: Found, names: Iterable[str]) -> frozenset[str]:
