@@ -45,6 +45,16 @@ class Seen:
         self.golden += other.golden
 
 
+def verdicts(case: Json, answer: Json) -> Counter[tuple[str, str]]:
+    """How many pods of a case each of upstream's plugins keeps off some nodes, all nodes and none."""
+    found: Counter[tuple[str, str]] = Counter()
+    for told in answer["answers"]:
+        for plugin in PLUGINS:
+            rejected = len(judge.rejected(told, plugin))
+            found[plugin, NONE if not rejected else ALL if rejected == len(case["nodes"]) else SOME] += 1
+    return found
+
+
 def judged(case: Json, answer: Json, seen: Seen) -> None:
     """Compare all pods of a case, as the API server keeps it, with upstream's answers, and count them."""
     cluster = Cluster(case)
@@ -52,9 +62,6 @@ def judged(case: Json, answer: Json, seen: Seen) -> None:
     for pod, told in zip(case["asked"], answer["answers"], strict=True):
         seen.cases += 1
         where = (case["id"], pod["metadata"]["name"])
-        for plugin in PLUGINS:
-            rejected = judge.rejected(told, plugin)
-            seen.verdicts[plugin, NONE if not rejected else ALL if rejected == names else SOME] += 1
         doubt = judge.doubted(names, told)
         if doubt:
             seen.differing.append((*where, Difference("upstream itself", doubt)))
@@ -80,6 +87,7 @@ def _work(arguments: tuple[int, range, str | None, Path, bool]) -> Seen:
         if answer["outcome"] != "ok":
             raise OracleError(f"{answer['outcome']}: {answer['error']}")
         judged(answer["stored"], answer, seen)
+        seen.verdicts.update(verdicts(answer["stored"], answer))
         if keep:
             seen.golden.append(golden.entry(answer))
     return seen

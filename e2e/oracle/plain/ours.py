@@ -66,7 +66,6 @@ class Cluster:
             self.state.put_node(node)
         for item in case.get("pods", []):
             self._put(item)
-        self.state.settle()
 
     def _put(self, item: Json) -> Pod:
         pod = decode("Pod", item)
