@@ -19,7 +19,7 @@ from scheduler.core.model import NodeSelectorTerm, Taint
 from scheduler.core.neighbours import Even
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import term_holds
-from scheduler.core.rules.base import domain_of
+from scheduler.core.rules.base import topology_of
 from scheduler.core.rules.spread import domains_of
 from scoring.arrays import Counts, Mask, Rows
 from scoring.opinion import Opinion
@@ -161,10 +161,11 @@ def _company(nodes: NodeTable, leanings: Leanings) -> Column:
     terms += [(lean.weight, lean.term.topology, residents.leaners(lean)) for lean in leanings.others]
     for weight, topology, tally in terms:
         if tally.total:
-            domain = domain_of(nodes, topology)
-            met = np.bincount(domain + 1, tally.counts).astype(np.int64)
+            domains = topology_of(nodes, topology)
+            [at] = tally.counts.nonzero()
+            met = np.bincount(domains.number[at] + 1, tally.counts[at], domains.size + 1).astype(np.int64)
             met[0] = 0  # nodes without the key are in no domain
-            summed += weight * met[domain + 1]
+            summed += weight * met.take(domains.number + 1)
     return summed.astype(np.float64)
 
 
@@ -176,19 +177,19 @@ def _evenness(nodes: NodeTable, demand: Demand, evens: tuple[Even, ...], fits: M
     keys = tuple(each.topology for each in evens)
     known: Mask = np.ones(nodes.size, np.bool_)
     for topology in keys:
-        known &= domain_of(nodes, topology) >= 0
+        known &= topology_of(nodes, topology).number >= 0
     among = fits & known
     summed = np.zeros(nodes.size)
     for each in evens:
-        domain = domain_of(nodes, each.topology)
+        domains = topology_of(nodes, each.topology)
         counts = nodes.residents.count(each.pods).counts
         if each.topology == HOSTNAME:
             number, found = int(np.count_nonzero(among)), counts
         else:
-            present: Mask = np.zeros(int(domain.max(initial=-1)) + 1, np.bool_)
-            present[domain[among]] = True
+            present: Mask = np.zeros(domains.size, np.bool_)
+            present[domains.number[among]] = True
             number = int(np.count_nonzero(present))
-            found = domains_of(nodes, demand, each, keys).sums(counts)[domain]
+            found = domains_of(nodes, demand, each, keys).sums(counts).take(domains.number)
         summed += found * math.log(number + 2) + (each.max_skew - 1)
     # Half away from zero, as Go rounds.
     return np.where(known, np.floor(summed + 0.5), np.nan)
