@@ -27,7 +27,7 @@ from scheduler.core.model import (
     Toleration,
     Uid,
 )
-from scheduler.core.neighbours import Neighbours, neighbours
+from scheduler.core.neighbours import Guests, Neighbours, guests, neighbours
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
@@ -124,6 +124,7 @@ class Demand:
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
     ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
+    guests : pods that are nominated to nodes, as far as it must mind them there.
     features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
     whose priority is no lower, `pods` among it. unstated : see core/model.
     preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
@@ -141,6 +142,7 @@ class Demand:
     foreign: bool = False
     ports: tuple[HostPort, ...] = ()
     neighbours: Neighbours | None = None
+    guests: Guests = ()
     features: tuple[str, ...] = ()
     nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     unstated: tuple[tuple[str, int], ...] = ()
@@ -295,6 +297,7 @@ def _resolve_way(
         foreign=foreign,
         ports=() if foreign else pod.ports,
         neighbours=None if foreign else neighbours(pod, state.nodes.residents),
+        guests=guests(pod, state.nominated_above(pod), state.nodes.residents) if state.nominees and not foreign else (),
         features=() if foreign else pod.features,
         nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
         unstated=tuple(sorted(pod.unstated.items())),

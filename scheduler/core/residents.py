@@ -7,7 +7,8 @@ Sources: the plugins NodePorts, InterPodAffinity and PodTopologySpread of kube-s
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -22,15 +23,23 @@ Labels = Mapping[str, str]
 _NONE: Final[frozenset[PodTerm]] = frozenset()
 
 
+def clash(port: HostPort, other: HostPort) -> bool:
+    """Whether no two pods of one node can have these."""
+    if (port.port, port.protocol) != (other.port, other.protocol):
+        return False
+    return port.ip == other.ip or ANY_ADDRESS in {port.ip, other.ip}
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """Which pods are counted: those that all of the selectors select; without any selector none.
 
-    living : without pods that are being deleted.
+    living : without pods that are being deleted. standing : false for none but those that are supposed to be there.
     """
 
     selectors: tuple[PodSelector, ...]
     living: bool = False
+    standing: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -152,6 +161,21 @@ class Residents:
             self.leave(pod.uid)
             self.enter(pod, row)
 
+    @contextmanager
+    def supposing(self, pods: Iterable[tuple[str, Labels]], row: int) -> Iterator[None]:
+        """Count further pods, by namespace and labels, on a node for a while."""
+        counted = [
+            tally
+            for namespace, labels in pods
+            for query, tally in self._queries.items()
+            if query.selectors and all(self._selects(each, namespace, labels) for each in query.selectors)
+        ]
+        for tally in counted:
+            tally.add(row, 1)
+        yield
+        for tally in counted:
+            tally.add(row, -1)
+
     def grow(self, size: int) -> None:
         """Make room for more nodes."""
         extra = np.zeros(size - self._size, np.int64)
@@ -194,16 +218,7 @@ class Residents:
         """Required anti-affinity of pods that stand somewhere which selects a pod."""
         if not self._terms:
             return _NONE
-        labels, known = pod.labels, self.namespaces.get(pod.namespace, {})
-        found = []
-        for term in self._near_terms.near(labels):
-            pods = term.pods
-            here = pod.namespace in pods.namespaces or (
-                pods.namespace_selector is not None and selects_labels(pods.namespace_selector, known)
-            )
-            if here and pods.selector is not None and selects_labels(pods.selector, labels):
-                found.append(term)
-        return frozenset(found)
+        return frozenset([term for term in self._near_terms.near(pod.labels) if self.repels(term.pods, pod)])
 
     def holders(self, term: PodTerm) -> Tally:
         """How many pods on each node have this anti-affinity."""
@@ -217,6 +232,18 @@ class Residents:
         if port.ip == ANY_ADDRESS:
             return list(held.values())
         return [held[ip] for ip in (ANY_ADDRESS, port.ip) if ip in held]
+
+    def repels(self, selector: PodSelector, pod: Pod) -> bool:
+        """Whether a pod that stands somewhere selects one that is to be placed, by its anti-affinity.
+
+        A namespace that is not known has no labels.
+        """
+        if selector.selector is None or not selects_labels(selector.selector, pod.labels):
+            return False
+        if pod.namespace in selector.namespaces:
+            return True
+        wanted = selector.namespace_selector
+        return wanted is not None and selects_labels(wanted, self.namespaces.get(pod.namespace, {}))
 
     def selects(self, selector: PodSelector, pod: Pod) -> bool:
         """Whether a pod that is to be placed selects this pod, by an affinity of its own.
@@ -240,7 +267,7 @@ class Residents:
         return selects_labels(selector.selector, labels)
 
     def _counts(self, query: Query, sort: _Sort) -> bool:
-        if (query.living and sort.deleting) or not query.selectors:
+        if (query.living and sort.deleting) or not query.selectors or not query.standing:
             return False
         return all(self._selects(each, sort.namespace, sort.labels) for each in query.selectors)
 
