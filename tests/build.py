@@ -32,6 +32,7 @@ from scheduler.core.model import (
     HostPort,
     Image,
     LabelSelector,
+    Lean,
     Namespace,
     Node,
     NodeSelector,
@@ -53,6 +54,17 @@ from scheduler.core.model import (
 )
 from scheduler.core.plan import Decision, Option, Placement, Plan, Unplaced
 from scheduler.core.quantity import Quantity, parse_quantity
+from scheduler.core.storage import (
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    Stored,
+    VolumeAttachment,
+    key_of,
+)
 
 if TYPE_CHECKING:
     from scheduler.core.verify import World
@@ -337,6 +349,10 @@ def repels(*requirements: Requirement, topology: str = "zone", **pods: Any) -> P
     return PodTerm(topology, others(*requirements, **pods))
 
 
+def leans(weight: int, *requirements: Requirement, topology: str = "zone", **pods: Any) -> Lean:
+    return Lean(weight, PodTerm(topology, others(*requirements, **pods)))
+
+
 def spread(*requirements: Requirement, topology: str = "zone", skew: int = 1, **fields: Any) -> Spread:
     return Spread(topology, skew, LabelSelector(requirements), **fields)
 
@@ -376,6 +392,7 @@ def pod(
     preferred: Iterable[tuple[int, NodeSelectorTerm]] = (),
     images: Iterable[str] = (),
     unstated: Mapping[str, int] | None = None,
+    leans: Iterable[Lean] = (),
 ) -> Pod:
     """`claims` are referenced by name; `templates` maps an entry to the claim made from template `<entry>-template`,
     or to None where no claim is needed. That a pod takes one of `pods` goes without saying, in `requests` too.
@@ -427,6 +444,7 @@ def pod(
         preferred=tuple(preferred),
         images=tuple(images),
         unstated=dict(unstated or {}),
+        leans=tuple(leans),
     )
 
 
@@ -485,12 +503,12 @@ def plan(*placements: Placement, unplaced: Iterable[Unplaced] = ()) -> Plan:
 
 
 def world(
-    *objects: Namespace | Node | Slice | DeviceClass | TaintRule | Claim | Pod | PodGroup,
+    *objects: Namespace | Node | Slice | DeviceClass | TaintRule | Claim | Pod | PodGroup | Stored,
     ownership: Ownership | None = None,
     scheduler: str = names.SCHEDULER_NAME,
 ) -> "World":
     """What a plan is judged by; without any class given, the class `gpu` is there."""
-    from scheduler.core.verify import World
+    from scheduler.core.verify import Storage, World
 
     def every(kind: type) -> list[Any]:
         return [item for item in objects if isinstance(item, kind)]
@@ -506,4 +524,14 @@ def world(
         scheduler_names=frozenset({scheduler}),
         groups={item.key: item for item in every(PodGroup)},
         namespaces={item.name: item.labels for item in every(Namespace)},
-    )
+        storage=Storage(
+            **{
+                table: {key_of(item): item for item in every(kind)}
+                for table, kind in (
+                    ("claims", PersistentVolumeClaim), ("volumes", PersistentVolume), ("classes", StorageClass),
+                    ("csi_nodes", CSINode), ("drivers", CSIDriver), ("capacities", CSIStorageCapacity),
+                    ("attachments", VolumeAttachment),
+                )
+            }
+        ),
+    )  # fmt: skip

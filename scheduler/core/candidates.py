@@ -152,11 +152,12 @@ class Candidates:
         self._wishes = Wishes(demand, opinion)
         self._base: Counts = np.zeros(0, np.int64)  # ranks without what is wished, while anything is
         self._size = 0
-        self._position = self._remade = -1
+        self._position = self._remade = self._stored_at = -1
         self._versions: tuple[object, ...] = ()
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
         self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
+        self._choices: dict[int, Choice] = {}  # by row, as long as nothing of the node changes
         self._market_at = -1
         self._asks: tuple[tuple[int, int], Kind] | None = None  # and when it was worked out
         self.shape: Rows = np.zeros(0, np.int32)
@@ -269,6 +270,10 @@ class Candidates:
                 self._forget_shapes()
             self._resize(nodes.size)
             changed = remade = np.flatnonzero(nodes.live).tolist()
+        elif self.demand.mounts is not None:
+            stored = state.volumes.changes.since(self._stored_at)
+            changed += np.flatnonzero(nodes.live).tolist() if stored is None else stored
+        self._stored_at = state.volumes.changes.position
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()
@@ -291,8 +296,7 @@ class Candidates:
             self.reason = ""
             # Which share or part of a node is taken hangs on the market; what else fits and how well does not.
             changed += np.flatnonzero((self._kinds.sharing | (self._kinds.kind == CUT)) & self._around).tolist()
-            self._unjudged[:] = self._base >= 0 if wished else self._ranking.fits
-            self._unjudged &= self._around
+            self._unjudged[:] = (self._base >= 0) & self._around if wished else self._ranking.fits
             self._kept |= ~self._around
         self._unsorted[remade] = True
         self._open[changed] = True
@@ -316,7 +320,8 @@ class Candidates:
         """Rank nodes by what is wished beside everything else."""
         if not self._wishes.stated:
             return
-        base: Counts = np.where(self._around, self._base, -1) if self._pod_rules else self._base
+        self._choices.clear()  # scores of all nodes hang on the best of them
+        base = np.where(self._around, self._base, -1) if self._pod_rules else self._base
         ranks = self._wishes.weigh(state.nodes, base)
         every: Rows = np.arange(self._size, dtype=np.int32)
         moved = every[ranks != self._ranking.ranks(every)]
@@ -325,6 +330,7 @@ class Candidates:
 
     def _put(self, state: State, rows: Rows, ranks: Counts) -> None:
         """Note the ranks of nodes; they count once what is wished was added, if anything is."""
+        self._choices.clear()
         if self._wishes.stated:
             self._base[rows] = ranks
         else:
@@ -346,7 +352,7 @@ class Candidates:
             if len(hidden):
                 self._kept[hidden] = self._open[hidden] | self._unjudged[hidden]
                 self._open[hidden] = self._unjudged[hidden] = False
-                if not self._wishes.stated:  # else they are ranked anew in any case
+                if not self._wishes.stated:
                     self._ranking.hide(hidden)
             if len(shown):
                 kept = self._kept[shown]
@@ -442,6 +448,7 @@ class Candidates:
             self._measured = np.zeros(size, np.bool_)
             self.cut = np.zeros(size)
         self._ranking.clear()
+        self._choices.clear()
         self._wishes.resize(size)
         self._base = np.full(size if self._wishes.stated else 0, -1, np.int64)
         self.shape[:] = NO_SHAPE
@@ -500,6 +507,7 @@ class Candidates:
             row = each.row
             self.shape[row] = each.shape
             self._open[row] = self._unjudged[row] = False
+            self._choices.pop(row, None)
             if self._wishes.stated:
                 self._base[row] = self._rank(state, each)
             else:
@@ -1060,6 +1068,12 @@ class Candidates:
         return found
 
     def _choice(self, state: State, row: int) -> Choice:
+        found = self._choices.get(row)
+        if found is None:
+            found = self._choices[row] = self._made(state, row)
+        return found
+
+    def _made(self, state: State, row: int) -> Choice:
         devices: tuple[tuple[int, ...], ...] = ()
         alternatives = (0,) * len(self.demand.wants)
         answer = self._shapes.answer(int(self.shape[row])) if self.demand.wants else _NOTHING
@@ -1078,7 +1092,8 @@ class Candidates:
         if self._listed or shares[PREFERENCE.name]:
             late = sum(at for want, at in zip(self.demand.wants, alternatives, strict=True) if want.listed)
             scores[PREFERENCE.name] = PREFERENCE.worth(late, self._listed)
-        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole(scores), 6)
+        whole = self._opinion.whole(self._wishes.stated)
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / whole, 6)
         rank, links = self._ranking.rank(row), state.links_told(row)
         return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
 

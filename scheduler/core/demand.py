@@ -9,6 +9,7 @@ from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
+from scheduler.core.leanings import Leanings, leanings
 from scheduler.core.match import COMPARISONS
 from scheduler.core.model import (
     ALL,
@@ -27,6 +28,7 @@ from scheduler.core.model import (
     Toleration,
     Uid,
 )
+from scheduler.core.mounts import Mounted, Mounts, Unready, mounted
 from scheduler.core.neighbours import Guests, Neighbours, guests, neighbours
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
@@ -125,9 +127,11 @@ class Demand:
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
     ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
     guests : pods that are nominated to nodes, as far as it must mind them there.
+    mounts : what it asks of storage, None for nothing.
     features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
     whose priority is no lower, `pods` among it. unstated : see core/model.
     preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
+    leanings : what it would rather have around it, None for nothing.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -143,11 +147,13 @@ class Demand:
     ports: tuple[HostPort, ...] = ()
     neighbours: Neighbours | None = None
     guests: Guests = ()
+    mounts: Mounts | None = None
     features: tuple[str, ...] = ()
     nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     unstated: tuple[tuple[str, int], ...] = ()
     preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
     images: tuple[str, ...] = ()
+    leanings: Leanings | None = None
 
     @property
     def plain(self) -> bool:
@@ -180,13 +186,15 @@ class Demand:
 class Resolved:
     """A pod's demand with the claims behind it: `claims[want.claim]` is to be allocated, `joined` are allocated.
 
-    special : the last of `claims`, if it is to be made for the pod's extended resources.
+    special : the last of `claims`, if it is to be made for the pod's extended resources. mounted : what is behind the
+    mounts of the demand, None for nothing.
     """
 
     demand: Demand
     claims: tuple[Claim, ...]
     joined: tuple[Claim, ...]
     special: SpecialClaim | None = None
+    mounted: Mounted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +227,15 @@ def resolve(pod: Pod, state: State, *, foreign: bool = False) -> Ways | Refusal:
     found = _claims(pod, state)
     if isinstance(found, Refusal):
         return found
+    storage = mounted(pod, state) if pod.volumes and not foreign else None
+    if isinstance(storage, Unready):
+        return Refusal(storage.token, storage.message)
     ways: list[Resolved] = []
     refusals: list[Refusal] = []
     backed = _backed(pod, state)
     for had in state.nodes.offers(list(backed)) if backed else [()]:
         offered = tuple(zip(backed, had, strict=True))
-        way = _resolve_way(pod, state, found, offered, backed, foreign=foreign)
+        way = _resolve_way(pod, state, found, offered, backed, storage, foreign=foreign)
         if isinstance(way, Refusal):
             refusals.append(way)
         else:
@@ -248,6 +259,7 @@ def _resolve_way(
     claims: Sequence[Claim],
     offered: tuple[tuple[str, bool], ...],
     backed: Mapping[str, str],
+    storage: Mounted | None,
     *,
     foreign: bool,
 ) -> Resolved | Refusal:
@@ -298,13 +310,15 @@ def _resolve_way(
         ports=() if foreign else pod.ports,
         neighbours=None if foreign else neighbours(pod, state.nodes.residents),
         guests=guests(pod, state.nominated_above(pod), state.nodes.residents) if state.nominees and not foreign else (),
+        mounts=storage.mounts if storage is not None else None,
         features=() if foreign else pod.features,
         nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
         unstated=tuple(sorted(pod.unstated.items())),
         preferred=() if foreign else pod.preferred,
         images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
+        leanings=None if foreign else leanings(pod, state.nodes.residents),
     )
-    return Resolved(demand, fresh, joined, special)
+    return Resolved(demand, fresh, joined, special, storage)
 
 
 def _tolerations(pod: Pod, state: State) -> tuple[Toleration, ...]:

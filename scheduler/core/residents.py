@@ -15,12 +15,14 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from scheduler.core.match import selects_labels
-from scheduler.core.model import HostPort, LabelSelector, Pod, PodSelector, PodTerm, Uid
+from scheduler.core.model import HostPort, LabelSelector, Lean, Pod, PodSelector, PodTerm, Uid
 from scoring.arrays import Counts
 
 ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104: what pods ask for, nothing that is listened on
 Labels = Mapping[str, str]
 _NONE: Final[frozenset[PodTerm]] = frozenset()
+HARD_AFFINITY_WEIGHT: Final = 1
+"""What a required affinity of a pod that stands somewhere counts as a preferred one (hardPodAffinityWeight)."""
 
 
 def clash(port: HostPort, other: HostPort) -> bool:
@@ -66,7 +68,7 @@ class _Sort:
     tallies: list[Tally] = field(default_factory=list)
 
 
-T = TypeVar("T", PodTerm, Query)
+T = TypeVar("T", PodTerm, Lean, Query)
 
 
 class _ByLabel(Generic[T]):
@@ -125,6 +127,8 @@ class Residents:
         self._near_queries: _ByLabel[Query] = _ByLabel()
         self._terms: dict[PodTerm, Tally] = {}  # anti-affinity of these pods, by how many of them have it
         self._near_terms: _ByLabel[PodTerm] = _ByLabel()
+        self._leans: dict[Lean, Tally] = {}  # what these pods prefer, and as such their required affinity
+        self._near_leans: _ByLabel[Lean] = _ByLabel()
         self._ports: dict[tuple[str, int], dict[str, Tally]] = {}  # by protocol and port, then by address
 
     # ------------------------------------------------------------ keeping up
@@ -156,6 +160,8 @@ class Residents:
             before.labels != pod.labels
             or before.deleting != pod.deleting
             or before.repels != pod.repels
+            or before.attracts != pod.attracts
+            or before.leans != pod.leans
             or before.ports != pod.ports
         ):
             self.leave(pod.uid)
@@ -181,7 +187,7 @@ class Residents:
         extra = np.zeros(size - self._size, np.int64)
         self._size = size
         ports = [tally for held in self._ports.values() for tally in held.values()]
-        for tally in (*self._queries.values(), *self._terms.values(), *ports):
+        for tally in (*self._queries.values(), *self._terms.values(), *self._leans.values(), *ports):
             tally.counts = np.concatenate([tally.counts, extra])
         self.version += 1
 
@@ -220,9 +226,19 @@ class Residents:
             return _NONE
         return frozenset([term for term in self._near_terms.near(pod.labels) if self.repels(term.pods, pod)])
 
+    def leaning(self, pod: Pod) -> frozenset[Lean]:
+        """What pods that stand somewhere prefer, and which of it selects a pod."""
+        if not self._leans:
+            return frozenset()
+        return frozenset([lean for lean in self._near_leans.near(pod.labels) if self.repels(lean.term.pods, pod)])
+
     def holders(self, term: PodTerm) -> Tally:
         """How many pods on each node have this anti-affinity."""
         return self._terms.get(term) or Tally(np.zeros(self._size, np.int64))
+
+    def leaners(self, lean: Lean) -> Tally:
+        """How often pods on each node prefer this."""
+        return self._leans.get(lean) or Tally(np.zeros(self._size, np.int64))
 
     def rivals(self, port: HostPort) -> list[Tally]:
         """Pods by node that have a host port which a pod with this one cannot stand beside."""
@@ -289,10 +305,22 @@ class Residents:
             tally.add(row, sign)
         for term in dict.fromkeys(pod.repels):
             self._count_term(term, row, sign)
+        for lean in (*pod.leans, *[Lean(HARD_AFFINITY_WEIGHT, term) for term in pod.attracts]):
+            self._count_lean(lean, row, sign)
         for port in dict.fromkeys(pod.ports):
             self._count_port(port, row, sign)
-        if sort.tallies or pod.repels:
+        if sort.tallies or pod.repels or pod.attracts or pod.leans:
             self.version += 1
+
+    def _count_lean(self, lean: Lean, row: int, sign: int) -> None:
+        tally = self._leans.get(lean)
+        if tally is None:
+            tally = self._leans[lean] = Tally(np.zeros(self._size, np.int64))
+            self._near_leans.put(lean, lean.term.pods.selector)
+        tally.add(row, sign)
+        if not tally.total:
+            del self._leans[lean]
+            self._near_leans.drop(lean, lean.term.pods.selector)
 
     def _count_term(self, term: PodTerm, row: int, sign: int) -> None:
         tally = self._terms.get(term)

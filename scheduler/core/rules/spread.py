@@ -67,7 +67,8 @@ class TopologySpread(PodRule):
 
 
 def _even(nodes: NodeTable, demand: Demand, constraint: Even) -> Mask:
-    domains = domains_of(nodes, demand, constraint)
+    assert demand.neighbours is not None
+    domains = domains_of(nodes, demand, constraint, tuple(each.topology for each in demand.neighbours.evens))
     sums = domains.sums(nodes.residents.count(constraint.pods).counts)
     present = sums[:-1][domains.present]
     least = int(present.min()) if len(present) else _NO_DOMAIN
@@ -78,13 +79,11 @@ def _even(nodes: NodeTable, demand: Demand, constraint: Even) -> Mask:
     return fits.take(topology_of(nodes, constraint.topology).number)
 
 
-def domains_of(nodes: NodeTable, demand: Demand, constraint: Even) -> Domains:
-    """The domains of nodes that have the keys of all constraints that must hold, without those that policies leave out.
+def domains_of(nodes: NodeTable, demand: Demand, constraint: Even, keys: tuple[str, ...]) -> Domains:
+    """The domains of nodes that have all of these keys, without those that policies of the constraint leave out.
 
     They hang on nodes alone, and are looked for once while those stay as they are.
     """
-    assert demand.neighbours is not None
-    keys = tuple(each.topology for each in demand.neighbours.evens)
     chosen = (demand.node_selector, demand.affinity) if constraint.node_affinity else ()
     tolerated = demand.tolerations if constraint.node_taints else None
 
