@@ -29,7 +29,7 @@ from scheduler.core.model import (
     Uid,
 )
 from scheduler.core.mounts import Mounted, Mounts, Unready, mounted
-from scheduler.core.neighbours import Neighbours, neighbours
+from scheduler.core.neighbours import Guests, Neighbours, guests, neighbours
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
@@ -125,12 +125,13 @@ class Demand:
     offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
+    ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
+    guests : pods that are nominated to nodes, as far as it must mind them there.
     mounts : what it asks of storage, None for nothing.
     features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
     whose priority is no lower, `pods` among it. unstated : see core/model.
     preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
     leanings : what it would rather have around it, None for nothing.
-    ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -143,6 +144,9 @@ class Demand:
     offered: tuple[tuple[str, bool], ...] = ()
     sizing: Sizing | None = None
     foreign: bool = False
+    ports: tuple[HostPort, ...] = ()
+    neighbours: Neighbours | None = None
+    guests: Guests = ()
     mounts: Mounts | None = None
     features: tuple[str, ...] = ()
     nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
@@ -150,8 +154,6 @@ class Demand:
     preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
     images: tuple[str, ...] = ()
     leanings: Leanings | None = None
-    ports: tuple[HostPort, ...] = ()
-    neighbours: Neighbours | None = None
 
     @property
     def plain(self) -> bool:
@@ -305,14 +307,15 @@ def _resolve_way(
         sizing=sizing,
         offered=offered,
         foreign=foreign,
+        ports=() if foreign else pod.ports,
+        neighbours=None if foreign else neighbours(pod, state.nodes.residents),
+        guests=guests(pod, state.nominated_above(pod), state.nodes.residents) if state.nominees and not foreign else (),
         mounts=storage.mounts if storage is not None else None,
         features=() if foreign else pod.features,
         nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
         unstated=tuple(sorted(pod.unstated.items())),
         preferred=() if foreign else pod.preferred,
         images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
-        ports=() if foreign else pod.ports,
-        neighbours=None if foreign else neighbours(pod, state.nodes.residents),
         leanings=None if foreign else leanings(pod, state.nodes.residents),
     )
     return Resolved(demand, fresh, joined, special, storage)

@@ -344,7 +344,7 @@ class State:
             self._place(pod.uid, pod.node_name, pod.charge)
         elif before is not None and before.node_name:
             self._place(pod.uid, "", {})
-        if pod.nominated and not pod.node_name and not pod.done and not pod.deleting:
+        if pod.nominated and not pod.node_name and not pod.done:
             self.nominees[pod.uid] = pod
         else:
             self.nominees.pop(pod.uid, None)
@@ -426,12 +426,18 @@ class State:
 
     # ------------------------------------------------------------ reading
 
+    def nominated_above(self, pod: Pod) -> list[Pod]:
+        """Pods that are nominated to nodes, without those of lower priority than a pod and those placed."""
+        return [
+            other
+            for uid, other in self.nominees.items()
+            if uid != pod.uid and other.priority >= pod.priority and uid not in self._charges
+        ]
+
     def nominated_beside(self, pod: Pod) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
         """What pods take of the nodes that they are nominated to, without those of lower priority and those placed."""
         found: dict[str, dict[str, int]] = {}
-        for uid, other in self.nominees.items():
-            if uid == pod.uid or other.priority < pod.priority or uid in self._charges:
-                continue
+        for other in self.nominated_above(pod):
             taken = found.setdefault(other.nominated, {})
             for name, amount in (*other.requests.items(), ("pods", 1)):
                 taken[name] = taken.get(name, 0) + amount
