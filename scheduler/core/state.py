@@ -419,12 +419,16 @@ class State:
 
     # ------------------------------------------------------------ reading
 
+    def nominated_pods(self, pod: Pod) -> Iterable[Pod]:
+        """Pods that are nominated to nodes, without those of lower priority than the pod's and those placed."""
+        for uid, other in self.nominees.items():
+            if uid != pod.uid and other.priority >= pod.priority and uid not in self._charges:
+                yield other
+
     def nominated_beside(self, pod: Pod) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
         """What pods take of the nodes that they are nominated to, without those of lower priority and those placed."""
         found: dict[str, dict[str, int]] = {}
-        for uid, other in self.nominees.items():
-            if uid == pod.uid or other.priority < pod.priority or uid in self._charges:
-                continue
+        for other in self.nominated_pods(pod):
             taken = found.setdefault(other.nominated, {})
             for name, amount in (*other.requests.items(), ("pods", 1)):
                 taken[name] = taken.get(name, 0) + amount
