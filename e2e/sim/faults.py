@@ -76,7 +76,7 @@ ELSEWHERE = {
     "F50": "256 reservations: tests/engine",
     "F52": "claims of other owners: tests/engine",
     "F57": "time-outs of solving: tests/engine/test_budget.py",
-    "F59": "gangs are not decided here",
+    "F59": "gangs are refused by name; that none runs in part is I14",
     "F61": "slices that disagree: tests/inventory",
     "F64": "devices that become shareable while held: tests/engine/test_shared_devices.py",
     "F65": "shares without capacity: tests/engine/test_shared_devices.py",

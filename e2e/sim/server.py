@@ -13,7 +13,7 @@ from e2e.sim.world import World
 
 DRA = "/apis/resource.k8s.io/v1"
 RESOURCES = {
-    "nodes": "Node", "deviceclasses": "DeviceClass", "devicetaintrules": "DeviceTaintRule",
+    "namespaces": "Namespace", "nodes": "Node", "deviceclasses": "DeviceClass", "devicetaintrules": "DeviceTaintRule",
     "resourceslices": "ResourceSlice", "resourceclaims": "ResourceClaim", "podgroups": "PodGroup",
     "configmaps": "ConfigMap", "pods": "Pod", "leases": "Lease", "persistentvolumeclaims": "PersistentVolumeClaim",
     "persistentvolumes": "PersistentVolume", "storageclasses": "StorageClass", "csinodes": "CSINode",
@@ -37,6 +37,8 @@ class Peer(Protocol):
 
     @property
     def alive(self) -> bool: ...
+
+    def aware(self, since: float) -> float: ...
 
 
 class Answer:

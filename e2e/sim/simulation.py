@@ -42,6 +42,7 @@ class Options:
     refuses: float
     binding_timeout: int
     pace: float
+    groups: bool
     solver: str
     verify: bool
     rates: Rates
@@ -60,6 +61,7 @@ class Options:
             refuses=random.choice((0.2, 0.4)),
             binding_timeout=random.choice((10, 30)),
             pace=random.choice((0.15, 0.3, 0.5)),
+            groups=random.random() < 0.5,
             solver=random.choice(("regret", "greedy")),
             verify=random.random() < 0.1,
             rates=Rates.drawn(random),
@@ -98,6 +100,7 @@ class Simulation:
             leader_election__retry_seconds=retry_s, binding_timeout_seconds=options.binding_timeout,
             solver=options.solver, verify_plans=str(options.verify).lower(),
         )  # fmt: skip
+        chosen = chosen.model_copy(update={"feature_gates": {"DRAWorkloadResourceClaims": options.groups}})
         timing = watch.Timing(watch_s=20.0, grace_s=3.0, progress_s=10.0, request_s=10.0)
         self.replicas = [
             Replica(world, self.server, f"dovetail-{number}", chosen, timing) for number in range(options.replicas)
@@ -152,7 +155,7 @@ class Simulation:
             raise BrokenError("I23", f"{after - before} writes although nothing happened")
         self.judge.full()
         self.judge.unreported()
-        liveness.check(self.store, self.judge, self.replicas)
+        liveness.check(self.store, self.judge, self.replicas, groups=self.options.groups)
         world.bite("rest")
 
     def _pass(self, seconds: float) -> None:

@@ -7,6 +7,7 @@ and the field.
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,21 +44,26 @@ from scheduler.core.model import (
     DeviceStatus,
     Disk,
     ExtendedRequest,
+    HostPort,
     Image,
     LabelSelector,
+    Lean,
+    Namespace,
     Node,
     NodeSelector,
     NodeSelectorTerm,
     Pod,
     PodClaim,
     PodGroup,
+    PodSelector,
+    PodTerm,
     PodVolume,
-    Repulsion,
     Request,
     RequestPolicy,
     Requirement,
     Result,
     Slice,
+    Spread,
     Taint,
     TaintRule,
     Toleration,
@@ -69,11 +75,13 @@ from scheduler.core.storage import Stored
 from scheduler.core.topology.maps import LinkMap, link_map
 
 Raw = bytes | msgspec.Raw | Mapping[str, Any]
-Watched = Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap | Stored
+Watched = Namespace | Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap | Stored
 Model = Watched | ClaimTemplate
 
 NODE_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
 LABEL_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
+SPREAD_ACTIONS: Final = ("DoNotSchedule", "ScheduleAnyway")
+SPREAD_POLICIES: Final = ("Honor", "Ignore")
 TOLERATION_OPERATORS: Final = frozenset({"", "Equal", "Exists"})
 COMPARISONS: Final = frozenset({"Gt", "Lt"})
 """Operators that tolerations of pods may have too (KEP-5471)."""
@@ -88,6 +96,8 @@ _DELETED: Final = "deletionTimestamp"
 _CLAIM_PREFIX: Final = "resource.kubernetes.io/"
 _NOTHING: Final[tuple[Any, ...]] = ()
 _EMPTY: Final = ("", "null", "{}")
+_LABEL_NAME: Final = re.compile(r"(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_LABEL_DOMAIN: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 class Identity(NamedTuple):
@@ -331,6 +341,11 @@ def _text(raw: msgspec.Raw | None, path: str) -> str:
 
 
 # ---------------------------------------------------------------- nodes and devices
+
+
+def _namespace(raw: wire.Namespace) -> Namespace:
+    metadata = _metadata(raw.metadata)
+    return Namespace(metadata.name, metadata.labels or {})
 
 
 def _node(raw: wire.Node) -> Node:
@@ -729,10 +744,17 @@ def _pod(raw: wire.Pod) -> Pod:
             unsupported.append(f"os.name {spec.os.name} beside nodeSelector[{OS_LABEL}] {node_selector[OS_LABEL]}")
         node_selector = {**node_selector, OS_LABEL: spec.os.name}
     affinity: NodeSelector | None = None
-    repels: tuple[Repulsion, ...] = ()
+    attracts: tuple[PodTerm, ...] = ()
+    repels: tuple[PodTerm, ...] = ()
+    leans: tuple[Lean, ...] = ()
     if spec.affinity is not None:
-        affinity = _required_affinity(spec.affinity, unsupported)
-        repels = _repulsions(spec.affinity, metadata.namespace or "")
+        asked, namespace = spec.affinity, metadata.namespace or ""
+        required = asked.node_affinity.required if asked.node_affinity is not None else None
+        affinity = _node_selector(required, "affinity.nodeAffinity.required", unsupported)
+        attracts = _pod_terms(asked.pod_affinity, namespace, "affinity.podAffinity.required", unsupported)
+        repels = _pod_terms(asked.pod_anti_affinity, namespace, "affinity.podAntiAffinity.required", unsupported)
+        leans = _leans(asked, namespace)
+    spreads = _spreads(spec, metadata.labels or {}, unsupported)
     claims = _entries(spec.resource_claims, unsupported)
     known = TOLERATION_OPERATORS | COMPARISONS
     tolerations = _tolerations(spec.tolerations, "tolerations", unsupported, known)
@@ -758,7 +780,10 @@ def _pod(raw: wire.Pod) -> Pod:
         requests=requests,
         claims=claims,
         claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
+        attracts=attracts,
         repels=repels,
+        spreads=spreads,
+        ports=_host_ports(spec),
         extended=_extended(spec, unsupported) if any(names.is_extended(name) for name in requests) else (),
         extended_claim=named.resource_claim_name if named is not None else "",
         unsupported=tuple(unsupported),
@@ -772,6 +797,7 @@ def _pod(raw: wire.Pod) -> Pod:
         preferred=_preferred(spec.affinity.node_affinity) if spec.affinity and spec.affinity.node_affinity else (),
         images=_images(spec),
         unstated=_unstated(spec),
+        leans=leans,
     )
 
 
@@ -864,15 +890,6 @@ def _unsupported(spec: wire.PodSpec) -> list[str]:
         found.append("schedulingGroup without podGroupName")
     if spec.workload_ref is not None:
         found.append("workloadRef")
-    for spread in spec.topology_spread_constraints or _NOTHING:
-        if spread.when_unsatisfiable != "ScheduleAnyway":
-            found.append(f"topologySpreadConstraints[{spread.topology_key}] with {spread.when_unsatisfiable}")
-    containers = [(each, True) for each in spec.containers or _NOTHING]
-    containers += [(each, each.restart_policy == "Always") for each in spec.init_containers or _NOTHING]
-    for container, lasting in containers:
-        ports = container.ports or _NOTHING
-        if lasting and any(port.host_port or (spec.host_network and port.container_port) for port in ports):
-            found.append(f"containers[{container.name}].ports on the host")
     return found
 
 
@@ -890,13 +907,7 @@ def _features(spec: wire.PodSpec) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _required_affinity(raw: wire.Affinity, unsupported: list[str]) -> NodeSelector | None:
-    if raw.pod_affinity is not None and raw.pod_affinity.required:
-        unsupported.append("affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution")
-    if raw.pod_anti_affinity is not None and raw.pod_anti_affinity.required:
-        unsupported.append("affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution")
-    required = raw.node_affinity.required if raw.node_affinity is not None else None
-    return _node_selector(required, "affinity.nodeAffinity.required", unsupported)
+# ---------------------------------------------------------------- what a pod asks of the pods around it
 
 
 def _preferred(raw: wire.NodeAffinity) -> tuple[tuple[int, NodeSelectorTerm], ...]:
@@ -919,25 +930,108 @@ def _images(spec: wire.PodSpec) -> tuple[str, ...]:
     return tuple([name if name.rfind(":") > name.rfind("/") else f"{name}:latest" for name in found])
 
 
-def _repulsions(raw: wire.Affinity, namespace: str) -> tuple[Repulsion, ...]:
+def _pod_terms(raw: wire.PodAffinity | None, namespace: str, path: str, unsupported: list[str]) -> tuple[PodTerm, ...]:
+    """Required terms; none at all where one cannot be read, as kube-scheduler takes it of pods that run already."""
+    before = len(unsupported)
     found = []
-    for term in (raw.pod_anti_affinity.required if raw.pod_anti_affinity else None) or _NOTHING:
-        if term.label_selector is None:
-            continue  # selects nothing
-        if term.namespace_selector is not None:
-            namespaces: tuple[str, ...] = ()
-        else:
-            namespaces = tuple(term.namespaces or (namespace,))
-        found.append(Repulsion(namespaces, _label_selector(term.label_selector)))
+    for index, term in enumerate((raw.required if raw is not None else None) or _NOTHING):
+        found.append(_pod_term(term, namespace, f"{path}[{index}]", unsupported))
+    return tuple(found) if len(unsupported) == before else ()
+
+
+def _pod_term(term: wire.PodAffinityTerm, namespace: str, at: str, unsupported: list[str]) -> PodTerm:
+    selector = _label_selector(term.label_selector, f"{at}.labelSelector", unsupported)
+    others = _label_selector(term.namespace_selector, f"{at}.namespaceSelector", unsupported)
+    own = () if term.namespaces or others is not None else (namespace,)
+    namespaces = tuple(sorted(set(term.namespaces or own)))
+    if not term.topology_key:
+        unsupported.append(f"{at} without topologyKey")
+    return PodTerm(term.topology_key, PodSelector(selector, namespaces, others))
+
+
+def _leans(affinity: wire.Affinity, namespace: str) -> tuple[Lean, ...]:
+    """Preferred terms of both kinds; one that cannot be read prefers nothing, and keeps the pod from nothing."""
+    found = []
+    for kind, sign in ((affinity.pod_affinity, 1), (affinity.pod_anti_affinity, -1)):
+        for each in (kind.preferred if kind is not None else None) or _NOTHING:
+            unknown: list[str] = []
+            term = _pod_term(each.pod_affinity_term or wire.PodAffinityTerm(), namespace, "", unknown)
+            if each.weight and not unknown:
+                found.append(Lean(sign * each.weight, term))
     return tuple(found)
 
 
-def _label_selector(raw: wire.LabelSelector) -> LabelSelector:
-    """A line of an unknown kind is left out: repelling more pods than meant is the safe side."""
-    unknown: list[str] = []
-    labels = [Requirement(key, "In", (value,)) for key, value in (raw.match_labels or {}).items()]
-    expressions = _requirements(raw.match_expressions, LABEL_OPERATORS, "", unknown)
-    return LabelSelector((*labels, *(each for each in expressions if each.operator in LABEL_OPERATORS)))
+def _spreads(spec: wire.PodSpec, labels: Mapping[str, str], unsupported: list[str]) -> tuple[Spread, ...]:
+    found = []
+    for index, each in enumerate(spec.topology_spread_constraints or _NOTHING):
+        at = f"topologySpreadConstraints[{index}]"
+        action = each.when_unsatisfiable or SPREAD_ACTIONS[0]
+        policies = (each.node_affinity_policy or "Honor", each.node_taints_policy or "Ignore")
+        for name, value, known in (
+            ("whenUnsatisfiable", action, SPREAD_ACTIONS),
+            ("nodeAffinityPolicy", policies[0], SPREAD_POLICIES),
+            ("nodeTaintsPolicy", policies[1], SPREAD_POLICIES),
+        ):
+            if value not in known:
+                unsupported.append(f"{at}.{name} {value}")
+        if not each.topology_key:
+            unsupported.append(f"{at} without topologyKey")
+        selector = _label_selector(each.label_selector, f"{at}.labelSelector", unsupported)
+        if selector is not None:
+            same = [Requirement(key, "In", (labels[key],)) for key in each.match_label_keys or () if key in labels]
+            kept = [known for known in selector.requirements if known not in same]
+            selector = LabelSelector((*same, *kept))
+        found.append(
+            Spread(
+                each.topology_key,
+                each.max_skew,
+                selector,
+                hard=action == SPREAD_ACTIONS[0],
+                min_domains=1 if each.min_domains is None else each.min_domains,
+                node_affinity=policies[0] == SPREAD_POLICIES[0],
+                node_taints=policies[1] == SPREAD_POLICIES[0],
+            )
+        )
+    return tuple(found)
+
+
+def _host_ports(spec: wire.PodSpec) -> tuple[HostPort, ...]:
+    """Of containers and sidecars. On the network of the host every port is one of the host's."""
+    lasting = [each for each in spec.init_containers or _NOTHING if each.restart_policy == "Always"]
+    found: dict[HostPort, None] = {}
+    for container in (*(spec.containers or _NOTHING), *lasting):
+        for port in container.ports or _NOTHING:
+            number = port.host_port or (port.container_port if spec.host_network else 0) or 0
+            if number > 0:
+                found[HostPort(number, port.protocol or "TCP", port.host_ip or "0.0.0.0")] = None
+    return tuple(found)
+
+
+def _label_selector(raw: wire.LabelSelector | None, path: str, unsupported: list[str]) -> LabelSelector | None:
+    """None selects nothing; what no label selector may say is noted."""
+    if raw is None:
+        return None
+    found = [Requirement(key, "In", (value,)) for key, value in sorted((raw.match_labels or {}).items())]
+    for key, value in (raw.match_labels or {}).items():
+        _check_label(f"{path}.matchLabels", key, (value,), unsupported)
+    expressions = _requirements(raw.match_expressions, LABEL_OPERATORS, f"{path}.matchExpressions", unsupported)
+    for index, each in enumerate(expressions):
+        at = f"{path}.matchExpressions[{index}]"
+        _check_label(at, each.key, each.values, unsupported)
+        if each.operator in {"In", "NotIn"} and not each.values:
+            unsupported.append(f"{at}.operator {each.operator} without values")
+        if each.operator in {"Exists", "DoesNotExist"} and each.values:
+            unsupported.append(f"{at}.operator {each.operator} with values")
+    return LabelSelector((*found, *expressions))
+
+
+def _check_label(path: str, key: str, values: Sequence[str], unsupported: list[str]) -> None:
+    domain, _, name = key.rpartition("/")
+    if not _LABEL_NAME.fullmatch(name) or ("/" in key and not _LABEL_DOMAIN.fullmatch(domain)):
+        unsupported.append(f"{path} with {key!r}, which is not the key of a label")
+    for value in values:
+        if value and not _LABEL_NAME.fullmatch(value):
+            unsupported.append(f"{path} with {value!r}, which is not the value of a label")
 
 
 # ---------------------------------------------------------------- what a pod requests
@@ -1133,6 +1227,7 @@ _parse_texts = msgspec.json.Decoder(list[str] | None).decode
 _parse_text = msgspec.json.Decoder(str).decode
 _parse_node_allocatable = msgspec.json.Decoder(dict[str, wire.NodeAllocatable]).decode
 _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]] = {
+    "Namespace": (msgspec.json.Decoder(wire.Namespace).decode, _namespace),
     "Node": (msgspec.json.Decoder(wire.Node).decode, _node),
     "ResourceSlice": (msgspec.json.Decoder(wire.ResourceSlice).decode, _slice),
     "DeviceClass": (msgspec.json.Decoder(wire.DeviceClass).decode, _class),

@@ -46,6 +46,8 @@ class Source:
 
 
 SOURCES: Final = (
+    # For their labels, which (anti-)affinity of pods may select by.
+    Source("Namespace", "namespaces"),
     Source("Node", "nodes"),
     Source("DeviceClass", "deviceclasses", (f"{_DRA}/v1",)),
     # v1 came with Kubernetes 1.37, v1beta2 with 1.36, v1alpha3 with 1.33; only v1 is on by default.

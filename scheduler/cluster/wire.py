@@ -97,7 +97,13 @@ class Toleration(Part):
     toleration_seconds: int | None = None
 
 
-# ---------------------------------------------------------------- Node
+# ---------------------------------------------------------------- Namespace, Node
+
+
+class Namespace(Part):
+    """core/v1 Namespace, or only its metadata."""
+
+    metadata: Metadata | None = None
 
 
 class NodeSpec(Part):
@@ -490,6 +496,8 @@ class Port(Part):
 
     container_port: int | None = None
     host_port: int | None = None
+    protocol: str | None = None
+    host_ip: str | None = field(default=None, name="hostIP")
 
 
 class ExitRule(Part):
@@ -520,6 +528,7 @@ class PodAffinityTerm(Part):
     """core/v1 PodAffinityTerm. A namespaceSelector that is set counts, even an empty one."""
 
     label_selector: LabelSelector | None = None
+    topology_key: str = ""
     namespaces: list[str] | None = None
     namespace_selector: LabelSelector | None = None
 
@@ -539,8 +548,19 @@ class NodeAffinity(Part):
     required: NodeSelector | None = field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
 
 
+class WeightedPodAffinityTerm(Part):
+    """core/v1 WeightedPodAffinityTerm."""
+
+    weight: int = 0
+    pod_affinity_term: PodAffinityTerm | None = None
+
+
 class PodAffinity(Part):
     """core/v1 PodAffinity or PodAntiAffinity."""
+
+    preferred: list[WeightedPodAffinityTerm] | None = field(
+        default=None, name="preferredDuringSchedulingIgnoredDuringExecution"
+    )
 
     required: list[PodAffinityTerm] | None = field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
 
@@ -556,8 +576,14 @@ class Affinity(Part):
 class Spread(Part):
     """core/v1 TopologySpreadConstraint."""
 
+    max_skew: int = 0
     topology_key: str = ""
     when_unsatisfiable: str | None = None
+    label_selector: LabelSelector | None = None
+    min_domains: int | None = None
+    node_affinity_policy: str | None = None
+    node_taints_policy: str | None = None
+    match_label_keys: list[str] | None = None
 
 
 class ClaimSource(Part):

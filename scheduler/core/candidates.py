@@ -22,7 +22,7 @@ from scheduler.core.kinds import CUT, SEARCHED, SHARED, Kinds, NodeKind
 from scheduler.core.nodes import NodeTable
 from scheduler.core.parts import Cuts
 from scheduler.core.ranking import Ranking
-from scheduler.core.rules import NODE_RULES
+from scheduler.core.rules import NODE_RULES, POD_RULES
 from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of
 from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
@@ -118,8 +118,12 @@ class Candidates:
         self.demand = demand
         self._catalogue = catalogue
         self._opinion = opinion
+        self._use_rules = tuple(rule for rule in _USE_RULES if rule.concerns(demand))
+        self._pod_rules = tuple(rule for rule in POD_RULES if rule.concerns(demand))
+        self._around: Mask = np.zeros(0, np.bool_)  # nodes that pods around them do not rule out
+        self._around_at = (-1, -1)  # residents and nodes that this was found for
+        self._kept: Mask = np.zeros(0, np.bool_)  # rows, ruled out for now, that change when they come back
         self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
-        self._use_rules = [rule for rule in _USE_RULES if rule.concerns(demand)]
         self._every = [eligible for asks in self.eligible for eligible in asks]
         self._listed = sum(want.listed for want in demand.wants)
         self._amounts = dict(demand.resources)
@@ -153,6 +157,7 @@ class Candidates:
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
         self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
+        self._choices: dict[int, Choice] = {}  # by row, as long as nothing of the node changes
         self._market_at = -1
         self._asks: tuple[tuple[int, int], Kind] | None = None  # and when it was worked out
         self.shape: Rows = np.zeros(0, np.int32)
@@ -177,7 +182,7 @@ class Candidates:
         """The first node, by row, whose search met an error that ends the pod's attempt on every node."""
         if not self._fatal:
             return None
-        rows = np.flatnonzero(np.isin(self.shape, list(self._fatal)))
+        rows = np.flatnonzero(np.isin(self.shape, list(self._fatal)) & self._around)
         return int(rows[0]) if len(rows) else None
 
     def answer(self, row: int) -> NodeAnswer | None:
@@ -217,12 +222,13 @@ class Candidates:
 
     def meets_invalid_pool(self, state: State) -> bool:
         """Whether a node that all but devices allows sees a pool that contradicts itself."""
-        return any(self._reached[row] and state.bays.sights[row].invalid for row in state.bays.problems)
+        problems = np.fromiter(state.bays.problems, np.int32)
+        return any(state.bays.sights[row].invalid for row in problems[self.reached(problems)].tolist())
 
     @property
     def unsolved(self) -> tuple[NodeProblem | Puzzle, ...]:
         """Node problems that the core's budget did not settle, of nodes as they are now."""
-        present = set(np.unique(self.shape).tolist()) if self._unsolved else set()
+        present = set(np.unique(self.shape[self._around]).tolist()) if self._unsolved else set()
         return tuple(problem for problem, number in self._unsolved.items() if number in present)
 
     @property
@@ -271,6 +277,8 @@ class Candidates:
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()
+        if self._pod_rules:
+            changed = self._look_around(state, changed)
         stock = self._catalogue.stock
         stock.refresh(state)
         self._catalogue.parts.refresh(state, stock.market, stock.version)
@@ -287,8 +295,9 @@ class Candidates:
             self._market_at = stock.version
             self.reason = ""
             # Which share or part of a node is taken hangs on the market; what else fits and how well does not.
-            changed += np.flatnonzero(self._kinds.sharing | (self._kinds.kind == CUT)).tolist()
-            self._unjudged[:] = self._base >= 0 if wished else self._ranking.fits
+            changed += np.flatnonzero((self._kinds.sharing | (self._kinds.kind == CUT)) & self._around).tolist()
+            self._unjudged[:] = (self._base >= 0) & self._around if wished else self._ranking.fits
+            self._kept |= ~self._around
         self._unsorted[remade] = True
         self._open[changed] = True
         if remade or self._unsorted.any():
@@ -311,7 +320,9 @@ class Candidates:
         """Rank nodes by what is wished beside everything else."""
         if not self._wishes.stated:
             return
-        ranks = self._wishes.weigh(state.nodes, self._base)
+        self._choices.clear()  # scores of all nodes hang on the best of them
+        base = np.where(self._around, self._base, -1) if self._pod_rules else self._base
+        ranks = self._wishes.weigh(state.nodes, base)
         every: Rows = np.arange(self._size, dtype=np.int32)
         moved = every[ranks != self._ranking.ranks(every)]
         if len(moved):
@@ -319,10 +330,45 @@ class Candidates:
 
     def _put(self, state: State, rows: Rows, ranks: Counts) -> None:
         """Note the ranks of nodes; they count once what is wished was added, if anything is."""
+        self._choices.clear()
         if self._wishes.stated:
             self._base[rows] = ranks
         else:
             self._ranking.put(rows, ranks, state.nodes.order)
+
+    def _look_around(self, state: State, changed: list[int]) -> list[int]:
+        """Hide nodes that pods around them rule out now, and show those that they do not any more; returns of these
+        rows and the changed ones those that must be worked out anew now."""
+        nodes = state.nodes
+        at = (nodes.residents.version, nodes.remade.position)
+        if at != self._around_at:
+            around = nodes.live.copy()
+            for rule in self._pod_rules:
+                around &= rule.everywhere(nodes, self.demand)
+            hidden = np.flatnonzero(self._around & ~around).astype(np.int32)
+            shown = np.flatnonzero(around & ~self._around).astype(np.int32)
+            self._around_at = (nodes.residents.version, nodes.remade.position)
+            self._around = around
+            if len(hidden):
+                self._kept[hidden] = self._open[hidden] | self._unjudged[hidden]
+                self._open[hidden] = self._unjudged[hidden] = False
+                if not self._wishes.stated:
+                    self._ranking.hide(hidden)
+            if len(shown):
+                kept = self._kept[shown]
+                self._kept[shown] = False
+                if not self._wishes.stated:
+                    self._ranking.show(shown[~kept])
+                changed = changed + shown[kept].tolist()
+            if len(hidden) or len(shown):
+                self.reason = ""
+        if not changed:
+            return changed
+        rows = np.array(changed)
+        here = self._around[rows]
+        self._kept[rows[~here]] = True
+        left: list[int] = np.unique(rows[here]).tolist()
+        return left
 
     def _relearn(self) -> list[int]:
         """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
@@ -394,17 +440,24 @@ class Candidates:
             self._unsorted = np.zeros(size, np.bool_)
             self._open = np.zeros(size, np.bool_)
             self._unjudged = np.zeros(size, np.bool_)
+            self._around = np.ones(size, np.bool_)
+            self._kept = np.zeros(size, np.bool_)
             self.node_scores = np.zeros((len(self._opinion.node_scorers), size), np.float32)
             self.saved = np.zeros((size, len(STATE_SCORERS)))
             self._after = np.zeros((size, len(STATE_SCORERS)))
             self._measured = np.zeros(size, np.bool_)
             self.cut = np.zeros(size)
         self._ranking.clear()
+        self._choices.clear()
         self._wishes.resize(size)
         self._base = np.full(size if self._wishes.stated else 0, -1, np.int64)
         self.shape[:] = NO_SHAPE
         self._kinds.resize(size)
         self._reached[:] = self._unsorted[:] = self._open[:] = self._unjudged[:] = False
+        if self._pod_rules:
+            self._around[:] = False
+            self._around_at = (-1, -1)
+            self._kept[:] = True
 
     def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
         budget.spend(_STEPS_A_NODE * len(rows))
@@ -454,6 +507,7 @@ class Candidates:
             row = each.row
             self.shape[row] = each.shape
             self._open[row] = self._unjudged[row] = False
+            self._choices.pop(row, None)
             if self._wishes.stated:
                 self._base[row] = self._rank(state, each)
             else:
@@ -957,7 +1011,7 @@ class Candidates:
 
     def reached(self, rows: Rows) -> Mask:
         """On which of these nodes nothing but devices could keep the pod away."""
-        found: Mask = self._reached[rows]
+        found: Mask = self._reached[rows] & self._around[rows]
         return found
 
     def open(self, rows: Rows) -> Mask:
@@ -1014,6 +1068,12 @@ class Candidates:
         return found
 
     def _choice(self, state: State, row: int) -> Choice:
+        found = self._choices.get(row)
+        if found is None:
+            found = self._choices[row] = self._made(state, row)
+        return found
+
+    def _made(self, state: State, row: int) -> Choice:
         devices: tuple[tuple[int, ...], ...] = ()
         alternatives = (0,) * len(self.demand.wants)
         answer = self._shapes.answer(int(self.shape[row])) if self.demand.wants else _NOTHING
@@ -1032,7 +1092,8 @@ class Candidates:
         if self._listed or shares[PREFERENCE.name]:
             late = sum(at for want, at in zip(self.demand.wants, alternatives, strict=True) if want.listed)
             scores[PREFERENCE.name] = PREFERENCE.worth(late, self._listed)
-        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole(scores), 6)
+        whole = self._opinion.whole(self._wishes.stated)
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / whole, 6)
         rank, links = self._ranking.rank(row), state.links_told(row)
         return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
 

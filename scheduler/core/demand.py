@@ -9,7 +9,8 @@ from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
-from scheduler.core.match import COMPARISONS, selects_labels
+from scheduler.core.leanings import Leanings, leanings
+from scheduler.core.match import COMPARISONS
 from scheduler.core.model import (
     ALL,
     EXACT_COUNT,
@@ -17,6 +18,7 @@ from scheduler.core.model import (
     MAX_CONSUMERS,
     MAX_RESULTS,
     Claim,
+    HostPort,
     NodeSelector,
     NodeSelectorTerm,
     Pod,
@@ -27,6 +29,7 @@ from scheduler.core.model import (
     Uid,
 )
 from scheduler.core.mounts import Mounted, Mounts, Unready, mounted
+from scheduler.core.neighbours import Neighbours, neighbours
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
@@ -126,6 +129,8 @@ class Demand:
     features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
     whose priority is no lower, `pods` among it. unstated : see core/model.
     preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
+    leanings : what it would rather have around it, None for nothing.
+    ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -144,6 +149,9 @@ class Demand:
     unstated: tuple[tuple[str, int], ...] = ()
     preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
     images: tuple[str, ...] = ()
+    leanings: Leanings | None = None
+    ports: tuple[HostPort, ...] = ()
+    neighbours: Neighbours | None = None
 
     @property
     def plain(self) -> bool:
@@ -303,6 +311,9 @@ def _resolve_way(
         unstated=tuple(sorted(pod.unstated.items())),
         preferred=() if foreign else pod.preferred,
         images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
+        ports=() if foreign else pod.ports,
+        neighbours=None if foreign else neighbours(pod, state.nodes.residents),
+        leanings=None if foreign else leanings(pod, state.nodes.residents),
     )
     return Resolved(demand, fresh, joined, special, storage)
 
@@ -343,16 +354,6 @@ def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
         refusal = _refuse_group(pod, state)
         if refusal is not None:
             return refusal
-    for other in state.repellers.values():
-        if other.uid == pod.uid:
-            continue
-        for term in other.repels:
-            if (not term.namespaces or pod.namespace in term.namespaces) and selects_labels(term.selector, pod.labels):
-                return Refusal(
-                    plan.UNSUPPORTED,
-                    f"pod {pod.key}: the required anti-affinity of running pod {other.key} selects it, "
-                    "and placing around anti-affinity is not supported yet",
-                )
     return None
 
 

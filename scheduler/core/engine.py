@@ -82,6 +82,7 @@ from scheduler.core.model import (
     Claim,
     Consumer,
     DeviceClass,
+    Namespace,
     Node,
     Pod,
     PodGroup,
@@ -230,6 +231,7 @@ class Engine:
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._listed = False
+        self._around = 0  # version of residents that pods were woken for
         self._now = 0.0
         self.observe: Callable[[Placement], None] | None = None
         self._handlers: dict[type, Callable[[Any], Iterable[Instruction]]] = {
@@ -256,6 +258,7 @@ class Engine:
             Appraised: self._appraised,
         }
         self._seen: dict[type, Callable[[Any], Iterable[Instruction]]] = {
+            Namespace: self._namespace_seen,
             Node: self._node_seen,
             Slice: self._slice_seen,
             DeviceClass: self._class_seen,
@@ -403,6 +406,11 @@ class Engine:
                 self._await(pod)
         return []
 
+    def _namespace_seen(self, namespace: Namespace) -> list[Instruction]:
+        self.state.problems.pop(("Namespace", namespace.name), None)
+        self.state.put_namespace(namespace)
+        return []
+
     def _node_seen(self, node: Node) -> list[Instruction]:
         if self.state.put_node(node):
             self.backlog.wake(Happening.NODE_CHANGED)
@@ -525,8 +533,12 @@ class Engine:
     def _gone(self, event: Gone) -> Iterable[Instruction]:
         state = self.state
         state.problems.pop((event.kind, event.key), None)
+        if event.kind == "Namespace":
+            state.drop_namespace(event.key)
+            return []
         if event.kind == "Node":
             state.drop_node(event.key)
+            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)  # without it the least of all domains may be another
             waiting = [flight for flight in self._flights.values() if flight.until is not None]
             return [each for flight in waiting if flight.placement.node == event.key for each in self._bind(flight)]
         if event.kind == "ResourceSlice":
@@ -609,6 +621,9 @@ class Engine:
             return self._strand(event.uid, f"{where} cannot be read any more: {event.problem}")
         if event.kind == "Node":
             self.state.drop_node(event.key)
+            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)
+        elif event.kind == "Namespace":
+            self.state.drop_namespace(event.key)
         elif event.kind == "PodGroup":
             self.state.drop_group(event.key)
             self._group_changed(event.key)
@@ -715,6 +730,9 @@ class Engine:
             return []
         out = self._stop_waiting()
         self.state.settle()
+        if self._around != self.state.nodes.residents.version:
+            self._around = self.state.nodes.residents.version
+            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)
         out += self._tell_clashes()
         warnings = self.state.new_warnings()
         if warnings:
@@ -778,6 +796,13 @@ class Engine:
         lowest = max((pod.priority for pod in lost), default=None)
         placed = [pod for pod, outcome in decided if isinstance(outcome, Placement) and _stands_alone(outcome)]
         placed = [pod for pod in placed if pod.uid not in self._hints][-(MAX_PODS - len(lost)) :]
+        if any(
+            resolved.demand.neighbours is not None
+            for pod, outcome in decided
+            if isinstance(outcome, Placement)
+            for resolved, _ in self._tried[pod.uid]
+        ):
+            return decided  # they were placed by where the others are
         classes = {self._tried[pod.uid][0][1] for pod in (*placed, *lost)}
         if lowest is None or len(classes) < 2 or not any(pod.priority <= lowest for pod in placed):
             return decided
@@ -1062,6 +1087,7 @@ class Engine:
             groups=now.groups,
             fabric_partitions=self.config.fabric_partitions,
             unlisted_draw=self.config.unlisted_draw,
+            namespaces=dict(self.state.nodes.residents.namespaces),
             storage=Storage(**self.state.volumes.snapshot()),
         )
 
@@ -1074,7 +1100,8 @@ class Engine:
     def _park(self, pod: Pod, outcome: Unplaced) -> list[Instruction]:
         attempts = self.backlog.attempts(pod.uid)
         early = outcome.token in {plan.CLAIM_PENDING, plan.RETRY} and attempts == 0
-        self.backlog.park(pod.uid, outcome.token, self._now, delay=PENDING_S if early else None)
+        around = any(resolved.demand.neighbours is not None for resolved, _ in self._tried.get(pod.uid, ()))
+        self.backlog.park(pod.uid, outcome.token, self._now, delay=PENDING_S if early else None, looks_around=around)
         message = printable(outcome.message)
         if early:  # what it waits for is on its way
             return []

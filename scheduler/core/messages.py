@@ -6,15 +6,27 @@ from typing import Literal
 
 from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
-from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.model import (
+    Allocation,
+    Claim,
+    Consumer,
+    DeviceClass,
+    Namespace,
+    Node,
+    Pod,
+    PodGroup,
+    Slice,
+    TaintRule,
+    Uid,
+)
 from scheduler.core.plan import Decision, Option, Unplaced
 from scheduler.core.storage import Stored
 from scheduler.core.topology.maps import LinkMap
 
 Kind = Literal[
-    "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod", "ConfigMap",
-    "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity",
-    "VolumeAttachment",
+    "Namespace", "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod",
+    "ConfigMap", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "CSINode", "CSIDriver",
+    "CSIStorageCapacity", "VolumeAttachment",
 ]  # fmt: skip
 
 Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
@@ -27,7 +39,7 @@ Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 class Seen:
     """An object was listed, added or changed. Repeats change nothing."""
 
-    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap | Stored
+    item: Namespace | Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap | Stored
 
 
 @dataclass(frozen=True, slots=True)

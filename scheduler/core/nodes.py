@@ -1,18 +1,21 @@
 """Nodes as columns: labels, taints and resources of every node, one row a node."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from scheduler.core.columns import Column
 from scheduler.core.images import Images
 from scheduler.core.model import Node, Resources, Taint
+from scheduler.core.residents import Residents
 from scoring.arrays import Counts, Mask, Rows
 
 if TYPE_CHECKING:
     from scheduler.core.volumes import Volumes
+
+T = TypeVar("T")
 
 
 class Changes:
@@ -65,9 +68,10 @@ class NodeTable:
     order : int64 (rows,), rank among equal nodes, smaller first, 56 bits. size : of all columns, a multiple of 64.
     unstated : of cpu and memory what pods are taken for that say nothing. discouraged : rows with soft taints.
     changes : rows of which anything changed. remade : those of which more changed than what is in use.
-    volumes : what is known of storage, for pods that use it; State sets it.
+    residents : the pods that stand on them. volumes : what is known of storage, for pods that use it; State sets it.
     """
 
+    MAX_KNOWN = 256  # things that are remembered of nodes as they are
     volumes: "Volumes"
 
     def __init__(self, seed: int = 0, size: int = 64) -> None:
@@ -87,7 +91,10 @@ class NodeTable:
         self.discouraged: set[int] = set()
         self.changes = Changes()
         self.remade = Changes()
+        self.residents = Residents(size)
         self._left: dict[str, Counts] = {}  # allocatable minus used
+        self._known: dict[Hashable, object] = {}
+        self._known_at = 0
         self._seed = seed
         self._free = list(range(size - 1, -1, -1))
 
@@ -137,6 +144,16 @@ class NodeTable:
         """Note that more of a node changed than what is in use."""
         self.changes.mark(row)
         self.remade.mark(row)
+
+    def known(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What is found of nodes as they are, use aside: looked for once while none of them is remade."""
+        if self._known_at != self.remade.position or len(self._known) > self.MAX_KNOWN:
+            self._known.clear()
+            self._known_at = self.remade.position
+        if key not in self._known:
+            self._known[key] = find()
+        found: T = self._known[key]  # type: ignore[assignment]
+        return found
 
     def use(self, row: int, requests: Resources, sign: int) -> None:
         """Charge (sign 1) or give back (sign -1) what one pod requests, the pod itself included."""
@@ -239,6 +256,7 @@ class NodeTable:
         for column in self.labels.values():
             column.grow(size)
         self.taints.grow(size)
+        self.residents.grow(size)
         self.nodes.extend([None] * extra)
         self._free = list(range(size - 1, self.size - 1, -1))
         self.size = size

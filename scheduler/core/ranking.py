@@ -21,6 +21,7 @@ class Ranking:
         self._keys: Counts = np.full(size, -1, np.int64)
         self._blocks = self._keys.reshape(-1, _BLOCK)
         self._tops: Counts = np.full(size // _BLOCK, -1, np.int64)
+        self._hidden: Counts = np.zeros(0, np.int64)  # keys of nodes that are hidden, once any was
         self.fitting = 0
 
     def put(self, rows: Rows, ranks: Counts, order: Counts) -> None:
@@ -47,6 +48,23 @@ class Ranking:
         before = int(self._keys[row])
         self.fitting += (key >= 0) - (before >= 0)
         self._set(row, before, key)
+
+    def hide(self, rows: Rows) -> None:
+        """The pod does not fit on these nodes for now; their ranks are kept."""
+        if not len(self._hidden):
+            self._hidden = np.full(len(self._keys), -1, np.int64)
+        keys = self._keys[rows]
+        self._hidden[rows] = keys
+        self._keys[rows] = -1
+        self.fitting -= int(np.count_nonzero(keys >= 0))
+        self._tops = self._blocks.max(axis=1)
+
+    def show(self, rows: Rows) -> None:
+        """These nodes have the ranks again that they had when they were hidden."""
+        keys = self._hidden[rows]
+        self._keys[rows] = keys
+        self.fitting += int(np.count_nonzero(keys >= 0))
+        self._tops = self._blocks.max(axis=1)
 
     @property
     def fits(self) -> Mask:

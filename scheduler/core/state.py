@@ -23,6 +23,7 @@ from scheduler.core.model import (
     Claim,
     Device,
     DeviceClass,
+    Namespace,
     Node,
     Pod,
     PodGroup,
@@ -126,7 +127,6 @@ class State:
         self.claim_by_key: dict[str, Uid] = {}
         self.pod_by_key: dict[str, Uid] = {}
         self.special: dict[Uid, set[Uid]] = defaultdict(set)  # pod -> claims made for its extended resources
-        self.repellers: dict[Uid, Pod] = {}
         self.nominees: dict[Uid, Pod] = {}  # pods without a place that room is kept for on a node
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
@@ -177,7 +177,7 @@ class State:
             for pod in self._pods_on.get(node.name, ()):
                 self.nodes.use(row, self._charges[pod][1], 1)
                 self.nodes.add_unstated(row, self._unstated.get(pod, {}), 1)
-        if new:
+                self._seat(pod, row)
             self._strangers_known = self.links is None
             self.volumes.node_seen(node.name, row)
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
@@ -189,6 +189,8 @@ class State:
         """Take a node out."""
         if self.node_by_name.pop(name) is None:
             return
+        for pod in self._pods_on.get(name, ()):
+            self.nodes.residents.leave(pod)
         row = self.nodes.drop(name)
         self.volumes.node_gone(name)
         if row is not None and row < len(self.bays.rows):
@@ -291,6 +293,19 @@ class State:
         self._hold(uid)
         self.revision += 1
 
+    def put_namespace(self, namespace: Namespace) -> bool:
+        """Add or change a namespace; true if anything changed."""
+        return self._label_namespace(namespace.name, namespace.labels)
+
+    def drop_namespace(self, name: str) -> None:
+        """Take a namespace out."""
+        self._label_namespace(name, None)
+
+    def _label_namespace(self, name: str, labels: Mapping[str, str] | None) -> bool:
+        changed = self.nodes.residents.put_namespace(name, labels)
+        self.revision += changed
+        return changed
+
     def put_group(self, group: PodGroup) -> bool:
         """Add or change a pod group; true if anything changed."""
         if self.groups.current.get(group.key) == group:
@@ -329,14 +344,13 @@ class State:
             self._place(pod.uid, pod.node_name, pod.charge)
         elif before is not None and before.node_name:
             self._place(pod.uid, "", {})
-        if pod.repels and pod.uid in self._charges:
-            self.repellers[pod.uid] = pod
-        else:
-            self.repellers.pop(pod.uid, None)
         if pod.nominated and not pod.node_name and not pod.done and not pod.deleting:
             self.nominees[pod.uid] = pod
         else:
             self.nominees.pop(pod.uid, None)
+        row = self.nodes.rows.get(self.places.current.get(pod.uid, ""))
+        if row is not None:
+            self.nodes.residents.renew(pod, row)
         self.revision += 1
 
     def drop_pod(self, uid: Uid) -> None:
@@ -346,7 +360,6 @@ class State:
             return
         if self.pod_by_key.get(pod.key) == uid:
             del self.pod_by_key[pod.key]
-        self.repellers.pop(uid, None)
         self.nominees.pop(uid, None)
         self._place(uid, "", {})
         self.revision += 1
@@ -357,15 +370,10 @@ class State:
         """Charge a pod to a node that it is not bound to yet, with what its devices take of the node's resources."""
         pod = self.pods.current[uid]
         self._place(uid, node, replace(pod, published=taken).charge if taken else pod.requests)
-        if pod.repels:
-            self.repellers[uid] = pod
 
     def charge_place(self, uid: Uid, node: str, charge: Resources) -> None:
         """As assume_place, with all that the pod takes of the node, as `assumptions` told."""
         self._place(uid, node, charge)
-        pod = self.pods.current.get(uid)
-        if pod is not None and pod.repels:
-            self.repellers[uid] = pod
 
     def assumptions(self, pods: Iterable[Uid]) -> tuple[dict[Uid, Allocation], dict[Uid, tuple[str, Resources]]]:
         """All assumed allocations, and the places of these pods with what they take there."""
@@ -381,7 +389,6 @@ class State:
         pod = self.pods.current.get(uid)
         if pod is None or not pod.node_name:
             self._place(uid, "", {})
-            self.repellers.pop(uid, None)
 
     def forget_allocation(self, uid: Uid) -> None:
         """Stop assuming; what the API shows stands."""
@@ -584,6 +591,7 @@ class State:
         before = self._charges.get(uid)
         if before == (node, requests) or (before is None and not node):
             return
+        pod = self.pods.current.get(uid)
         if before is not None:
             del self._charges[uid]
             self._pods_on[before[0]].discard(uid)
@@ -594,21 +602,28 @@ class State:
                 self.nodes.use(row, before[1], -1)
                 if unstated:
                     self.nodes.add_unstated(row, unstated, -1)
+                if before[0] != node:
+                    self.nodes.residents.leave(uid)
         if node:
             self._charges[uid] = (node, requests)
             self._pods_on[node].add(uid)
             self.places.put(uid, node)
             row = self.nodes.rows.get(node)
-            pod = self.pods.current.get(uid)
             if pod is not None and pod.unstated:
                 self._unstated[uid] = pod.unstated
             if row is not None:
                 self.nodes.use(row, requests, 1)
                 if uid in self._unstated:
                     self.nodes.add_unstated(row, self._unstated[uid], 1)
-        pod = self.pods.current.get(uid)
+                if before is None or before[0] != node:
+                    self._seat(uid, row)
         if (pod is not None and pod.volumes) or uid in self.volumes:
             self.volumes.move(uid, pod, node)
+
+    def _seat(self, uid: Uid, row: int) -> None:
+        pod = self.pods.current.get(uid)
+        if pod is not None:
+            self.nodes.residents.enter(pod, row)
 
     def _hold(self, uid: Uid) -> None:
         claim = self.claims.current.get(uid)

@@ -5,6 +5,7 @@ least and the most of all nodes on which the pod fits, so one node may move all 
 nothing.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.core.demand import Demand
+from scheduler.core.leanings import Leanings
 from scheduler.core.match import tolerates
 from scheduler.core.model import NodeSelectorTerm, Taint
+from scheduler.core.neighbours import Even
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import term_holds
+from scheduler.core.rules.base import topology_of
+from scheduler.core.rules.spread import domains_of
 from scoring.arrays import Counts, Mask, Rows
 from scoring.opinion import Opinion
 from scoring.placement import HIGHEST, steps
@@ -25,6 +30,7 @@ from scoring.scorers.base import WishScorer
 
 AFFINITY, WELCOME, IMAGES, COMPANY, EVENNESS = (scorer.name for scorer in WISH_SCORERS)
 PREFER_NO_SCHEDULE: Final = "PreferNoSchedule"
+HOSTNAME: Final = "kubernetes.io/hostname"
 Column = NDArray[np.float64]
 
 
@@ -46,10 +52,17 @@ class Wishes:
     def look(self, nodes: NodeTable) -> tuple[str, ...]:
         """Note and return who is to be asked now; if that differs from before, `resize` and `sort` all nodes anew."""
         demand = self._demand
-        if not (demand.preferred or demand.images or nodes.discouraged):
+        if not (demand.preferred or demand.images or demand.leanings or nodes.discouraged):
             self.stated = ()
             return self.stated
-        there = {AFFINITY: demand.preferred, WELCOME: nodes.discouraged and not demand.foreign, IMAGES: demand.images}
+        leanings = demand.leanings or Leanings()
+        there: dict[str, object] = {
+            AFFINITY: demand.preferred,
+            WELCOME: nodes.discouraged and not demand.foreign,
+            IMAGES: demand.images,
+            COMPANY: leanings.own or leanings.others,
+            EVENNESS: leanings.evens,
+        }
         self.stated = tuple([name for name, found in there.items() if found and name in self._weights])
         return self.stated
 
@@ -71,7 +84,7 @@ class Wishes:
     def weigh(self, nodes: NodeTable, base: Counts) -> Counts:
         """Ranks with what is preferred in them, int64 (N,); base : without, -1 where the pod does not fit."""
         fits = base >= 0
-        moved = self._measure(nodes)
+        moved = self._measure(nodes, fits)
         changed = False
         for name, column in self._columns.items():
             bounds = _bounds(column[fits])
@@ -102,13 +115,20 @@ class Wishes:
         scorer: WishScorer = self._scorers[name]
         return scorer.score(Measured(column, *bounds, parts))
 
-    def _measure(self, nodes: NodeTable) -> set[str]:
+    def _measure(self, nodes: NodeTable, fits: Mask) -> set[str]:
         """Measure anew what hangs on more than the node itself; returns what that was."""
-        if IMAGES not in self._columns or self._images_at == nodes.images.version:
-            return set()
-        self._images_at = nodes.images.version
-        self._columns[IMAGES] = nodes.images.spread(self._demand.images, max(len(nodes.rows), 1))
-        return {IMAGES}
+        moved, leanings = set(), self._demand.leanings or Leanings()
+        if IMAGES in self._columns and self._images_at != nodes.images.version:
+            self._images_at = nodes.images.version
+            self._columns[IMAGES] = nodes.images.spread(self._demand.images, max(len(nodes.rows), 1))
+            moved.add(IMAGES)
+        if COMPANY in self._columns:
+            self._columns[COMPANY] = _company(nodes, leanings)
+            moved.add(COMPANY)
+        if EVENNESS in self._columns:
+            self._columns[EVENNESS] = _evenness(nodes, self._demand, leanings.evens, fits)
+            moved.add(EVENNESS)
+        return moved
 
     def _unwelcome(self, nodes: NodeTable, rows: Rows) -> Column:
         def count(taints: tuple[Taint, ...]) -> int:
@@ -131,6 +151,48 @@ def _preferred(nodes: NodeTable, terms: Sequence[tuple[int, NodeSelectorTerm]], 
         held: Mask = term_holds(nodes, term, rows)
         summed += weight * held
     return summed
+
+
+def _company(nodes: NodeTable, leanings: Leanings) -> Column:
+    """Sum of the weights of the terms that pods meet in the domains of each node, once for each such pod."""
+    residents = nodes.residents
+    summed: Counts = np.zeros(nodes.size, np.int64)
+    terms = [(weight, topology, residents.count(query)) for weight, topology, query in leanings.own]
+    terms += [(lean.weight, lean.term.topology, residents.leaners(lean)) for lean in leanings.others]
+    for weight, topology, tally in terms:
+        if tally.total:
+            domains = topology_of(nodes, topology)
+            [at] = tally.counts.nonzero()
+            met = np.bincount(domains.number[at] + 1, tally.counts[at], domains.size + 1).astype(np.int64)
+            met[0] = 0  # nodes without the key are in no domain
+            summed += weight * met.take(domains.number + 1)
+    return summed.astype(np.float64)
+
+
+def _evenness(nodes: NodeTable, demand: Demand, evens: tuple[Even, ...], fits: Mask) -> Column:
+    """What soft spread constraints count for each node, NaN where it lacks one of their keys.
+
+    Domains are those of the nodes that fit; hosts count their own pods, whatever policies leave out.
+    """
+    keys = tuple(each.topology for each in evens)
+    known: Mask = np.ones(nodes.size, np.bool_)
+    for topology in keys:
+        known &= topology_of(nodes, topology).number >= 0
+    among = fits & known
+    summed = np.zeros(nodes.size)
+    for each in evens:
+        domains = topology_of(nodes, each.topology)
+        counts = nodes.residents.count(each.pods).counts
+        if each.topology == HOSTNAME:
+            number, found = int(np.count_nonzero(among)), counts
+        else:
+            present: Mask = np.zeros(domains.size, np.bool_)
+            present[domains.number[among]] = True
+            number = int(np.count_nonzero(present))
+            found = domains_of(nodes, demand, each, keys).sums(counts).take(domains.number)
+        summed += found * math.log(number + 2) + (each.max_skew - 1)
+    # Half away from zero, as Go rounds.
+    return np.where(known, np.floor(summed + 0.5), np.nan)
 
 
 def _bounds(values: Column) -> tuple[float, float]:

@@ -33,7 +33,7 @@ MAX_DEPTH: Final = 100
 PATIENCE_S: Final = 1.0  # for somebody who writes into a pipe
 DRA: Final = "resource.k8s.io/v1"
 KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "v1": frozenset({"Node", "Pod", "ConfigMap", "PersistentVolume", "PersistentVolumeClaim"}),
+    "v1": frozenset({"Namespace", "Node", "Pod", "ConfigMap", "PersistentVolume", "PersistentVolumeClaim"}),
     "storage.k8s.io/v1": frozenset({"StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment"}),
     DRA: frozenset({"ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "ResourceClaimTemplate"}),
     "apps/v1": frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"}),
@@ -46,8 +46,8 @@ KINDS: Final[Mapping[str, frozenset[str]]] = {
 }
 CLUSTERED: Final = frozenset(
     {
-        "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "PriorityClass", "PersistentVolume", "StorageClass",
-        "CSINode", "CSIDriver", "VolumeAttachment",
+        "Namespace", "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "PriorityClass", "PersistentVolume",
+        "StorageClass", "CSINode", "CSIDriver", "VolumeAttachment",
     }
 )  # fmt: skip
 _OLD_DRA_KINDS: Final = KINDS[DRA] | {"ResourceClass"}

@@ -13,7 +13,7 @@ from scheduler.core.gates import Gates
 DRA = ("DeviceClass", "ResourceSlice", "ResourceClaim")
 STORED = ("StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment")
 NEEDED = {
-    **dict.fromkeys(("Node", "Pod", "PersistentVolumeClaim", "PersistentVolume"), ""),
+    **dict.fromkeys(("Namespace", "Node", "Pod", "PersistentVolumeClaim", "PersistentVolume"), ""),
     **dict.fromkeys(DRA, "resource.k8s.io/v1"),
     **dict.fromkeys(STORED, "storage.k8s.io/v1"),
 }

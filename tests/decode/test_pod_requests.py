@@ -290,3 +290,20 @@ def test_preferred_terms_that_can_hold_are_kept_with_their_weights():
     found = decoded(affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}})
 
     assert [(weight, each.labels[0].key) for weight, each in found.preferred] == [(5, "disk")]
+
+
+def test_preferred_terms_about_pods_weigh_for_and_against():
+    def weighted(weight, key="zone", **more):
+        selector = {"matchLabels": {"app": "web"}}
+        return {"weight": weight, "podAffinityTerm": {"topologyKey": key, "labelSelector": selector, **more}}
+
+    liked = {"preferredDuringSchedulingIgnoredDuringExecution": [weighted(5), weighted(7, key=""), weighted(0)]}
+    disliked = {"preferredDuringSchedulingIgnoredDuringExecution": [weighted(9, namespaces=["x", "y"])]}
+
+    found = decoded(affinity={"podAffinity": liked, "podAntiAffinity": disliked})
+
+    assert [(each.weight, each.term.topology, each.term.pods.namespaces) for each in found.leans] == [
+        (5, "zone", ("d",)),
+        (-9, "zone", ("x", "y")),
+    ]
+    assert (found.attracts, found.repels, found.unsupported) == ((), (), ())

@@ -16,6 +16,8 @@ from scheduler.core.model import (
     ClaimConfig,
     ClaimSpec,
     Consumer,
+    HostPort,
+    Node,
     NodeSelector,
     NodeSelectorTerm,
     Pod,
@@ -36,6 +38,7 @@ from tests.build import (
     device_class,
     gpus,
     match,
+    namespace,
     node,
     node_selector,
     on_node,
@@ -48,6 +51,7 @@ from tests.build import (
     requirement,
     result,
     slice_of,
+    spread,
     taint,
     taint_rule,
     term,
@@ -330,29 +334,85 @@ def test_asking_for_nothing_fits_on_a_node_that_is_over_its_limit():
     assert found(bare(*crowded, pod=pod("p", requests={"cpu": 0}))) == []
 
 
+def zoned(*names: str) -> list[Node]:
+    """Nodes of one zone."""
+    return [node(name, labels={"zone": "a"}) for name in names]
+
+
 @breaks(verify.ANTI_AFFINITY)
 def a_running_pod_that_repels_it() -> tuple[Scene, Scene]:
     shy = repels(requirement("app", "In", "web"), requirement("canary", "DoesNotExist"), namespaces=["default"])
-    other = pod("q", node="n2", repels=[shy])
+    crowd = [*zoned("n1", "n2"), pod("q", node="n2", repels=[shy])]
     return (
-        bare(other, pod=pod("p", labels={"app": "web", "canary": ""})),
-        bare(other, pod=pod("p", labels={"app": "web"})),
+        bare(*crowd, pod=pod("p", labels={"app": "web", "canary": ""})),
+        bare(*crowd, pod=pod("p", labels={"app": "web"})),
     )
 
 
 @breaks(verify.ANTI_AFFINITY)
 def a_pod_repelled_from_every_namespace() -> tuple[Scene, Scene]:
     return (
-        bare(pod("q", node="n2", repels=[repels(namespaces=["other"])])),
-        bare(pod("q", node="n2", repels=[repels()])),
+        bare(*zoned("n1", "n2"), pod("q", node="n2", repels=[repels(namespaces=["other"])])),
+        bare(*zoned("n1", "n2"), pod("q", node="n2", repels=[repels(namespaces=(), named=())])),
     )
+
+
+@breaks(verify.ANTI_AFFINITY)
+def a_pod_of_a_namespace_that_is_repelled_by_its_labels() -> tuple[Scene, Scene]:
+    shy = repels(namespaces=(), named=[requirement("team", "In", "red")])
+    crowd = [*zoned("n1", "n2"), pod("q", node="n2", repels=[shy])]
+    return bare(*crowd, namespace(team="blue")), bare(*crowd, namespace(team="red"))
+
+
+@breaks(verify.ANTI_AFFINITY)
+def a_pod_repelled_in_its_zone_and_not_elsewhere() -> tuple[Scene, Scene]:
+    other = pod("q", node="n2", repels=[repels()])
+    apart = [node("n1", labels={"zone": "a"}), node("n2", labels={"zone": "b"})]
+    return bare(*apart, other), bare(*zoned("n1", "n2"), other)
+
+
+@breaks(verify.POD_AFFINITY)
+def a_pod_away_from_those_it_is_to_be_with() -> tuple[Scene, Scene]:
+    shy = pod("p", attracts=[repels(requirement("app", "In", "web"))])
+    other = pod("q", node="n2", labels={"app": "web"})
+    apart = [node("n1", labels={"zone": "a"}), node("n2", labels={"zone": "b"})]
+    return bare(*zoned("n1", "n2"), other, pod=shy), bare(*apart, other, pod=shy)
+
+
+@breaks(verify.POD_AFFINITY)
+def a_first_pod_on_a_node_without_the_topology_key() -> tuple[Scene, Scene]:
+    first = pod("p", attracts=[repels()])
+    return bare(*zoned("n1"), pod=first), bare(node("n1"), pod=first)
+
+
+@breaks(verify.HOST_PORTS)
+def a_host_port_that_is_taken() -> tuple[Scene, Scene]:
+    mine = pod("p", ports=[HostPort(80, "TCP", "10.0.0.1")])
+    return (
+        bare(node("n1"), pod("q", node="n1", ports=[HostPort(80, "TCP", "10.0.0.2")]), pod=mine),
+        bare(node("n1"), pod("q", node="n1", ports=[80]), pod=mine),
+    )
+
+
+@breaks(verify.SPREAD)
+def a_pod_in_the_fuller_zone() -> tuple[Scene, Scene]:
+    apart = [node("n1", labels={"zone": "a"}), node("n2", labels={"zone": "b"})]
+    even = pod("p", labels={"app": "web"}, spreads=[spread(requirement("app", "In", "web"))])
+    others = [pod("q", node="n1", labels={"app": "web"}), pod("r", node="n2", labels={"app": "web"})]
+    return bare(*apart, *others, pod=even), bare(*apart, *others[:1], pod=even)
+
+
+@breaks(verify.SPREAD)
+def a_pod_on_a_node_outside_the_topology() -> tuple[Scene, Scene]:
+    wish = [spread(hard=False)]
+    return bare(node("n1"), pod=pod("p", spreads=wish)), bare(node("n1"), pod=pod("p", spreads=[spread()]))
 
 
 @breaks(verify.ANTI_AFFINITY)
 def a_pod_that_repels_one_placed_before_it() -> tuple[Scene, Scene]:
     first, shy = pod("p", labels={"app": "web"}), pod("q", repels=[repels(requirement("app", "In", "web"))])
     both = plan(placement(first, "n1"), placement(shy, "n2"))
-    nodes = node("n1"), node("n2")
+    nodes = zoned("n1", "n2")
     plain = pod("p")
     return (world(plain, shy, *nodes), both), (world(first, shy, *nodes), both)
 

@@ -11,7 +11,7 @@ from scheduler.core import plan
 from scheduler.core.config import Ownership
 from scheduler.core.demand import Refusal, resolve
 from scheduler.core.errors import DecodeError
-from scheduler.core.model import Node, Pod
+from scheduler.core.model import Namespace, Node, Pod
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.state import State
 from scheduler.core.storage import Stored, StoredKind
@@ -22,19 +22,16 @@ SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("NodeDeclaredFeatures",): ("DeclaredFeatures",),
     ("NodeAffinity",): ("NodeLabels", "Affinity"),
     ("NodeResourcesFit",): ("NodeResources", "NominatedPods"),
+    ("NodePorts",): ("HostPorts",),
+    ("InterPodAffinity",): ("PodAffinity", "PodAntiAffinity", "StandingAntiAffinity"),
+    ("PodTopologySpread",): ("TopologySpread",),
     ("VolumeRestrictions",): ("Disks",),
     ("NodeVolumeLimits",): ("AttachLimits",),
     ("VolumeBinding",): ("BoundVolumes", "FreeVolumes"),
     ("VolumeZone",): ("VolumeZones",),
 }
 """Upstream's plugins, and the classes in scheduler/core/rules that reject the same nodes as they."""
-MISSING: Final = frozenset(
-    {
-        "NodePorts",
-        "PodTopologySpread",
-        "InterPodAffinity",
-    }
-)
+MISSING: Final = frozenset({})
 """What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
 
 
@@ -67,6 +64,10 @@ class Cluster:
     def __init__(self, case: Json) -> None:
         self.state = State(Ownership(all_nodes=True))
         self.names = sorted(str(node["metadata"]["name"]) for node in case.get("nodes", []))
+        for item in case.get("namespaces", ()):
+            namespace = decode("Namespace", item)
+            assert isinstance(namespace, Namespace)
+            self.state.put_namespace(namespace)
         for item in case.get("nodes", []):
             node = decode("Node", item)
             assert isinstance(node, Node)

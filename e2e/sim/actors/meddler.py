@@ -95,8 +95,15 @@ class Meddler:
             self.drivers.upset(result["pool"])
 
     def race(self, claim: Item) -> None:
-        """The other scheduler tries a pod that uses the claim too."""
-        for pod in self._users(claim):
-            if pod.spec.get("schedulerName") == NAME:
-                self.rival.take(pod)
-                return
+        """The other scheduler tries a pod that uses the claim too; perhaps the one that had it first goes."""
+        theirs = [each for each in self._users(claim) if each.spec.get("schedulerName") == NAME]
+        for pod in theirs[:1]:
+            self.rival.take(pod)
+            if self.random.random() < 0.5:
+                self.world.after(self.random.uniform(0, 0.5), self._leave, claim.key, pod.uid)
+
+    def _leave(self, key: str, stays: str) -> None:
+        claim = self.store.find("ResourceClaim", key)
+        for pod in self._users(claim) if claim is not None else ():
+            if pod.uid != stays:
+                self.store.remove("Pod", pod.key, "tenant")

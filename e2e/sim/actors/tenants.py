@@ -32,7 +32,7 @@ def _memory(gib: int) -> Raw:
 _SHAPES = (
     *(("whole", each) for each in ("one", "one", "one", "one", "one", "two", "model", "all", "first", "both")),
     ("whole", "odd"), ("nic", "nic"), *(("attached", "attached") for _ in range(6)),
-    *((each, each) for each in ("part", "shared") for _ in range(3)),
+    *((each, each) for each in ("part", "shared") for _ in range(5)),
 )  # fmt: skip
 """What a claim may ask for, by the kind of device that it takes."""
 
@@ -57,7 +57,7 @@ def spec(random: Random, kinds: frozenset[str], *, admin: bool) -> Raw:
     elif shape == "part":
         requests = [request("r", "part", random.choice((1, 1, 2)), **more)]
     elif shape == "shared":
-        requests = [request("r", "shared", 1, capacity=_memory(random.choice((5, 10, 13, 25))), **more)]
+        requests = [request("r", "shared", 1, capacity=_memory(random.choice((5, 13, 20, 25))), **more)]
     elif shape == "all":
         requests = [request("r", random.choice(("gpu", "nic")), 0)]
     elif shape == "first":
@@ -88,7 +88,7 @@ def spec(random: Random, kinds: frozenset[str], *, admin: bool) -> Raw:
 def pod(namespace: str, name: str, scheduler: str, entries: list[Raw], random: Random, secret: str) -> Raw:
     container: Raw = {
         "name": "main", "image": "pause",
-        "resources": {"requests": {"cpu": random.choice(("100m", "500m", "1")), "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": random.choice(("100m", "500m", "1", "2")), "memory": "64Mi"}},
         "env": [{"name": "TOKEN", "value": secret}],
     }  # fmt: skip
     return {
@@ -126,8 +126,8 @@ class Tenants:
             return
         work = self.random.choices(
             (self.add, self.share, self.extend, self.delete, self.replace, self.open_gate, self.delete_claim,
-             self.toggle_class, self.poison),
-            (10, 5, 3, 7, 2, 3, 1, 1, 0.3),
+             self.toggle_class, self.poison, self.team),
+            (10, 5, 3, 7, 2, 3, 1, 1, 0.3, 0.5),
         )[0]  # fmt: skip
         self.world.step("tenant", work.__name__, "")
         work()
@@ -142,8 +142,10 @@ class Tenants:
     def _scheduler(self) -> str:
         return self.rival if self.rival and self.random.random() < 0.3 else "dovetail"
 
-    def _create_pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str) -> None:
+    def _create_pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str, group: str = "") -> None:
         made = pod(namespace, name, scheduler, entries, self.random, self.secret)
+        if group:
+            made["spec"]["schedulingGroup"] = {"podGroupName": group}
         if self.random.random() < 0.15:
             made["spec"]["schedulingGates"] = [{"name": "wait"}]
         if self.random.random() < 0.3:
@@ -160,27 +162,25 @@ class Tenants:
         namespace = self.random.choice(NAMESPACES)
         name = self._name("t")
         count = self.random.choice((1, 1, 2))
-        asked = [spec(self.random, self.kinds, admin=namespace == "admin") for _ in range(count)]
-        templates = [
-            {
-                "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
-                "metadata": {"name": f"{name}-{number}", "namespace": namespace}, "spec": {"spec": each},
-            }
-            for number, each in enumerate(asked)
-        ]  # fmt: skip
+        templates = [self._template(namespace, f"{name}-{number}") for number in range(count)]
         late = self.random.random() < 0.1
         if late:
             self.world.after(self.random.uniform(0, 20), self._make_all, templates)
         else:
             self._make_all(templates)
-        entries = [
-            {"name": f"c{number}", "resourceClaimTemplateName": f"{name}-{number}"} for number in range(len(asked))
-        ]
+        entries = [{"name": f"c{number}", "resourceClaimTemplateName": f"{name}-{number}"} for number in range(count)]
         scheduler = self._scheduler()
-        if scheduler == self.rival and self.random.random() < 0.5:
-            entries = []
+        if self.random.random() < (0.5 if scheduler == self.rival else 0.15):
+            entries = []  # it takes cpu and memory only
         for number in range(self.random.choice((1, 1, 2, 3))):
             self._create_pod(namespace, f"{name}-p{number}", entries, scheduler)
+
+    def _template(self, namespace: str, name: str) -> Raw:
+        return {
+            "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"spec": spec(self.random, self.kinds, admin=namespace == "admin")},
+        }  # fmt: skip
 
     def _make_all(self, items: list[Raw]) -> None:
         for each in items:
@@ -201,6 +201,9 @@ class Tenants:
         if not late:
             self.store.create(claim, "tenant")
         scheduler, entries = self._scheduler(), [{"name": "c", "resourceClaimName": name}]
+        if self.random.random() < 0.5:
+            self._make_all([self._template(namespace, name)])
+            entries.append({"name": "own", "resourceClaimTemplateName": name})
         mixed = self.rival and self.random.random() < 0.7
         if mixed:  # the other scheduler's first
             self._create_pod(namespace, f"{name}-r", entries, self.rival)
@@ -222,6 +225,27 @@ class Tenants:
         resources["requests"][EXTENDED] = count
         resources["limits"] = {EXTENDED: count}
         self.store.create(made, "tenant")
+
+    def team(self) -> None:
+        """Pods of a PodGroup, most often a gang: either enough of them run, or none."""
+        if not self._room():
+            self._tidy()
+            return
+        namespace, name, count = self.random.choice(NAMESPACES), self._name("g"), self.random.choice((2, 3))
+        policy: Raw = {"gang": {"minCount": count}} if self.random.random() < 0.7 else {"basic": {}}
+        metadata = {"name": name, "namespace": namespace}
+        self._make_all(
+            [
+                {
+                    "apiVersion": "scheduling.k8s.io/v1beta1", "kind": "PodGroup", "metadata": metadata,
+                    "spec": {"schedulingPolicy": policy},
+                },
+                self._template(namespace, name),
+            ]
+        )  # fmt: skip
+        for number in range(count):
+            entries = [{"name": "c", "resourceClaimTemplateName": name}]
+            self._create_pod(namespace, f"{name}-p{number}", entries, "dovetail", name)
 
     def _any_pod(self) -> tuple[str, Raw] | None:
         pods = list(self.store.objects["Pod"].values())

@@ -8,6 +8,7 @@ is not repeated here. Placements are applied one after another; each is judged i
     inventory    which devices a node can use
     allocation   new allocations of one pod, device by device
     extended     extended resources that devices serve
+    neighbours   what pods ask of each other
     storage      volumes: those that pods have, and those that they are given
     plan         pods, their nodes and their claims
 
@@ -41,6 +42,7 @@ from scheduler.core.verify.rules import (
     EXTENDED,
     FEATURE,
     GATES,
+    HOST_PORTS,
     IN_USE,
     JOINED,
     LIMITS,
@@ -53,6 +55,7 @@ from scheduler.core.verify.rules import (
     OWNERSHIP,
     PARTITION,
     POD,
+    POD_AFFINITY,
     REQUESTS,
     RESERVED,
     RESOURCES,
@@ -60,6 +63,7 @@ from scheduler.core.verify.rules import (
     SELECTOR,
     SHARE,
     SKIPPED,
+    SPREAD,
     TOLERATIONS,
     UNSCHEDULABLE,
     UNSUPPORTED,
@@ -92,6 +96,7 @@ __all__ = [
     "EXTENDED",
     "FEATURE",
     "GATES",
+    "HOST_PORTS",
     "IN_USE",
     "JOINED",
     "LIMITS",
@@ -106,6 +111,7 @@ __all__ = [
     "OWNERSHIP",
     "PARTITION",
     "POD",
+    "POD_AFFINITY",
     "REQUESTS",
     "RESERVED",
     "RESOURCES",
@@ -113,6 +119,7 @@ __all__ = [
     "SELECTOR",
     "SHARE",
     "SKIPPED",
+    "SPREAD",
     "TOLERATIONS",
     "UNSCHEDULABLE",
     "UNSUPPORTED",

@@ -10,8 +10,8 @@ from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, Allocation, Claim, Nod
 from scheduler.core.plan import Placement, Plan
 from scheduler.core.verify.allocation import Allocations, Given
 from scheduler.core.verify.extended import check_special, delegated
+from scheduler.core.verify.neighbours import check_neighbours
 from scheduler.core.verify.rules import (
-    ANTI_AFFINITY,
     CLAIMS,
     DEVICE_TAINT,
     GATES,
@@ -38,7 +38,7 @@ from scheduler.core.verify.rules import (
     show,
 )
 from scheduler.core.verify.storage import StorageCheck
-from scheduler.core.verify.words import keeps_off, node_selected, repelled, tolerated
+from scheduler.core.verify.words import keeps_off, node_selected, tolerated
 
 UNSCHEDULABLE_TAINT: Final = Taint("node.kubernetes.io/unschedulable", "", NO_SCHEDULE)
 
@@ -94,7 +94,7 @@ class _Check:
         self.consumers: dict[Uid, set[Uid]] = {}  # reservedFor of claims
         self.shared: dict[tuple[Uid, Uid], Uid] = {}  # pod and claim -> the group that the claim is reserved for
         self.claim_named: dict[tuple[str, str], Claim] = {}
-        self.running: list[Pod] = []
+        self.running: list[tuple[Pod, str]] = []
         self.used: dict[str, dict[str, int]] = {}  # node -> resource -> amount, pods included
         self.storage = StorageCheck(world.storage)
         for claim in world.claims.values():
@@ -109,7 +109,7 @@ class _Check:
 
     def run(self, pod: Pod, node: str) -> None:
         """Count a pod as running on a node."""
-        self.running.append(pod)
+        self.running.append((pod, node))
         if node in self.world.nodes:
             self.storage.run(pod, node)
         used = self.used.setdefault(node, {})
@@ -132,7 +132,7 @@ class _Check:
             return
         self.check_node(where, pod, node)
         self.check_resources(where, pod, node)
-        self.check_anti_affinity(where, pod)
+        check_neighbours(self.report, where, self.world, pod, node, self.running)
         self.check_claims(where, pod, node, placement)
         for rule, text in self.storage.judge(pod, node, placement):
             self.report(rule, where, text)
@@ -207,16 +207,6 @@ class _Check:
     @staticmethod
     def kept_for(other: Pod, resource: str) -> int:
         return 1 if resource == "pods" else other.requests.get(resource, 0)
-
-    def check_anti_affinity(self, where: str, pod: Pod) -> None:
-        """Read as if every topology key spanned the cluster."""
-        for other in self.running:
-            for repulsion in other.repels:
-                if repelled(repulsion, pod):
-                    self.report(ANTI_AFFINITY, where, f"pod {other.key} repels it")
-            for repulsion in pod.repels:
-                if repelled(repulsion, other):
-                    self.report(ANTI_AFFINITY, where, f"it repels pod {other.key}")
 
     # ------------------------------------------------------------ claims
 

@@ -11,8 +11,6 @@ from scheduler.core.model import (
     Node,
     NodeSelector,
     NodeSelectorTerm,
-    Pod,
-    Repulsion,
     RequestPolicy,
     Requirement,
     Slice,
@@ -115,13 +113,6 @@ def keeps_off(taint: Taint, tolerations: Iterable[Toleration], *, compare: bool 
 def tolerated(taint: Taint, tolerations: Iterable[Toleration], *, compare: bool = False) -> bool:
     """Whether one of these tolerates a taint, of a node or of a device; compare : Gt and Lt count (KEP-5471)."""
     return any(_covers(toleration, taint, compare=compare) for toleration in tolerations)
-
-
-def repelled(repulsion: Repulsion, pod: Pod) -> bool:
-    """Whether an anti-affinity selects a pod."""
-    if repulsion.namespaces and pod.namespace not in repulsion.namespaces:
-        return False
-    return all(label_holds(pod.labels, wanted) for wanted in repulsion.selector.requirements)
 
 
 # ---------------------------------------------------------------- where devices are
