@@ -7,7 +7,6 @@ import numpy as np
 
 from e2e.oracle.plain.generator import Json
 from scheduler.cluster.decode import decode
-from scheduler.core import plan
 from scheduler.core.config import Ownership
 from scheduler.core.demand import Demand, Refusal, resolve
 from scheduler.core.errors import DecodeError
@@ -32,10 +31,6 @@ SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("VolumeZone",): ("VolumeZones",),
 }
 """Upstream's plugins, and the classes in scheduler/core/rules that reject the same nodes as they."""
-MISSING: Final[frozenset[str]] = frozenset()
-"""What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
-
-
 STORED: Final[dict[str, StoredKind]] = {
     "persistentVolumeClaims": "PersistentVolumeClaim",
     "persistentVolumes": "PersistentVolume",
@@ -49,14 +44,10 @@ STORED: Final[dict[str, StoredKind]] = {
 
 
 class Found(NamedTuple):
-    """What came of a pod: the nodes that each of our rules rejects, by class, or why it is refused as a whole.
-
-    unsupported : whether the refusal says that we cannot serve it, and not that it cannot run.
-    """
+    """What came of a pod: the nodes that each of our rules rejects, by class, or why it is refused as a whole."""
 
     rejected: dict[str, frozenset[str]]
     refusal: str = ""
-    unsupported: bool = False
 
 
 class Cluster:
@@ -104,7 +95,7 @@ class Cluster:
     def _asked(self, pod: Pod) -> Found:
         ways = resolve(pod, self.state)
         if isinstance(ways, Refusal):
-            return Found({}, ways.message, ways.token == plan.UNSUPPORTED)
+            return Found({}, ways.message)
         nodes = self.state.nodes
         rows = np.array([nodes.rows[name] for name in self.names], np.int32)
         (way,) = ways.open  # no device class serves an extended resource here
