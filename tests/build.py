@@ -54,6 +54,17 @@ from scheduler.core.model import (
 )
 from scheduler.core.plan import Decision, Option, Placement, Plan, Unplaced
 from scheduler.core.quantity import Quantity, parse_quantity
+from scheduler.core.storage import (
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    Stored,
+    VolumeAttachment,
+    key_of,
+)
 
 if TYPE_CHECKING:
     from scheduler.core.verify import World
@@ -492,12 +503,12 @@ def plan(*placements: Placement, unplaced: Iterable[Unplaced] = ()) -> Plan:
 
 
 def world(
-    *objects: Namespace | Node | Slice | DeviceClass | TaintRule | Claim | Pod | PodGroup,
+    *objects: Namespace | Node | Slice | DeviceClass | TaintRule | Claim | Pod | PodGroup | Stored,
     ownership: Ownership | None = None,
     scheduler: str = names.SCHEDULER_NAME,
 ) -> "World":
     """What a plan is judged by; without any class given, the class `gpu` is there."""
-    from scheduler.core.verify import World
+    from scheduler.core.verify import Storage, World
 
     def every(kind: type) -> list[Any]:
         return [item for item in objects if isinstance(item, kind)]
@@ -513,4 +524,14 @@ def world(
         scheduler_names=frozenset({scheduler}),
         groups={item.key: item for item in every(PodGroup)},
         namespaces={item.name: item.labels for item in every(Namespace)},
-    )
+        storage=Storage(
+            **{
+                table: {key_of(item): item for item in every(kind)}
+                for table, kind in (
+                    ("claims", PersistentVolumeClaim), ("volumes", PersistentVolume), ("classes", StorageClass),
+                    ("csi_nodes", CSINode), ("drivers", CSIDriver), ("capacities", CSIStorageCapacity),
+                    ("attachments", VolumeAttachment),
+                )
+            }
+        ),
+    )  # fmt: skip

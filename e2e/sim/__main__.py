@@ -2,8 +2,10 @@
 
 Runs episodes, each a cluster of its own, until they come to N steps; the same arguments give the same run, to the hash.
 Of both modes of ownership every third episode is contested.
-Exit code 1 when an invariant does not hold, with the episode, its options and its last steps on stderr. A run of a
-million steps or more fails as well when one of the faults did not bite once in 20,000 steps.
+Prints of each fault how often it bit, and how often in 20,000 steps; `steps_per_second` are those of one process, of
+its own time. Exit code 1 when an invariant does not hold, with the episode, its options and its last steps on stderr. A
+run of a million steps or more fails as well when one of the faults did not bite once in 20,000 steps: another scheduler
+is first with a claim (F53) only where devices are contested.
 """
 
 import argparse
@@ -83,6 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--each", action="store_true", help="a line for every episode")
     given = parser.parse_args(arguments)
     print(f"seed {given.seed}, {given.steps} steps, {given.mode}", flush=True)
+    begun = time.monotonic()
     one, first = given.episode is not None, given.episode or 0
     if given.jobs == 1 or one:
         parts = [run(given.seed, given.steps, given.mode, first, 1, one, given.each)]
@@ -96,18 +99,19 @@ def main(arguments: list[str] | None = None) -> int:
             parts = [job.result() for job in jobs]
     steps, bites = sum(part.steps for part in parts), sum((part.bites for part in parts), Counter())
     for fault, words in CATALOGUE.items():
-        print(f"{fault:>4} {bites[fault]:8d}  {words}")
+        print(f"{fault:>4} {bites[fault]:8d} {bites[fault] / steps * _ONCE_IN:8.1f}  {words}")
     line = {
         "seed": given.seed, "steps": steps, "episodes": sum(part.episodes for part in parts),
         "bound": sum(part.bound for part in parts), "rests": bites["rest"], "clashes": bites["clash"],
         "seconds": round(max(part.seconds for part in parts), 1),
         "steps_per_second": round(steps / sum(part.seconds for part in parts)),
+        "wall_seconds": round(time.monotonic() - begun, 1),
         "hash": "+".join(part.digest for part in parts),
     }  # fmt: skip
     print(json.dumps(line))
     failures = [part.failure for part in parts if part.failure]
     print("\n".join(failures), end="\n" if failures else "", file=sys.stderr)
-    rare = [fault for fault in CATALOGUE if bites[fault] * _ONCE_IN < steps]
+    rare = [fault for fault in CATALOGUE if bites[fault] * _ONCE_IN < steps and (given.mode, fault) != (APART, "F53")]
     if steps >= _LONG and rare:
         print(f"seen too rarely: {', '.join(rare)}", file=sys.stderr)
         return 1

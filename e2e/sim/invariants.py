@@ -133,7 +133,8 @@ class Judge:
         if where.endswith("/binding"):
             if not metadata.get("uid"):
                 self.fail("I13", f"{method} {where} has no uid", where)
-            known = [version for time, version in self.delivered.get(peer.identity, ()) if time <= now - _SEEN_S]
+            until = peer.aware(now - _SEEN_S)
+            known = [version for time, version in self.delivered.get(peer.identity, ()) if time <= until]
             self.sent_knowing[peer.identity, metadata["uid"]] = max(known, default=0)
         if "devices" in (given.get("status") or {}) and given["status"]["devices"] is not None:
             self.fail("I10", f"{method} {where} writes status.devices", where)

@@ -15,7 +15,9 @@ DRA = "/apis/resource.k8s.io/v1"
 RESOURCES = {
     "namespaces": "Namespace", "nodes": "Node", "deviceclasses": "DeviceClass", "devicetaintrules": "DeviceTaintRule",
     "resourceslices": "ResourceSlice", "resourceclaims": "ResourceClaim", "podgroups": "PodGroup",
-    "configmaps": "ConfigMap", "pods": "Pod", "leases": "Lease",
+    "configmaps": "ConfigMap", "pods": "Pod", "leases": "Lease", "persistentvolumeclaims": "PersistentVolumeClaim",
+    "persistentvolumes": "PersistentVolume", "storageclasses": "StorageClass", "csinodes": "CSINode",
+    "csidrivers": "CSIDriver", "csistoragecapacities": "CSIStorageCapacity", "volumeattachments": "VolumeAttachment",
 }  # fmt: skip
 _PATH = re.compile(
     r"^/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<resource>[a-z]+)"
@@ -35,6 +37,8 @@ class Peer(Protocol):
 
     @property
     def alive(self) -> bool: ...
+
+    def aware(self, since: float) -> float: ...
 
 
 class Answer:
@@ -263,6 +267,9 @@ class Server:
         if where == DRA:
             kinds = ("DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim")
             return Answer(200, _encode({"resources": [{"kind": kind} for kind in kinds]}))
+        if where == "/apis/storage.k8s.io/v1":
+            stored = ("StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment")
+            return Answer(200, _encode({"resources": [{"kind": kind} for kind in stored]}))
         if where.startswith("/apis/scheduling.k8s.io/"):
             return Answer(200, _encode({"resources": [{"kind": "PodGroup"}]}))
         if where == "/version":

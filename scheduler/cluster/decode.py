@@ -15,10 +15,15 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn, overload
 
 import msgspec
 
-from scheduler.cluster import wire
+from scheduler.cluster import storage, wire
 from scheduler.cluster.documents import read_yaml
+from scheduler.cluster.fields import FieldError as _FieldError
+from scheduler.cluster.fields import metadata_of as _metadata
+from scheduler.cluster.fields import owner_of as _owner
+from scheduler.cluster.fields import quantity_of as _quantity
+from scheduler.cluster.fields import required as _required
 from scheduler.core import names
-from scheduler.core.errors import DecodeError, QuantityError, TopologyError
+from scheduler.core.errors import DecodeError, TopologyError
 from scheduler.core.messages import Kind
 from scheduler.core.model import (
     ALL,
@@ -37,6 +42,7 @@ from scheduler.core.model import (
     Device,
     DeviceClass,
     DeviceStatus,
+    Disk,
     ExtendedRequest,
     HostPort,
     Image,
@@ -51,6 +57,7 @@ from scheduler.core.model import (
     PodGroup,
     PodSelector,
     PodTerm,
+    PodVolume,
     Request,
     RequestPolicy,
     Requirement,
@@ -63,11 +70,12 @@ from scheduler.core.model import (
     Uid,
     Version,
 )
-from scheduler.core.quantity import NANO, Quantity, parse_quantity
+from scheduler.core.quantity import NANO, Quantity
+from scheduler.core.storage import Stored
 from scheduler.core.topology.maps import LinkMap, link_map
 
 Raw = bytes | msgspec.Raw | Mapping[str, Any]
-Watched = Namespace | Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap
+Watched = Namespace | Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap | Stored
 Model = Watched | ClaimTemplate
 
 NODE_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
@@ -157,16 +165,6 @@ def waits_for(raw: Raw) -> str:
     return name if isinstance(name, str) and not settled else ""
 
 
-class _FieldError(Exception):
-    """What is wrong with one field."""
-
-    def __init__(self, path: str, problem: str, remedy: str = "") -> None:
-        self.path = path
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{path}: {problem}")
-
-
 # ---------------------------------------------------------------- what cannot be read
 
 
@@ -245,29 +243,6 @@ def _alien(value: Any, path: str = "") -> tuple[str, Any] | None:
 
 
 # ---------------------------------------------------------------- small parts
-
-
-def _metadata(metadata: wire.Metadata | None, *, uid: bool = False, namespaced: bool = False) -> wire.Metadata:
-    if metadata is None or not metadata.name:
-        raise _FieldError("metadata.name", "is missing")
-    if namespaced and not metadata.namespace:
-        raise _FieldError("metadata.namespace", "is missing")
-    if uid and not metadata.uid:
-        raise _FieldError("metadata.uid", "is missing")
-    return metadata
-
-
-def _required(text: str, path: str) -> str:
-    if not text:
-        raise _FieldError(path, "is missing")
-    return text
-
-
-def _quantity(amount: wire.Amount, path: str) -> Quantity:
-    try:
-        return parse_quantity(amount if isinstance(amount, str) else repr(amount))
-    except QuantityError as error:
-        raise _FieldError(path, str(error)) from error
 
 
 def _ours(annotations: Mapping[str, str] | None, *prefixes: str) -> Mapping[str, str]:
@@ -642,13 +617,6 @@ def _claim(raw: wire.ResourceClaim) -> Claim:
     )
 
 
-def _owner(metadata: wire.Metadata) -> Uid:
-    for reference in metadata.owner_references or _NOTHING:
-        if reference.controller:
-            return Uid(reference.uid)
-    return Uid("")
-
-
 def _template(raw: wire.ResourceClaimTemplate) -> ClaimTemplate:
     metadata = _metadata(raw.metadata, namespaced=True)
     if raw.spec is None:
@@ -823,6 +791,7 @@ def _pod(raw: wire.Pod) -> Pod:
         users=_users(spec),
         margins=margins,
         published=_published(status.node_allocatable_resource_claim_statuses, margins),
+        volumes=_volumes(spec.volumes, metadata.name) if spec.volumes else (),
         features=_features(spec),
         nominated=status.nominated_node_name or "",
         preferred=_preferred(spec.affinity.node_affinity) if spec.affinity and spec.affinity.node_affinity else (),
@@ -830,6 +799,27 @@ def _pod(raw: wire.Pod) -> Pod:
         unstated=_unstated(spec),
         leans=leans,
     )
+
+
+def _volumes(volumes: Sequence[wire.Volume], pod: str) -> tuple[PodVolume, ...]:
+    found = []
+    for index, volume in enumerate(volumes):
+        if volume.persistent_volume_claim is not None:
+            at = f"spec.volumes[{index}].persistentVolumeClaim.claimName"
+            found.append(PodVolume(volume.name, _required(volume.persistent_volume_claim.claim_name, at)))
+        elif volume.ephemeral is not None:
+            found.append(PodVolume(volume.name, f"{pod}-{volume.name}", ephemeral=True))
+        elif volume.rbd is not None:
+            source = volume.rbd
+            image = (source.pool or "rbd", source.image)
+            disk = Disk("rbd", image, bool(source.read_only), frozenset(source.monitors or ()))
+            found.append(PodVolume(volume.name, disk=disk))
+        elif volume.iscsi is not None:
+            disk = Disk("iscsi", (volume.iscsi.iqn,), bool(volume.iscsi.read_only))
+            found.append(PodVolume(volume.name, disk=disk))
+        elif (named := storage.disk_of(volume)) is not None:
+            found.append(PodVolume(volume.name, disk=named))
+    return tuple(found)
 
 
 def _users(spec: wire.PodSpec) -> Mapping[str, tuple[str, ...]]:
@@ -900,10 +890,6 @@ def _unsupported(spec: wire.PodSpec) -> list[str]:
         found.append("schedulingGroup without podGroupName")
     if spec.workload_ref is not None:
         found.append("workloadRef")
-    for volume in spec.volumes or _NOTHING:
-        source = _volume_source(volume)
-        if source:
-            found.append(f"volumes[{volume.name}].{source}")
     return found
 
 
@@ -919,20 +905,6 @@ def _features(spec: wire.PodSpec) -> tuple[str, ...]:
     if any(mount.bind_mount_options for each in mounted for mount in each.volume_mounts or ()):
         found.append("VolumeBindMountOptions")
     return tuple(found)
-
-
-def _volume_source(volume: wire.Volume) -> str:
-    sources = {
-        "persistentVolumeClaim": volume.persistent_volume_claim,
-        "ephemeral": volume.ephemeral,
-        "gcePersistentDisk": volume.gce_persistent_disk,
-        "awsElasticBlockStore": volume.aws_elastic_block_store,
-        "azureDisk": volume.azure_disk,
-        "cinder": volume.cinder,
-        "rbd": volume.rbd,
-        "iscsi": volume.iscsi,
-    }
-    return next((name for name, source in sources.items() if source is not None), "")
 
 
 # ---------------------------------------------------------------- what a pod asks of the pods around it
@@ -1265,4 +1237,5 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]]
     "PodGroup": (msgspec.json.Decoder(wire.PodGroup).decode, _pod_group),
     "ConfigMap": (msgspec.json.Decoder(wire.ConfigMap).decode, _link_map),
     "Pod": (msgspec.json.Decoder(wire.Pod).decode, _pod),
+    **{kind: (msgspec.json.Decoder(shape).decode, build) for kind, (shape, build) in storage.KINDS.items()},
 }

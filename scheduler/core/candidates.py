@@ -152,7 +152,7 @@ class Candidates:
         self._wishes = Wishes(demand, opinion)
         self._base: Counts = np.zeros(0, np.int64)  # ranks without what is wished, while anything is
         self._size = 0
-        self._position = self._remade = -1
+        self._position = self._remade = self._stored_at = -1
         self._versions: tuple[object, ...] = ()
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
@@ -270,6 +270,10 @@ class Candidates:
                 self._forget_shapes()
             self._resize(nodes.size)
             changed = remade = np.flatnonzero(nodes.live).tolist()
+        elif self.demand.mounts is not None:
+            stored = state.volumes.changes.since(self._stored_at)
+            changed += np.flatnonzero(nodes.live).tolist() if stored is None else stored
+        self._stored_at = state.volumes.changes.position
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()

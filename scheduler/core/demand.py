@@ -28,6 +28,7 @@ from scheduler.core.model import (
     Toleration,
     Uid,
 )
+from scheduler.core.mounts import Mounted, Mounts, Unready, mounted
 from scheduler.core.neighbours import Neighbours, neighbours
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
@@ -124,6 +125,7 @@ class Demand:
     offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
+    mounts : what it asks of storage, None for nothing.
     features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
     whose priority is no lower, `pods` among it. unstated : see core/model.
     preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
@@ -141,6 +143,7 @@ class Demand:
     offered: tuple[tuple[str, bool], ...] = ()
     sizing: Sizing | None = None
     foreign: bool = False
+    mounts: Mounts | None = None
     features: tuple[str, ...] = ()
     nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
     unstated: tuple[tuple[str, int], ...] = ()
@@ -181,13 +184,15 @@ class Demand:
 class Resolved:
     """A pod's demand with the claims behind it: `claims[want.claim]` is to be allocated, `joined` are allocated.
 
-    special : the last of `claims`, if it is to be made for the pod's extended resources.
+    special : the last of `claims`, if it is to be made for the pod's extended resources. mounted : what is behind the
+    mounts of the demand, None for nothing.
     """
 
     demand: Demand
     claims: tuple[Claim, ...]
     joined: tuple[Claim, ...]
     special: SpecialClaim | None = None
+    mounted: Mounted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +225,15 @@ def resolve(pod: Pod, state: State, *, foreign: bool = False) -> Ways | Refusal:
     found = _claims(pod, state)
     if isinstance(found, Refusal):
         return found
+    storage = mounted(pod, state) if pod.volumes and not foreign else None
+    if isinstance(storage, Unready):
+        return Refusal(storage.token, storage.message)
     ways: list[Resolved] = []
     refusals: list[Refusal] = []
     backed = _backed(pod, state)
     for had in state.nodes.offers(list(backed)) if backed else [()]:
         offered = tuple(zip(backed, had, strict=True))
-        way = _resolve_way(pod, state, found, offered, backed, foreign=foreign)
+        way = _resolve_way(pod, state, found, offered, backed, storage, foreign=foreign)
         if isinstance(way, Refusal):
             refusals.append(way)
         else:
@@ -249,6 +257,7 @@ def _resolve_way(
     claims: Sequence[Claim],
     offered: tuple[tuple[str, bool], ...],
     backed: Mapping[str, str],
+    storage: Mounted | None,
     *,
     foreign: bool,
 ) -> Resolved | Refusal:
@@ -296,6 +305,7 @@ def _resolve_way(
         sizing=sizing,
         offered=offered,
         foreign=foreign,
+        mounts=storage.mounts if storage is not None else None,
         features=() if foreign else pod.features,
         nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
         unstated=tuple(sorted(pod.unstated.items())),
@@ -305,7 +315,7 @@ def _resolve_way(
         neighbours=None if foreign else neighbours(pod, state.nodes.residents),
         leanings=None if foreign else leanings(pod, state.nodes.residents),
     )
-    return Resolved(demand, fresh, joined, special)
+    return Resolved(demand, fresh, joined, special, storage)
 
 
 def _tolerations(pod: Pod, state: State) -> tuple[Toleration, ...]:

@@ -70,6 +70,8 @@ from scheduler.core.messages import (
     Solve,
     Solved,
     SolveWindow,
+    VolumeRefused,
+    VolumeWritten,
     WarnOfTopology,
     WindowSolved,
     WriteAllocation,
@@ -89,6 +91,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
+from scheduler.core.mounting import Mounting, later
 from scheduler.core.opinions import Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.questions import MAX_QUESTIONS, Questions
@@ -97,8 +100,9 @@ from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
+from scheduler.core.storage import KIND_OF, KINDS, PersistentVolumeClaim, Stored, key_of
 from scheduler.core.topology import LinkMap
-from scheduler.core.verify import World, violations
+from scheduler.core.verify import Storage, World, violations
 from scheduler.core.windows import MAX_PODS, Held, Hint, held
 from scoring.market import Market
 from scoring.mix import Mix
@@ -119,6 +123,7 @@ LAST_PAUSE_S = 60.0
 HOLD_S = 1.0  # how long pods wait for a plan
 MAX_HELD = 16  # windows that are waited for at once
 STRANGER = "another scheduler allocates devices that Dovetail owns"
+_STORAGE = "storage"  # what all pods wait for that use volume claims
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
 
 
@@ -211,6 +216,7 @@ class Engine:
         self._releasing: dict[Uid, Release] = {}  # those that end first come first
         self._waits: list[tuple[float, Uid]] = []  # a heap of when flights end that wait for drivers
         self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
+        self._mounting = Mounting(self.state, config.volume_timeout_s)
         self._ahead: float | None = None
         self._reported: dict[Uid, tuple[str, str]] = {}
         self._ignored: dict[Uid, str] = {}  # why annotations of a pod are not followed, as it was told
@@ -240,6 +246,8 @@ class Engine:
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
             ClaimRefused: self._claim_refused,
+            VolumeWritten: self._volume_written,
+            VolumeRefused: self._volume_refused,
             PodBound: self._pod_bound,
             BindRefused: self._bind_refused,
             Solved: self._solved,
@@ -259,6 +267,7 @@ class Engine:
             PodGroup: self._group_seen,
             Pod: self._pod_seen,
             LinkMap: self._links_seen,
+            **dict.fromkeys(KIND_OF, self._stored_seen),
         }
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
@@ -274,6 +283,7 @@ class Engine:
             self.backlog.next_time(self._now),
             *(release.until for release in islice(self._releasing.values(), 1)),
             *(until for until, _ in self._waits[:1]),
+            self._mounting.next_time,
             *islice(self._avoided.values(), 1),
             self.remote.next_time,
         ]
@@ -507,7 +517,10 @@ class Engine:
         """Of the claims that a pod names or was given, and of its group."""
         names = [groups.claim_name(pod, entry, self.state)[1] for entry in pod.claims]
         found = [f"{pod.namespace}/{name}" for name in names if name is not None]
-        return tuple(dict.fromkeys([*found, *([_group_key(groups.key_of(pod))] if pod.group else [])]))
+        if pod.group:
+            found.append(_group_key(groups.key_of(pod)))
+        stored = [_stored_key("PersistentVolumeClaim", key) for key in _volume_claims(pod)]
+        return tuple(dict.fromkeys([*found, *stored, *([_STORAGE] if stored else [])]))
 
     def _await(self, pod: Pod) -> None:
         """Put a pod into the backlog, and note which claims it waits for."""
@@ -545,6 +558,8 @@ class Engine:
             self._group_changed(event.key)
         elif event.kind == "ConfigMap":
             state.put_links(None)
+        elif event.kind in KINDS:
+            return self._stored_gone(event.kind, event.key)
         else:
             uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
             return self._pod_left(uid)
@@ -614,6 +629,8 @@ class Engine:
             self._group_changed(event.key)
         elif event.kind == "ConfigMap":
             self.state.put_links(None, event.problem)
+        elif event.kind in KINDS:
+            return self._stored_gone(event.kind, event.key)
         elif event.kind == "Pod":
             self._forget_pending(event.uid)
         elif event.kind == "ResourceSlice":
@@ -623,6 +640,69 @@ class Engine:
             self.state.drop_class(event.key)
             self.backlog.wake(Happening.CLASS_CHANGED)
         return []
+
+    # ------------------------------------------------------------ storage
+
+    def _stored_seen(self, item: Stored) -> list[Instruction]:
+        self.state.problems.pop((KIND_OF[type(item)], key_of(item)), None)
+        if self.state.put_stored(item):
+            self._wake_mounting(item)
+        return self._look_at_volumes(self._mounting.concerned(item))
+
+    def _stored_gone(self, kind: str, key: str) -> list[Instruction]:
+        item = self.state.drop_stored(kind, key)
+        if item is not None:
+            self._wake_mounting(item)
+        return self._look_at_volumes(self._mounting.concerned_by(kind, key))
+
+    def _wake_mounting(self, item: Stored) -> None:
+        """Wake the pods that a change of storage may help."""
+        if isinstance(item, PersistentVolumeClaim):
+            self._wake_users(_stored_key("PersistentVolumeClaim", item.key))
+            return
+        volumes = self.state.volumes
+        for uid in sorted(self._waiting_for.get(_STORAGE, ())):
+            keys = _volume_claims(self.state.pods.current[uid])
+            if any((claim := volumes.claims.current.get(key)) and volumes.concerns(item, claim) for key in keys):
+                self.backlog.wake_one(uid, self._now)
+
+    def _look_at_volumes(self, pod: Uid | None) -> list[Instruction]:
+        """Something changed about the volumes of a placed pod, or about claims that are being released."""
+        for key in self._mounting.settle(self._now):
+            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+        flight = self._flights.get(pod) if pod is not None else None
+        if flight is None or flight.failure is not None or flight.binding:
+            return []
+        ready, problem = self._mounting.standing(flight.pod)
+        if problem:
+            return self._give_up(flight, plan.RETRY, problem)
+        return self._bind(flight) if ready and not flight.unseen else []
+
+    def _volume_written(self, event: VolumeWritten) -> list[Instruction]:
+        self._mounting.written(event)
+        flight = self._flights.get(event.pod)
+        if flight is not None and flight.failure is not None:
+            return self._land(flight)
+        return self._look_at_volumes(event.pod)
+
+    def _volume_refused(self, event: VolumeRefused) -> list[Instruction]:
+        problem = self._mounting.refused(event)
+        flight = self._flights.get(event.pod)
+        return self._give_up(flight, plan.RETRY, problem) if flight is not None and problem else []
+
+    def _unpin(self, pod: Pod, resolved: Resolved) -> list[Instruction]:
+        """Of claims that nobody else waits for, have no node chosen any more if the pod cannot run there."""
+        claims = resolved.mounted.claims if resolved.mounted is not None else ()
+        alone = [
+            claim
+            for claim in claims
+            if claim.selected_node is not None
+            and not any(
+                other.uid != pod.uid and not other.node_name and not other.done and claim.key in _volume_claims(other)
+                for other in self.state.pods.current.values()
+            )
+        ]
+        return self._mounting.unpin(_pod_ref(pod), alone, self._now)
 
     def _wake_users(self, claim_key: str) -> None:
         for uid in sorted(self._waiting_for.get(claim_key, ())):
@@ -877,6 +957,7 @@ class Engine:
             out += self._ask_solve(pod, unsolved[:MAX_SOLVES])
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
         out += self._untie(pod, ways.open[0].joined)
+        out += self._unpin(pod, ways.open[0])
         return outcome
 
     def _ask_others(self, pod: Pod, ways: Sequence[Way], out: list[Instruction], budget: Budget) -> Unplaced | None:
@@ -1007,6 +1088,7 @@ class Engine:
             fabric_partitions=self.config.fabric_partitions,
             unlisted_draw=self.config.unlisted_draw,
             namespaces=dict(self.state.nodes.residents.namespaces),
+            storage=Storage(**self.state.volumes.snapshot()),
         )
 
     @staticmethod
@@ -1096,6 +1178,7 @@ class Engine:
                 out.append(ReserveClaim(reference, _claim_ref(claim), consumer))
         flight.unseen = set(flight.writing)
         flight.touched = set(flight.writing)
+        out += self._mounting.depart(reference, placement.node, placement.mounts, self._now)
         self._flights[pod.uid] = flight
         for uid in (*placement.allocations, *placement.joined):
             self._flights_of[uid].add(pod.uid)
@@ -1130,7 +1213,7 @@ class Engine:
         if claim.deleting:
             return self._give_up(flight, plan.RETRY, f"{where} is being deleted")
         if claim.allocation is None or not claim.reserved_by(flight.holder(claim.uid)):
-            if claim.uid not in flight.unseen or _later(claim.resource_version, flight.written.get(claim.uid, "")):
+            if claim.uid not in flight.unseen or later(claim.resource_version, flight.written.get(claim.uid, "")):
                 return self._give_up(flight, plan.RETRY, f"{where} lost its allocation or reservation before the bind")
             return []
         if claim.uid not in flight.unseen and flight.until is None:
@@ -1157,6 +1240,11 @@ class Engine:
         unready = self._await_drivers(flight)
         if unready is not None:
             return unready
+        mounted, problem = self._mounting.standing(flight.pod)
+        if problem:
+            return self._give_up(flight, plan.RETRY, problem)
+        if not mounted:
+            return []
         flight.binding = True
         pod = self.state.pods.current[flight.pod]
         annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
@@ -1345,10 +1433,11 @@ class Engine:
         return self._land(flight)
 
     def _land(self, flight: Flight) -> list[Instruction]:
-        if flight.writing or flight.binding or flight.failure is None:
+        if flight.writing or flight.binding or flight.failure is None or self._mounting.writing(flight.pod):
             return []
         token, message = flight.failure
         pod = self.state.pods.current.get(flight.pod)
+        taken_back = self._mounting.give_up(flight.pod, self._now)
         self._end(flight, keep=False)
         out: list[Instruction] = []
         namespace, _, name = flight.placement.decision.pod.partition("/")
@@ -1366,6 +1455,7 @@ class Engine:
                 deallocate = uid in flight.placement.allocations or uid in flight.spoilt
                 consumer = flight.consumers.get(uid, reference.consumer)
                 out.append(ReleaseClaim(reference, _claim_ref(claim), consumer, deallocate))
+        out += taken_back
         if pod is None or pod.node_name or pod.done or pod.deleting:
             return out
         self._await(pod)
@@ -1390,6 +1480,7 @@ class Engine:
 
     def _end(self, flight: Flight, *, keep: bool) -> None:
         self._drop_flight(flight)
+        self._mounting.forget(flight.pod)
         for uid in flight.placement.allocations:
             if keep or uid not in flight.touched:  # what we wrote, or may have written, stays held until its release
                 self.state.forget_allocation(uid)
@@ -1410,7 +1501,7 @@ class Engine:
             release is not None
             and not is_special(claim)  # it is being deleted, and that is seen otherwise
             and not claim.reserved_by(release.holder)
-            and not _later(release.written, claim.resource_version)
+            and not later(release.written, claim.resource_version)
         ):
             self._end_release(claim.uid)
 
@@ -1426,6 +1517,12 @@ class Engine:
         for uid in self.remote.overdue(self._now):
             self.backlog.hurry(uid)
         out: list[Instruction] = []
+        for key in self._mounting.settle(self._now):
+            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+        for uid, problem in self._mounting.overdue(self._now):
+            late_flight = self._flights[uid]
+            if late_flight.failure is None and not late_flight.binding:
+                out += self._give_up(late_flight, plan.RETRY, problem)
         while self._waits and self._waits[0][0] <= self._now:
             until, pod = heapq.heappop(self._waits)
             flight = self._flights.get(pod)
@@ -1516,12 +1613,22 @@ class Engine:
 
 def _stands_alone(placement: Placement) -> bool:
     """Whether a placement concerns nobody but its pod."""
-    return not placement.joined and placement.special is None
+    return not placement.joined and placement.special is None and not placement.mounts
 
 
 def _group_key(key: str) -> str:
     """What pods wait for that wait for their group."""
     return f"PodGroup {key}"
+
+
+def _stored_key(kind: str, key: str) -> str:
+    """What pods wait for that wait for an object of storage."""
+    return f"{kind} {key}"
+
+
+def _volume_claims(pod: Pod) -> list[str]:
+    """Keys of the volume claims that a pod uses."""
+    return [f"{pod.namespace}/{volume.claim}" for volume in pod.volumes if volume.claim]
 
 
 def _pod_ref(pod: Pod) -> PodRef:
@@ -1530,11 +1637,6 @@ def _pod_ref(pod: Pod) -> PodRef:
 
 def _claim_ref(claim: Claim) -> ClaimRef:
     return ClaimRef(claim.namespace, claim.name, claim.uid, claim.resource_version, claim.finalized)
-
-
-def _later(version: str, other: str) -> bool:
-    """Whether one resourceVersion of an object is later than another; they are decimal numbers (KEP-5504)."""
-    return version.isdecimal() and other.isdecimal() and int(version) > int(other)
 
 
 def _same_devices(a: Allocation, b: Allocation) -> bool:

@@ -496,6 +496,40 @@ class RequestMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk that a pod names itself. kind : name of its source in the API. monitors : of rbd, of which two that are
+    one disk share some."""
+
+    kind: str
+    identity: tuple[str, ...]
+    read_only: bool = False
+    monitors: frozenset[str] = frozenset()
+
+    def clashes(self, other: "Disk") -> bool:
+        """Whether pods with the two cannot be on one node."""
+        if (self.kind, self.identity) != (other.kind, other.identity):
+            return False
+        if self.kind == "rbd" and self.monitors.isdisjoint(other.monitors):
+            return False
+        if self.kind == "awsElasticBlockStore":
+            return True
+        return self.kind in {"gcePersistentDisk", "rbd", "iscsi"} and not (self.read_only and other.read_only)
+
+
+@dataclass(frozen=True, slots=True)
+class PodVolume:
+    """A volume of a pod that decides where it may run: with a PersistentVolumeClaim, by its name, or a disk.
+
+    ephemeral : the claim is made for this pod, which controls it.
+    """
+
+    name: str
+    claim: str = ""
+    ephemeral: bool = False
+    disk: Disk | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed.
 
@@ -504,7 +538,8 @@ class Pod:
     group : the name of its PodGroup, empty if it has none. users : entry of claims -> containers that use it, init
     containers first. margins : of resources that are requested for the pod as a whole, what its containers leave of it.
     published : what its devices take of their node's resources as far as its status says, beyond `requests`; None if
-    its status says nothing. attracts, repels : required affinity and anti-affinity to other pods. ports : of the host.
+    its status says nothing. volumes : those that decide where it may run.
+    attracts, repels : required affinity and anti-affinity to other pods. ports : of the host.
     features : what its node's kubelet must be able to do for it, sorted (KEP-5328). nominated : the node that somebody
     keeps room on for it until it is bound, empty for none. preferred : terms of preferred node affinity with their
     weights. images : what its containers run, with the tag where none is given. unstated : of cpu and memory what its
@@ -542,6 +577,7 @@ class Pod:
     users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     margins: Resources = field(default_factory=dict)
     published: Resources | None = None
+    volumes: tuple[PodVolume, ...] = ()
     features: tuple[str, ...] = ()
     nominated: str = ""
     preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from scheduler.core.images import Images
 from scheduler.core.model import Node, Resources, Taint
 from scheduler.core.residents import Residents
 from scoring.arrays import Counts, Mask, Rows
+
+if TYPE_CHECKING:
+    from scheduler.core.volumes import Volumes
 
 T = TypeVar("T")
 
@@ -65,10 +68,11 @@ class NodeTable:
     order : int64 (rows,), rank among equal nodes, smaller first, 56 bits. size : of all columns, a multiple of 64.
     unstated : of cpu and memory what pods are taken for that say nothing. discouraged : rows with soft taints.
     changes : rows of which anything changed. remade : those of which more changed than what is in use.
-    residents : the pods that stand on them.
+    residents : the pods that stand on them. volumes : what is known of storage, for pods that use it; State sets it.
     """
 
     MAX_KNOWN = 256  # things that are remembered of nodes as they are
+    volumes: "Volumes"
 
     def __init__(self, seed: int = 0, size: int = 64) -> None:
         self.size = size

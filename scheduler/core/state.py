@@ -41,8 +41,10 @@ from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.quantity import NANO, Quantity
 from scheduler.core.snapshot import Snapshot, Versioned
+from scheduler.core.storage import Stored
 from scheduler.core.topology import KNOWN, LinkMap, Spellings, learn
 from scheduler.core.topology.labels import levels
+from scheduler.core.volumes import Volumes
 from scoring.arrays import Counts, Mask
 from scoring.flaws import Flaw, Flaws
 
@@ -103,6 +105,7 @@ class State:
         self.spellings = spellings
         self.revision = 0
         self.nodes = NodeTable(seed)
+        self.volumes = self.nodes.volumes = Volumes(self.nodes)
         # Upstream's oldest allocator never tells selectors that a device can be shared.
         self.devices = DeviceTable(sharing=not self.gates.settled)
         self.bays = Bays(self.nodes.size)
@@ -176,6 +179,7 @@ class State:
                 self.nodes.add_unstated(row, self._unstated.get(pod, {}), 1)
                 self._seat(pod, row)
             self._strangers_known = self.links is None
+            self.volumes.node_seen(node.name, row)
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
             self._dirty.add(node.name)
         self.revision += 1
@@ -188,6 +192,7 @@ class State:
         for pod in self._pods_on.get(name, ()):
             self.nodes.residents.leave(pod)
         row = self.nodes.drop(name)
+        self.volumes.node_gone(name)
         if row is not None and row < len(self.bays.rows):
             self.bays.clear(row)
         self.link_warnings.pop(name, None)
@@ -308,6 +313,17 @@ class State:
         self.groups.put(group.key, group)
         self.revision += 1
         return True
+
+    def put_stored(self, item: Stored) -> bool:
+        """Add or change what there is of storage; true if anything that matters changed."""
+        changed = self.volumes.put(item)
+        self.revision += changed
+        return changed
+
+    def drop_stored(self, kind: str, key: str) -> Stored | None:
+        """Take something of storage out; returns it."""
+        self.revision += 1
+        return self.volumes.drop(kind, key)
 
     def drop_group(self, key: str) -> None:
         """Take a pod group out."""
@@ -571,6 +587,7 @@ class State:
         before = self._charges.get(uid)
         if before == (node, requests) or (before is None and not node):
             return
+        pod = self.pods.current.get(uid)
         if before is not None:
             del self._charges[uid]
             self._pods_on[before[0]].discard(uid)
@@ -588,7 +605,6 @@ class State:
             self._pods_on[node].add(uid)
             self.places.put(uid, node)
             row = self.nodes.rows.get(node)
-            pod = self.pods.current.get(uid)
             if pod is not None and pod.unstated:
                 self._unstated[uid] = pod.unstated
             if row is not None:
@@ -597,6 +613,8 @@ class State:
                     self.nodes.add_unstated(row, self._unstated[uid], 1)
                 if before is None or before[0] != node:
                     self._seat(uid, row)
+        if (pod is not None and pod.volumes) or uid in self.volumes:
+            self.volumes.move(uid, pod, node)
 
     def _seat(self, uid: Uid, row: int) -> None:
         pod = self.pods.current.get(uid)

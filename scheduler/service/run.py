@@ -60,6 +60,7 @@ from scheduler.core.messages import (
     WarnOfTopology,
 )
 from scheduler.core.model import Claim, DeviceClass, Namespace, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.storage import KIND_OF
 from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
@@ -96,6 +97,7 @@ _WARNINGS_AT_ONCE: Final = 50
 _KIND_OF: Final[dict[type, Kind]] = {
     Namespace: "Namespace", Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass",
     TaintRule: "DeviceTaintRule", Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod", LinkMap: "ConfigMap",
+    **KIND_OF,
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from scheduler.core.errors import DecodeError
 from scheduler.core.model import Namespace, Node, Pod
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.state import State
+from scheduler.core.storage import Stored, StoredKind
 from scoring.arrays import Mask
 
 SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
@@ -24,17 +25,26 @@ SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("NodePorts",): ("HostPorts",),
     ("InterPodAffinity",): ("PodAffinity", "PodAntiAffinity", "StandingAntiAffinity"),
     ("PodTopologySpread",): ("TopologySpread",),
+    ("VolumeRestrictions",): ("Disks",),
+    ("NodeVolumeLimits",): ("AttachLimits",),
+    ("VolumeBinding",): ("BoundVolumes", "FreeVolumes"),
+    ("VolumeZone",): ("VolumeZones",),
 }
 """Upstream's plugins, and the classes in scheduler/core/rules that reject the same nodes as they."""
-MISSING: Final = frozenset(
-    {
-        "VolumeRestrictions",
-        "NodeVolumeLimits",
-        "VolumeBinding",
-        "VolumeZone",
-    }
-)
+MISSING: Final = frozenset({})
 """What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
+
+
+STORED: Final[dict[str, StoredKind]] = {
+    "persistentVolumeClaims": "PersistentVolumeClaim",
+    "persistentVolumes": "PersistentVolume",
+    "storageClasses": "StorageClass",
+    "csiNodes": "CSINode",
+    "csiDrivers": "CSIDriver",
+    "csiStorageCapacities": "CSIStorageCapacity",
+    "volumeAttachments": "VolumeAttachment",
+}
+"""Kinds by the field of a case."""
 
 
 class Found(NamedTuple):
@@ -62,9 +72,17 @@ class Cluster:
             node = decode("Node", item)
             assert isinstance(node, Node)
             self.state.put_node(node)
+        for field, kind in STORED.items():
+            for item in case.get(field, ()):
+                self._put_stored(kind, item)
         for item in case.get("pods", []):
             self._put(item)
         self.state.settle()
+
+    def _put_stored(self, kind: StoredKind, item: Json) -> None:
+        found = decode(kind, item)
+        assert isinstance(found, Stored)
+        self.state.put_stored(found)
 
     def _put(self, item: Json) -> Pod:
         pod = decode("Pod", item)

@@ -9,10 +9,12 @@ is not repeated here. Placements are applied one after another; each is judged i
     allocation   new allocations of one pod, device by device
     extended     extended resources that devices serve
     neighbours   what pods ask of each other
+    storage      volumes: those that pods have, and those that they are given
     plan         pods, their nodes and their claims
 
 Sources: the allocator of k8s.io/dynamic-resource-allocation v0.37.2 (structured, experimental) and the dynamicresources
-plugin of kube-scheduler v1.37.2 for claims and devices; core/v1 for nodes, taints and affinity.
+plugin of kube-scheduler v1.37.2 for claims and devices, its volume plugins for volumes; core/v1 for nodes, taints and
+affinity.
 
 Not judged: that no better alternative of a request could have been met, and errors that upstream meets only on devices
 which it tries before those that it takes; both depend on its search. Nor what devices take of their node's own
@@ -71,12 +73,14 @@ from scheduler.core.verify.rules import (
     Violation,
     World,
 )
+from scheduler.core.verify.storage import ATTACH, DISK, MOUNT, ONE_POD, VOLUME, VOLUME_CLAIMS, Storage
 
 __all__ = [
     "ADMIN",
     "ALL_DEVICES",
     "ALTERNATIVE",
     "ANTI_AFFINITY",
+    "ATTACH",
     "BINDING",
     "CAPACITY",
     "CLAIMS",
@@ -88,6 +92,7 @@ __all__ = [
     "COUNTERS",
     "DEVICE",
     "DEVICE_TAINT",
+    "DISK",
     "EXTENDED",
     "FEATURE",
     "GATES",
@@ -95,12 +100,14 @@ __all__ = [
     "IN_USE",
     "JOINED",
     "LIMITS",
+    "MOUNT",
     "NODE",
     "NODE_AFFINITY",
     "NODE_FEATURES",
     "NODE_SELECTOR",
     "NODE_TAINT",
     "NOMINATED",
+    "ONE_POD",
     "OWNERSHIP",
     "PARTITION",
     "POD",
@@ -117,8 +124,11 @@ __all__ = [
     "UNSCHEDULABLE",
     "UNSUPPORTED",
     "USABLE_ON",
+    "VOLUME",
+    "VOLUME_CLAIMS",
     "Derive",
     "Evaluate",
+    "Storage",
     "Violation",
     "World",
     "violations",

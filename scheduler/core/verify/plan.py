@@ -37,6 +37,7 @@ from scheduler.core.verify.rules import (
     World,
     show,
 )
+from scheduler.core.verify.storage import StorageCheck
 from scheduler.core.verify.words import keeps_off, node_selected, tolerated
 
 UNSCHEDULABLE_TAINT: Final = Taint("node.kubernetes.io/unschedulable", "", NO_SCHEDULE)
@@ -95,6 +96,7 @@ class _Check:
         self.claim_named: dict[tuple[str, str], Claim] = {}
         self.running: list[tuple[Pod, str]] = []
         self.used: dict[str, dict[str, int]] = {}  # node -> resource -> amount, pods included
+        self.storage = StorageCheck(world.storage)
         for claim in world.claims.values():
             self.claim_named[claim.namespace, claim.name] = claim
             self.consumers[claim.uid] = {consumer.uid for consumer in claim.reserved_for}
@@ -108,6 +110,8 @@ class _Check:
     def run(self, pod: Pod, node: str) -> None:
         """Count a pod as running on a node."""
         self.running.append((pod, node))
+        if node in self.world.nodes:
+            self.storage.run(pod, node)
         used = self.used.setdefault(node, {})
         for resource, amount in pod.requests.items():
             if resource != "pods":
@@ -130,6 +134,8 @@ class _Check:
         self.check_resources(where, pod, node)
         check_neighbours(self.report, where, self.world, pod, node, self.running)
         self.check_claims(where, pod, node, placement)
+        for rule, text in self.storage.judge(pod, node, placement):
+            self.report(rule, where, text)
         self.run(pod, node.name)
         self.placed.add(pod.uid)
 

@@ -9,6 +9,7 @@ from scheduler.core.config import Ownership
 from scheduler.core.gates import Gates
 from scheduler.core.model import AttributeValue, Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.quantity import Quantity
+from scheduler.core.verify.storage import STORAGE_RULES, Storage
 
 POD: Final = "pod"  # pending, ours, alive, and placed once
 GATES: Final = "scheduling-gates"
@@ -59,7 +60,7 @@ RULES: Final = (
     NODE_FEATURES, NOMINATED, RESOURCES, HOST_PORTS, POD_AFFINITY, ANTI_AFFINITY, SPREAD, CLAIMS, JOINED, RESERVED,
     CLASS, LIMITS, REQUESTS, ALTERNATIVE, COUNT, ALL_DEVICES, ADMIN, DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE,
     COUNTERS, COMPATIBILITY, DEVICE_TAINT, CONSTRAINT, PARTITION, TOLERATIONS, BINDING, SKIPPED, USABLE_ON, CONFIG,
-    EXTENDED,
+    EXTENDED, *STORAGE_RULES,
 )  # fmt: skip
 
 # Limits of resource.k8s.io/v1.
@@ -103,6 +104,7 @@ class World:
     fabric_partitions: bool = True
     unlisted_draw: bool = True
     namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    storage: Storage = field(default_factory=Storage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _classes(dice: Dice, found: Storage) -> list[str]:
     }
     for name, each in drawn.items():
         found.add("storageClasses", {"metadata": {"name": name, "uid": f"uid-{name}"}, **each})
-    return [*drawn, "later", "zonal", "local", "later", "zonal", "local"]
+    return [*drawn, *("later", "zonal", "local") * 4]
 
 
 def _drivers(dice: Dice, found: Storage, nodes: list[str], classes: list[str]) -> None:
@@ -211,26 +211,26 @@ def _make_claim(
 # ---------------------------------------------------------------- volumes of pods
 
 
-def draw_volumes(dice: Dice, pod: Json, storage: Storage, about: Callable[[str], bool]) -> list[Json]:
-    """The volumes of a pod with this metadata."""
+def draw_volumes(dice: Dice, pod: Json, storage: Storage, about: Callable[[str], bool], *, runs: bool) -> list[Json]:
+    """The volumes of a pod with this metadata. runs : whether it has a node, and so the claims that it owns."""
     found: list[Json] = []
     if storage.claims and any(about(family) for family in VOLUMES):
         names = storage.claims[pod["namespace"]]
         for name in dict.fromkeys(dice.of(*names) for _ in range(dice.of(1, 1, 1, 2, 3))):
             found.append({"name": f"v{len(found)}", "persistentVolumeClaim": {"claimName": name}})
         if dice.chance(0.2):
-            found.append(_ephemeral(dice, pod, storage))
-    if about("VolumeRestrictions") and dice.chance(0.75):
+            found.append(_ephemeral(dice, pod, storage, runs=runs))
+    if about("VolumeRestrictions") and dice.chance(0.8):
         found += [{"name": f"inline-{number}", **_inline(dice)} for number in range(dice.of(1, 1, 2))]
     if found and dice.chance(0.1):
         found.append({"name": "scratch", "emptyDir": {}})
     return found
 
 
-def _ephemeral(dice: Dice, pod: Json, storage: Storage) -> Json:
+def _ephemeral(dice: Dice, pod: Json, storage: Storage, *, runs: bool) -> Json:
     storage_class = dice.of("later", "zonal", "local")
     owner = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"], "controller": True}
-    kind = dice.of("later", "later", "bound", "missing", "stolen")
+    kind = dice.of("later", "later", "bound", "missing", "bound" if runs else "stolen")
     if kind == "stolen":
         owner |= {"name": "other", "uid": "uid-other"}
     name = f"{pod['name']}-own"
@@ -245,7 +245,7 @@ def _ephemeral(dice: Dice, pod: Json, storage: Storage) -> Json:
 
 def _inline(dice: Dice) -> Json:
     read_only = {"readOnly": True} if dice.chance(0.4) else {}
-    kind = dice.of("gce", "aws", "iscsi", "rbd")
+    kind = dice.of(*["iscsi"] * 6, *["rbd"] * 6, "gce", "aws")
     if kind == "gce":
         return {"gcePersistentDisk": {"pdName": dice.of("d1", "d2"), **read_only}}
     if kind == "aws":
