@@ -31,6 +31,7 @@ def untrue(store: Store, judge: Judge, pod: Item, reason: str) -> str:
     causes = Causes(store, judge, pod, nodes)
     for way in split(found[2] or "", "; "):
         told = [match for part in split(way, ", ") if (match := _OBSTACLE.fullmatch(part))]
+        told = [each for each in told if not each[2].startswith("see ")]  # more about nodes that are counted already
         if not told or not way[0].isdigit():
             continue  # a note
         amounts = [int(each[1]) for each in told if _AMOUNT.match(each[2])]

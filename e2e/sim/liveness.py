@@ -67,7 +67,7 @@ def feasible(store: Store, judge: Judge, pod: Item) -> str:
     claims, namespace = [], pod.raw["metadata"]["namespace"]
     for name in claim_names(pod.raw):
         claim = store.find("ResourceClaim", f"{namespace}/{name}") if name else None
-        if claim is None or claim.deleting:
+        if claim is None or claim.deleting or not _for(pod, claim):
             return ""
         claims.append(claim)
     specs: list[Raw] = [each.spec for each in claims if not each.status.get("allocation")]
@@ -90,6 +90,14 @@ def feasible(store: Store, judge: Judge, pod: Item) -> str:
         if hardware.place(specs, node.raw, judge.holders) is not None:
             return node.key
     return ""
+
+
+def _for(pod: Item, claim: Item) -> bool:
+    """Whether a pod may use a claim: one that it names, or one that was made for it."""
+    named = any(
+        each.get("resourceClaimName") == claim.raw["metadata"]["name"] for each in pod.spec.get("resourceClaims") or ()
+    )
+    return named or any(each["uid"] == pod.uid for each in claim.raw["metadata"].get("ownerReferences") or ())
 
 
 def _clashes(judge: Judge, claim: Item) -> bool:

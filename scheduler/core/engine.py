@@ -917,10 +917,13 @@ class Engine:
             return leftover
         ways = resolve(pod, self.state)
         if isinstance(ways, Refusal):
-            out += self._leave_deleted(pod)
+            if ways.token != plan.CLAIM_PENDING or self.backlog.attempts(pod.uid):  # what is on its way may come yet
+                out += self._let_go(pod)
             return Unplaced(pod.uid, ways.token, ways.message)
         refusal = self._refuse_joining(pod, ways.open[0], out)
         if refusal is not None:
+            if refusal.token == plan.NO_FIT:
+                out += self._let_go(pod)
             return refusal
         preference = self._opinions.of(pod)
         out += self._tell_ignored(pod, preference)
@@ -957,6 +960,7 @@ class Engine:
             out += self._ask_solve(pod, unsolved[:MAX_SOLVES])
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
         out += self._untie(pod, ways.open[0].joined)
+        out += self._let_go(pod)
         out += self._unpin(pod, ways.open[0])
         return outcome
 
@@ -1125,17 +1129,20 @@ class Engine:
                 out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate=True))
         return out
 
-    def _leave_deleted(self, pod: Pod) -> list[Instruction]:
-        """A claim that is being deleted goes once no pod is in it: what waits must not stay, whoever reserved it."""
+    def _let_go(self, pod: Pod) -> list[Instruction]:
+        """Free what a pod has reserved and cannot use, as after half of its claims were written: it holds devices.
+
+        A claim that is being deleted goes once no pod is in it, and one that others use stays allocated.
+        """
         out: list[Instruction] = []
         shared = groups.consumers(pod, self.state)
         for key in self._keys(pod):
             claim = self.state.claims.current.get(self.state.claim_by_key.get(key, Uid("")))
-            if claim is None or not claim.deleting or not claim.reserved_by(pod.uid):
+            if claim is None or not claim.reserved_by(pod.uid) or claim.uid in shared or claim.uid in self._releasing:
                 continue
-            if claim.uid not in shared and claim.uid not in self._releasing:
-                self._await_release(claim.uid, pod.uid, claim.resource_version)
-                out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), _pod_ref(pod).consumer, deallocate=False))
+            self._await_release(claim.uid, pod.uid, claim.resource_version)
+            consumer = _pod_ref(pod).consumer
+            out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate=not claim.deleting))
         return out
 
     def _group_uses(self, claim: Uid, group: str) -> bool:

@@ -1,4 +1,4 @@
-"""A claim that is being deleted and that an earlier process had reserved for a pod which still waits."""
+"""Claims that an earlier process had reserved for a pod which still waits, and one that is being deleted or gone."""
 
 from dataclasses import replace
 
@@ -27,3 +27,13 @@ def test_a_claim_that_stays_is_used():
 
     assert hands.of(ReleaseClaim) == []
     assert hands.node_of("p") == "n1"
+
+
+def test_a_pod_that_cannot_be_placed_gives_back_what_was_written_for_it_before():
+    gpu = slice_of([build.device("gpu-0", {})], node="n1")
+    mine = allocated(claim("c", request("r")), result("gpu-0"), reserved_for=[pod("p")])
+
+    hands = Hands(node("n1"), gpu, mine, pod("p", claims=["c", "gone"])).settle()
+
+    [release] = hands.of(ReleaseClaim)
+    assert (release.claim.name, release.consumer.uid, release.deallocate) == ("c", build.pod_uid("p"), True)

@@ -52,6 +52,7 @@ def test_a_node_that_lacks_two_resources_is_told_with_both(small):
     small.store.update("Node", "n0", lambda raw: {**raw, "status": {"allocatable": {"cpu": "0", "pods": "0"}}}, "admin")
 
     assert told(small, f"0 of 2 nodes fit: {lacks}, {FOREIGN}") == ""
+    assert told(small, f"0 of 2 nodes fit: {lacks}, {FOREIGN}, 1 see pool n0 of driver x") == ""
     assert "4 of 2 nodes are counted" in told(small, f"0 of 2 nodes fit: {lacks}, 1 are elsewhere, {FOREIGN}")
 
 
