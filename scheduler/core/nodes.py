@@ -9,6 +9,8 @@ from scheduler.core.columns import Column
 from scheduler.core.model import Node, Resources, Taint
 from scoring.arrays import Counts, Mask, Rows
 
+_ONE_POD = ("pods", 1)
+
 
 class Changes:
     """Which rows changed, in order; every reader keeps its own position.
@@ -40,9 +42,8 @@ class Changes:
         """Distinct rows changed since a position, ascending; None means any may have."""
         if position < self._start:
             return None
-        if position == self.position:
-            return []
-        return sorted(set(self._log[position - self._start :]))
+        found = self._log[position - self._start :]
+        return sorted(set(found)) if len(found) > 1 else found
 
 
 def preference(seed: int, name: str) -> int:
@@ -56,7 +57,8 @@ class NodeTable:
 
     live, unschedulable, owned : bool (rows,).
     labels : label key -> column of values. taints : column of whole taint lists.
-    allocatable, used : resource name -> int64 (rows,), units as in core/model. `pods` counts pods.
+    allocatable : resource name -> int64 (rows,), units as in core/model.
+    pods : int64 (rows,), how many are charged to a node.
     order : int64 (rows,), rank among equal nodes, smaller first, 56 bits. size : of all columns, a multiple of 64.
     changes : rows of which anything changed. remade : those of which more changed than what is in use.
     """
@@ -72,10 +74,10 @@ class NodeTable:
         self.labels: dict[str, Column[str]] = {}
         self.taints: Column[tuple[Taint, ...]] = Column(size)
         self.allocatable: dict[str, Counts] = {}
-        self.used: dict[str, Counts] = {}
+        self.pods: Counts = np.zeros(size, np.int64)
         self.changes = Changes()
         self.remade = Changes()
-        self._left: dict[str, Counts] = {}  # allocatable minus used
+        self._left: dict[str, Counts] = {}  # of what is allocatable; of `pods` too
         self._seed = seed
         self._free = list(range(size - 1, -1, -1))
 
@@ -94,7 +96,7 @@ class NodeTable:
         self.owned[row] = owned
         self.taints.write(row, self.taints.code(node.taints))
         self._write_labels(row, before.labels if before else {}, node.labels)
-        self._write_resources(self.allocatable, row, node.allocatable)
+        self._write_resources(row, node.allocatable)
         self.remake(row)
         return row
 
@@ -105,8 +107,10 @@ class NodeTable:
             return None
         node = self.nodes[row]
         self._write_labels(row, node.labels if node else {}, {})
-        self._write_resources(self.allocatable, row, {})
-        self._write_resources(self.used, row, {})
+        self._write_resources(row, {})
+        for column in self._left.values():
+            column[row] = 0
+        self.pods[row] = 0
         self.nodes[row] = None
         self.live[row] = False
         self.remake(row)
@@ -120,13 +124,12 @@ class NodeTable:
 
     def use(self, row: int, requests: Resources, sign: int) -> None:
         """Charge (sign 1) or give back (sign -1) what one pod requests, the pod itself included."""
-        for name, amount in (*requests.items(), ("pods", 1)):
-            column = self.used.get(name)
+        self.pods[row] += sign
+        for name, amount in (*requests.items(), _ONE_POD):
+            column = self._left.get(name)
             if column is None:
-                column = self.used[name] = np.zeros(self.size, np.int64)
-                self._left.setdefault(name, np.zeros(self.size, np.int64))
-            column[row] += sign * amount
-            self._left[name][row] -= sign * amount
+                column = self._left[name] = np.zeros(self.size, np.int64)
+            column[row] -= sign * amount
         self.changes.mark(row)
 
     def left(self, resource: str, rows: Rows) -> Counts:
@@ -136,12 +139,7 @@ class NodeTable:
     def left_at(self, resource: str, row: int) -> int:
         """`left` of one node."""
         found = self._left.get(resource)
-        return 0 if found is None else int(found[row])
-
-    def used_at(self, resource: str, row: int) -> int:
-        """What is used on one node."""
-        found = self.used.get(resource)
-        return 0 if found is None else int(found[row])
+        return 0 if found is None else found.item(row)
 
     def amounts(self, table: Mapping[str, Counts], resource: str, rows: Rows) -> Counts:
         """A resource column at these rows; zeros for a resource that no node has."""
@@ -173,15 +171,14 @@ class NodeTable:
                 column = self.labels[key] = Column(self.size)
             column.write(row, column.code(value))
 
-    def _write_resources(self, table: dict[str, Counts], row: int, amounts: Resources) -> None:
+    def _write_resources(self, row: int, amounts: Resources) -> None:
         for name in amounts:
-            if name not in table:
-                table[name] = np.zeros(self.size, np.int64)
+            if name not in self.allocatable:
+                self.allocatable[name] = np.zeros(self.size, np.int64)
                 self._left.setdefault(name, np.zeros(self.size, np.int64))
-        sign = 1 if table is self.allocatable else -1
-        for name, column in table.items():
+        for name, column in self.allocatable.items():
             amount = amounts.get(name, 0)
-            self._left[name][row] += sign * (amount - column[row])
+            self._left[name][row] += amount - column[row]
             column[row] = amount
 
     def _grow(self, size: int) -> None:
@@ -195,7 +192,7 @@ class NodeTable:
         self.owned = np.concatenate([self.owned, np.zeros(extra, np.bool_)])
         self.order = longer(self.order)
         self.allocatable = {name: longer(column) for name, column in self.allocatable.items()}
-        self.used = {name: longer(column) for name, column in self.used.items()}
+        self.pods = longer(self.pods)
         self._left = {name: longer(column) for name, column in self._left.items()}
         for column in self.labels.values():
             column.grow(size)
