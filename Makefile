@@ -40,6 +40,7 @@ soak: $(READY)
 	$(BIN)/python -m e2e.sim.plans
 	$(BIN)/python -m e2e.sim.mutants
 	$(BIN)/python -m e2e.bad
+	$(BIN)/python -m e2e.oracle.plain --cases 50000
 	$(BIN)/python -m e2e.siege --minutes 15
 	$(BIN)/python -m e2e.siege --minutes 5 --contested
 

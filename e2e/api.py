@@ -62,6 +62,9 @@ KINDS: dict[str, tuple[str, str, bool]] = {
     "ScaledObject": ("/apis/keda.sh/v1alpha1", "scaledobjects", True),
     "HorizontalPodAutoscaler": ("/apis/autoscaling/v2", "horizontalpodautoscalers", True),
     "APIService": ("/apis/apiregistration.k8s.io/v1", "apiservices", False),
+    "PersistentVolume": ("/api/v1", "persistentvolumes", False),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims", True),
+    "StorageClass": ("/apis/storage.k8s.io/v1", "storageclasses", False),
     "PodGroup": ("/apis/scheduling.k8s.io/v1beta1", "podgroups", True),
 }
 

@@ -13,7 +13,7 @@ def publish(api: Api, items: Iterable[Raw]) -> None:
     A Node created with a status keeps it, as a kubelet's registration does.
     """
     rest = list(items)
-    for kinds in ({"Node", "DeviceClass"}, {"ResourceSlice", "DeviceTaintRule"}):
+    for kinds in ({"Node", "DeviceClass", "StorageClass"}, {"ResourceSlice", "DeviceTaintRule", "PersistentVolume"}):
         api.each(api.create, [item for item in rest if item["kind"] in kinds])
         rest = [item for item in rest if item["kind"] not in kinds]
     assert not rest, f"not published: {rest[0]['kind']}"

@@ -23,6 +23,7 @@ from e2e.conftest import World
 from e2e.dovetail import CONFIG_MAP, NAMESPACE, token
 from e2e.inventory import CLASS, DRIVER, device_class, devices, node, slice_on
 from e2e.proxy import Proxy
+from e2e.storage import SELECTED, storage_class, volume, volume_claim, with_volumes
 from e2e.workload import claim, claim_spec, pod, request
 from scheduler.cluster.client import Client
 from scheduler.cluster.discovery import SOURCES, Served
@@ -247,7 +248,8 @@ class Work:
 
 
 def inventory() -> list[Raw]:
-    return [device_class(extendedResourceName=RESOURCE), node("n1"), slice_on("n1", devices(16))]
+    classes = [storage_class("local"), storage_class("made", "store.example.com/nobody")]
+    return [device_class(extendedResourceName=RESOURCE), node("n1"), slice_on("n1", devices(16)), *classes]
 
 
 def bound(world: World, name: str) -> bool:
@@ -362,6 +364,44 @@ def replaces_leftover(name: str) -> Work:
     return Work(f"leftover of {name} replaced", begin, done)
 
 
+def keeps(name: str) -> Work:
+    """A pod gets a volume that is there."""
+
+    def begin(world: World) -> None:
+        world.publish([volume(f"{world.namespace}-{name}", "n1", "local", "1Gi")])
+        world.create(volume_claim(world.namespace, name, "local"))
+        world.create(with_volumes(pod(world.namespace, name), name))
+
+    return Work(f"volume of {name} kept", begin, lambda world: bound(world, name))
+
+
+def asks(name: str) -> Work:
+    """A volume is to be made for a pod."""
+
+    def begin(world: World) -> None:
+        world.create(volume_claim(world.namespace, name, "made"))
+        world.create(with_volumes(pod(world.namespace, name), name))
+
+    return Work(f"volume of {name} asked for", begin, lambda world: selected(world, name))
+
+
+def selected(world: World, name: str) -> bool:
+    found = world.api.get("PersistentVolumeClaim", name, world.namespace)
+    return SELECTED in found["metadata"].get("annotations", {})
+
+
+def asks_no_more(name: str) -> Work:
+    """A volume is no longer to be made once its pod is gone."""
+    asking = asks(name)
+
+    def begin(world: World) -> None:
+        asking.begin(world)
+        until(lambda: asking.done(world), asking.name)
+        world.api.delete("Pod", name, world.namespace)
+
+    return Work(f"volume of {name} asked for no more", begin, lambda world: not selected(world, name))
+
+
 WORK: dict[tuple[str, str], Work] = {
     ("create", "pods/binding"): places("bound"),
     ("patch", "pods/status"): tells("told"),
@@ -375,24 +415,30 @@ WORK: dict[tuple[str, str], Work] = {
     ("update", "resourceclaims/binding"): joins_odd(),
     ("create", "resourceclaims"): places_extended(),
     ("delete", "resourceclaims"): replaces_leftover("again"),
+    ("patch", "persistentvolumes"): keeps("kept"),
+    ("patch", "persistentvolumeclaims"): asks("asking"),
+    ("get", "persistentvolumeclaims"): asks_no_more("asked"),
 }
 AFRESH = {
+    ("get", "persistentvolumeclaims"): asks_no_more("later"),
     ("create", "events"): records("later"),
     ("patch", "pods/status"): tells("later"),
     ("delete", "resourceclaims"): replaces_leftover("later"),
 }
 """What is not tried again by itself, or not soon: looked at with the next pod."""
 KINDS_OF_WORK = list({each.name: each for each in WORK.values()}.values())
-LOOK = ("get", "pods")
-LOST = re.compile(r"POST .*/pods/[^/]+/binding")
-"""The write whose answer is lost, so that it has to be settled by a look at the pod."""
+LOST = {
+    ("get", "pods"): (re.compile(r"POST .*/pods/[^/]+/binding"), records("unanswered")),
+    ("get", "persistentvolumes"): (re.compile(r"PATCH /api/v1/persistentvolumes/[^/]+"), keeps("unanswered")),
+}
+"""The write whose answer is lost, so that it has to be settled by a look at the object; and the work that waits."""
 
 
 # ---------------------------------------------------------------- tests
 
 
 def test_every_rule_has_a_test() -> None:
-    tested = {*WORK, LOOK} | {(each.verb, each.resource) for each in (*READS, *LEASES, *REVIEWS)}
+    tested = {*WORK, *LOST} | {(each.verb, each.resource) for each in (*READS, *LEASES, *REVIEWS)}
     assert tested == {(each.verb, each.resource) for each in NEEDED}
 
 
@@ -411,11 +457,11 @@ def audited(cluster: LocalCluster, start: int) -> list[Raw]:
 
 
 def test_all_rules_are_used_and_no_other_verb_is_asked_for(world: World, cluster: LocalCluster) -> None:
-    # given a process whose server does not stream lists, and loses the answers to one binding and one allocation
+    # given a process whose server does not stream lists, and loses the answers to a binding and to a volume's patch
     start = cluster.audit_log.stat().st_size if cluster.audit_log.exists() else 0
     world.publish(inventory())
     world.api.delete("Lease", "dovetail", NAMESPACE)
-    with Proxy(world.api.access, loses_one(), no_streams) as proxy:
+    with Proxy(world.api.access, loses_one(*(pattern for pattern, _ in LOST.values())), no_streams) as proxy:
         kubeconfig = kubeconfig_for(cluster, proxy.server)
         with Service(kubeconfig) as service:
             service.ready()
@@ -425,7 +471,7 @@ def test_all_rules_are_used_and_no_other_verb_is_asked_for(world: World, cluster
             for work in KINDS_OF_WORK:
                 until(partial(work.done, world), f"{work.name} done", 40.0)
             assert judged(kubeconfig) == reviews.ALLOWED
-        assert len(proxy.held) == 1
+        assert len(proxy.held) == len(LOST)
     # then it used what the table grants: binding is asked for behind a claim's status, and not noted by itself
     found = audited(cluster, start)
     asked = {
@@ -437,15 +483,15 @@ def test_all_rules_are_used_and_no_other_verb_is_asked_for(world: World, cluster
     assert [each for each in found if each.get("responseStatus", {}).get("code") == 403] == []
 
 
-def loses_one() -> Callable[[str, str], bool]:
-    """The first such write is lost."""
-    lost: list[str] = []
+def loses_one(*patterns: re.Pattern[str]) -> Callable[[str, str], bool]:
+    """The first write of each of these is lost."""
+    left = list(patterns)
 
     def holds(method: str, path: str) -> bool:
-        if lost or not LOST.fullmatch(f"{method} {path.partition('?')[0]}"):
-            return False
-        lost.append(path)
-        return True
+        found = [each for each in left if each.fullmatch(f"{method} {path.partition('?')[0]}")]
+        for each in found:
+            left.remove(each)
+        return bool(found)
 
     return holds
 
@@ -507,19 +553,20 @@ class TestWhileItWorks:
         until(lambda: work.done(world), f"{work.name} once the rule is back", 40.0)
 
 
-def test_without_looking_at_pods_a_lost_binding_is_not_settled_and_the_probe_says_so(
-    world: World, own: Api, cluster: Cluster
+@pytest.mark.parametrize("look", LOST, ids=" ".join)
+def test_without_a_look_a_lost_write_is_not_settled_and_the_probe_says_so(
+    world: World, own: Api, cluster: Cluster, look: tuple[str, str]
 ) -> None:
-    [lacking] = [each for each in WRITES if (each.verb, each.resource) == LOOK]
-    work = records("unanswered")
+    [lacking] = [each for each in WRITES if (each.verb, each.resource) == look]
+    pattern, work = LOST[look]
     world.publish(inventory())
-    with Proxy(world.api.access, loses_one()) as proxy, ExitStack() as stack:
+    with Proxy(world.api.access, loses_one(pattern)) as proxy, ExitStack() as stack:
         kubeconfig = kubeconfig_for(cluster, proxy.server)
         service = stack.enter_context(Service(kubeconfig)).ready()
         with without(world.api, own, lacking):
             assert asyncio.run(lacked(kubeconfig, NEEDED)) == [lacking]
             work.begin(world)
-            words = 'cannot get resource "pods"'
+            words = f'cannot get resource "{lacking.resource}"'
             until(lambda: words in service.unready, f"the probe told; it says {service.unready!r}", 20.0)
             assert not work.done(world)
         until(lambda: work.done(world), f"{work.name} once the rule is back", 40.0)

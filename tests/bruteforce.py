@@ -23,12 +23,16 @@ from scheduler.core.model import (
     AttributeValue,
     Claim,
     Device,
+    HostPort,
     NodeSelector,
     NodeSelectorTerm,
     Pod,
+    PodTerm,
     Request,
+    Requirement,
     Result,
     Slice,
+    Spread,
     Toleration,
     Uid,
     Version,
@@ -44,6 +48,7 @@ from tests.build import (
     device,
     device_class,
     match,
+    namespace,
     node,
     node_selector,
     on_node,
@@ -55,6 +60,7 @@ from tests.build import (
     requirement,
     result,
     slice_of,
+    spread,
     taint,
     taint_rule,
     term,
@@ -233,6 +239,7 @@ def _config(world: World, claim: Claim) -> tuple[AllocationConfig, ...]:
 
 NIC = "nic.example.com"
 ZONE = "zone"
+HOSTNAME = "kubernetes.io/hostname"
 ATTRIBUTES = f'device.attributes["{DRIVER}"]'
 CAPACITY = f'device.capacity["{DRIVER}"]'
 BIG = f'"memory" in {CAPACITY} && {CAPACITY}.memory.compareTo(quantity("40Gi")) >= 0'
@@ -247,16 +254,16 @@ SELECTORS = (
 # Each world has trouble of a few kinds, so that what is wrong in one way is mostly right in all others.
 TROUBLES = (
     "pools", "attributes", "device taints", "taint rules", "unsupported", "held devices", "full nodes", "node taints",
-    "labels", "ownership", "claims", "counts", "pod", "spanning pools",
+    "labels", "ownership", "claims", "counts", "pod", "spanning pools", "neighbours",
 )  # fmt: skip
 
 
 class _Dice:
     """Draws the parts of one world."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
+    def __init__(self, draw: st.DrawFn, always: frozenset[str]) -> None:
         self.draw = draw
-        self.troubles = draw(st.frozensets(st.sampled_from(TROUBLES), max_size=4))
+        self.troubles = always | draw(st.frozensets(st.sampled_from(TROUBLES), max_size=4 - len(always)))
 
     def of(self, *values: Any) -> Any:
         return self.draw(st.sampled_from(values))
@@ -270,6 +277,58 @@ class _Dice:
     def trouble(self, kind: str, one_in: int = 2) -> bool:
         assert kind in TROUBLES
         return kind in self.troubles and self.chance(one_in)
+
+
+def _neighbour(dice: _Dice, name: str, node: str) -> Pod:
+    return pod(
+        name,
+        namespace=dice.of("default", "default", "red"),
+        node=node,
+        labels={"app": dice.of("web", "web", "db")},
+        deleting=dice.chance(4),
+        repels=[_term(dice)] if dice.chance(4) else (),
+        ports=[_port(dice)] if dice.chance(4) else (),
+    )
+
+
+def _asks_of_others(dice: _Dice) -> dict[str, Any]:
+    """What a pod asks of those around it; whatever it does not ask is left out."""
+    if not dice.trouble("neighbours"):
+        return {}
+    return {
+        "attracts": [_term(dice) for _ in range(dice.of(0, 0, 1, 2))],
+        "repels": [_term(dice) for _ in range(dice.of(0, 0, 1, 2))],
+        "spreads": [_spread(dice) for _ in range(dice.of(0, 1, 1, 2))],
+        "ports": [_port(dice) for _ in range(dice.of(0, 0, 1))],
+    }
+
+
+def _wanted(dice: _Dice) -> tuple[Requirement, ...]:
+    line = requirement("app", dice.of("In", "In", "NotIn"), dice.of("web", "db"))
+    return dice.of((line,), (line,), (requirement("app", "Exists"),), ())
+
+
+def _term(dice: _Dice) -> PodTerm:
+    named = dice.of(None, None, None, (), (requirement("team", "In", "red"),), (requirement("team", "DoesNotExist"),))
+    namespaces = () if named is not None else dice.of(("default",), ("default",), ("default", "red"))
+    topology = dice.of(ZONE, HOSTNAME, HOSTNAME)
+    return repels(*_wanted(dice), topology=topology, namespaces=namespaces, named=named, nothing=dice.chance(8))
+
+
+def _spread(dice: _Dice) -> Spread:
+    return spread(
+        *_wanted(dice),
+        topology=dice.of(ZONE, HOSTNAME),
+        skew=dice.of(1, 1, 2),
+        min_domains=dice.of(1, 1, 2, 3),
+        hard=not dice.chance(4),
+        node_affinity=not dice.chance(4),
+        node_taints=dice.chance(3),
+    )
+
+
+def _port(dice: _Dice) -> HostPort:
+    return HostPort(dice.of(80, 81), dice.of("TCP", "TCP", "UDP"), dice.of("0.0.0.0", "10.0.0.1", "10.0.0.2"))
 
 
 def _device(dice: _Dice, name: str, driver: str) -> Device:
@@ -379,13 +438,13 @@ def _without(published: list[Chosen], item: Slice, taken: Device) -> list[Chosen
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
+def worlds(draw: st.DrawFn, always: frozenset[str] = frozenset()) -> World:
     """A world with the pending pod `p` (PENDING), up to three nodes and about five devices a node.
 
     Its pools may be torn, stale, obsolete or invalid, its devices taken or tainted or without the attributes that
-    claims ask for, its nodes full, tainted or not ours, its claims shared.
+    claims ask for, its nodes full, tainted or not ours, its claims shared. always : troubles that it has.
     """
-    dice = _Dice(draw)
+    dice = _Dice(draw, always)
     objects: list[Any] = [
         device_class("gpu", config=['{"opaque":"gpu"}'] if dice.chance(2) else ()),
         device_class("any", driver=None),
@@ -399,15 +458,18 @@ def worlds(draw: st.DrawFn) -> World:
                 name,
                 cpu=dice.of(1000, 400, 800) if dice.trouble("full nodes") else 2000,
                 pods=1 if dice.trouble("full nodes", 4) else 110,
-                labels={} if dice.trouble("labels") else {ZONE: dice.of("a", "a", "b")},
+                labels={} if dice.trouble("labels") else {ZONE: dice.of("a", "a", "b"), HOSTNAME: name},
                 taints=[taint("worn", effect=dice.of("NoSchedule", NO_EXECUTE, "PreferNoSchedule"))] if worn else (),
                 owned=not dice.trouble("ownership"),
                 unschedulable=dice.trouble("node taints", 4),
             )
         )
         if dice.chance(3):
-            shy = [repels(requirement("app", "In", "web"))] if dice.trouble("pod", 4) else ()
-            objects.append(pod(f"busy-{name}", node=name, cpu=dice.of(0, 500, 700), repels=shy))
+            objects.append(pod(f"busy-{name}", node=name, cpu=dice.of(0, 500, 700)))
+        for i in range(dice.of(0, 1, 2) if dice.trouble("neighbours") else 0):
+            objects.append(_neighbour(dice, f"near-{name}-{i}", name))
+    if dice.trouble("neighbours"):
+        objects += [namespace(), namespace("red", team="red")]
     slices = _slices(dice, nodes)
     objects += slices
 
@@ -451,6 +513,7 @@ def worlds(draw: st.DrawFn) -> World:
             tolerations=_tolerations(dice) if dice.chance(3) else (),
             gates=["wait"] if dice.trouble("pod", 6) else (),
             unsupported=["hostPorts"] if dice.trouble("pod", 6) else (),
+            **_asks_of_others(dice),
         )
     )
     ownership = Ownership()

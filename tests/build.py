@@ -29,18 +29,24 @@ from scheduler.core.model import (
     Device,
     DeviceClass,
     ExtendedRequest,
+    HostPort,
+    Image,
     LabelSelector,
+    Lean,
+    Namespace,
     Node,
     NodeSelector,
     NodeSelectorTerm,
     Pod,
     PodClaim,
     PodGroup,
-    Repulsion,
+    PodSelector,
+    PodTerm,
     Request,
     Requirement,
     Result,
     Slice,
+    Spread,
     Taint,
     TaintRule,
     Toleration,
@@ -48,6 +54,17 @@ from scheduler.core.model import (
 )
 from scheduler.core.plan import Decision, Option, Placement, Plan, Unplaced
 from scheduler.core.quantity import Quantity, parse_quantity
+from scheduler.core.storage import (
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    Stored,
+    VolumeAttachment,
+    key_of,
+)
 
 if TYPE_CHECKING:
     from scheduler.core.verify import World
@@ -110,6 +127,8 @@ def node(
     owned: bool = True,
     unschedulable: bool = False,
     annotations: Mapping[str, str] | None = None,
+    features: Iterable[str] = (),
+    images: Iterable[Image] = (),
     **scalars: int,
 ) -> Node:
     """`cpu` in thousandths of a core; `scalars` are further allocatable resources, such as **{"hugepages-2Mi": 4}."""
@@ -122,6 +141,8 @@ def node(
         taints=tuple(taints),
         unschedulable=unschedulable,
         allocatable={"cpu": cpu, "memory": memory, "ephemeral-storage": storage, "pods": pods, **scalars},
+        features=frozenset(features),
+        images=tuple(images),
     )
 
 
@@ -309,8 +330,31 @@ def template(name: str = "t", *requests: Request, namespace: str = NAMESPACE, **
 # ---------------------------------------------------------------- pods
 
 
-def repels(*requirements: Requirement, namespaces: Iterable[str] = ()) -> Repulsion:
-    return Repulsion(tuple(namespaces), LabelSelector(requirements))
+def namespace(name: str = NAMESPACE, **labels: str) -> Namespace:
+    return Namespace(name, labels)
+
+
+def others(
+    *requirements: Requirement,
+    namespaces: Iterable[str] = (NAMESPACE,),
+    named: Iterable[Requirement] | None = None,
+    nothing: bool = False,
+) -> PodSelector:
+    """Pods with these labels, in these namespaces and in those whose labels are `named`."""
+    selector = None if nothing else LabelSelector(requirements)
+    return PodSelector(selector, tuple(namespaces), None if named is None else LabelSelector(tuple(named)))
+
+
+def repels(*requirements: Requirement, topology: str = "zone", **pods: Any) -> PodTerm:
+    return PodTerm(topology, others(*requirements, **pods))
+
+
+def leans(weight: int, *requirements: Requirement, topology: str = "zone", **pods: Any) -> Lean:
+    return Lean(weight, PodTerm(topology, others(*requirements, **pods)))
+
+
+def spread(*requirements: Requirement, topology: str = "zone", skew: int = 1, **fields: Any) -> Spread:
+    return Spread(topology, skew, LabelSelector(requirements), **fields)
 
 
 def pod(
@@ -334,12 +378,21 @@ def pod(
     selector: Mapping[str, str] | None = None,
     affinity: NodeSelector | None = None,
     tolerations: Iterable[Toleration] = (),
-    repels: Iterable[Repulsion] = (),
+    attracts: Iterable[PodTerm] = (),
+    repels: Iterable[PodTerm] = (),
+    spreads: Iterable[Spread] = (),
+    ports: Iterable[HostPort | int] = (),
     version: str = "1",
     unsupported: Iterable[str] = (),
     extended: Mapping[str, int] | None = None,
     extended_claim: str = "",
     group: str = "",
+    features: Iterable[str] = (),
+    nominated: str = "",
+    preferred: Iterable[tuple[int, NodeSelectorTerm]] = (),
+    images: Iterable[str] = (),
+    unstated: Mapping[str, int] | None = None,
+    leans: Iterable[Lean] = (),
 ) -> Pod:
     """`claims` are referenced by name; `templates` maps an entry to the claim made from template `<entry>-template`,
     or to None where no claim is needed. That a pod takes one of `pods` goes without saying, in `requests` too.
@@ -376,13 +429,22 @@ def pod(
         requests=amounts,
         claims=tuple(entries),
         claim_names=claim_names,
+        attracts=tuple(attracts),
         repels=tuple(repels),
+        spreads=tuple(spreads),
+        ports=tuple(each if isinstance(each, HostPort) else HostPort(each) for each in ports),
         unsupported=tuple(unsupported),
         extended=tuple(
             ExtendedRequest("main", 0, True, name, number, amount) for number, (name, amount) in enumerate(asked)
         ),
         extended_claim=extended_claim,
         group=group,
+        features=tuple(features),
+        nominated=nominated,
+        preferred=tuple(preferred),
+        images=tuple(images),
+        unstated=dict(unstated or {}),
+        leans=tuple(leans),
     )
 
 
@@ -441,12 +503,12 @@ def plan(*placements: Placement, unplaced: Iterable[Unplaced] = ()) -> Plan:
 
 
 def world(
-    *objects: Node | Slice | DeviceClass | TaintRule | Claim | Pod | PodGroup,
+    *objects: Namespace | Node | Slice | DeviceClass | TaintRule | Claim | Pod | PodGroup | Stored,
     ownership: Ownership | None = None,
     scheduler: str = names.SCHEDULER_NAME,
 ) -> "World":
     """What a plan is judged by; without any class given, the class `gpu` is there."""
-    from scheduler.core.verify import World
+    from scheduler.core.verify import Storage, World
 
     def every(kind: type) -> list[Any]:
         return [item for item in objects if isinstance(item, kind)]
@@ -461,4 +523,15 @@ def world(
         ownership=ownership or Ownership(),
         scheduler_names=frozenset({scheduler}),
         groups={item.key: item for item in every(PodGroup)},
-    )
+        namespaces={item.name: item.labels for item in every(Namespace)},
+        storage=Storage(
+            **{
+                table: {key_of(item): item for item in every(kind)}
+                for table, kind in (
+                    ("claims", PersistentVolumeClaim), ("volumes", PersistentVolume), ("classes", StorageClass),
+                    ("csi_nodes", CSINode), ("drivers", CSIDriver), ("capacities", CSIStorageCapacity),
+                    ("attachments", VolumeAttachment),
+                )
+            }
+        ),
+    )  # fmt: skip

@@ -76,7 +76,7 @@ ELSEWHERE = {
     "F50": "256 reservations: tests/engine",
     "F52": "claims of other owners: tests/engine",
     "F57": "time-outs of solving: tests/engine/test_budget.py",
-    "F59": "gangs are not decided here",
+    "F59": "gangs are refused by name; that none runs in part is I14",
     "F61": "slices that disagree: tests/inventory",
     "F64": "devices that become shareable while held: tests/engine/test_shared_devices.py",
     "F65": "shares without capacity: tests/engine/test_shared_devices.py",
@@ -91,8 +91,8 @@ ELSEWHERE = {
 class Rates:
     """Shares of requests, events or minutes in which something goes wrong; 0 everywhere is a healthy cluster."""
 
-    conflict: float = 0.01
-    unprocessable: float = 0.003
+    conflict: float = 0.02
+    unprocessable: float = 0.008
     throttled: float = 0.01
     failing: float = 0.01
     lost: float = 0.01
@@ -101,12 +101,15 @@ class Rates:
     slow: float = 0.01
     garbled: float = 0.01
     stale_list: float = 0.1
-    close: float = 0.004
+    close: float = 0.012
     hang: float = 0.003
     expire: float = 0.003
     expired_status: float = 0.08
-    repeat: float = 0.1
+    repeat: float = 0.2
     crash_after_write: float = 0.03
+    stall_after_write: float = 0.03
+    stop_after_write: float = 0.02
+    end_before_late: float = 0.5  # of writes that are applied late: their sender does not live to see it
     lag: float = 0.05  # mean seconds of a watch
     latency: float = 0.01  # mean seconds of a request
     crashes: float = 0.5  # a minute, and so on
@@ -114,9 +117,10 @@ class Rates:
     stalls: float = 1.5
     outages: float = 0.15
     forbidden: float = 0.15
-    jumps: float = 0.5
+    jumps: float = 1.0
     bursts_of_lag: float = 0.4
-    part_failures: float = 0.4
+    part_failures: float = 1.0
+    meddling: float = 0.1  # a share of our writes to claims
 
     @classmethod
     def none(cls) -> "Rates":

@@ -70,7 +70,7 @@ def node(name: str, random: Random, *, owned: bool) -> Raw:
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "spec": {},
         "status": {
             "allocatable": {
-                "cpu": str(random.choice((2, 4, 8))), "memory": "16Gi", "pods": str(random.choice((4, 110))),
+                "cpu": str(random.choice((2, 3, 8))), "memory": "16Gi", "pods": str(random.choice((3, 6, 110))),
             },
             "conditions": [{"type": "Ready", "status": "True"}],
         },

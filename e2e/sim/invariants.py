@@ -6,7 +6,7 @@
 | I4, I5, I16, I17 | `_bound`, at the binding; I4 again by the kubelet when it starts the pod |
 | I7, I8, I9, I10 | `_claim_changed`, at every write of ours to a claim |
 | I12, I13, I18 | `sent`, when a request leaves, and `applied`, when the server takes it in |
-| I19 to I24 | liveness.py, when faults have stopped |
+| I14, I19 to I24 | liveness.py, and causes.py for what reasons say, when faults have stopped |
 """
 
 import json
@@ -133,7 +133,8 @@ class Judge:
         if where.endswith("/binding"):
             if not metadata.get("uid"):
                 self.fail("I13", f"{method} {where} has no uid", where)
-            known = [version for time, version in self.delivered.get(peer.identity, ()) if time <= now - _SEEN_S]
+            until = peer.aware(now - _SEEN_S)
+            known = [version for time, version in self.delivered.get(peer.identity, ()) if time <= until]
             self.sent_knowing[peer.identity, metadata["uid"]] = max(known, default=0)
         if "devices" in (given.get("status") or {}) and given["status"]["devices"] is not None:
             self.fail("I10", f"{method} {where} writes status.devices", where)

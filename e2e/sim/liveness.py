@@ -1,5 +1,6 @@
-"""What must be true once faults have stopped and some minutes have passed: I19 to I24."""
+"""What must be true once faults have stopped and some minutes have passed: I14 and I19 to I24."""
 
+from e2e.sim.causes import untrue
 from e2e.sim.hardware import EXTENDED
 from e2e.sim.invariants import SCHEDULER, Judge
 from e2e.sim.oracle import OWNED, admits, amount, claim_names, extended_of, requests_of, reserved, selected
@@ -10,8 +11,8 @@ from e2e.sim.world import BrokenError
 _EXTENDED_SPEC = {"deviceClassName": "extended", "allocationMode": "ExactCount"}
 
 
-def check(store: Store, judge: Judge, replicas: list[Replica]) -> None:
-    """Raises BrokenError."""
+def check(store: Store, judge: Judge, replicas: list[Replica], *, groups: bool = False) -> None:
+    """groups : whether pods of PodGroups are placed, those of gangs apart. Raises BrokenError."""
     if not any(each.deciding for each in replicas):
         raise BrokenError("I24", "nobody decides")
     pods = list(store.objects["Pod"].values())
@@ -20,10 +21,14 @@ def check(store: Store, judge: Judge, replicas: list[Replica]) -> None:
         reason = _reason(pod)
         if not reason:
             raise BrokenError("I19", f"pod {pod.key} waits and nobody says why", pod.key)
-        node = feasible(store, judge, pod)
+        node = "" if _refused(store, pod, groups=groups) else feasible(store, judge, pod)
         if node:
             raise BrokenError("I20", f"pod {pod.key} fits on {node}, and is told: {reason}", pod.key)
         _true(store, pod, reason)
+        problem = untrue(store, judge, pod, reason)
+        if problem:
+            raise BrokenError("I20", f"pod {pod.key} is told: {reason}, and {problem}", pod.key)
+    gangs(store, pods)
     _leaks(store, pods)
     for replica in replicas:
         _memory(store, replica)
@@ -34,6 +39,17 @@ def _waits(pod: Item) -> bool:
         pod.spec.get("schedulerName") == SCHEDULER and not pod.spec.get("nodeName") and not done(pod.raw)
         and not pod.deleting and not pod.spec.get("schedulingGates")
     )  # fmt: skip
+
+
+def _group(store: Store, pod: Item) -> Item | None:
+    name = (pod.spec.get("schedulingGroup") or {}).get("podGroupName")
+    return store.find("PodGroup", f"{pod.raw['metadata']['namespace']}/{name}") if name else None
+
+
+def _refused(store: Store, pod: Item, *, groups: bool) -> bool:
+    """Whether a pod is of a group whose pods are not placed."""
+    group = _group(store, pod)
+    return group is not None and (not groups or "gang" in group.spec["schedulingPolicy"])
 
 
 def _reason(pod: Item) -> str:
@@ -59,9 +75,7 @@ def feasible(store: Store, judge: Judge, pod: Item) -> str:
         if resource != EXTENDED:
             return ""
         specs.append({"devices": {"requests": [{"name": "x", "exactly": {**_EXTENDED_SPEC, "count": count}}]}})
-    asked = [each for spec in specs for each in spec["devices"]["requests"]]
-    # What an administrator's request leaves of counters is another matter upstream (kubernetes#140729).
-    if any("somethingNew" in each or each.get("exactly", {}).get("adminAccess") for each in asked):
+    if any("somethingNew" in each for spec in specs for each in spec["devices"]["requests"]):
         return ""
     selectors = [each.status["allocation"].get("nodeSelector") for each in claims if each.status.get("allocation")]
     hardware = judge.hardware()
@@ -106,6 +120,16 @@ def _true(store: Store, pod: Item, reason: str) -> None:
         classes = [each for each in ("late",) if store.find("DeviceClass", each) is None and each in reason]
         if not missing and not templates and not classes:
             raise BrokenError("I20", f"pod {pod.key} is told: {reason}, and nothing is missing", pod.key)
+
+
+def gangs(store: Store, pods: list[Item]) -> None:
+    """I14: of the pods of a gang that are there enough have a node, or none; those that wait hold nothing (I21)."""
+    for group in store.objects["PodGroup"].values():
+        gang, team = group.spec["schedulingPolicy"].get("gang"), [each for each in pods if _group(store, each) is group]
+        placed = [each for each in team if each.spec.get("nodeName")]
+        if gang and placed and len(placed) < min(gang["minCount"], len(team)):
+            text = f"{len(placed)} of {len(team)} pods of gang {group.key} run, and it takes {gang['minCount']}"
+            raise BrokenError("I14", text, group.key, *(each.key for each in team))
 
 
 def _leaks(store: Store, pods: list[Item]) -> None:

@@ -16,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e.sim.simulation import BOTH, CONTESTED
+
 ROOT = Path(__file__).resolve().parents[2]
 BUGS = Path(__file__).with_name("bugs")
 _HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+\d+(?:,\d+)? @@")
@@ -90,7 +92,7 @@ def caught(bug: Bug, seed: int, steps: int) -> tuple[str, int, str]:
             (place / name).symlink_to(ROOT / name)
         file = place / bug.file
         file.write_text(bug.apply(file.read_text()))
-        mode = "contested" if bug.contested else "apart"
+        mode = CONTESTED if bug.contested else BOTH
         command = [sys.executable, "-m", "e2e.sim", "--seed", str(seed), "--steps", str(steps), "--mode", mode]
         environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)

@@ -33,7 +33,13 @@ class Hold:
     consumed: Mapping[str, int]
     admin: bool
 
+    @property
+    def counts(self) -> bool:
+        """Administrators take nothing, but for the time in which a pod's claims are placed (as kube-scheduler)."""
+        return not self.admin or self.claim.startswith(_FRESH)
 
+
+_FRESH = "new"  # a claim that is being placed
 Holders = Mapping[Device, Iterable[Hold]]
 
 
@@ -192,7 +198,7 @@ class Hardware:
 
     def room(self, device: Published, need: Mapping[str, int], holders: Holders) -> bool:
         """Whether one more allocation of a device is possible, beside those of the holders."""
-        mine = [each for each in holders.get(device.id, ()) if not each.admin]
+        mine = [each for each in holders.get(device.id, ()) if each.counts]
         if mine and not device.shared:
             return False
         for name, value in need.items():
@@ -206,11 +212,11 @@ class Hardware:
         pool = self.pools[device.id[:2]]
         for id_, holds in holders.items():
             unlisted = id_[:2] == device.id[:2] and id_[2] not in pool.devices
-            if unlisted and any(not each.admin for each in holds):
+            if unlisted and any(each.counts for each in holds):
                 return False  # nobody knows what it draws
         used: dict[tuple[str, str], int] = {}
         for other in pool.devices.values():
-            if any(not each.admin for each in holders.get(other.id, ())):
+            if any(each.counts for each in holders.get(other.id, ())):
                 for counters, name, value in other.consumes:
                     used[counters, name] = used.get((counters, name), 0) + value
         return all(
@@ -231,13 +237,14 @@ class Hardware:
             yield []
             return
         first, *others = specs
-        for chosen in self._requests(first["devices"]["requests"], first["devices"], node, holders, []):
+        claim = f"{_FRESH}{len(specs)}"
+        for chosen in self._requests(first["devices"]["requests"], first["devices"], node, holders, [], claim):
             for rest in self._claims(others, node, holders):
                 yield [list(chosen), *rest]
 
     def _requests(
         self, requests: list[Raw], spec: Raw, node: Raw, holders: dict[Device, list[Hold]],
-        chosen: list[tuple[str, Published, Raw]],
+        chosen: list[tuple[str, Published, Raw]], claim: str,
     ) -> Iterator[list[tuple[str, Published, Raw]]]:  # fmt: skip
         if not requests:
             if self._constrained(spec, chosen):
@@ -250,16 +257,17 @@ class Hardware:
                 for device in devices:
                     need = self.need(device, asked)
                     # Upstream asks counters of an administrator too (kubernetes#140729), and so does the scheduler.
-                    admin = asked.get("adminAccess")
+                    admin = bool(asked.get("adminAccess"))
+                    twice = any(each.claim == claim for each in holders.get(device.id, ()))
                     fits = self.counters_left(device, holders) if admin else self.room(device, need or {}, holders)
-                    if need is None or not fits:
+                    if need is None or not fits or (admin and twice):
                         break
-                    hold = Hold("new", "", need, bool(asked.get("adminAccess")))
+                    hold = Hold(claim, "", need, admin)
                     holders.setdefault(device.id, []).append(hold)
                     placed.append(device.id)
                 else:
                     more = [*chosen, *((name, device, asked) for device in devices)]
-                    yield from self._requests(others, spec, node, holders, more)
+                    yield from self._requests(others, spec, node, holders, more, claim)
                 for id_ in placed:
                     holders[id_].pop()
 

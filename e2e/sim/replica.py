@@ -86,7 +86,7 @@ class Life:
         self.name = replica.name
         self.identity = f"{replica.name}.{number}"
         self.alive = True
-        self.stalled_until = 0.0
+        self.stalled_from = self.stalled_until = 0.0  # the last time
         self.deadline = float("-inf")  # until when the lease is its own for sure, told by the invariants
         self._offset = replica.random.uniform(0.0, 1e6)
         self.loop = VirtualLoop(self.clock, self._failed)
@@ -137,6 +137,10 @@ class Life:
     @property
     def stalled(self) -> bool:
         return self.replica.world.now < self.stalled_until
+
+    def aware(self, since: float) -> float:
+        """Until when it has read what reached it before a time: nothing while it was stalled."""
+        return min(since, self.stalled_from) if since < self.stalled_until else since
 
     @property
     def waiting(self) -> bool:
@@ -223,7 +227,7 @@ class Replica:
         life = self.running
         if life is not None:
             self.world.step("stall", life.identity, f"{seconds:.1f}")
-            life.stalled_until = self.world.now + seconds
+            life.stalled_from, life.stalled_until = self.world.now, self.world.now + seconds
 
     def break_part(self) -> None:
         """One of its watches meets an error that nobody foresaw."""

@@ -13,9 +13,11 @@ from e2e.sim.world import World
 
 DRA = "/apis/resource.k8s.io/v1"
 RESOURCES = {
-    "nodes": "Node", "deviceclasses": "DeviceClass", "devicetaintrules": "DeviceTaintRule",
+    "namespaces": "Namespace", "nodes": "Node", "deviceclasses": "DeviceClass", "devicetaintrules": "DeviceTaintRule",
     "resourceslices": "ResourceSlice", "resourceclaims": "ResourceClaim", "podgroups": "PodGroup",
-    "configmaps": "ConfigMap", "pods": "Pod", "leases": "Lease",
+    "configmaps": "ConfigMap", "pods": "Pod", "leases": "Lease", "persistentvolumeclaims": "PersistentVolumeClaim",
+    "persistentvolumes": "PersistentVolume", "storageclasses": "StorageClass", "csinodes": "CSINode",
+    "csidrivers": "CSIDriver", "csistoragecapacities": "CSIStorageCapacity", "volumeattachments": "VolumeAttachment",
 }  # fmt: skip
 _PATH = re.compile(
     r"^/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?/(?P<resource>[a-z]+)"
@@ -24,6 +26,7 @@ _PATH = re.compile(
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 _DOWN_S = 0.3  # how long a refused connection takes
+_RELEASES = 5.0  # times as often as other writes, those that give something back fail: there are few of them
 
 
 class Peer(Protocol):
@@ -34,6 +37,8 @@ class Peer(Protocol):
 
     @property
     def alive(self) -> bool: ...
+
+    def aware(self, since: float) -> float: ...
 
 
 class Answer:
@@ -82,6 +87,7 @@ class Server:
         self.applied: list[Callable[[Peer, str, str, str, Item | None], None]] = []
         self.told: Callable[[str, str, int], None] = lambda identity, kind, version: None
         self.refused: list[Callable[[Peer, str, str, Raw, int], None]] = []
+        self.delayed: list[Callable[[Peer, float], None]] = []  # told when a write is applied this much later
         self._streams: dict[str, list[Stream]] = {}
         self._seen: dict[tuple[str, str], dict[str, str]] = {}  # by peer and kind: key -> uid
         self._latest: dict[str, tuple[int, str]] = {}  # newest version delivered to a peer, of which kind
@@ -122,6 +128,7 @@ class Server:
         lease = "/leases" in where
         writes = method != "GET" and "reviews" not in where
         release = writes and self._is_release(where, given)
+        often = _RELEASES if release else 1.0
 
         def bite(fault: str) -> None:
             world.bite("F28" if lease else "F54" if release else fault)
@@ -142,7 +149,7 @@ class Server:
             bite("F14")
             refuse(429, "TooManyRequests", {"Retry-After": "1"} if draw() < 0.7 else None)
             return
-        if draw() < rates.failing:
+        if draw() < rates.failing * often:
             bite("F15")
             code = self._random.choice((500, 503, 504))
             if writes and draw() < 0.5:
@@ -150,37 +157,39 @@ class Server:
             refuse(code, "InternalError")
             return
         if writes:
-            if draw() < rates.conflict and not where.endswith("events"):
+            if draw() < rates.conflict * often and not where.endswith("events"):
                 bite("F10" if where.endswith(("resourceclaims", "resourceclaims/")) or not where.endswith("status")
                      else "F11")  # fmt: skip
                 self._tell_refused(peer, method, where, given, 409)
                 refuse(409, "Conflict")
                 return
-            if draw() < rates.unprocessable:
+            if draw() < rates.unprocessable * often:
                 bite("F17")
                 refuse(422, "Invalid")
                 return
-            if draw() < rates.lost:
+            if draw() < rates.lost * often:
                 bite("F12")
                 self._handle(peer, method, where, query, given, content, accept)
                 answer(Answer(0), back)
                 return
-            if draw() < rates.late:
+            if draw() < rates.late * often:
                 # The server keeps to the limit that the request carries; nothing is applied behind it.
                 world.step("delay", f"{peer.name} {method}", where)
                 delay = limit * self._random.uniform(0.1, 1.0)
 
                 def apply() -> None:
                     bite("F13")
-                    if not peer.alive:
+                    if not peer.alive and not lease:
                         world.bite("F27")
                     self._handle(peer, method, where, query, given, content, accept)
 
                 world.after(delay, apply)
+                for told in self.delayed if not lease else ():
+                    told(peer, delay)
                 if draw() < 0.5:
                     answer(Answer(504, failure(504, "Timeout")), limit)
                 return
-            if draw() < rates.never:
+            if draw() < rates.never * often:
                 bite("F12")
                 world.step("swallow", f"{peer.name} {method}", where)
                 return
@@ -258,6 +267,9 @@ class Server:
         if where == DRA:
             kinds = ("DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim")
             return Answer(200, _encode({"resources": [{"kind": kind} for kind in kinds]}))
+        if where == "/apis/storage.k8s.io/v1":
+            stored = ("StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment")
+            return Answer(200, _encode({"resources": [{"kind": kind} for kind in stored]}))
         if where.startswith("/apis/scheduling.k8s.io/"):
             return Answer(200, _encode({"resources": [{"kind": "PodGroup"}]}))
         if where == "/version":

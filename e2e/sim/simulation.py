@@ -8,6 +8,7 @@ from e2e.sim import liveness
 from e2e.sim.actors.chaos import Chaos
 from e2e.sim.actors.controllers import Controllers
 from e2e.sim.actors.drivers import Drivers
+from e2e.sim.actors.meddler import Meddler
 from e2e.sim.actors.rival import NAME, Rival
 from e2e.sim.actors.tenants import Tenants
 from e2e.sim.faults import Rates
@@ -18,7 +19,7 @@ from e2e.sim.store import Store
 from e2e.sim.world import BrokenError, World
 
 SECRET = "canary-7f3a9c51"
-APART, CONTESTED = "apart", "contested"
+APART, CONTESTED, BOTH = "apart", "contested", "both"
 EPISODE = 5_000  # steps of a cluster, about
 _HOSTILE = 2_000  # steps between two rests
 _FULL = 500  # steps between two looks at everything
@@ -40,6 +41,8 @@ class Options:
     patience: float
     refuses: float
     binding_timeout: int
+    pace: float
+    groups: bool
     solver: str
     verify: bool
     rates: Rates
@@ -52,11 +55,13 @@ class Options:
             nodes=random.randint(2, 4),
             foreign_nodes=random.choice((0, 1, 2)),
             replicas=random.choice((1, 2, 2)),
-            lease=random.choice(((15, 10, 2), (6, 4, 1), (6, 4, 1), (3, 2, 0.5))),
+            lease=random.choice(((15, 10, 2), (15, 10, 2), (6, 4, 1), (6, 4, 1), (3, 2, 0.5))),
             streams_lists=random.random() < 0.7,
             patience=random.choice((0.02, 0.2, 1.0)),
-            refuses=random.choice((0.1, 0.3)),
+            refuses=random.choice((0.2, 0.4)),
             binding_timeout=random.choice((10, 30)),
+            pace=random.choice((0.15, 0.3, 0.5)),
+            groups=random.random() < 0.5,
             solver=random.choice(("regret", "greedy")),
             verify=random.random() < 0.1,
             rates=Rates.drawn(random),
@@ -84,15 +89,18 @@ class Simulation:
         self.server.sent.append(self.judge.sent)
         self.server.told = self.judge.told
         self.server.applied.append(self.judge.applied)
-        self.drivers = Drivers(world, self.store, options.nodes, options.foreign_nodes)
+        self.drivers = Drivers(world, self.store, options.nodes, options.foreign_nodes, 12 * options.pace)
         self.controllers = Controllers(world, self.store, self.judge.hardware, options.patience, options.refuses)
-        self.tenants = Tenants(world, self.store, SECRET, NAME)
+        self.tenants = Tenants(world, self.store, SECRET, NAME, self.drivers.kinds(), options.pace)
         self.rival = Rival(world, self.store, self.judge.hardware, lambda: self.judge.holders, contested=contested)
+        self.meddler = Meddler(world, self.store, self.tenants, self.drivers, self.rival, options.rates.meddling)
+        self.server.sent.append(self.meddler.sent)
         chosen = settings(
             leader_election__lease_seconds=lease_s, leader_election__renew_seconds=renew_s,
             leader_election__retry_seconds=retry_s, binding_timeout_seconds=options.binding_timeout,
             solver=options.solver, verify_plans=str(options.verify).lower(),
         )  # fmt: skip
+        chosen = chosen.model_copy(update={"feature_gates": {"DRAWorkloadResourceClaims": options.groups}})
         timing = watch.Timing(watch_s=20.0, grace_s=3.0, progress_s=10.0, request_s=10.0)
         self.replicas = [
             Replica(world, self.server, f"dovetail-{number}", chosen, timing) for number in range(options.replicas)
@@ -110,7 +118,7 @@ class Simulation:
         """Go on with everything that can go wrong."""
         world = self.world
         self.server.rates = self.options.rates
-        self.chaos.active = self.tenants.active = self.drivers.active = True
+        self.chaos.active = self.tenants.active = self.drivers.active = self.meddler.active = True
         self.controllers.resting = False
         self.controllers.refuses = self.options.refuses
         looked = world.steps
@@ -131,7 +139,7 @@ class Simulation:
     def rest(self) -> None:
         """Heal, wait some minutes, and judge."""
         world = self.world
-        self.tenants.active = False
+        self.tenants.active = self.meddler.active = False
         self.chaos.rest()
         self.drivers.heal()
         self.server.rates = Rates.none()
@@ -147,7 +155,7 @@ class Simulation:
             raise BrokenError("I23", f"{after - before} writes although nothing happened")
         self.judge.full()
         self.judge.unreported()
-        liveness.check(self.store, self.judge, self.replicas)
+        liveness.check(self.store, self.judge, self.replicas, groups=self.options.groups)
         world.bite("rest")
 
     def _pass(self, seconds: float) -> None:

@@ -19,7 +19,8 @@ FINALIZER = "resource.kubernetes.io/delete-protection"
 ADMIN_LABEL = "resource.kubernetes.io/admin-access"
 KINDS = (
     "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate", "ResourceClaim", "PodGroup",
-    "ConfigMap", "Pod", "Lease", "Namespace",
+    "ConfigMap", "Pod", "Lease", "Namespace", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "CSINode",
+    "CSIDriver", "CSIStorageCapacity", "VolumeAttachment",
 )  # fmt: skip
 MERGE_KEYS = {"reservedFor": "uid", "conditions": "type"}
 MAX_CONSUMERS = 256

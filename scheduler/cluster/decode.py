@@ -7,16 +7,23 @@ and the field.
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple, NoReturn, overload
 
 import msgspec
 
-from scheduler.cluster import wire
+from scheduler.cluster import storage, wire
 from scheduler.cluster.documents import read_yaml
+from scheduler.cluster.fields import FieldError as _FieldError
+from scheduler.cluster.fields import metadata_of as _metadata
+from scheduler.cluster.fields import owner_of as _owner
+from scheduler.cluster.fields import quantity_of as _quantity
+from scheduler.cluster.fields import required as _required
 from scheduler.core import names
-from scheduler.core.errors import DecodeError, QuantityError, TopologyError
+from scheduler.core.errors import DecodeError, TopologyError
 from scheduler.core.messages import Kind
 from scheduler.core.model import (
     ALL,
@@ -35,45 +42,62 @@ from scheduler.core.model import (
     Device,
     DeviceClass,
     DeviceStatus,
+    Disk,
     ExtendedRequest,
+    HostPort,
+    Image,
     LabelSelector,
+    Lean,
+    Namespace,
     Node,
     NodeSelector,
     NodeSelectorTerm,
     Pod,
     PodClaim,
     PodGroup,
-    Repulsion,
+    PodSelector,
+    PodTerm,
+    PodVolume,
     Request,
     RequestPolicy,
     Requirement,
     Result,
     Slice,
+    Spread,
     Taint,
     TaintRule,
     Toleration,
     Uid,
     Version,
 )
-from scheduler.core.quantity import NANO, Quantity, parse_quantity
+from scheduler.core.quantity import NANO, Quantity
+from scheduler.core.storage import Stored
 from scheduler.core.topology.maps import LinkMap, link_map
 
 Raw = bytes | msgspec.Raw | Mapping[str, Any]
-Watched = Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap
+Watched = Namespace | Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap | Stored
 Model = Watched | ClaimTemplate
 
 NODE_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"})
 LABEL_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
+SPREAD_ACTIONS: Final = ("DoNotSchedule", "ScheduleAnyway")
+SPREAD_POLICIES: Final = ("Honor", "Ignore")
 TOLERATION_OPERATORS: Final = frozenset({"", "Equal", "Exists"})
+COMPARISONS: Final = frozenset({"Gt", "Lt"})
+"""Operators that tolerations of pods may have too (KEP-5471)."""
 OS_LABEL: Final = "kubernetes.io/os"
 MAX_ALLOCATABLE: Final = 2**53
 """More than any node has, of anything; what a node says beyond it is cut off, so that sums over columns stay exact."""
 MAX_REQUEST: Final = 2**54
 """More than any node can have left; what a pod asks beyond it fits nowhere just the same."""
+ASSUMED: Final[Mapping[str, int]] = {"cpu": NANO // 10, "memory": 200 * 2**20 * NANO}
+"""What a container is taken for that says nothing, in nano-units (pkg/scheduler/util/pod_resources.go)."""
 _DELETED: Final = "deletionTimestamp"
 _CLAIM_PREFIX: Final = "resource.kubernetes.io/"
 _NOTHING: Final[tuple[Any, ...]] = ()
 _EMPTY: Final = ("", "null", "{}")
+_LABEL_NAME: Final = re.compile(r"(?=.{1,63}$)[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
+_LABEL_DOMAIN: Final = re.compile(r"(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 class Identity(NamedTuple):
@@ -139,16 +163,6 @@ def waits_for(raw: Raw) -> str:
     name = spec.get("schedulerName")
     settled = spec.get("nodeName") or spec.get("schedulingGates") or _mapping(loaded.get("metadata")).get(_DELETED)
     return name if isinstance(name, str) and not settled else ""
-
-
-class _FieldError(Exception):
-    """What is wrong with one field."""
-
-    def __init__(self, path: str, problem: str, remedy: str = "") -> None:
-        self.path = path
-        self.problem = problem
-        self.remedy = remedy
-        super().__init__(f"{path}: {problem}")
 
 
 # ---------------------------------------------------------------- what cannot be read
@@ -231,29 +245,6 @@ def _alien(value: Any, path: str = "") -> tuple[str, Any] | None:
 # ---------------------------------------------------------------- small parts
 
 
-def _metadata(metadata: wire.Metadata | None, *, uid: bool = False, namespaced: bool = False) -> wire.Metadata:
-    if metadata is None or not metadata.name:
-        raise _FieldError("metadata.name", "is missing")
-    if namespaced and not metadata.namespace:
-        raise _FieldError("metadata.namespace", "is missing")
-    if uid and not metadata.uid:
-        raise _FieldError("metadata.uid", "is missing")
-    return metadata
-
-
-def _required(text: str, path: str) -> str:
-    if not text:
-        raise _FieldError(path, "is missing")
-    return text
-
-
-def _quantity(amount: wire.Amount, path: str) -> Quantity:
-    try:
-        return parse_quantity(amount if isinstance(amount, str) else repr(amount))
-    except QuantityError as error:
-        raise _FieldError(path, str(error)) from error
-
-
 def _ours(annotations: Mapping[str, str] | None, *prefixes: str) -> Mapping[str, str]:
     if not annotations:
         return {}
@@ -275,11 +266,14 @@ def _toleration(toleration: wire.Toleration) -> Toleration:
 
 
 def _tolerations(
-    tolerations: Sequence[wire.Toleration] | None, path: str, unsupported: list[str]
+    tolerations: Sequence[wire.Toleration] | None,
+    path: str,
+    unsupported: list[str],
+    known: frozenset[str] = TOLERATION_OPERATORS,
 ) -> tuple[Toleration, ...]:
     found = tuple(_toleration(each) for each in tolerations or _NOTHING)
     for index, each in enumerate(found):
-        if each.operator not in TOLERATION_OPERATORS:
+        if each.operator not in known:
             unsupported.append(f"{path}[{index}].operator {each.operator}")
     return found
 
@@ -349,6 +343,11 @@ def _text(raw: msgspec.Raw | None, path: str) -> str:
 # ---------------------------------------------------------------- nodes and devices
 
 
+def _namespace(raw: wire.Namespace) -> Namespace:
+    metadata = _metadata(raw.metadata)
+    return Namespace(metadata.name, metadata.labels or {})
+
+
 def _node(raw: wire.Node) -> Node:
     metadata = _metadata(raw.metadata)
     spec = raw.spec or wire.NodeSpec()
@@ -366,7 +365,18 @@ def _node(raw: wire.Node) -> Node:
         unschedulable=spec.unschedulable or False,
         allocatable=allocatable,
         features=frozenset((raw.status.declared_features if raw.status else None) or ()),
+        images=tuple(
+            _image(name, image.size_bytes or 0)
+            for image in (raw.status.images if raw.status else None) or _NOTHING
+            for name in image.names or _NOTHING
+        ),
     )
+
+
+@lru_cache(maxsize=16_384)
+def _image(name: str, size: int) -> Image:
+    """One object for all nodes that have it."""
+    return Image(name, size)
 
 
 def _slice(raw: wire.ResourceSlice) -> Slice:
@@ -607,13 +617,6 @@ def _claim(raw: wire.ResourceClaim) -> Claim:
     )
 
 
-def _owner(metadata: wire.Metadata) -> Uid:
-    for reference in metadata.owner_references or _NOTHING:
-        if reference.controller:
-            return Uid(reference.uid)
-    return Uid("")
-
-
 def _template(raw: wire.ResourceClaimTemplate) -> ClaimTemplate:
     metadata = _metadata(raw.metadata, namespaced=True)
     if raw.spec is None:
@@ -741,12 +744,20 @@ def _pod(raw: wire.Pod) -> Pod:
             unsupported.append(f"os.name {spec.os.name} beside nodeSelector[{OS_LABEL}] {node_selector[OS_LABEL]}")
         node_selector = {**node_selector, OS_LABEL: spec.os.name}
     affinity: NodeSelector | None = None
-    repels: tuple[Repulsion, ...] = ()
+    attracts: tuple[PodTerm, ...] = ()
+    repels: tuple[PodTerm, ...] = ()
+    leans: tuple[Lean, ...] = ()
     if spec.affinity is not None:
-        affinity = _required_affinity(spec.affinity, unsupported)
-        repels = _repulsions(spec.affinity, metadata.namespace or "")
+        asked, namespace = spec.affinity, metadata.namespace or ""
+        required = asked.node_affinity.required if asked.node_affinity is not None else None
+        affinity = _node_selector(required, "affinity.nodeAffinity.required", unsupported)
+        attracts = _pod_terms(asked.pod_affinity, namespace, "affinity.podAffinity.required", unsupported)
+        repels = _pod_terms(asked.pod_anti_affinity, namespace, "affinity.podAntiAffinity.required", unsupported)
+        leans = _leans(asked, namespace)
+    spreads = _spreads(spec, metadata.labels or {}, unsupported)
     claims = _entries(spec.resource_claims, unsupported)
-    tolerations = _tolerations(spec.tolerations, "tolerations", unsupported)
+    known = TOLERATION_OPERATORS | COMPARISONS
+    tolerations = _tolerations(spec.tolerations, "tolerations", unsupported, known)
     requests, margins = _requests(spec, status)
     named = status.extended_resource_claim_status
     return Pod(
@@ -769,7 +780,10 @@ def _pod(raw: wire.Pod) -> Pod:
         requests=requests,
         claims=claims,
         claim_names={each.name: each.resource_claim_name for each in status.resource_claim_statuses or _NOTHING},
+        attracts=attracts,
         repels=repels,
+        spreads=spreads,
+        ports=_host_ports(spec),
         extended=_extended(spec, unsupported) if any(names.is_extended(name) for name in requests) else (),
         extended_claim=named.resource_claim_name if named is not None else "",
         unsupported=tuple(unsupported),
@@ -777,7 +791,35 @@ def _pod(raw: wire.Pod) -> Pod:
         users=_users(spec),
         margins=margins,
         published=_published(status.node_allocatable_resource_claim_statuses, margins),
+        volumes=_volumes(spec.volumes, metadata.name) if spec.volumes else (),
+        features=_features(spec),
+        nominated=status.nominated_node_name or "",
+        preferred=_preferred(spec.affinity.node_affinity) if spec.affinity and spec.affinity.node_affinity else (),
+        images=_images(spec),
+        unstated=_unstated(spec),
+        leans=leans,
     )
+
+
+def _volumes(volumes: Sequence[wire.Volume], pod: str) -> tuple[PodVolume, ...]:
+    found = []
+    for index, volume in enumerate(volumes):
+        if volume.persistent_volume_claim is not None:
+            at = f"spec.volumes[{index}].persistentVolumeClaim.claimName"
+            found.append(PodVolume(volume.name, _required(volume.persistent_volume_claim.claim_name, at)))
+        elif volume.ephemeral is not None:
+            found.append(PodVolume(volume.name, f"{pod}-{volume.name}", ephemeral=True))
+        elif volume.rbd is not None:
+            source = volume.rbd
+            image = (source.pool or "rbd", source.image)
+            disk = Disk("rbd", image, bool(source.read_only), frozenset(source.monitors or ()))
+            found.append(PodVolume(volume.name, disk=disk))
+        elif volume.iscsi is not None:
+            disk = Disk("iscsi", (volume.iscsi.iqn,), bool(volume.iscsi.read_only))
+            found.append(PodVolume(volume.name, disk=disk))
+        elif (named := storage.disk_of(volume)) is not None:
+            found.append(PodVolume(volume.name, disk=named))
+    return tuple(found)
 
 
 def _users(spec: wire.PodSpec) -> Mapping[str, tuple[str, ...]]:
@@ -848,68 +890,148 @@ def _unsupported(spec: wire.PodSpec) -> list[str]:
         found.append("schedulingGroup without podGroupName")
     if spec.workload_ref is not None:
         found.append("workloadRef")
-    for spread in spec.topology_spread_constraints or _NOTHING:
-        if spread.when_unsatisfiable != "ScheduleAnyway":
-            found.append(f"topologySpreadConstraints[{spread.topology_key}] with {spread.when_unsatisfiable}")
-    for volume in spec.volumes or _NOTHING:
-        source = _volume_source(volume)
-        if source:
-            found.append(f"volumes[{volume.name}].{source}")
-    if spec.host_network and spec.host_users is False:
-        found.append("hostNetwork in a user namespace")
-    containers = [(each, True) for each in spec.containers or _NOTHING]
-    containers += [(each, each.restart_policy == "Always") for each in spec.init_containers or _NOTHING]
-    for container, lasting in containers:
-        ports = container.ports or _NOTHING
-        if lasting and any(port.host_port or (spec.host_network and port.container_port) for port in ports):
-            found.append(f"containers[{container.name}].ports on the host")
-        if any(rule.action == "RestartAllContainers" for rule in container.restart_policy_rules or _NOTHING):
-            found.append(f"containers[{container.name}].restartPolicyRules with RestartAllContainers")
     return found
 
 
-def _volume_source(volume: wire.Volume) -> str:
-    sources = {
-        "persistentVolumeClaim": volume.persistent_volume_claim,
-        "ephemeral": volume.ephemeral,
-        "gcePersistentDisk": volume.gce_persistent_disk,
-        "awsElasticBlockStore": volume.aws_elastic_block_store,
-        "azureDisk": volume.azure_disk,
-        "cinder": volume.cinder,
-        "rbd": volume.rbd,
-        "iscsi": volume.iscsi,
-    }
-    return next((name for name, source in sources.items() if source is not None), "")
-
-
-def _required_affinity(raw: wire.Affinity, unsupported: list[str]) -> NodeSelector | None:
-    if raw.pod_affinity is not None and raw.pod_affinity.required:
-        unsupported.append("affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution")
-    if raw.pod_anti_affinity is not None and raw.pod_anti_affinity.required:
-        unsupported.append("affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution")
-    required = raw.node_affinity.required if raw.node_affinity is not None else None
-    return _node_selector(required, "affinity.nodeAffinity.required", unsupported)
-
-
-def _repulsions(raw: wire.Affinity, namespace: str) -> tuple[Repulsion, ...]:
+def _features(spec: wire.PodSpec) -> tuple[str, ...]:
+    """What a pod needs of its node's kubelet (k8s.io/component-helpers/nodedeclaredfeatures, InferForScheduling)."""
     found = []
-    for term in (raw.pod_anti_affinity.required if raw.pod_anti_affinity else None) or _NOTHING:
-        if term.label_selector is None:
-            continue  # selects nothing
-        if term.namespace_selector is not None:
-            namespaces: tuple[str, ...] = ()
-        else:
-            namespaces = tuple(term.namespaces or (namespace,))
-        found.append(Repulsion(namespaces, _label_selector(term.label_selector)))
+    containers = (*(spec.containers or _NOTHING), *(spec.init_containers or _NOTHING))
+    if any(rule.action == "RestartAllContainers" for each in containers for rule in each.restart_policy_rules or ()):
+        found.append("RestartAllContainersOnContainerExits")
+    if spec.host_network and spec.host_users is False:
+        found.append("UserNamespacesHostNetworkSupport")
+    mounted = (*containers, *(spec.ephemeral_containers or _NOTHING))
+    if any(mount.bind_mount_options for each in mounted for mount in each.volume_mounts or ()):
+        found.append("VolumeBindMountOptions")
     return tuple(found)
 
 
-def _label_selector(raw: wire.LabelSelector) -> LabelSelector:
-    """A line of an unknown kind is left out: repelling more pods than meant is the safe side."""
-    unknown: list[str] = []
-    labels = [Requirement(key, "In", (value,)) for key, value in (raw.match_labels or {}).items()]
-    expressions = _requirements(raw.match_expressions, LABEL_OPERATORS, "", unknown)
-    return LabelSelector((*labels, *(each for each in expressions if each.operator in LABEL_OPERATORS)))
+# ---------------------------------------------------------------- what a pod asks of the pods around it
+
+
+def _preferred(raw: wire.NodeAffinity) -> tuple[tuple[int, NodeSelectorTerm], ...]:
+    """Terms that can hold at all; one with an operator that nobody knows cannot, and keeps the pod from nothing."""
+    found = []
+    for each in raw.preferred or _NOTHING:
+        term, unknown = each.preference or wire.NodeSelectorTerm(), list[str]()
+        labels = _requirements(term.match_expressions, NODE_OPERATORS, "", unknown)
+        fields = _requirements(term.match_fields, NODE_OPERATORS, "", unknown)
+        if each.weight and (labels or fields):
+            found.append((each.weight, NodeSelectorTerm(labels, fields)))
+    return tuple(found)
+
+
+def _images(spec: wire.PodSpec) -> tuple[str, ...]:
+    """What its containers and volumes run, each as often as it stands there (imagelocality of kube-scheduler)."""
+    containers = (*(spec.init_containers or _NOTHING), *(spec.containers or _NOTHING))
+    found = [each.image or "" for each in containers]
+    found += [each.image.reference or "" for each in spec.volumes or _NOTHING if each.image is not None]
+    return tuple([name if name.rfind(":") > name.rfind("/") else f"{name}:latest" for name in found])
+
+
+def _pod_terms(raw: wire.PodAffinity | None, namespace: str, path: str, unsupported: list[str]) -> tuple[PodTerm, ...]:
+    """Required terms; none at all where one cannot be read, as kube-scheduler takes it of pods that run already."""
+    before = len(unsupported)
+    found = []
+    for index, term in enumerate((raw.required if raw is not None else None) or _NOTHING):
+        found.append(_pod_term(term, namespace, f"{path}[{index}]", unsupported))
+    return tuple(found) if len(unsupported) == before else ()
+
+
+def _pod_term(term: wire.PodAffinityTerm, namespace: str, at: str, unsupported: list[str]) -> PodTerm:
+    selector = _label_selector(term.label_selector, f"{at}.labelSelector", unsupported)
+    others = _label_selector(term.namespace_selector, f"{at}.namespaceSelector", unsupported)
+    own = () if term.namespaces or others is not None else (namespace,)
+    namespaces = tuple(sorted(set(term.namespaces or own)))
+    if not term.topology_key:
+        unsupported.append(f"{at} without topologyKey")
+    return PodTerm(term.topology_key, PodSelector(selector, namespaces, others))
+
+
+def _leans(affinity: wire.Affinity, namespace: str) -> tuple[Lean, ...]:
+    """Preferred terms of both kinds; one that cannot be read prefers nothing, and keeps the pod from nothing."""
+    found = []
+    for kind, sign in ((affinity.pod_affinity, 1), (affinity.pod_anti_affinity, -1)):
+        for each in (kind.preferred if kind is not None else None) or _NOTHING:
+            unknown: list[str] = []
+            term = _pod_term(each.pod_affinity_term or wire.PodAffinityTerm(), namespace, "", unknown)
+            if each.weight and not unknown:
+                found.append(Lean(sign * each.weight, term))
+    return tuple(found)
+
+
+def _spreads(spec: wire.PodSpec, labels: Mapping[str, str], unsupported: list[str]) -> tuple[Spread, ...]:
+    found = []
+    for index, each in enumerate(spec.topology_spread_constraints or _NOTHING):
+        at = f"topologySpreadConstraints[{index}]"
+        action = each.when_unsatisfiable or SPREAD_ACTIONS[0]
+        policies = (each.node_affinity_policy or "Honor", each.node_taints_policy or "Ignore")
+        for name, value, known in (
+            ("whenUnsatisfiable", action, SPREAD_ACTIONS),
+            ("nodeAffinityPolicy", policies[0], SPREAD_POLICIES),
+            ("nodeTaintsPolicy", policies[1], SPREAD_POLICIES),
+        ):
+            if value not in known:
+                unsupported.append(f"{at}.{name} {value}")
+        if not each.topology_key:
+            unsupported.append(f"{at} without topologyKey")
+        selector = _label_selector(each.label_selector, f"{at}.labelSelector", unsupported)
+        if selector is not None:
+            same = [Requirement(key, "In", (labels[key],)) for key in each.match_label_keys or () if key in labels]
+            kept = [known for known in selector.requirements if known not in same]
+            selector = LabelSelector((*same, *kept))
+        found.append(
+            Spread(
+                each.topology_key,
+                each.max_skew,
+                selector,
+                hard=action == SPREAD_ACTIONS[0],
+                min_domains=1 if each.min_domains is None else each.min_domains,
+                node_affinity=policies[0] == SPREAD_POLICIES[0],
+                node_taints=policies[1] == SPREAD_POLICIES[0],
+            )
+        )
+    return tuple(found)
+
+
+def _host_ports(spec: wire.PodSpec) -> tuple[HostPort, ...]:
+    """Of containers and sidecars. On the network of the host every port is one of the host's."""
+    lasting = [each for each in spec.init_containers or _NOTHING if each.restart_policy == "Always"]
+    found: dict[HostPort, None] = {}
+    for container in (*(spec.containers or _NOTHING), *lasting):
+        for port in container.ports or _NOTHING:
+            number = port.host_port or (port.container_port if spec.host_network else 0) or 0
+            if number > 0:
+                found[HostPort(number, port.protocol or "TCP", port.host_ip or "0.0.0.0")] = None
+    return tuple(found)
+
+
+def _label_selector(raw: wire.LabelSelector | None, path: str, unsupported: list[str]) -> LabelSelector | None:
+    """None selects nothing; what no label selector may say is noted."""
+    if raw is None:
+        return None
+    found = [Requirement(key, "In", (value,)) for key, value in sorted((raw.match_labels or {}).items())]
+    for key, value in (raw.match_labels or {}).items():
+        _check_label(f"{path}.matchLabels", key, (value,), unsupported)
+    expressions = _requirements(raw.match_expressions, LABEL_OPERATORS, f"{path}.matchExpressions", unsupported)
+    for index, each in enumerate(expressions):
+        at = f"{path}.matchExpressions[{index}]"
+        _check_label(at, each.key, each.values, unsupported)
+        if each.operator in {"In", "NotIn"} and not each.values:
+            unsupported.append(f"{at}.operator {each.operator} without values")
+        if each.operator in {"Exists", "DoesNotExist"} and each.values:
+            unsupported.append(f"{at}.operator {each.operator} with values")
+    return LabelSelector((*found, *expressions))
+
+
+def _check_label(path: str, key: str, values: Sequence[str], unsupported: list[str]) -> None:
+    domain, _, name = key.rpartition("/")
+    if not _LABEL_NAME.fullmatch(name) or ("/" in key and not _LABEL_DOMAIN.fullmatch(domain)):
+        unsupported.append(f"{path} with {key!r}, which is not the key of a label")
+    for value in values:
+        if value and not _LABEL_NAME.fullmatch(value):
+            unsupported.append(f"{path} with {value!r}, which is not the value of a label")
 
 
 # ---------------------------------------------------------------- what a pod requests
@@ -921,22 +1043,69 @@ def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> tuple[Mapping[str, 
     """Requests as kube-scheduler counts them (`PodRequests` of k8s.io/component-helpers/resource), and of those that
     are made for the pod as a whole what its containers leave.
 
-    Containers and sidecars run together; init containers run one after the other, each beside the sidecars that were
-    started before it. Requests of the pod as a whole take the place of cpu, memory and huge pages; overhead is added.
+    Requests of the pod as a whole take the place of cpu, memory and huge pages; overhead is added. While a resize is
+    under way the largest of what is asked, allocated and actual counts; what its node called infeasible is not asked
+    (KEP-1287, KEP-5419). A pod that waits for a node has only what it asks.
     """
-    statuses = {each.name: each for each in status.container_statuses or _NOTHING}
-    statuses.update({each.name: each for each in status.init_container_statuses or _NOTHING})
-    infeasible = any(
-        each.type == "PodResizePending" and each.status == "True" and each.reason == "Infeasible"
-        for each in status.conditions or _NOTHING
+    asked = _together(spec, _asked)
+    total = _resized(spec, status, asked) if spec.node_name else asked
+    margins: Mapping[str, int] = {}
+    whole = _amounts((spec.resources or wire.Resources()).requests, "spec.resources.requests")
+    whole = {name: amount for name, amount in whole.items() if _of_the_pod(name)}
+    if whole:
+        if spec.node_name and status.resources is not None:
+            if _infeasible(status):
+                whole = {}
+            _raise(whole, _amounts(status.resources.requests, "status.resources.requests"))
+            _raise(whole, _amounts(status.allocated_resources, "status.allocatedResources"))
+            whole = {name: amount for name, amount in whole.items() if _of_the_pod(name)}
+        margins = _units({name: max(amount - total.get(name, 0), 0) for name, amount in whole.items()}, keep=True)
+        total.update(whole)
+    _add(total, _amounts(spec.overhead, "spec.overhead"))
+    return _units({name: amount for name, amount in total.items() if names.is_counted(name)}), margins
+
+
+def _unstated(spec: wire.PodSpec) -> Mapping[str, int]:
+    """What kube-scheduler's scores take containers for that say nothing of cpu or memory, beyond what is requested."""
+    whole = (spec.resources.requests if spec.resources else None) or {}
+    pod_level = any(_of_the_pod(name) for name in whole)
+    containers = (*(spec.containers or _NOTHING), *(spec.init_containers or _NOTHING))
+    assumed = {name: amount for name, amount in ASSUMED.items() if name not in whole}
+    if pod_level:
+        assumed = {
+            name: amount for name, amount in assumed.items() if not any(_says(each, name) for each in containers)
+        }
+    if not assumed or all(_says(each, name) for each in containers for name in assumed):
+        return {}
+    asked = _together(spec, _asked)
+    more = _together(spec, lambda container, path: {**assumed, **_asked(container, path)})
+    return _units({name: more.get(name, 0) - asked.get(name, 0) for name in assumed})
+
+
+def _says(container: wire.Container, resource: str) -> bool:
+    """Whether a container says what it requests of a resource."""
+    resources = container.resources
+    return resources is not None and (
+        resource in (resources.requests or _NOTHING) or resource in (resources.limits or _NOTHING)
     )
+
+
+Counted = Callable[[wire.Container, str], Nanos]
+
+
+def _together(spec: wire.PodSpec, counted: Counted) -> Nanos:
+    """What a pod's containers take together at most.
+
+    Containers and sidecars run together; init containers run one after the other, each beside the sidecars that were
+    started before it.
+    """
     total: Nanos = {}
     for index, container in enumerate(spec.containers or _NOTHING):
-        _add(total, _container(container, f"spec.containers[{index}]", statuses, infeasible))
+        _add(total, counted(container, f"spec.containers[{index}]"))
     sidecars: Nanos = {}
     peak: Nanos = {}
     for index, container in enumerate(spec.init_containers or _NOTHING):
-        own = _container(container, f"spec.initContainers[{index}]", statuses, infeasible)
+        own = dict(counted(container, f"spec.initContainers[{index}]"))
         if container.restart_policy == "Always":
             _add(total, own)
             _add(sidecars, own)
@@ -945,15 +1114,46 @@ def _requests(spec: wire.PodSpec, status: wire.PodStatus) -> tuple[Mapping[str, 
             _add(own, sidecars)
         _raise(peak, own)
     _raise(total, peak)
-    margins: Mapping[str, int] = {}
-    if spec.resources is not None or status.allocated_resources or status.resources is not None:
-        whole = _amounts((spec.resources or wire.Resources()).requests, "spec.resources.requests")
-        _running(whole, status.allocated_resources, status.resources, "status", infeasible)
-        asked = {name: amount for name, amount in whole.items() if _of_the_pod(name)}
-        margins = _units({name: max(amount - total.get(name, 0), 0) for name, amount in asked.items()}, keep=True)
-        total.update(asked)
-    _add(total, _amounts(spec.overhead, "spec.overhead"))
-    return _units(total), margins
+    return total
+
+
+def _infeasible(status: wire.PodStatus) -> bool:
+    """Whether the pod's node cannot resize it ever."""
+    pending = next((each for each in status.conditions or _NOTHING if each.type == "PodResizePending"), None)
+    return pending is not None and pending.reason == "Infeasible"
+
+
+def _resized(spec: wire.PodSpec, status: wire.PodStatus, asked: Nanos) -> Nanos:
+    """The largest of what the containers of a pod on a node ask, were allocated, and have."""
+    whole = status.resources.requests if status.resources is not None else None
+    infeasible = _infeasible(status)
+    if status.allocated_resources is not None and whole is not None:
+        held = _amounts(status.allocated_resources, "status.allocatedResources")
+        _raise(held, _amounts(whole, "status.resources.requests"))
+    else:
+        statuses = {each.name: each for each in status.init_container_statuses or _NOTHING}
+        statuses.update({each.name: each for each in status.container_statuses or _NOTHING})
+        if not any(each.allocated_resources is not None or each.resources is not None for each in statuses.values()):
+            return {} if infeasible else asked
+
+        def allocated(container: wire.Container, path: str) -> Nanos:
+            known = statuses.get(container.name)
+            if known is not None and known.allocated_resources is not None:
+                return _amounts(known.allocated_resources, f"status of container {container.name}.allocatedResources")
+            return {} if infeasible else _asked(container, path)
+
+        def actual(container: wire.Container, path: str) -> Nanos:
+            known = statuses.get(container.name)
+            if known is not None and known.resources is not None and known.resources.requests is not None:
+                where = f"status of container {container.name}.resources.requests"
+                return _amounts(known.resources.requests, where)
+            return allocated(container, path)
+
+        held = _together(spec, allocated)
+        _raise(held, _together(spec, actual))
+    if not infeasible:
+        _raise(held, asked)
+    return held
 
 
 def _units(nanos: Nanos, *, keep: bool = False) -> Mapping[str, int]:
@@ -973,7 +1173,7 @@ def _extended(spec: wire.PodSpec, unsupported: list[str]) -> tuple[ExtendedReque
     ]
     containers += [(each, "containers", True) for each in spec.containers or _NOTHING]
     for position, (container, kind, lasting) in enumerate(containers):
-        amounts = _container(container, f"spec.{kind}", {}, infeasible=False)
+        amounts = _asked(container, f"spec.{kind}")
         for number, name in enumerate(sorted(amounts)):
             if not names.is_extended(name) or not amounts[name]:
                 continue
@@ -988,31 +1188,14 @@ def _of_the_pod(name: str) -> bool:
     return name in {"cpu", "memory"} or name.startswith("hugepages-")
 
 
-def _container(raw: wire.Container, path: str, statuses: Mapping[str, wire.ContainerStatus], infeasible: bool) -> Nanos:
+def _asked(raw: wire.Container, path: str) -> Nanos:
+    """What a container requests. As the API server defaults, a limit without a request is the request."""
     resources = raw.resources
-    found: Nanos = {}
-    if resources is not None:
-        # As the API server defaults: a limit without a request is the request.
-        found = _amounts(resources.limits, f"{path}.resources.limits") if resources.limits else {}
-        found.update(_amounts(resources.requests, f"{path}.resources.requests"))
-    status = statuses.get(raw.name) if statuses else None
-    if status is not None:
-        _running(found, status.allocated_resources, status.resources, f"status of container {raw.name}", infeasible)
+    if resources is None:
+        return {}
+    found = _amounts(resources.limits, f"{path}.resources.limits") if resources.limits else {}
+    found.update(_amounts(resources.requests, f"{path}.resources.requests"))
     return found
-
-
-def _running(
-    spec: Nanos, allocated: wire.Amounts | None, actual: wire.Resources | None, path: str, infeasible: bool
-) -> None:
-    """While a resize is under way the larger amount counts; a resize that its node refused does not (KEP-1287)."""
-    if not allocated and (actual is None or not actual.requests):
-        return
-    held = _amounts(allocated, f"{path}.allocatedResources")
-    _raise(held, _amounts(actual.requests if actual else None, f"{path}.resources.requests"))
-    if infeasible:
-        spec.update(held)
-    else:
-        _raise(spec, held)
 
 
 def _amounts(amounts: wire.Amounts | None, path: str) -> Nanos:
@@ -1044,6 +1227,7 @@ _parse_texts = msgspec.json.Decoder(list[str] | None).decode
 _parse_text = msgspec.json.Decoder(str).decode
 _parse_node_allocatable = msgspec.json.Decoder(dict[str, wire.NodeAllocatable]).decode
 _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]] = {
+    "Namespace": (msgspec.json.Decoder(wire.Namespace).decode, _namespace),
     "Node": (msgspec.json.Decoder(wire.Node).decode, _node),
     "ResourceSlice": (msgspec.json.Decoder(wire.ResourceSlice).decode, _slice),
     "DeviceClass": (msgspec.json.Decoder(wire.DeviceClass).decode, _class),
@@ -1053,4 +1237,5 @@ _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]]
     "PodGroup": (msgspec.json.Decoder(wire.PodGroup).decode, _pod_group),
     "ConfigMap": (msgspec.json.Decoder(wire.ConfigMap).decode, _link_map),
     "Pod": (msgspec.json.Decoder(wire.Pod).decode, _pod),
+    **{kind: (msgspec.json.Decoder(shape).decode, build) for kind, (shape, build) in storage.KINDS.items()},
 }

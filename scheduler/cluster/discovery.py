@@ -19,6 +19,7 @@ from scheduler.core.messages import Kind
 log = logging.getLogger(__name__)
 
 _DRA: Final = "resource.k8s.io"
+_STORAGE: Final = "storage.k8s.io/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Source:
 
 
 SOURCES: Final = (
+    # For their labels, which (anti-)affinity of pods may select by.
+    Source("Namespace", "namespaces"),
     Source("Node", "nodes"),
     Source("DeviceClass", "deviceclasses", (f"{_DRA}/v1",)),
     # v1 came with Kubernetes 1.37, v1beta2 with 1.36, v1alpha3 with 1.33; only v1 is on by default.
@@ -69,6 +72,13 @@ SOURCES: Final = (
         namespace=names.NAMESPACE,
         optional=True,
     ),
+    Source("PersistentVolumeClaim", "persistentvolumeclaims"),
+    Source("PersistentVolume", "persistentvolumes"),
+    Source("StorageClass", "storageclasses", (_STORAGE,)),
+    Source("CSINode", "csinodes", (_STORAGE,)),
+    Source("CSIDriver", "csidrivers", (_STORAGE,)),
+    Source("CSIStorageCapacity", "csistoragecapacities", (_STORAGE,)),
+    Source("VolumeAttachment", "volumeattachments", (_STORAGE,)),
     # Everybody's pods: they use the nodes. One that ends leaves the selection, which the server reports as DELETED.
     Source("Pod", "pods", selector="status.phase!=Succeeded,status.phase!=Failed"),
 )
@@ -107,8 +117,8 @@ class Served:
             elif not source.optional:
                 missing.append(source)
         if missing:
-            kinds = ", ".join(source.kind for source in missing)
-            raise ConfigError("cluster", f"does not serve {kinds} of {_DRA}/v1", "Kubernetes 1.34 or newer does")
+            kinds = ", ".join(f"{source.kind} of {source.homes[0]}" for source in missing)
+            raise ConfigError("cluster", f"does not serve {kinds}", "Kubernetes 1.34 or newer does")
         return tuple(found)
 
 

@@ -16,6 +16,7 @@ from scheduler.core import names
 from scheduler.core.errors import printable
 from scheduler.core.extended import base_name
 from scheduler.core.messages import (
+    BindVolume,
     ClaimRef,
     PodRef,
     Report,
@@ -23,6 +24,8 @@ from scheduler.core.messages import (
     ReportIgnored,
     ReportScheduled,
     ReportUnschedulable,
+    StorageRef,
+    UnbindVolume,
 )
 from scheduler.core.model import (
     Allocation,
@@ -38,6 +41,7 @@ from scheduler.core.model import (
     Toleration,
     Uid,
 )
+from scheduler.core.storage import BOUND_BY_CONTROLLER, SELECTED_NODE
 
 MERGE: Final = "application/merge-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
@@ -132,6 +136,38 @@ def special_claim_patch(pod: PodRef, claim: str, mappings: Sequence[RequestMappi
     ]
     named = {"resourceClaimName": claim, "requestMappings": mapped}
     return _json({"metadata": {"uid": pod.uid}, "status": {"extendedResourceClaimStatus": named}})
+
+
+def volume_patch(write: BindVolume) -> bytes:
+    """Keeps a PersistentVolume for a claim. MERGE, to the volume: others watch for the same claimRef."""
+    claim, volume = write.claim, write.volume
+    metadata: Body = {"uid": volume.uid, "resourceVersion": volume.resource_version}
+    if not write.named:  # so that the cluster's controller may free the volume if it comes to nothing
+        metadata["annotations"] = {BOUND_BY_CONTROLLER: "yes"}
+    reference = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "namespace": claim.namespace,
+        "name": claim.name,
+        "uid": claim.uid,
+        "resourceVersion": claim.resource_version,
+    }
+    return _json({"metadata": metadata, "spec": {"claimRef": reference}})
+
+
+def free_volume_patch(write: UnbindVolume, resource_version: str) -> bytes:
+    """Takes volume_patch back: what stood there before stands again. MERGE, to the volume."""
+    metadata: Body = {"uid": write.volume.uid, "resourceVersion": resource_version}
+    if write.named:
+        return _json({"metadata": metadata, "spec": {"claimRef": {"uid": None, "resourceVersion": None}}})
+    metadata["annotations"] = {BOUND_BY_CONTROLLER: None}
+    return _json({"metadata": metadata, "spec": {"claimRef": None}})
+
+
+def selected_node_patch(claim: StorageRef, resource_version: str, node: str | None) -> bytes:
+    """Has a volume made for a claim where the node can use it, or with None no longer. MERGE, to the claim."""
+    metadata = {"uid": claim.uid, "resourceVersion": resource_version, "annotations": {SELECTED_NODE: node}}
+    return _json({"metadata": metadata})
 
 
 def unfinalize_patch(claim: Uid, resource_version: str) -> bytes:

@@ -97,7 +97,13 @@ class Toleration(Part):
     toleration_seconds: int | None = None
 
 
-# ---------------------------------------------------------------- Node
+# ---------------------------------------------------------------- Namespace, Node
+
+
+class Namespace(Part):
+    """core/v1 Namespace, or only its metadata."""
+
+    metadata: Metadata | None = None
 
 
 class NodeSpec(Part):
@@ -107,9 +113,17 @@ class NodeSpec(Part):
     unschedulable: bool | None = None
 
 
+class Image(Part):
+    """core/v1 ContainerImage."""
+
+    names: list[str] | None = None
+    size_bytes: int | None = None
+
+
 class NodeStatus(Part):
     """core/v1 NodeStatus."""
 
+    images: list[Image] | None = None
     allocatable: Amounts | None = None
     declared_features: list[str] | None = None
 
@@ -482,6 +496,8 @@ class Port(Part):
 
     container_port: int | None = None
     host_port: int | None = None
+    protocol: str | None = None
+    host_ip: str | None = field(default=None, name="hostIP")
 
 
 class ExitRule(Part):
@@ -490,10 +506,18 @@ class ExitRule(Part):
     action: str = ""
 
 
+class VolumeMount(Part):
+    """core/v1 VolumeMount."""
+
+    bind_mount_options: list[str] | None = None
+
+
 class Container(Part):
     """core/v1 Container."""
 
     name: str = ""
+    image: str | None = None
+    volume_mounts: list[VolumeMount] | None = None
     resources: Resources | None = None
     ports: list[Port] | None = None
     restart_policy: str | None = None
@@ -504,18 +528,39 @@ class PodAffinityTerm(Part):
     """core/v1 PodAffinityTerm. A namespaceSelector that is set counts, even an empty one."""
 
     label_selector: LabelSelector | None = None
+    topology_key: str = ""
     namespaces: list[str] | None = None
     namespace_selector: LabelSelector | None = None
+
+
+class PreferredTerm(Part):
+    """core/v1 PreferredSchedulingTerm."""
+
+    weight: int = 0
+    preference: NodeSelectorTerm | None = None
 
 
 class NodeAffinity(Part):
     """core/v1 NodeAffinity."""
 
+    preferred: list[PreferredTerm] | None = field(default=None, name="preferredDuringSchedulingIgnoredDuringExecution")
+
     required: NodeSelector | None = field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
+
+
+class WeightedPodAffinityTerm(Part):
+    """core/v1 WeightedPodAffinityTerm."""
+
+    weight: int = 0
+    pod_affinity_term: PodAffinityTerm | None = None
 
 
 class PodAffinity(Part):
     """core/v1 PodAffinity or PodAntiAffinity."""
+
+    preferred: list[WeightedPodAffinityTerm] | None = field(
+        default=None, name="preferredDuringSchedulingIgnoredDuringExecution"
+    )
 
     required: list[PodAffinityTerm] | None = field(default=None, name="requiredDuringSchedulingIgnoredDuringExecution")
 
@@ -531,22 +576,78 @@ class Affinity(Part):
 class Spread(Part):
     """core/v1 TopologySpreadConstraint."""
 
+    max_skew: int = 0
     topology_key: str = ""
     when_unsatisfiable: str | None = None
+    label_selector: LabelSelector | None = None
+    min_domains: int | None = None
+    node_affinity_policy: str | None = None
+    node_taints_policy: str | None = None
+    match_label_keys: list[str] | None = None
+
+
+class ClaimSource(Part):
+    """core/v1 PersistentVolumeClaimVolumeSource."""
+
+    claim_name: str = ""
+
+
+class RbdSource(Part):
+    """core/v1 RBDVolumeSource."""
+
+    monitors: list[str] | None = None
+    pool: str | None = None
+    image: str = ""
+    read_only: bool | None = None
+
+
+class IscsiSource(Part):
+    """core/v1 ISCSIVolumeSource."""
+
+    iqn: str = ""
+    read_only: bool | None = None
+
+
+class GceSource(Part):
+    """core/v1 GCEPersistentDiskVolumeSource."""
+
+    pd_name: str = ""
+    read_only: bool | None = None
+
+
+class CloudSource(Part):
+    """core/v1 volume sources with an ID: AWSElasticBlockStore, Cinder and Portworx."""
+
+    volume_id: str = field(default="", name="volumeID")
+    read_only: bool | None = None
+
+
+class AzureSource(Part):
+    """core/v1 AzureDiskVolumeSource."""
+
+    disk_uri: str = field(default="", name="diskURI")
+
+
+class ImageVolume(Part):
+    """core/v1 ImageVolumeSource."""
+
+    reference: str | None = None
 
 
 class Volume(Part):
     """core/v1 Volume: the sources that decide where a pod may run."""
 
     name: str = ""
-    persistent_volume_claim: Any = None
+    image: ImageVolume | None = None
+    persistent_volume_claim: ClaimSource | None = None
     ephemeral: Any = None
-    gce_persistent_disk: Any = None
-    aws_elastic_block_store: Any = None
-    azure_disk: Any = None
-    cinder: Any = None
-    rbd: Any = None
-    iscsi: Any = None
+    gce_persistent_disk: GceSource | None = None
+    aws_elastic_block_store: CloudSource | None = None
+    azure_disk: AzureSource | None = None
+    cinder: CloudSource | None = None
+    portworx_volume: CloudSource | None = None
+    rbd: RbdSource | None = None
+    iscsi: IscsiSource | None = None
 
 
 class Gate(Part):
@@ -595,6 +696,7 @@ class PodSpec(Part):
     resource_claims: list[PodClaim] | None = None
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
+    ephemeral_containers: list[Container] | None = None
     resources: Resources | None = None
     overhead: Amounts | None = None
 
@@ -656,6 +758,7 @@ class PodStatus(Part):
     """core/v1 PodStatus."""
 
     phase: str | None = None
+    nominated_node_name: str | None = None
     conditions: list[Condition] | None = None
     container_statuses: list[ContainerStatus] | None = None
     init_container_statuses: list[ContainerStatus] | None = None
@@ -711,3 +814,171 @@ class PodGroup(Part):
     metadata: Metadata | None = None
     spec: GroupSpec | None = None
     status: GroupStatus | None = None
+
+
+# ---------------------------------------------------------------- storage
+
+
+class Stored(Part):
+    """core/v1 VolumeResourceRequirements."""
+
+    requests: Amounts | None = None
+
+
+class VolumeClaimSpec(Part):
+    """core/v1 PersistentVolumeClaimSpec."""
+
+    access_modes: list[str] | None = None
+    storage_class_name: str | None = None
+    resources: Stored | None = None
+    volume_mode: str | None = None
+    volume_name: str | None = None
+    volume_attributes_class_name: str | None = None
+    selector: LabelSelector | None = None
+
+
+class Phase(Part):
+    """The status of a PersistentVolume or of its claim."""
+
+    phase: str | None = None
+
+
+class PersistentVolumeClaim(Part):
+    """core/v1 PersistentVolumeClaim."""
+
+    metadata: Metadata | None = None
+    spec: VolumeClaimSpec | None = None
+    status: Phase | None = None
+
+
+class VolumeHolder(Part):
+    """core/v1 ObjectReference to a PersistentVolumeClaim."""
+
+    namespace: str | None = None
+    name: str | None = None
+    uid: str | None = None
+
+
+class VolumeAffinity(Part):
+    """core/v1 VolumeNodeAffinity."""
+
+    required: NodeSelector | None = None
+
+
+class CsiSource(Part):
+    """core/v1 CSIPersistentVolumeSource."""
+
+    driver: str = ""
+    volume_handle: str = ""
+
+
+class PersistentVolumeSpec(Part):
+    """core/v1 PersistentVolumeSpec."""
+
+    capacity: Amounts | None = None
+    access_modes: list[str] | None = None
+    storage_class_name: str | None = None
+    volume_mode: str | None = None
+    volume_attributes_class_name: str | None = None
+    claim_ref: VolumeHolder | None = None
+    node_affinity: VolumeAffinity | None = None
+    csi: CsiSource | None = None
+    gce_persistent_disk: GceSource | None = None
+    aws_elastic_block_store: CloudSource | None = None
+    azure_disk: AzureSource | None = None
+    cinder: CloudSource | None = None
+    portworx_volume: CloudSource | None = None
+
+
+class PersistentVolume(Part):
+    """core/v1 PersistentVolume."""
+
+    metadata: Metadata | None = None
+    spec: PersistentVolumeSpec | None = None
+    status: Phase | None = None
+
+
+class TopologyTerm(Part):
+    """core/v1 TopologySelectorTerm."""
+
+    match_label_expressions: list[Expression] | None = None
+
+
+class StorageClass(Part):
+    """storage.k8s.io/v1 StorageClass."""
+
+    metadata: Metadata | None = None
+    provisioner: str = ""
+    volume_binding_mode: str | None = None
+    allowed_topologies: list[TopologyTerm] | None = None
+
+
+class AttachLimit(Part):
+    """storage.k8s.io/v1 VolumeNodeResources."""
+
+    count: int | None = None
+
+
+class NodeDriver(Part):
+    """storage.k8s.io/v1 CSINodeDriver."""
+
+    name: str = ""
+    allocatable: AttachLimit | None = None
+
+
+class CsiNodeSpec(Part):
+    """storage.k8s.io/v1 CSINodeSpec."""
+
+    drivers: list[NodeDriver] | None = None
+
+
+class CsiNode(Part):
+    """storage.k8s.io/v1 CSINode."""
+
+    metadata: Metadata | None = None
+    spec: CsiNodeSpec | None = None
+
+
+class CsiDriverSpec(Part):
+    """storage.k8s.io/v1 CSIDriverSpec."""
+
+    storage_capacity: bool | None = None
+    prevent_pod_scheduling_if_missing: bool | None = None
+
+
+class CsiDriver(Part):
+    """storage.k8s.io/v1 CSIDriver."""
+
+    metadata: Metadata | None = None
+    spec: CsiDriverSpec | None = None
+
+
+class CsiStorageCapacity(Part):
+    """storage.k8s.io/v1 CSIStorageCapacity."""
+
+    metadata: Metadata | None = None
+    storage_class_name: str = ""
+    node_topology: LabelSelector | None = None
+    capacity: Amount | None = None
+    maximum_volume_size: Amount | None = None
+
+
+class AttachmentSource(Part):
+    """storage.k8s.io/v1 VolumeAttachmentSource."""
+
+    persistent_volume_name: str | None = None
+
+
+class AttachmentSpec(Part):
+    """storage.k8s.io/v1 VolumeAttachmentSpec."""
+
+    attacher: str = ""
+    node_name: str = ""
+    source: AttachmentSource | None = None
+
+
+class VolumeAttachment(Part):
+    """storage.k8s.io/v1 VolumeAttachment."""
+
+    metadata: Metadata | None = None
+    spec: AttachmentSpec | None = None

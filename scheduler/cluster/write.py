@@ -30,6 +30,7 @@ from scheduler.core.errors import InputError
 from scheduler.core.messages import (
     BindPod,
     BindRefused,
+    BindVolume,
     ClaimCreated,
     ClaimRef,
     ClaimRefused,
@@ -45,14 +46,21 @@ from scheduler.core.messages import (
     ReportScheduled,
     ReportUnschedulable,
     ReserveClaim,
+    SelectNode,
+    StorageRef,
+    UnbindVolume,
+    UnselectNode,
+    VolumeRefused,
+    VolumeWritten,
     WriteAllocation,
 )
 from scheduler.core.model import Allocation, Claim, Pod, Uid
+from scheduler.core.storage import AVAILABLE, PersistentVolume, PersistentVolumeClaim
 
 log = logging.getLogger(__name__)
 
-Release = ReleaseClaim | DeleteClaim
-Write = WriteAllocation | CreateClaim | ReserveClaim | Release | BindPod
+Release = ReleaseClaim | DeleteClaim | UnbindVolume | UnselectNode
+Write = WriteAllocation | CreateClaim | ReserveClaim | BindVolume | SelectNode | Release | BindPod
 T = TypeVar("T")
 
 _LONGEST_WAIT_S: Final = 5.0
@@ -120,10 +128,10 @@ class Writer:
 
     def submit(self, write: Write) -> None:
         """Begin a write; its answer is posted. A claim that is used again is released no further."""
-        if isinstance(write, ReleaseClaim | DeleteClaim):
+        if isinstance(write, Release):
             self._submit_release(write)
             return
-        if isinstance(write, WriteAllocation | ReserveClaim):
+        if isinstance(write, WriteAllocation | ReserveClaim | BindVolume | SelectNode):
             for release in self._releases.get(write.claim.uid, ()):
                 log.info("claim %s/%s is used again: its release ends", write.claim.namespace, write.claim.name)
                 release.cancel()
@@ -258,8 +266,10 @@ class Writer:
         if error is not None and self._failed is not None and not self._failed.done():
             self._failed.set_exception(error)
 
-    async def _execute(self, write: WriteAllocation | CreateClaim | ReserveClaim | BindPod) -> None:
-        answer: ClaimWritten | ClaimRefused | PodBound | BindRefused
+    async def _execute(
+        self, write: WriteAllocation | CreateClaim | ReserveClaim | BindVolume | SelectNode | BindPod
+    ) -> None:
+        answer: ClaimWritten | ClaimRefused | VolumeWritten | VolumeRefused | PodBound | BindRefused
         if isinstance(write, ReserveClaim):
             answer = await self._in_turn(write)
         else:
@@ -268,9 +278,11 @@ class Writer:
                     answer = await self._allocate(write)
                 elif isinstance(write, CreateClaim):
                     answer = await self._create(write)
+                elif isinstance(write, BindVolume | SelectNode):
+                    answer = await self._mount(write)
                 else:
                     answer = await self._bind(write)
-        if isinstance(answer, ClaimRefused | BindRefused):
+        if isinstance(answer, ClaimRefused | VolumeRefused | BindRefused):
             level = (
                 logging.INFO if answer.cause in {"conflict", "gone"} or not self._fence.allows() else logging.WARNING
             )
@@ -528,6 +540,10 @@ class Writer:
         told = f"claim {write.claim.namespace}/{write.claim.name} not released for pod {write.pod.name}"
         if isinstance(write, DeleteClaim):
             await self._persist(partial(self._delete_once, write), until, told)
+        elif isinstance(write, UnbindVolume):
+            await self._persist(partial(self._free_once, write), until, f"volume of {told}")
+        elif isinstance(write, UnselectNode):
+            await self._persist(partial(self._unselect_once, write), until, f"volume {told}")
         else:
             await self._persist(partial(self._release_once, write), until, told)
 
@@ -561,6 +577,59 @@ class Writer:
         if found.uid == write.claim.uid and found.finalized:
             body = encode.unfinalize_patch(found.uid, found.resource_version)
             await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
+
+    # ------------------------------------------------------------ volumes
+
+    async def _mount(self, write: BindVolume | SelectNode) -> VolumeWritten | VolumeRefused:
+        try:
+            if isinstance(write, BindVolume):
+                body, sent = encode.volume_patch(write), write.volume
+                version = await self._patch_stored(_volume_path(sent), body, sent, partial(_keeps, write))
+            else:
+                sent = write.claim
+                body = encode.selected_node_patch(sent, sent.resource_version, write.node)
+                version = await self._patch_stored(_volume_claim_path(sent), body, sent, partial(_is_for, write))
+        except ApiError as error:
+            return VolumeRefused(write.pod.uid, write.claim.uid, error.cause, error.message)
+        return VolumeWritten(write.pod.uid, write.claim.uid, version)
+
+    async def _patch_stored(self, path: str, body: bytes, sent: StorageRef, applied: Callable[[bytes], bool]) -> str:
+        """Patch an object; its resourceVersion then. Raises ApiError if that was not applied."""
+        begun = self._clock()
+
+        def look(raw: bytes) -> str | None:
+            found = decode.identity(raw)
+            if found.uid != sent.uid:
+                raise ApiError("gone", 404, f"{found.key} was replaced by another one of its name")
+            if applied(raw):
+                return found.resource_version
+            if found.resource_version != sent.resource_version:
+                raise ApiError("conflict", 0, f"{found.key} was changed meanwhile")
+            return None
+
+        try:
+            raw = await self._send("PATCH", f"{path}?{self._query}", body, MERGE_PATCH)
+            return decode.identity(raw).resource_version
+        except ApiError as error:
+            if not _doubtful(error):
+                raise
+            return await self._settle(error, begun, path, look)
+
+    async def _free_once(self, write: UnbindVolume) -> None:
+        path = _volume_path(write.volume)
+        found = _volume(await self._read(path))
+        # From its phase Bound on the cluster's controller is binding the two, and finishes that.
+        ours = found.uid == write.volume.uid and found.holder is not None and found.holder.uid == write.claim.uid
+        if ours and found.phase in {"", "Pending", AVAILABLE}:
+            body = encode.free_volume_patch(write, found.resource_version)
+            await self._send("PATCH", f"{path}?{self._query}", body, MERGE_PATCH)
+
+    async def _unselect_once(self, write: UnselectNode) -> None:
+        path = _volume_claim_path(write.claim)
+        found = _volume_claim(await self._read(path))
+        if found.uid == write.claim.uid and not found.volume and found.selected_node == write.node:
+            body = encode.selected_node_patch(write.claim, found.resource_version, None)
+            await self._send("PATCH", f"{path}?{self._query}", body, MERGE_PATCH)
 
     # ------------------------------------------------------------ pods
 
@@ -698,6 +767,43 @@ def _claim_path(claim: ClaimRef) -> str:
 
 def _pod_path(pod: PodRef) -> str:
     return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
+
+
+def _volume_path(volume: StorageRef) -> str:
+    return f"/api/v1/persistentvolumes/{volume.name}"
+
+
+def _volume_claim_path(claim: StorageRef) -> str:
+    return f"/api/v1/namespaces/{claim.namespace}/persistentvolumeclaims/{claim.name}"
+
+
+def _volume(raw: bytes) -> PersistentVolume:
+    try:
+        found = decode.decode("PersistentVolume", raw)
+    except InputError as error:
+        raise ApiError("invalid", 0, str(error)) from error
+    assert isinstance(found, PersistentVolume)
+    return found
+
+
+def _volume_claim(raw: bytes) -> PersistentVolumeClaim:
+    try:
+        found = decode.decode("PersistentVolumeClaim", raw)
+    except InputError as error:
+        raise ApiError("invalid", 0, str(error)) from error
+    assert isinstance(found, PersistentVolumeClaim)
+    return found
+
+
+def _keeps(write: BindVolume, raw: bytes) -> bool:
+    """Whether a volume is kept for the claim."""
+    holder = _volume(raw).holder
+    return holder is not None and holder.uid == write.claim.uid
+
+
+def _is_for(write: SelectNode, raw: bytes) -> bool:
+    """Whether a claim is to get its volume on the node."""
+    return _volume_claim(raw).selected_node == write.node
 
 
 def _claim(raw: bytes) -> Claim:

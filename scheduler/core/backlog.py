@@ -36,9 +36,11 @@ class Happening(Enum):
     CLASS_CHANGED = "a device class is new, changed or gone"
     TAINT_RULE_CHANGED = "a device taint rule is new, changed or gone"
     DEVICES_FREED = "a claim gave devices back, or is about to be tried again elsewhere"
-    ROOM_FREED = "a pod left a node, moved or was resized, which may be one that repelled others"
+    ROOM_FREED = "a pod left a node, moved or was resized"
+    NEIGHBOURS_CHANGED = "pods that others look at came, went or changed, or a namespace did"
 
 
+LOOKS_AROUND: Final = "looks around"  # whatever else it waits for, by its last attempt it asks something of other pods
 _NO_DEVICE: Final = (plan.NO_FIT, plan.POOL_INVALID, plan.REFUSED)
 WAKES: Final[dict[Happening, tuple[str, ...]]] = {
     Happening.NODE_CHANGED: (*_NO_DEVICE, plan.UNSUPPORTED),
@@ -46,9 +48,12 @@ WAKES: Final[dict[Happening, tuple[str, ...]]] = {
     Happening.CLASS_CHANGED: (*_NO_DEVICE, plan.MISCONFIGURED, plan.UNSUPPORTED),
     Happening.TAINT_RULE_CHANGED: _NO_DEVICE,
     Happening.DEVICES_FREED: _NO_DEVICE,
-    Happening.ROOM_FREED: (*_NO_DEVICE, plan.UNSUPPORTED),
+    Happening.ROOM_FREED: _NO_DEVICE,
+    Happening.NEIGHBOURS_CHANGED: (LOOKS_AROUND,),
 }
-"""What wakes pods, by the token of what they wait for."""
+"""What wakes pods, by the token of what they wait for, or since they look at other pods."""
+
+_NOBODY: Final[set[Uid]] = set()
 
 Order = tuple[int, str, str]
 Line = list[tuple[Order, Uid]]
@@ -94,11 +99,11 @@ class Backlog:
         """Take a pod out."""
         entry = self._entries.pop(uid, None)
         if entry is not None and entry.token:
-            self._parked[entry.token].discard(uid)
+            self._unpark(uid, entry)
 
     def waiting(self) -> dict[str, int]:
         """How many pods wait for what, by token; under the empty one those that are due."""
-        found = {token: len(uids) for token, uids in self._parked.items() if uids}
+        found = {token: len(uids) for token, uids in self._parked.items() if uids and token != LOOKS_AROUND}
         due = len(self._entries) - sum(found.values())
         return found | ({"": due} if due else {})
 
@@ -115,15 +120,28 @@ class Backlog:
         entry = self._entries.get(uid)
         return entry.attempts if entry else 0
 
-    def park(self, uid: Uid, token: str, now: float, *, delay: float | None = None, pause: float = 0.0) -> None:
-        """An attempt ended with nothing: wait for what the token says, or for `delay` seconds; for `pause` at least."""
+    def park(
+        self,
+        uid: Uid,
+        token: str,
+        now: float,
+        *,
+        delay: float | None = None,
+        pause: float = 0.0,
+        looks_around: bool = False,
+    ) -> None:
+        """An attempt ended with nothing: wait for what the token says, or for `delay` seconds; for `pause` at least.
+
+        looks_around : other pods may be what is in the way.
+        """
         entry = self._entries[uid]
         entry.attempts += 1
         entry.tried_at = now
         entry.token = token
         entry.not_before = now + pause
         entry.due_at = now + (AGAIN_S if delay is None else delay)
-        self._parked.setdefault(token, set()).add(uid)
+        for each in (token, LOOKS_AROUND) if looks_around else (token,):
+            self._parked.setdefault(each, set()).add(uid)
         heapq.heappush(self._timers, (entry.due_at, uid))
 
     def wake(self, happening: Happening) -> None:
@@ -240,8 +258,12 @@ class Backlog:
                 self.wake_one(uid, now)
         self._woken.clear()
 
-    def _ready_now(self, uid: Uid, entry: _Entry) -> None:
+    def _unpark(self, uid: Uid, entry: _Entry) -> None:
         self._parked[entry.token].discard(uid)
+        self._parked.get(LOOKS_AROUND, _NOBODY).discard(uid)
+
+    def _ready_now(self, uid: Uid, entry: _Entry) -> None:
+        self._unpark(uid, entry)
         entry.token = ""
         self._line_up(uid, entry)
 

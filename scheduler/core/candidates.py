@@ -5,7 +5,7 @@ nodes, layout, devices that serve the requests) makes nodes of one kind; nodes o
 share one device search.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,15 +19,17 @@ from scheduler.core.catalogue import Catalogue
 from scheduler.core.demand import Demand
 from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.kinds import CUT, SEARCHED, SHARED, Kinds, NodeKind
+from scheduler.core.nodes import NodeTable
 from scheduler.core.parts import Cuts
 from scheduler.core.plan import Option
 from scheduler.core.ranking import Ranking
-from scheduler.core.rules import NODE_RULES
+from scheduler.core.rules import NODE_RULES, POD_RULES
 from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of
 from scheduler.core.shares import Picks, Shares
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import STEPS_A_LOOK, NodeAnswer, NodeProblem
 from scheduler.core.state import State
+from scheduler.core.wishes import Wishes
 from scoring.arrays import Counts, Floats, Mask, Rows
 from scoring.flaws import Flaw
 from scoring.mix import Kind
@@ -142,6 +144,11 @@ class Candidates:
         self.demand = demand
         self._catalogue = catalogue
         self._opinion = opinion
+        self._use_rules = tuple(rule for rule in _USE_RULES if rule.concerns(demand))
+        self._pod_rules = tuple(rule for rule in POD_RULES if rule.concerns(demand))
+        self._around: Mask = np.zeros(0, np.bool_)  # nodes that pods around them do not rule out
+        self._around_at = (-1, -1)  # residents and nodes that this was found for
+        self._kept: Mask = np.zeros(0, np.bool_)  # rows, ruled out for now, that change when they come back
         self.eligible = [[catalogue.eligibility(ask.request) for ask in want.asks] for want in demand.wants]
         self._every = [eligible for asks in self.eligible for eligible in asks]
         self._listed = sum(want.listed for want in demand.wants)
@@ -168,12 +175,15 @@ class Candidates:
         self.settled = False
         self._first_shapes: dict[int, int] = {}  # shape -> that of the first devices instead of the best
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
+        self._wishes = Wishes(demand, opinion)
+        self._base: Counts = np.zeros(0, np.int64)  # ranks without what is wished, while anything is
         self._size = 0
-        self._position = self._remade = -1
-        self._versions: tuple[int, ...] = ()
+        self._position = self._remade = self._stored_at = -1
+        self._versions: tuple[object, ...] = ()
         self._devices_at = -1
         self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
         self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
+        self._choices: dict[int, Choice] = {}  # by row, as long as nothing of the node changes
         self._market_at = -1
         self._asks: tuple[tuple[int, int], Kind] | None = None  # and when it was worked out
         self.shape: Rows = np.zeros(0, np.int32)
@@ -186,8 +196,7 @@ class Candidates:
         self._known_after: dict[tuple[int, int], Sequence[float]] = {}  # the same by shape and condition of the node
         self._worths: dict[tuple[int, int], _Worth] = {}  # of plain nodes, by kind and condition
         self._known_at = -1  # version of the stock for which both hold
-        self._told: dict[tuple[int, bytes, bytes], _Told] = {}  # by shape, waste saved, and scores of the node
-        self._choices: dict[int, Choice] = {}  # by row, as long as nothing changes there
+        self._told: dict[Hashable, _Told] = {}  # by shape, waste saved, scores of the node, and what is wished
         self._measured: Mask = np.zeros(0, np.bool_)  # where `_after` is known already
 
     # ------------------------------------------------------------ keeping up
@@ -202,7 +211,7 @@ class Candidates:
         """The first node, by row, whose search met an error that ends the pod's attempt on every node."""
         if not self._fatal:
             return None
-        rows = np.flatnonzero(np.isin(self.shape, list(self._fatal)))
+        rows = np.flatnonzero(np.isin(self.shape, list(self._fatal)) & self._around)
         return int(rows[0]) if len(rows) else None
 
     def answer(self, row: int) -> NodeAnswer | None:
@@ -242,12 +251,13 @@ class Candidates:
 
     def meets_invalid_pool(self, state: State) -> bool:
         """Whether a node that all but devices allows sees a pool that contradicts itself."""
-        return any(self._reached[row] and state.bays.sights[row].invalid for row in state.bays.problems)
+        problems = np.fromiter(state.bays.problems, np.int32)
+        return any(state.bays.sights[row].invalid for row in problems[self.reached(problems)].tolist())
 
     @property
     def unsolved(self) -> tuple[NodeProblem | Puzzle, ...]:
         """Node problems that the core's budget did not settle, of nodes as they are now."""
-        present = set(np.unique(self.shape).tolist()) if self._unsolved else set()
+        present = set(np.unique(self.shape[self._around]).tolist()) if self._unsolved else set()
         return tuple(problem for problem, number in self._unsolved.items() if number in present)
 
     @property
@@ -278,7 +288,8 @@ class Candidates:
             return
         budget.spend(_STEPS_A_REFRESH)
         nodes = state.nodes
-        versions = tuple([eligible.version for eligible in self._every])
+        wished = self._wishes.look(nodes)
+        versions = (wished, *[eligible.version for eligible in self._every])
         known = self._position >= 0 and self._size == nodes.size
         changed = nodes.changes.since(self._position) if known else None
         remade = nodes.remade.since(self._remade) if known else None
@@ -288,9 +299,15 @@ class Candidates:
                 self._forget_shapes()
             self._resize(nodes.size)
             changed = remade = np.flatnonzero(nodes.live).tolist()
+        elif self.demand.mounts is not None:
+            stored = state.volumes.changes.since(self._stored_at)
+            changed += np.flatnonzero(nodes.live).tolist() if stored is None else stored
+        self._stored_at = state.volumes.changes.position
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()
+        if self._pod_rules:
+            changed = self._look_around(state, changed)
         stock = self._catalogue.stock
         stock.refresh(state)
         self._catalogue.parts.refresh(state, stock.market, stock.version)
@@ -299,6 +316,7 @@ class Candidates:
             self._devices_at = state.device_changes.position
         few = len(changed) <= _FEW_ROWS and not (remade or self._behind or self._market_at != stock.version)
         if few and self._compute_few(state, changed, budget):
+            self._blend(state)
             self.settled = True
             return
         self._behind = True
@@ -307,8 +325,9 @@ class Candidates:
             self._market_at = stock.version
             self.reason = ""
             # Which share or part of a node is taken hangs on the market; what else fits and how well does not.
-            changed += np.flatnonzero(self._kinds.sharing | (self._kinds.kind == CUT)).tolist()
-            self._unjudged[:] = self._ranking.fits
+            changed += np.flatnonzero((self._kinds.sharing | (self._kinds.kind == CUT)) & self._around).tolist()
+            self._unjudged[:] = (self._base >= 0) & self._around if wished else self._ranking.fits
+            self._kept |= ~self._around
         self._unsorted[remade] = True
         self._open[changed] = True
         if remade or self._unsorted.any():
@@ -324,6 +343,62 @@ class Candidates:
         self._judge_all(state, budget)
         self._behind = bool(self._open.any() or self._unjudged.any())
         self.settled = not self._behind
+        if self.settled:
+            self._blend(state)
+
+    def _blend(self, state: State) -> None:
+        """Rank nodes by what is wished beside everything else."""
+        if not self._wishes.stated:
+            return
+        self._choices.clear()  # scores of all nodes hang on the best of them
+        base = np.where(self._around, self._base, -1) if self._pod_rules else self._base
+        ranks = self._wishes.weigh(state.nodes, base)
+        every: Rows = np.arange(self._size, dtype=np.int32)
+        moved = every[ranks != self._ranking.ranks(every)]
+        if len(moved):
+            self._ranking.put(moved, ranks[moved], state.nodes.order)
+
+    def _put(self, state: State, rows: Rows, ranks: Counts) -> None:
+        """Note the ranks of nodes; they count once what is wished was added, if anything is."""
+        self._choices.clear()
+        if self._wishes.stated:
+            self._base[rows] = ranks
+        else:
+            self._ranking.put(rows, ranks, state.nodes.order)
+
+    def _look_around(self, state: State, changed: list[int]) -> list[int]:
+        """Hide nodes that pods around them rule out now, and show those that they do not any more; returns of these
+        rows and the changed ones those that must be worked out anew now."""
+        nodes = state.nodes
+        at = (nodes.residents.version, nodes.remade.position)
+        if at != self._around_at:
+            around = nodes.live.copy()
+            for rule in self._pod_rules:
+                around &= rule.everywhere(nodes, self.demand)
+            hidden = np.flatnonzero(self._around & ~around).astype(np.int32)
+            shown = np.flatnonzero(around & ~self._around).astype(np.int32)
+            self._around_at = (nodes.residents.version, nodes.remade.position)
+            self._around = around
+            if len(hidden):
+                self._kept[hidden] = self._open[hidden] | self._unjudged[hidden]
+                self._open[hidden] = self._unjudged[hidden] = False
+                if not self._wishes.stated:
+                    self._ranking.hide(hidden)
+            if len(shown):
+                kept = self._kept[shown]
+                self._kept[shown] = False
+                if not self._wishes.stated:
+                    self._ranking.show(shown[~kept])
+                changed = changed + shown[kept].tolist()
+            if len(hidden) or len(shown):
+                self.reason = ""
+        if not changed:
+            return changed
+        rows = np.array(changed)
+        here = self._around[rows]
+        self._kept[rows[~here]] = True
+        left: list[int] = np.unique(rows[here]).tolist()
+        return left
 
     def _relearn(self) -> list[int]:
         """Put answers of longer searches in their places; returns the rows of nodes that they are about."""
@@ -358,6 +433,9 @@ class Candidates:
             self._unsorted[rows] = False
             steps = self._catalogue.parts.learn(state, rows)
             self._kinds.sort(state, rows)
+            if self._wishes.stated:
+                self._wishes.sort(state.nodes, rows)
+                self._wishes.resorted()
             steps += _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds.found) - kinds)
             budget.spend(steps)
             self._pieces.took(steps)
@@ -374,7 +452,7 @@ class Candidates:
             part = rows[start : start + at_once]
             budget.spend(_STEPS_A_NODE * len(part))
             self._unjudged[part] = False
-            self._ranking.put(part, self._judge(state, part), state.nodes.order)
+            self._put(state, part, self._judge(state, part))
 
     def _forget_shapes(self) -> None:
         self._known_after.clear()
@@ -398,22 +476,31 @@ class Candidates:
             self._unsorted = np.zeros(size, np.bool_)
             self._open = np.zeros(size, np.bool_)
             self._unjudged = np.zeros(size, np.bool_)
+            self._around = np.ones(size, np.bool_)
+            self._kept = np.zeros(size, np.bool_)
             self.node_scores = np.zeros((len(self._opinion.node_scorers), size), np.float32)
             self._gains = np.zeros((size, len(STATE_SCORERS) + 1))
             self.saved, self.cut = self._gains[:, :-1], self._gains[:, -1]
             self._after = np.zeros((size, len(STATE_SCORERS)))
             self._measured = np.zeros(size, np.bool_)
         self._ranking.clear()
+        self._choices.clear()
+        self._wishes.resize(size)
+        self._base = np.full(size if self._wishes.stated else 0, -1, np.int64)
         self.shape[:] = NO_SHAPE
         self._kinds.resize(size)
         self._reached[:] = self._unsorted[:] = self._open[:] = self._unjudged[:] = False
+        if self._pod_rules:
+            self._around[:] = False
+            self._around_at = (-1, -1)
+            self._kept[:] = True
 
     def _compute(self, state: State, rows: Rows, budget: Budget) -> None:
         budget.spend(_STEPS_A_NODE * len(rows))
         self._open[rows] = self._unjudged[rows] = False
         found = np.full(len(rows), -1, np.int64)
         fit: Mask = self._kinds.allowed[rows]
-        for rule in _USE_RULES:
+        for rule in self._use_rules:
             fit &= rule.mask(state.nodes, self.demand, rows)
         self._reached[rows] = fit
         for row in rows.tolist() if self.short else ():
@@ -431,7 +518,7 @@ class Candidates:
         if len(at):
             found[at] = self._judge(state, rows[at])
         self._measured[rows] = False
-        self._ranking.put(rows, found, state.nodes.order)
+        self._put(state, rows, found)
 
     def _compute_few(self, state: State, rows: list[int], budget: Budget) -> bool:
         """As `_compute`, one node after the other; whether that was possible."""
@@ -448,7 +535,7 @@ class Candidates:
         found: list[_Found] = []
         for row in rows:
             fits = self._kinds.allowed.item(row)
-            for rule in _USE_RULES:
+            for rule in self._use_rules:
                 fits = fits and rule.holds(state.nodes, self.demand, row)
             self._reached[row] = fits
             key = self._plain(state, row) if fits else None
@@ -470,12 +557,15 @@ class Candidates:
                 if len(self._worths) >= self.MAX_WORTHS:
                     self._worths.clear()
                 self._worths[each.key] = worth
-        order = state.nodes.order
+        order, wished = state.nodes.order, self._wishes.stated
         for row, worth in known:
             self.shape[row] = worth.shape
             self._gains[row] = worth.gains
             self._choices.pop(row, None)
-            self._ranking.put_one(row, worth.rank, order.item(row))
+            if wished:
+                self._base[row] = worth.rank
+            else:
+                self._ranking.put_one(row, worth.rank, order.item(row))
         return True
 
     def _plain(self, state: State, row: int) -> tuple[int, int] | None:
@@ -625,9 +715,18 @@ class Candidates:
             cpu_left=nodes.left("cpu", rows) - self._amounts.get("cpu", 0),
             memory=nodes.amounts(nodes.allocatable, "memory", rows),
             memory_left=nodes.left("memory", rows) - self._amounts.get("memory", 0),
+            cpu_asked=np.full(len(rows), self._amounts.get("cpu", 0), np.int64),
+            memory_asked=np.full(len(rows), self._amounts.get("memory", 0), np.int64),
+            cpu_counted=self._counted(nodes, "cpu", rows),
+            memory_counted=self._counted(nodes, "memory", rows),
             changes=bays.disturbed[rows],
         )
         return score_nodes(self._opinion.node_scorers, self._opinion.node_weights, loads)
+
+    def _counted(self, nodes: NodeTable, resource: str, rows: Rows) -> Counts:
+        """What pods are taken for on these nodes once this one is there, for scores."""
+        own = self._amounts.get(resource, 0) + dict(self.demand.unstated).get(resource, 0)
+        return nodes.amounts(nodes.used, resource, rows) + nodes.amounts(nodes.unstated, resource, rows) + own
 
     def _save(self, state: State, rows: Rows) -> NDArray[np.float64]:
         """How much waste the placement saves on these nodes, float64 (len(rows), S) in milli."""
@@ -966,7 +1065,7 @@ class Candidates:
 
     def reached(self, rows: Rows) -> Mask:
         """On which of these nodes nothing but devices could keep the pod away."""
-        found: Mask = self._reached[rows]
+        found: Mask = self._reached[rows] & self._around[rows]
         return found
 
     def open(self, rows: Rows) -> Mask:
@@ -1056,27 +1155,32 @@ class Candidates:
         """All scores of a node, and their mean."""
         shape, gains = self.shape.item(row), self._gains[row]
         noted = self.node_scores[:, row] if self._opinion.node_scorers else _NOT_NOTED
-        key = (shape, gains.tobytes(), noted.tobytes())
+        wishes = tuple(self._wishes.at(row).items()) if self._wishes.stated else ()
+        key = (shape, gains.tobytes(), noted.tobytes(), wishes)
         told = self._told.get(key)
         if told is None:
             if len(self._told) >= self.MAX_WORTHS:
                 self._told.clear()
             answer = self._shapes.answer(shape) if self.demand.wants else _NOTHING
-            told = self._told[key] = self._tell_anew(answer, gains.tolist(), noted.tolist())
+            told = self._told[key] = self._tell_anew(answer, gains.tolist(), noted.tolist(), dict(wishes))
         return told
 
-    def _tell_anew(self, answer: NodeAnswer, gains: list[float], noted: list[float]) -> _Told:
+    def _tell_anew(
+        self, answer: NodeAnswer, gains: list[float], noted: list[float], wishes: Mapping[str, float]
+    ) -> _Told:
         scores = {**_FULL_SCORES, **answer.scores}
         for node_scorer, score in zip(self._opinion.node_scorers, noted, strict=True):
             scores[node_scorer.name] = round(score, 6)
         for scorer, saved in zip((*STATE_SCORERS, CARD_SCORER), gains, strict=True):
             scores[scorer.name] = scorer.worth(saved)
+        scores.update(wishes)
         shares = self._opinion.shares.values
         if self._listed or shares[PREFERENCE.name]:
             alternatives = answer.alternatives or (0,) * len(self.demand.wants)
             late = sum(at for want, at in zip(self.demand.wants, alternatives, strict=True) if want.listed)
             scores[PREFERENCE.name] = PREFERENCE.worth(late, self._listed)
-        total = round(sum([shares[name] * score for name, score in scores.items()]) / self._opinion.whole, 6)
+        whole = self._opinion.whole(wishes)
+        total = round(sum([shares[name] * score for name, score in scores.items()]) / whole, 6)
         return _Told(answer, scores, total)
 
 

@@ -77,7 +77,8 @@ class EngineConfig:
     verify_plans : check each plan with the independent checker before acting on it.
     seed : fixes the order in which equal nodes are preferred.
     gates : which rules of Dynamic Resource Allocation are in force.
-    binding_timeout_s : how long after its allocation a claim may wait for binding conditions.
+    binding_timeout_s : how long after its allocation a claim may wait for binding conditions. volume_timeout_s : how
+        long a placed pod may wait until its PersistentVolumeClaims are bound.
     fabric_partitions : a claim takes whole GPUs that publish Fabric Manager partitions one partition at a time.
     unlisted_draw : a device in use that no slice lists any more shuts a pool with shared counters, as nobody knows what
         it draws on them. Upstream counts it as nothing.
@@ -105,6 +106,7 @@ class EngineConfig:
     seed: int = 0
     gates: Gates = field(default_factory=Gates)
     binding_timeout_s: float = 600.0
+    volume_timeout_s: float = 600.0
     fabric_partitions: bool = True
     unlisted_draw: bool = True
     spellings: Spellings = KNOWN

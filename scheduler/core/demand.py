@@ -10,7 +10,8 @@ from typing import Final
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
 from scheduler.core.hashing import Hashed, hashed_once
-from scheduler.core.match import selects_labels
+from scheduler.core.leanings import Leanings, leanings
+from scheduler.core.match import COMPARISONS
 from scheduler.core.model import (
     ALL,
     EXACT_COUNT,
@@ -19,7 +20,9 @@ from scheduler.core.model import (
     MAX_RESULTS,
     Claim,
     ClaimSpec,
+    HostPort,
     NodeSelector,
+    NodeSelectorTerm,
     Pod,
     PodClaim,
     Request,
@@ -27,6 +30,8 @@ from scheduler.core.model import (
     Toleration,
     Uid,
 )
+from scheduler.core.mounts import Mounted, Mounts, Unready, mounted
+from scheduler.core.neighbours import Neighbours, neighbours
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
@@ -124,6 +129,12 @@ class Demand(Hashed):
     offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
+    mounts : what it asks of storage, None for nothing.
+    features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
+    whose priority is no lower, `pods` among it. unstated : see core/model.
+    preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
+    leanings : what it would rather have around it, None for nothing.
+    ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -136,6 +147,15 @@ class Demand(Hashed):
     offered: tuple[tuple[str, bool], ...] = ()
     sizing: Sizing | None = None
     foreign: bool = False
+    mounts: Mounts | None = None
+    features: tuple[str, ...] = ()
+    nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
+    unstated: tuple[tuple[str, int], ...] = ()
+    preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
+    images: tuple[str, ...] = ()
+    leanings: Leanings | None = None
+    ports: tuple[HostPort, ...] = ()
+    neighbours: Neighbours | None = None
 
     @property
     def plain(self) -> bool:
@@ -168,13 +188,15 @@ class Demand(Hashed):
 class Resolved:
     """A pod's demand with the claims behind it: `claims[want.claim]` is to be allocated, `joined` are allocated.
 
-    special : the last of `claims`, if it is to be made for the pod's extended resources.
+    special : the last of `claims`, if it is to be made for the pod's extended resources. mounted : what is behind the
+    mounts of the demand, None for nothing.
     """
 
     demand: Demand
     claims: tuple[Claim, ...]
     joined: tuple[Claim, ...]
     special: SpecialClaim | None = None
+    mounted: Mounted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +255,15 @@ def resolve(pod: Pod, state: State, specs: Specs | None = None, *, foreign: bool
     found = _claims(pod, state)
     if isinstance(found, Refusal):
         return found
+    storage = mounted(pod, state) if pod.volumes and not foreign else None
+    if isinstance(storage, Unready):
+        return Refusal(storage.token, storage.message)
     ways: list[Resolved] = []
     refusals: list[Refusal] = []
     backed = _backed(pod, state)
     for had in state.nodes.offers(list(backed)) if backed else [()]:
         offered = tuple(zip(backed, had, strict=True))
-        way = _resolve_way(pod, state, found, offered, backed, specs, foreign=foreign)
+        way = _resolve_way(pod, state, found, offered, backed, storage, specs, foreign=foreign)
         if isinstance(way, Refusal):
             refusals.append(way)
         else:
@@ -262,6 +287,7 @@ def _resolve_way(
     claims: Sequence[Claim],
     offered: tuple[tuple[str, bool], ...],
     backed: Mapping[str, str],
+    storage: Mounted | None,
     specs: Specs,
     *,
     foreign: bool,
@@ -302,7 +328,7 @@ def _resolve_way(
     demand = Demand(
         node_selector=() if foreign else tuple(sorted(pod.node_selector.items())),
         affinity=None if foreign else pod.affinity,
-        tolerations=_EVERY_TAINT if foreign else pod.tolerations,
+        tolerations=_EVERY_TAINT if foreign else _tolerations(pod, state),
         resources=tuple(sorted(asked.items())),
         wants=tuple(wants),
         relations=tuple(relations),
@@ -310,8 +336,26 @@ def _resolve_way(
         sizing=sizing,
         offered=offered,
         foreign=foreign,
+        mounts=storage.mounts if storage is not None else None,
+        features=() if foreign else pod.features,
+        nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
+        unstated=tuple(sorted(pod.unstated.items())),
+        preferred=() if foreign else pod.preferred,
+        images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
+        ports=() if foreign else pod.ports,
+        neighbours=None if foreign else neighbours(pod, state.nodes.residents),
+        leanings=None if foreign else leanings(pod, state.nodes.residents),
     )
-    return Resolved(demand, fresh, joined, special)
+    return Resolved(demand, fresh, joined, special, storage)
+
+
+def _tolerations(pod: Pod, state: State) -> tuple[Toleration, ...]:
+    """Those that count."""
+    if state.gates.taint_comparison:
+        return pod.tolerations
+    if not any(each.operator in COMPARISONS for each in pod.tolerations):
+        return pod.tolerations
+    return tuple(each for each in pod.tolerations if each.operator not in COMPARISONS)
 
 
 def _size(
@@ -341,16 +385,6 @@ def _refuse_pod(pod: Pod, state: State) -> Refusal | None:
         refusal = _refuse_group(pod, state)
         if refusal is not None:
             return refusal
-    for other in state.repellers.values():
-        if other.uid == pod.uid:
-            continue
-        for term in other.repels:
-            if (not term.namespaces or pod.namespace in term.namespaces) and selects_labels(term.selector, pod.labels):
-                return Refusal(
-                    plan.UNSUPPORTED,
-                    f"pod {pod.key}: the required anti-affinity of running pod {other.key} selects it, "
-                    "and placing around anti-affinity is not supported yet",
-                )
     return None
 
 

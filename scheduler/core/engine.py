@@ -70,6 +70,8 @@ from scheduler.core.messages import (
     Solve,
     Solved,
     SolveWindow,
+    VolumeRefused,
+    VolumeWritten,
     WarnOfTopology,
     WindowSolved,
     WriteAllocation,
@@ -80,6 +82,7 @@ from scheduler.core.model import (
     Claim,
     Consumer,
     DeviceClass,
+    Namespace,
     Node,
     Pod,
     PodGroup,
@@ -88,6 +91,7 @@ from scheduler.core.model import (
     TaintRule,
     Uid,
 )
+from scheduler.core.mounting import Mounting, later
 from scheduler.core.opinions import Opinions, Preference
 from scheduler.core.plan import Placement, Plan, Unplaced
 from scheduler.core.questions import MAX_QUESTIONS, Questions
@@ -96,8 +100,9 @@ from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
+from scheduler.core.storage import KIND_OF, KINDS, PersistentVolumeClaim, Stored, key_of
 from scheduler.core.topology import LinkMap
-from scheduler.core.verify import World, violations
+from scheduler.core.verify import Storage, World, violations
 from scheduler.core.windows import MAX_PODS, Held, Hint, held
 from scoring.market import Market
 from scoring.mix import Mix
@@ -118,6 +123,7 @@ LAST_PAUSE_S = 60.0
 HOLD_S = 1.0  # how long pods wait for a plan
 MAX_HELD = 16  # windows that are waited for at once
 STRANGER = "another scheduler allocates devices that Dovetail owns"
+_STORAGE = "storage"  # what all pods wait for that use volume claims
 PENDING_S = 10.0  # how long a claim or an answer may take to appear before the pod is told
 
 
@@ -211,6 +217,7 @@ class Engine:
         self._releasing: dict[Uid, Release] = {}  # those that end first come first
         self._waits: list[tuple[float, Uid]] = []  # a heap of when flights end that wait for drivers
         self._avoided: dict[tuple[str, str, str], float] = {}  # until when; those that end first come first
+        self._mounting = Mounting(self.state, config.volume_timeout_s)
         self._ahead: float | None = None
         self._reported: dict[Uid, tuple[str, str]] = {}
         self._ignored: dict[Uid, str] = {}  # why annotations of a pod are not followed, as it was told
@@ -225,6 +232,7 @@ class Engine:
         self._known_pods: set[Uid] = set()  # pods of ours that the mix counts
         self._solve_budgets: dict[NodeProblem | Puzzle, int] = {}
         self._listed = False
+        self._around = 0  # version of residents that pods were woken for
         self._now = 0.0
         self.observe: Callable[[Placement], None] | None = None
         self._handlers: dict[type, Callable[[Any], Iterable[Instruction]]] = {
@@ -239,6 +247,8 @@ class Engine:
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
             ClaimRefused: self._claim_refused,
+            VolumeWritten: self._volume_written,
+            VolumeRefused: self._volume_refused,
             PodBound: self._pod_bound,
             BindRefused: self._bind_refused,
             Solved: self._solved,
@@ -249,6 +259,7 @@ class Engine:
             Appraised: self._appraised,
         }
         self._seen: dict[type, Callable[[Any], Iterable[Instruction]]] = {
+            Namespace: self._namespace_seen,
             Node: self._node_seen,
             Slice: self._slice_seen,
             DeviceClass: self._class_seen,
@@ -257,6 +268,7 @@ class Engine:
             PodGroup: self._group_seen,
             Pod: self._pod_seen,
             LinkMap: self._links_seen,
+            **dict.fromkeys(KIND_OF, self._stored_seen),
         }
 
     def handle(self, event: Event, now: float) -> list[Instruction]:
@@ -272,6 +284,7 @@ class Engine:
             self.backlog.next_time(self._now),
             *(release.until for release in islice(self._releasing.values(), 1)),
             *(until for until, _ in self._waits[:1]),
+            self._mounting.next_time,
             *islice(self._avoided.values(), 1),
             self.remote.next_time,
         ]
@@ -394,6 +407,11 @@ class Engine:
                 self._await(pod)
         return []
 
+    def _namespace_seen(self, namespace: Namespace) -> list[Instruction]:
+        self.state.problems.pop(("Namespace", namespace.name), None)
+        self.state.put_namespace(namespace)
+        return []
+
     def _node_seen(self, node: Node) -> list[Instruction]:
         if self.state.put_node(node):
             self.backlog.wake(Happening.NODE_CHANGED)
@@ -457,9 +475,14 @@ class Engine:
             out += self._pod_left(known)
         before = self.state.pods.current.get(pod.uid)
         place = self.state.places.current.get(pod.uid)
+        nominee = self.state.nominees.get(pod.uid)
         self.state.problems.pop(("Pod", pod.key), None)
         self.state.put_pod(pod)
         resized = before is not None and before.requests != pod.requests
+        if nominee is not None and (
+            resized or pod.uid not in self.state.nominees or pod.nominated != nominee.nominated
+        ):
+            self.backlog.wake(Happening.ROOM_FREED)
         if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
             self.backlog.wake(Happening.ROOM_FREED)
         if pod.scheduler_name not in self._ours:
@@ -495,7 +518,10 @@ class Engine:
         """Of the claims that a pod names or was given, and of its group."""
         names = [groups.claim_name(pod, entry, self.state)[1] for entry in pod.claims]
         found = [f"{pod.namespace}/{name}" for name in names if name is not None]
-        return tuple(dict.fromkeys([*found, *([_group_key(groups.key_of(pod))] if pod.group else [])]))
+        if pod.group:
+            found.append(_group_key(groups.key_of(pod)))
+        stored = [_stored_key("PersistentVolumeClaim", key) for key in _volume_claims(pod)]
+        return tuple(dict.fromkeys([*found, *stored, *([_STORAGE] if stored else [])]))
 
     def _await(self, pod: Pod) -> None:
         """Put a pod into the backlog, and note which claims it waits for."""
@@ -508,8 +534,12 @@ class Engine:
     def _gone(self, event: Gone) -> Iterable[Instruction]:
         state = self.state
         state.problems.pop((event.kind, event.key), None)
+        if event.kind == "Namespace":
+            state.drop_namespace(event.key)
+            return []
         if event.kind == "Node":
             state.drop_node(event.key)
+            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)  # without it the least of all domains may be another
             waiting = [flight for flight in self._flights.values() if flight.until is not None]
             return [each for flight in waiting if flight.placement.node == event.key for each in self._bind(flight)]
         if event.kind == "ResourceSlice":
@@ -529,6 +559,8 @@ class Engine:
             self._group_changed(event.key)
         elif event.kind == "ConfigMap":
             state.put_links(None)
+        elif event.kind in KINDS:
+            return self._stored_gone(event.kind, event.key)
         else:
             uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
             return self._pod_left(uid)
@@ -569,6 +601,7 @@ class Engine:
         out: list[Instruction] = []
         flight = self._flights.get(uid)
         placed = uid in self.state.places.current
+        kept = uid in self.state.nominees
         if uid in self._known_pods:
             self._known_pods.discard(uid)
             if placed:
@@ -576,7 +609,7 @@ class Engine:
         self.state.drop_pod(uid)  # before its flight lands: it is not to be tried again
         if flight is not None:
             out += self._give_up(flight, plan.RETRY, f"pod {pod.key} was deleted")
-        if placed:
+        if placed or kept:
             self.backlog.wake(Happening.ROOM_FREED)
         return out
 
@@ -589,11 +622,16 @@ class Engine:
             return self._strand(event.uid, f"{where} cannot be read any more: {event.problem}")
         if event.kind == "Node":
             self.state.drop_node(event.key)
+            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)
+        elif event.kind == "Namespace":
+            self.state.drop_namespace(event.key)
         elif event.kind == "PodGroup":
             self.state.drop_group(event.key)
             self._group_changed(event.key)
         elif event.kind == "ConfigMap":
             self.state.put_links(None, event.problem)
+        elif event.kind in KINDS:
+            return self._stored_gone(event.kind, event.key)
         elif event.kind == "Pod":
             self._forget_pending(event.uid)
         elif event.kind == "ResourceSlice":
@@ -603,6 +641,69 @@ class Engine:
             self.state.drop_class(event.key)
             self.backlog.wake(Happening.CLASS_CHANGED)
         return []
+
+    # ------------------------------------------------------------ storage
+
+    def _stored_seen(self, item: Stored) -> list[Instruction]:
+        self.state.problems.pop((KIND_OF[type(item)], key_of(item)), None)
+        if self.state.put_stored(item):
+            self._wake_mounting(item)
+        return self._look_at_volumes(self._mounting.concerned(item))
+
+    def _stored_gone(self, kind: str, key: str) -> list[Instruction]:
+        item = self.state.drop_stored(kind, key)
+        if item is not None:
+            self._wake_mounting(item)
+        return self._look_at_volumes(self._mounting.concerned_by(kind, key))
+
+    def _wake_mounting(self, item: Stored) -> None:
+        """Wake the pods that a change of storage may help."""
+        if isinstance(item, PersistentVolumeClaim):
+            self._wake_users(_stored_key("PersistentVolumeClaim", item.key))
+            return
+        volumes = self.state.volumes
+        for uid in sorted(self._waiting_for.get(_STORAGE, ())):
+            keys = _volume_claims(self.state.pods.current[uid])
+            if any((claim := volumes.claims.current.get(key)) and volumes.concerns(item, claim) for key in keys):
+                self.backlog.wake_one(uid, self._now)
+
+    def _look_at_volumes(self, pod: Uid | None) -> list[Instruction]:
+        """Something changed about the volumes of a placed pod, or about claims that are being released."""
+        for key in self._mounting.settle(self._now):
+            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+        flight = self._flights.get(pod) if pod is not None else None
+        if flight is None or flight.failure is not None or flight.binding:
+            return []
+        ready, problem = self._mounting.standing(flight.pod)
+        if problem:
+            return self._give_up(flight, plan.RETRY, problem)
+        return self._bind(flight) if ready and not flight.unseen else []
+
+    def _volume_written(self, event: VolumeWritten) -> list[Instruction]:
+        self._mounting.written(event)
+        flight = self._flights.get(event.pod)
+        if flight is not None and flight.failure is not None:
+            return self._land(flight)
+        return self._look_at_volumes(event.pod)
+
+    def _volume_refused(self, event: VolumeRefused) -> list[Instruction]:
+        problem = self._mounting.refused(event)
+        flight = self._flights.get(event.pod)
+        return self._give_up(flight, plan.RETRY, problem) if flight is not None and problem else []
+
+    def _unpin(self, pod: Pod, resolved: Resolved) -> list[Instruction]:
+        """Of claims that nobody else waits for, have no node chosen any more if the pod cannot run there."""
+        claims = resolved.mounted.claims if resolved.mounted is not None else ()
+        alone = [
+            claim
+            for claim in claims
+            if claim.selected_node is not None
+            and not any(
+                other.uid != pod.uid and not other.node_name and not other.done and claim.key in _volume_claims(other)
+                for other in self.state.pods.current.values()
+            )
+        ]
+        return self._mounting.unpin(_pod_ref(pod), alone, self._now)
 
     def _wake_users(self, claim_key: str) -> None:
         for uid in sorted(self._waiting_for.get(claim_key, ())):
@@ -630,6 +731,9 @@ class Engine:
             return []
         out = self._stop_waiting()
         self.state.settle()
+        if self._around != self.state.nodes.residents.version:
+            self._around = self.state.nodes.residents.version
+            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)
         out += self._tell_clashes()
         warnings = self.state.new_warnings()
         if warnings:
@@ -693,6 +797,13 @@ class Engine:
         lowest = max((pod.priority for pod in lost), default=None)
         placed = [pod for pod, outcome in decided if isinstance(outcome, Placement) and _stands_alone(outcome)]
         placed = [pod for pod in placed if pod.uid not in self._hints][-(MAX_PODS - len(lost)) :]
+        if any(
+            resolved.demand.neighbours is not None
+            for pod, outcome in decided
+            if isinstance(outcome, Placement)
+            for resolved, _ in self._tried[pod.uid]
+        ):
+            return decided  # they were placed by where the others are
         classes = {self._tried[pod.uid][0][1] for pod in (*placed, *lost)}
         if lowest is None or len(classes) < 2 or not any(pod.priority <= lowest for pod in placed):
             return decided
@@ -833,6 +944,8 @@ class Engine:
             self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
+        if hint is None and pod.nominated:
+            hint = Hint(pod.nominated)
         asking = self._ask_others(pod, tried, out, budget)
         if asking is not None:
             return asking
@@ -845,6 +958,7 @@ class Engine:
             out += self._ask_solve(pod, unsolved[:MAX_SOLVES])
             return Unplaced(pod.uid, plan.RETRY, f"pod {pod.key}: the search for its devices is not finished")
         out += self._untie(pod, ways.open[0].joined)
+        out += self._unpin(pod, ways.open[0])
         return outcome
 
     def _ask_others(self, pod: Pod, ways: Sequence[Way], out: list[Instruction], budget: Budget) -> Unplaced | None:
@@ -974,6 +1088,8 @@ class Engine:
             groups=now.groups,
             fabric_partitions=self.config.fabric_partitions,
             unlisted_draw=self.config.unlisted_draw,
+            namespaces=dict(self.state.nodes.residents.namespaces),
+            storage=Storage(**self.state.volumes.snapshot()),
         )
 
     @staticmethod
@@ -985,7 +1101,8 @@ class Engine:
     def _park(self, pod: Pod, outcome: Unplaced) -> list[Instruction]:
         attempts = self.backlog.attempts(pod.uid)
         early = outcome.token in {plan.CLAIM_PENDING, plan.RETRY} and attempts == 0
-        self.backlog.park(pod.uid, outcome.token, self._now, delay=PENDING_S if early else None)
+        around = any(resolved.demand.neighbours is not None for resolved, _ in self._tried.get(pod.uid, ()))
+        self.backlog.park(pod.uid, outcome.token, self._now, delay=PENDING_S if early else None, looks_around=around)
         message = printable(outcome.message)
         if early:  # what it waits for is on its way
             return []
@@ -1062,6 +1179,7 @@ class Engine:
                 out.append(ReserveClaim(reference, _claim_ref(claim), consumer))
         flight.unseen = set(flight.writing)
         flight.touched = set(flight.writing)
+        out += self._mounting.depart(reference, placement.node, placement.mounts, self._now)
         self._flights[pod.uid] = flight
         for uid in (*placement.allocations, *placement.joined):
             self._flights_of[uid].add(pod.uid)
@@ -1097,7 +1215,7 @@ class Engine:
         if claim.deleting:
             return self._give_up(flight, plan.RETRY, f"{where} is being deleted")
         if claim.allocation is None or not claim.reserved_by(flight.holder(claim.uid)):
-            if claim.uid not in flight.unseen or _later(claim.resource_version, flight.written.get(claim.uid, "")):
+            if claim.uid not in flight.unseen or later(claim.resource_version, flight.written.get(claim.uid, "")):
                 return self._give_up(flight, plan.RETRY, f"{where} lost its allocation or reservation before the bind")
             return []
         if claim.uid not in flight.unseen and flight.until is None:
@@ -1124,6 +1242,11 @@ class Engine:
         unready = self._await_drivers(flight)
         if unready is not None:
             return unready
+        mounted, problem = self._mounting.standing(flight.pod)
+        if problem:
+            return self._give_up(flight, plan.RETRY, problem)
+        if not mounted:
+            return []
         flight.binding = True
         pod = self.state.pods.current[flight.pod]
         annotations = {names.EXPLAIN: to_json(flight.placement.decision)}
@@ -1312,10 +1435,11 @@ class Engine:
         return self._land(flight)
 
     def _land(self, flight: Flight) -> list[Instruction]:
-        if flight.writing or flight.binding or flight.failure is None:
+        if flight.writing or flight.binding or flight.failure is None or self._mounting.writing(flight.pod):
             return []
         token, message = flight.failure
         pod = self.state.pods.current.get(flight.pod)
+        taken_back = self._mounting.give_up(flight.pod, self._now)
         self._end(flight, keep=False)
         out: list[Instruction] = []
         namespace, _, name = flight.placement.decision.pod.partition("/")
@@ -1333,6 +1457,7 @@ class Engine:
                 deallocate = uid in flight.placement.allocations or uid in flight.spoilt
                 consumer = flight.consumers.get(uid, reference.consumer)
                 out.append(ReleaseClaim(reference, _claim_ref(claim), consumer, deallocate))
+        out += taken_back
         if pod is None or pod.node_name or pod.done or pod.deleting:
             return out
         self._await(pod)
@@ -1357,6 +1482,7 @@ class Engine:
 
     def _end(self, flight: Flight, *, keep: bool) -> None:
         self._drop_flight(flight)
+        self._mounting.forget(flight.pod)
         for uid in flight.placement.allocations:
             if keep or uid not in flight.touched:  # what we wrote, or may have written, stays held until its release
                 self.state.forget_allocation(uid)
@@ -1377,7 +1503,7 @@ class Engine:
             release is not None
             and not is_special(claim)  # it is being deleted, and that is seen otherwise
             and not claim.reserved_by(release.holder)
-            and not _later(release.written, claim.resource_version)
+            and not later(release.written, claim.resource_version)
         ):
             self._end_release(claim.uid)
 
@@ -1393,6 +1519,12 @@ class Engine:
         for uid in self.remote.overdue(self._now):
             self.backlog.hurry(uid)
         out: list[Instruction] = []
+        for key in self._mounting.settle(self._now):
+            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+        for uid, problem in self._mounting.overdue(self._now):
+            late_flight = self._flights[uid]
+            if late_flight.failure is None and not late_flight.binding:
+                out += self._give_up(late_flight, plan.RETRY, problem)
         while self._waits and self._waits[0][0] <= self._now:
             until, pod = heapq.heappop(self._waits)
             flight = self._flights.get(pod)
@@ -1483,12 +1615,22 @@ class Engine:
 
 def _stands_alone(placement: Placement) -> bool:
     """Whether a placement concerns nobody but its pod."""
-    return not placement.joined and placement.special is None
+    return not placement.joined and placement.special is None and not placement.mounts
 
 
 def _group_key(key: str) -> str:
     """What pods wait for that wait for their group."""
     return f"PodGroup {key}"
+
+
+def _stored_key(kind: str, key: str) -> str:
+    """What pods wait for that wait for an object of storage."""
+    return f"{kind} {key}"
+
+
+def _volume_claims(pod: Pod) -> list[str]:
+    """Keys of the volume claims that a pod uses."""
+    return [f"{pod.namespace}/{volume.claim}" for volume in pod.volumes if volume.claim]
 
 
 def _pod_ref(pod: Pod) -> PodRef:
@@ -1497,11 +1639,6 @@ def _pod_ref(pod: Pod) -> PodRef:
 
 def _claim_ref(claim: Claim) -> ClaimRef:
     return ClaimRef(claim.namespace, claim.name, claim.uid, claim.resource_version, claim.finalized)
-
-
-def _later(version: str, other: str) -> bool:
-    """Whether one resourceVersion of an object is later than another; they are decimal numbers (KEP-5504)."""
-    return version.isdecimal() and other.isdecimal() and int(version) > int(other)
 
 
 def _same_devices(a: Allocation, b: Allocation) -> bool:

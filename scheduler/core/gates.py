@@ -1,4 +1,4 @@
-"""Feature gates of Dynamic Resource Allocation: which rules are in force.
+"""Feature gates of Kubernetes that decide which rules are in force.
 
 A scheduler cannot read the gates of an API server. They follow from its version, and an admin who turned one on or off
 says so in the config. Names are Kubernetes' own (`pkg/features/kube_features.go`).
@@ -26,6 +26,7 @@ NAMES: Final = {
     "optional_node_operations": "DRAOptionalNodeOperations",
     "node_allocatable": "DRANodeAllocatableResources",
     "workload_claims": "DRAWorkloadResourceClaims",
+    "taint_comparison": "TaintTolerationComparisonOperators",
 }
 """Kubernetes' names, by field of Gates."""
 
@@ -53,6 +54,7 @@ class Gates:
     optional_node_operations: bool = False
     node_allocatable: bool = False
     workload_claims: bool = False
+    taint_comparison: bool = False
 
     @property
     def settled(self) -> bool:

@@ -30,7 +30,7 @@ SEARCHED: Final = -2
 SHARED: Final = -3
 CUT: Final = -4
 _VECTOR_ROWS = 48  # from here on grouping equal rows by sorting beats a dictionary
-_FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use)
+_FIXED_RULES = tuple(rule for rule in NODE_RULES if not rule.on_use and not rule.on_pods)
 _LABEL_CELLS = 4_000_000  # comparisons held in memory at once
 
 

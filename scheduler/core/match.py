@@ -1,6 +1,7 @@
 """Scalar matching of labels, selectors, taints and tolerations, as core/v1 defines it."""
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from scheduler.core.model import (
     NO_EXECUTE,
@@ -14,11 +15,17 @@ from scheduler.core.model import (
     Toleration,
 )
 
+COMPARISONS: Final = ("Gt", "Lt")
+"""Operators of tolerations that count while the gate TaintTolerationComparisonOperators is on."""
+
 
 def _integer(text: str) -> int | None:
-    """As Go's ParseInt reads it: ASCII digits with a sign, nothing else."""
+    """As Go's ParseInt reads it: ASCII digits with a sign, in 64 bits."""
     digits = text[1:] if text[:1] in {"+", "-"} else text
-    return int(text) if digits.isascii() and digits.isdigit() else None
+    if not (digits.isascii() and digits.isdigit()) or len(digits.lstrip("0")) > 19:
+        return None
+    number = int(digits.lstrip("0") or "0") * (-1 if text[0] == "-" else 1)
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def satisfies(requirement: Requirement, value: str | None) -> bool:
@@ -67,7 +74,18 @@ def tolerates(toleration: Toleration, taint: Taint) -> bool:
         return False
     if toleration.operator == "Exists":
         return True
+    if toleration.operator in COMPARISONS:
+        have, bound = _canonical(taint.value), _canonical(toleration.value)
+        if have is None or bound is None:
+            return False
+        return have > bound if toleration.operator == "Gt" else have < bound
     return toleration.operator in {"", "Equal"} and toleration.value == taint.value
+
+
+def _canonical(text: str) -> int | None:
+    """A 64-bit number without sign or zeros that say nothing, as tolerations compare them (KEP-5471)."""
+    number = _integer(text)
+    return number if number is not None and str(number) == text else None
 
 
 def untolerated(

@@ -6,12 +6,27 @@ from typing import Literal
 
 from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
-from scheduler.core.model import Allocation, Claim, Consumer, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.model import (
+    Allocation,
+    Claim,
+    Consumer,
+    DeviceClass,
+    Namespace,
+    Node,
+    Pod,
+    PodGroup,
+    Slice,
+    TaintRule,
+    Uid,
+)
 from scheduler.core.plan import Decision, Option, Unplaced
+from scheduler.core.storage import Stored
 from scheduler.core.topology.maps import LinkMap
 
 Kind = Literal[
-    "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod", "ConfigMap"
+    "Namespace", "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "PodGroup", "Pod",
+    "ConfigMap", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "CSINode", "CSIDriver",
+    "CSIStorageCapacity", "VolumeAttachment",
 ]  # fmt: skip
 
 Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
@@ -24,7 +39,7 @@ Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 class Seen:
     """An object was listed, added or changed. Repeats change nothing."""
 
-    item: Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap
+    item: Namespace | Node | Slice | DeviceClass | TaintRule | Claim | PodGroup | Pod | LinkMap | Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,25 @@ class ClaimWritten:
 @dataclass(frozen=True, slots=True)
 class ClaimRefused:
     """The API refused a write of ours to a claim."""
+
+    pod: Uid
+    claim: Uid
+    cause: Cause
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeWritten:
+    """The API accepted a write of ours about a PersistentVolumeClaim, or to it; `resource_version` is what it left."""
+
+    pod: Uid
+    claim: Uid
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRefused:
+    """The API refused a write of ours about a PersistentVolumeClaim, or to it."""
 
     pod: Uid
     claim: Uid
@@ -187,7 +221,7 @@ class Appraised:
 
 Event = (
     Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | AuditDue | Drained
-    | ClaimCreated | ClaimWritten | ClaimRefused | PodBound | BindRefused
+    | ClaimCreated | ClaimWritten | ClaimRefused | VolumeWritten | VolumeRefused | PodBound | BindRefused
     | Solved | WindowSolved | RemoteScored | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip
 
@@ -277,6 +311,57 @@ class ReleaseClaim:
     claim: ClaimRef
     consumer: Consumer
     deallocate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRef:
+    """Enough of a PersistentVolume, or of a claim to one, to write to it; a volume has no namespace."""
+
+    namespace: str
+    name: str
+    uid: Uid
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class BindVolume:
+    """Keep a PersistentVolume for a claim; the cluster's controller binds the two then.
+
+    named : whether somebody keeps it for a claim of that name already. Answered by VolumeWritten or VolumeRefused.
+    """
+
+    pod: PodRef
+    claim: StorageRef
+    volume: StorageRef
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SelectNode:
+    """Have a volume made for a claim where a node can use it. Answered by VolumeWritten or VolumeRefused."""
+
+    pod: PodRef
+    claim: StorageRef
+    node: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnbindVolume:
+    """Take BindVolume back, unless the controller has begun to bind. Carries no answer; a repeat changes nothing."""
+
+    pod: PodRef
+    claim: StorageRef
+    volume: StorageRef
+    named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnselectNode:
+    """Take SelectNode back, unless the claim has its volume. Carries no answer; a repeat changes nothing."""
+
+    pod: PodRef
+    claim: StorageRef
+    node: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,5 +520,5 @@ Report = ReportScheduled | ReportUnschedulable | ReportIgnored | ReportClash
 Slow = Solve | SolveWindow | EvaluateScalar | Inspect | Appraise
 Instruction = (
     WriteAllocation | CreateClaim | ReserveClaim | ReleaseClaim | DeleteClaim | BindPod | Report | RecordDecision
-    | RecordUnplaced | WarnOfTopology | ScoreRemotely | Slow
+    | BindVolume | SelectNode | UnbindVolume | UnselectNode | RecordUnplaced | WarnOfTopology | ScoreRemotely | Slow
 )  # fmt: skip

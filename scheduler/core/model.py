@@ -82,8 +82,19 @@ class Toleration:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A container image on a node, by one of its names, with its size in bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
-    """A node; `annotations` holds only those with our prefix, `features` what its kubelet declares (KEP-5328)."""
+    """A node; `annotations` holds only those with our prefix, `features` what its kubelet declares (KEP-5328).
+
+    images : by every name that they have.
+    """
 
     name: str
     uid: Uid
@@ -93,6 +104,7 @@ class Node:
     unschedulable: bool
     allocatable: Resources
     features: frozenset[str] = frozenset()
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,14 +405,68 @@ class LabelSelector:
 
 
 @dataclass(frozen=True, slots=True)
-class Repulsion:
-    """A required anti-affinity term of a pod: no pod that it selects may share its topology domain.
+class PodSelector:
+    """Pods with labels that the selector selects, in these namespaces or in those that the other selector selects.
 
-    `namespaces` empty means every namespace (a namespaceSelector is read that way, which errs on the safe side).
+    None, unlike the empty selector, selects nothing.
     """
 
+    selector: LabelSelector | None
     namespaces: tuple[str, ...]
-    selector: LabelSelector
+    namespace_selector: LabelSelector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodTerm:
+    """A term of pod affinity or anti-affinity: to be with one of these pods, or with none, in a domain of a topology.
+
+    topology : the label key whose values name the domains.
+    """
+
+    topology: str
+    pods: PodSelector
+
+
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """A preferred term of pod affinity with its weight, which is negative for anti-affinity."""
+
+    weight: int
+    term: PodTerm
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A topology spread constraint: how far the domains of a topology may differ in pods that the selector selects.
+
+    selector : that of the constraint with the labels of matchLabelKeys; None selects nothing. hard : DoNotSchedule.
+    node_affinity, node_taints : whether domains of nodes that the pod's own affinity, or taints, rule out are left out.
+    """
+
+    topology: str
+    max_skew: int
+    selector: LabelSelector | None
+    hard: bool = True
+    min_domains: int = 1
+    node_affinity: bool = True
+    node_taints: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of its node that a pod takes; ip 0.0.0.0 stands for all addresses."""
+
+    port: int
+    protocol: str = "TCP"
+    ip: str = "0.0.0.0"  # noqa: S104: what the pod asks for
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace, of which only the labels matter."""
+
+    name: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -430,6 +496,40 @@ class RequestMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk that a pod names itself. kind : name of its source in the API. monitors : of rbd, of which two that are
+    one disk share some."""
+
+    kind: str
+    identity: tuple[str, ...]
+    read_only: bool = False
+    monitors: frozenset[str] = frozenset()
+
+    def clashes(self, other: "Disk") -> bool:
+        """Whether pods with the two cannot be on one node."""
+        if (self.kind, self.identity) != (other.kind, other.identity):
+            return False
+        if self.kind == "rbd" and self.monitors.isdisjoint(other.monitors):
+            return False
+        if self.kind == "awsElasticBlockStore":
+            return True
+        return self.kind in {"gcePersistentDisk", "rbd", "iscsi"} and not (self.read_only and other.read_only)
+
+
+@dataclass(frozen=True, slots=True)
+class PodVolume:
+    """A volume of a pod that decides where it may run: with a PersistentVolumeClaim, by its name, or a disk.
+
+    ephemeral : the claim is made for this pod, which controls it.
+    """
+
+    name: str
+    claim: str = ""
+    ephemeral: bool = False
+    disk: Disk | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod. `claim_names` holds status.resourceClaimStatuses: entry -> claim name, None where no claim is needed.
 
@@ -438,7 +538,13 @@ class Pod:
     group : the name of its PodGroup, empty if it has none. users : entry of claims -> containers that use it, init
     containers first. margins : of resources that are requested for the pod as a whole, what its containers leave of it.
     published : what its devices take of their node's resources as far as its status says, beyond `requests`; None if
-    its status says nothing.
+    its status says nothing. volumes : those that decide where it may run.
+    attracts, repels : required affinity and anti-affinity to other pods. ports : of the host.
+    features : what its node's kubelet must be able to do for it, sorted (KEP-5328). nominated : the node that somebody
+    keeps room on for it until it is bound, empty for none. preferred : terms of preferred node affinity with their
+    weights. images : what its containers run, with the tag where none is given. unstated : of cpu and memory what its
+    containers are taken for beyond `requests` where they say nothing, which only scores look at. leans : preferred
+    affinity and anti-affinity to other pods.
     """
 
     namespace: str
@@ -460,7 +566,10 @@ class Pod:
     requests: Resources
     claims: tuple[PodClaim, ...]
     claim_names: Mapping[str, str | None]
-    repels: tuple[Repulsion, ...] = ()
+    attracts: tuple[PodTerm, ...] = ()
+    repels: tuple[PodTerm, ...] = ()
+    spreads: tuple[Spread, ...] = ()
+    ports: tuple[HostPort, ...] = ()
     unsupported: tuple[str, ...] = ()
     extended: tuple[ExtendedRequest, ...] = ()
     extended_claim: str = ""
@@ -468,6 +577,13 @@ class Pod:
     users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     margins: Resources = field(default_factory=dict)
     published: Resources | None = None
+    volumes: tuple[PodVolume, ...] = ()
+    features: tuple[str, ...] = ()
+    nominated: str = ""
+    preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
+    images: tuple[str, ...] = ()
+    unstated: Resources = field(default_factory=dict)
+    leans: tuple[Lean, ...] = ()
 
     @property
     def key(self) -> str:

@@ -53,6 +53,16 @@ def is_extended(resource: str) -> bool:
     return "/" in resource and "kubernetes.io/" not in resource and not resource.startswith("requests.")
 
 
+def is_counted(resource: str) -> bool:
+    """Whether kube-scheduler counts what is requested of this resource; the API server lets nothing else through.
+
+    (`IsScalarResourceName` of pkg/scheduler/util, and the three that have a place of their own.)
+    """
+    if resource in {"cpu", "memory", "ephemeral-storage"} or "kubernetes.io/" in resource:
+        return True
+    return resource.startswith(("hugepages-", "attachable-volumes-")) or is_extended(resource)
+
+
 def suffix(*parts: object) -> str:
     """Five characters as Kubernetes generates them for names, the same for the same parts."""
     digest = int.from_bytes(hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest(), "big")

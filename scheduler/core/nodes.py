@@ -1,15 +1,21 @@
 """Nodes as columns: labels, taints and resources of every node, one row a node."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from scheduler.core.columns import Column
+from scheduler.core.images import Images
 from scheduler.core.model import Node, Resources, Taint
+from scheduler.core.residents import Residents
 from scoring.arrays import Counts, Mask, Rows
 
-_ONE_POD = ("pods", 1)
+if TYPE_CHECKING:
+    from scheduler.core.volumes import Volumes
+
+T = TypeVar("T")
 
 
 class Changes:
@@ -57,11 +63,15 @@ class NodeTable:
 
     live, unschedulable, owned : bool (rows,).
     labels : label key -> column of values. taints : column of whole taint lists.
-    allocatable : resource name -> int64 (rows,), units as in core/model.
-    pods : int64 (rows,), how many are charged to a node.
+    allocatable, used : resource name -> int64 (rows,), units as in core/model. `pods` counts pods.
     order : int64 (rows,), rank among equal nodes, smaller first, 56 bits. size : of all columns, a multiple of 64.
+    unstated : of cpu and memory what pods are taken for that say nothing. discouraged : rows with soft taints.
     changes : rows of which anything changed. remade : those of which more changed than what is in use.
+    residents : the pods that stand on them. volumes : what is known of storage, for pods that use it; State sets it.
     """
+
+    MAX_KNOWN = 256  # things that are remembered of nodes as they are
+    volumes: "Volumes"
 
     def __init__(self, seed: int = 0, size: int = 64) -> None:
         self.size = size
@@ -74,10 +84,16 @@ class NodeTable:
         self.labels: dict[str, Column[str]] = {}
         self.taints: Column[tuple[Taint, ...]] = Column(size)
         self.allocatable: dict[str, Counts] = {}
-        self.pods: Counts = np.zeros(size, np.int64)
+        self.used: dict[str, Counts] = {}
+        self.unstated: dict[str, Counts] = {}
+        self.images = Images(size)
+        self.discouraged: set[int] = set()
         self.changes = Changes()
         self.remade = Changes()
-        self._left: dict[str, Counts] = {}  # of what is allocatable; of `pods` too
+        self.residents = Residents(size)
+        self._left: dict[str, Counts] = {}  # allocatable minus used
+        self._known: dict[Hashable, object] = {}
+        self._known_at = 0
         self._seed = seed
         self._free = list(range(size - 1, -1, -1))
 
@@ -89,14 +105,17 @@ class NodeTable:
                 self._grow(2 * self.size)
             row = self.rows[node.name] = self._free.pop()
             self.order[row] = preference(self._seed, node.name)
+            self.images.counted()
         before = self.nodes[row]
         self.nodes[row] = node
         self.live[row] = True
         self.unschedulable[row] = node.unschedulable
         self.owned[row] = owned
         self.taints.write(row, self.taints.code(node.taints))
+        self._discourage(row, node.taints)
+        self.images.put(row, before.images if before else (), node.images)
         self._write_labels(row, before.labels if before else {}, node.labels)
-        self._write_resources(row, node.allocatable)
+        self._write_resources(self.allocatable, row, node.allocatable)
         self.remake(row)
         return row
 
@@ -107,10 +126,13 @@ class NodeTable:
             return None
         node = self.nodes[row]
         self._write_labels(row, node.labels if node else {}, {})
-        self._write_resources(row, {})
-        for column in self._left.values():
+        self._write_resources(self.allocatable, row, {})
+        self._write_resources(self.used, row, {})
+        for column in self.unstated.values():
             column[row] = 0
-        self.pods[row] = 0
+        self._discourage(row, ())
+        self.images.put(row, node.images if node else (), ())
+        self.images.counted()
         self.nodes[row] = None
         self.live[row] = False
         self.remake(row)
@@ -122,15 +144,43 @@ class NodeTable:
         self.changes.mark(row)
         self.remade.mark(row)
 
+    def known(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What is found of nodes as they are, use aside: looked for once while none of them is remade."""
+        if self._known_at != self.remade.position or len(self._known) > self.MAX_KNOWN:
+            self._known.clear()
+            self._known_at = self.remade.position
+        if key not in self._known:
+            self._known[key] = find()
+        found: T = self._known[key]  # type: ignore[assignment]
+        return found
+
     def use(self, row: int, requests: Resources, sign: int) -> None:
         """Charge (sign 1) or give back (sign -1) what one pod requests, the pod itself included."""
-        self.pods[row] += sign
-        for name, amount in (*requests.items(), _ONE_POD):
-            column = self._left.get(name)
+        for name, amount in (*requests.items(), ("pods", 1)):
+            column = self.used.get(name)
             if column is None:
-                column = self._left[name] = np.zeros(self.size, np.int64)
-            column[row] -= sign * amount
+                column = self.used[name] = np.zeros(self.size, np.int64)
+                self._left.setdefault(name, np.zeros(self.size, np.int64))
+            column[row] += sign * amount
+            self._left[name][row] -= sign * amount
         self.changes.mark(row)
+
+    def add_unstated(self, row: int, amounts: Resources, sign: int) -> None:
+        """Note (sign 1) or forget (sign -1) what one pod is taken for beyond what it requests."""
+        for name, amount in amounts.items():
+            if name not in self.unstated:
+                self.unstated[name] = np.zeros(self.size, np.int64)
+            self.unstated[name][row] += sign * amount
+
+    def has_images(self, names: Sequence[str]) -> bool:
+        """Whether any node has any of these images."""
+        return self.images.held(names, self.nodes)
+
+    def _discourage(self, row: int, taints: Sequence[Taint]) -> None:
+        if any(taint.effect == "PreferNoSchedule" for taint in taints):
+            self.discouraged.add(row)
+        else:
+            self.discouraged.discard(row)
 
     def left(self, resource: str, rows: Rows) -> Counts:
         """What is allocatable and not used on these nodes, int64 (len(rows),)."""
@@ -139,6 +189,11 @@ class NodeTable:
     def left_at(self, resource: str, row: int) -> int:
         """`left` of one node."""
         found = self._left.get(resource)
+        return 0 if found is None else found.item(row)
+
+    def used_at(self, resource: str, row: int) -> int:
+        """What is used on one node."""
+        found = self.used.get(resource)
         return 0 if found is None else found.item(row)
 
     def amounts(self, table: Mapping[str, Counts], resource: str, rows: Rows) -> Counts:
@@ -171,14 +226,15 @@ class NodeTable:
                 column = self.labels[key] = Column(self.size)
             column.write(row, column.code(value))
 
-    def _write_resources(self, row: int, amounts: Resources) -> None:
+    def _write_resources(self, table: dict[str, Counts], row: int, amounts: Resources) -> None:
         for name in amounts:
-            if name not in self.allocatable:
-                self.allocatable[name] = np.zeros(self.size, np.int64)
+            if name not in table:
+                table[name] = np.zeros(self.size, np.int64)
                 self._left.setdefault(name, np.zeros(self.size, np.int64))
-        for name, column in self.allocatable.items():
+        sign = 1 if table is self.allocatable else -1
+        for name, column in table.items():
             amount = amounts.get(name, 0)
-            self._left[name][row] += amount - column[row]
+            self._left[name][row] += sign * (amount - column[row])
             column[row] = amount
 
     def _grow(self, size: int) -> None:
@@ -192,11 +248,14 @@ class NodeTable:
         self.owned = np.concatenate([self.owned, np.zeros(extra, np.bool_)])
         self.order = longer(self.order)
         self.allocatable = {name: longer(column) for name, column in self.allocatable.items()}
-        self.pods = longer(self.pods)
+        self.used = {name: longer(column) for name, column in self.used.items()}
+        self.unstated = {name: longer(column) for name, column in self.unstated.items()}
+        self.images.grow(size)
         self._left = {name: longer(column) for name, column in self._left.items()}
         for column in self.labels.values():
             column.grow(size)
         self.taints.grow(size)
+        self.residents.grow(size)
         self.nodes.extend([None] * extra)
         self._free = list(range(size - 1, self.size - 1, -1))
         self.size = size

@@ -62,10 +62,19 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """A PersistentVolumeClaim (`namespace/name`) gets a volume, by its name; empty: one is made for it."""
+
+    claim: str
+    volume: str
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """A pod goes to a node: claims to allocate (uid -> allocation) and claims that it joins as they are.
 
     special : the claim that has to be made for it first; its allocation is among the others, under its uid.
+    mounts : of the volume claims that waited for it, which volumes they get.
     """
 
     pod: Uid
@@ -74,6 +83,7 @@ class Placement:
     joined: tuple[Uid, ...]
     decision: Decision
     special: SpecialClaim | None = None
+    mounts: tuple[Mount, ...] = ()
 
 
 # What a pod waits for; `core/backlog.py` holds which events can end which.

@@ -24,6 +24,7 @@ class Ranking:
         # Every node whose key is `_floor` or higher, best first: (-key, order, row). None: to be made anew.
         self._leaders: list[tuple[int, int, int]] | None = None
         self._floor = 0
+        self._hidden: Counts = np.zeros(0, np.int64)  # keys of nodes that are hidden, once any was
         self.fitting = 0
 
     def put(self, rows: Rows, ranks: Counts, order: Counts) -> None:
@@ -57,6 +58,23 @@ class Ranking:
             if len(leaders) > 2 * _LEADERS:
                 self._floor = -leaders[_LEADERS - 1][0]
                 del leaders[bisect_left(leaders, (1 - self._floor,)) :]
+
+    def hide(self, rows: Rows) -> None:
+        """The pod does not fit on these nodes for now; their ranks are kept."""
+        if not len(self._hidden):
+            self._hidden = np.full(len(self._keys), -1, np.int64)
+        keys = self._keys[rows]
+        self._hidden[rows] = keys
+        self._keys[rows] = -1
+        self.fitting -= int(np.count_nonzero(keys >= 0))
+        self._leaders = None
+
+    def show(self, rows: Rows) -> None:
+        """These nodes have the ranks again that they had when they were hidden."""
+        keys = self._hidden[rows]
+        self._keys[rows] = keys
+        self.fitting += int(np.count_nonzero(keys >= 0))
+        self._leaders = None
 
     @property
     def fits(self) -> Mask:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scheduler.core import mounts
 from scheduler.core.bays import Bytes, pack
 from scheduler.core.candidates import Candidates
 from scheduler.core.cel.costs import LIMIT
@@ -58,6 +59,8 @@ def _obstacles(state: State, resolved: Resolved, candidates: Candidates) -> str:
     text = candidates.reason
     for index, name in enumerate(names_of(resolved)):
         text = text.replace(_mark(index), name)
+    for mark, name in mounts.names_of(resolved.mounted).items() if resolved.mounted is not None else ():
+        text = text.replace(mark, name)
     return text
 
 

@@ -180,11 +180,12 @@ def raised(choice: Choice, heard: Sequence[Heard], opinion: Opinion) -> Choice:
     if not said:
         return choice
     more = math.fsum(weight * score for _, weight, score in said)
-    whole = opinion.whole + math.fsum(weight for _, weight, _ in said)
+    own = opinion.whole(choice.option.scores)
+    whole = own + math.fsum(weight for _, weight, _ in said)
     scores: Mapping[str, float] = {REMOTE + each.scorer: round(score, 6) for each, _, score in said}
     option = replace(
         choice.option,
         scores={**choice.option.scores, **scores},
-        total=round((choice.option.total * opinion.whole + more) / whole, 6),
+        total=round((choice.option.total * own + more) / whole, 6),
     )
     return replace(choice, rank=raised_rank(choice.rank, more, opinion.unit), option=option)

@@ -23,6 +23,7 @@ from scheduler.core.model import (
     Claim,
     Device,
     DeviceClass,
+    Namespace,
     Node,
     Pod,
     PodGroup,
@@ -40,8 +41,10 @@ from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.pools import Pool, PoolKey, PoolView, Published, reaches
 from scheduler.core.quantity import NANO, Quantity
 from scheduler.core.snapshot import Snapshot, Versioned
+from scheduler.core.storage import Stored
 from scheduler.core.topology import KNOWN, LinkMap, Spellings, learn
 from scheduler.core.topology.labels import levels
+from scheduler.core.volumes import Volumes
 from scoring.arrays import Counts, Mask
 from scoring.flaws import Flaw, Flaws
 
@@ -102,6 +105,7 @@ class State:
         self.spellings = spellings
         self.revision = 0
         self.nodes = NodeTable(seed)
+        self.volumes = self.nodes.volumes = Volumes(self.nodes)
         # Upstream's oldest allocator never tells selectors that a device can be shared.
         self.devices = DeviceTable(sharing=not self.gates.settled)
         self.bays = Bays(self.nodes.size)
@@ -123,7 +127,7 @@ class State:
         self.claim_by_key: dict[str, Uid] = {}
         self.pod_by_key: dict[str, Uid] = {}
         self.special: dict[Uid, set[Uid]] = defaultdict(set)  # pod -> claims made for its extended resources
-        self.repellers: dict[Uid, Pod] = {}
+        self.nominees: dict[Uid, Pod] = {}  # pods without a place that room is kept for on a node
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
         self._held_in: dict[PoolKey, dict[str, int]] = defaultdict(dict)  # how many claims have each device, by name
@@ -143,6 +147,7 @@ class State:
         self._told: dict[int, tuple[Node | None, int, str]] = {}  # by node row, with what it was made of
         self._assumed: dict[Uid, Allocation] = {}
         self._charges: dict[Uid, tuple[str, Resources]] = {}
+        self._unstated: dict[Uid, Resources] = {}  # of those of them that leave something unsaid
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
         self._published: dict[str, Published] = {}
         self._pools: dict[PoolKey, Pool] = {}
@@ -171,8 +176,10 @@ class State:
         if new:
             for pod in self._pods_on.get(node.name, ()):
                 self.nodes.use(row, self._charges[pod][1], 1)
-        if new:
+                self.nodes.add_unstated(row, self._unstated.get(pod, {}), 1)
+                self._seat(pod, row)
             self._strangers_known = self.links is None
+            self.volumes.node_seen(node.name, row)
         if before is None or before.labels != node.labels or before.annotations != node.annotations:
             self._dirty.add(node.name)
         self.revision += 1
@@ -182,7 +189,10 @@ class State:
         """Take a node out."""
         if self.node_by_name.pop(name) is None:
             return
+        for pod in self._pods_on.get(name, ()):
+            self.nodes.residents.leave(pod)
         row = self.nodes.drop(name)
+        self.volumes.node_gone(name)
         if row is not None and row < len(self.bays.rows):
             self.bays.clear(row)
         self.link_warnings.pop(name, None)
@@ -283,6 +293,19 @@ class State:
         self._hold(uid)
         self.revision += 1
 
+    def put_namespace(self, namespace: Namespace) -> bool:
+        """Add or change a namespace; true if anything changed."""
+        return self._label_namespace(namespace.name, namespace.labels)
+
+    def drop_namespace(self, name: str) -> None:
+        """Take a namespace out."""
+        self._label_namespace(name, None)
+
+    def _label_namespace(self, name: str, labels: Mapping[str, str] | None) -> bool:
+        changed = self.nodes.residents.put_namespace(name, labels)
+        self.revision += changed
+        return changed
+
     def put_group(self, group: PodGroup) -> bool:
         """Add or change a pod group; true if anything changed."""
         if self.groups.current.get(group.key) == group:
@@ -290,6 +313,17 @@ class State:
         self.groups.put(group.key, group)
         self.revision += 1
         return True
+
+    def put_stored(self, item: Stored) -> bool:
+        """Add or change what there is of storage; true if anything that matters changed."""
+        changed = self.volumes.put(item)
+        self.revision += changed
+        return changed
+
+    def drop_stored(self, kind: str, key: str) -> Stored | None:
+        """Take something of storage out; returns it."""
+        self.revision += 1
+        return self.volumes.drop(kind, key)
 
     def drop_group(self, key: str) -> None:
         """Take a pod group out."""
@@ -310,10 +344,13 @@ class State:
             self._place(pod.uid, pod.node_name, pod.charge)
         elif before is not None and before.node_name:
             self._place(pod.uid, "", {})
-        if pod.repels and pod.uid in self._charges:
-            self.repellers[pod.uid] = pod
+        if pod.nominated and not pod.node_name and not pod.done and not pod.deleting:
+            self.nominees[pod.uid] = pod
         else:
-            self.repellers.pop(pod.uid, None)
+            self.nominees.pop(pod.uid, None)
+        row = self.nodes.rows.get(self.places.current.get(pod.uid, ""))
+        if row is not None:
+            self.nodes.residents.renew(pod, row)
         self.revision += 1
 
     def drop_pod(self, uid: Uid) -> None:
@@ -323,7 +360,7 @@ class State:
             return
         if self.pod_by_key.get(pod.key) == uid:
             del self.pod_by_key[pod.key]
-        self.repellers.pop(uid, None)
+        self.nominees.pop(uid, None)
         self._place(uid, "", {})
         self.revision += 1
 
@@ -333,15 +370,10 @@ class State:
         """Charge a pod to a node that it is not bound to yet, with what its devices take of the node's resources."""
         pod = self.pods.current[uid]
         self._place(uid, node, replace(pod, published=taken).charge if taken else pod.requests)
-        if pod.repels:
-            self.repellers[uid] = pod
 
     def charge_place(self, uid: Uid, node: str, charge: Resources) -> None:
         """As assume_place, with all that the pod takes of the node, as `assumptions` told."""
         self._place(uid, node, charge)
-        pod = self.pods.current.get(uid)
-        if pod is not None and pod.repels:
-            self.repellers[uid] = pod
 
     def assumptions(self, pods: Iterable[Uid]) -> tuple[dict[Uid, Allocation], dict[Uid, tuple[str, Resources]]]:
         """All assumed allocations, and the places of these pods with what they take there."""
@@ -357,7 +389,6 @@ class State:
         pod = self.pods.current.get(uid)
         if pod is None or not pod.node_name:
             self._place(uid, "", {})
-            self.repellers.pop(uid, None)
 
     def forget_allocation(self, uid: Uid) -> None:
         """Stop assuming; what the API shows stands."""
@@ -394,6 +425,17 @@ class State:
         return self._assumed.get(uid)
 
     # ------------------------------------------------------------ reading
+
+    def nominated_beside(self, pod: Pod) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
+        """What pods take of the nodes that they are nominated to, without those of lower priority and those placed."""
+        found: dict[str, dict[str, int]] = {}
+        for uid, other in self.nominees.items():
+            if uid == pod.uid or other.priority < pod.priority or uid in self._charges:
+                continue
+            taken = found.setdefault(other.nominated, {})
+            for name, amount in (*other.requests.items(), ("pods", 1)):
+                taken[name] = taken.get(name, 0) + amount
+        return tuple(sorted((node, tuple(sorted(taken.items()))) for node, taken in found.items()))
 
     def settle(self, most: int | None = None) -> bool:
         """Rebuild the bays of nodes whose pools or links changed, of so many at most; whether that is all of them."""
@@ -545,20 +587,39 @@ class State:
         before = self._charges.get(uid)
         if before == (node, requests) or (before is None and not node):
             return
+        pod = self.pods.current.get(uid)
         if before is not None:
             del self._charges[uid]
             self._pods_on[before[0]].discard(uid)
             self.places.pop(uid)
             row = self.nodes.rows.get(before[0])
+            unstated = self._unstated.pop(uid, None)
             if row is not None:
                 self.nodes.use(row, before[1], -1)
+                if unstated:
+                    self.nodes.add_unstated(row, unstated, -1)
+                if before[0] != node:
+                    self.nodes.residents.leave(uid)
         if node:
             self._charges[uid] = (node, requests)
             self._pods_on[node].add(uid)
             self.places.put(uid, node)
             row = self.nodes.rows.get(node)
+            if pod is not None and pod.unstated:
+                self._unstated[uid] = pod.unstated
             if row is not None:
                 self.nodes.use(row, requests, 1)
+                if uid in self._unstated:
+                    self.nodes.add_unstated(row, self._unstated[uid], 1)
+                if before is None or before[0] != node:
+                    self._seat(uid, row)
+        if (pod is not None and pod.volumes) or uid in self.volumes:
+            self.volumes.move(uid, pod, node)
+
+    def _seat(self, uid: Uid, row: int) -> None:
+        pod = self.pods.current.get(uid)
+        if pod is not None:
+            self.nodes.residents.enter(pod, row)
 
     def _hold(self, uid: Uid) -> None:
         claim = self.claims.current.get(uid)

@@ -99,7 +99,7 @@ class Stock:
         stale = rows[self._stale.take(rows)]
         if len(stale):
             nodes = state.nodes
-            used = nodes.pods.take(stale) > 0
+            used = nodes.amounts(nodes.used, "pods", stale) > 0
             classes = self._of_market(self.classes.take(stale, axis=0))
             states = Remainders(nodes.left("cpu", stale), used, self.left.take(stale, axis=0), classes)
             self._note(stale, measures(states, self.market), states.totals)
@@ -120,7 +120,7 @@ class Stock:
         found = self._conditions[row]
         if found is None:
             nodes, left = state.nodes, self.left[row].tobytes() if self._partly[row] else b""
-            cpu, used = nodes.left_at("cpu", row), nodes.pods.item(row) > 0
+            cpu, used = nodes.left_at("cpu", row), nodes.used_at("pods", row) > 0
             key = (self._builds[row], state.bays.bits[row], left, cpu, used)
             if len(self._condition_index) >= _MAX_KNOWN:
                 self._condition_index.clear()
@@ -150,7 +150,7 @@ class Stock:
         at = np.arange(start, len(every))[:, None]
         left[at, places] = np.maximum(left[at, places] - taken, 0)
         cpu = [*[nodes.left_at("cpu", row) for row in stale], *cpu]
-        used = [*[nodes.pods.item(row) > 0 for row in stale], *[True] * len(rows)]
+        used = [*[nodes.used_at("pods", row) > 0 for row in stale], *[True] * len(rows)]
         states = Remainders(np.array(cpu, np.int64), np.array(used, np.bool_), left, classes)
         measured = measures(states, self.market)
         found: list[Waste] = [tuple(each) for each in measured.tolist()]

@@ -121,6 +121,7 @@ GATES: Final = (
         kinds=("PodGroup", "Workload"),
     ),
     Gate("DRAWorkloadResourceClaims", ((36, "alpha", False, False), (37, "beta", False, False))),
+    Gate("TaintTolerationComparisonOperators", ((35, "alpha", False, False),)),
 )
 
 

@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from scheduler.core.messages import (
     BindPod,
     BindRefused,
+    BindVolume,
     ClaimRefused,
     ClaimWritten,
     CreateClaim,
@@ -28,6 +29,9 @@ from scheduler.core.messages import (
     ReportUnschedulable,
     ReserveClaim,
     Seen,
+    SelectNode,
+    VolumeRefused,
+    VolumeWritten,
     WriteAllocation,
 )
 from scheduler.core.model import Pod, Uid
@@ -101,6 +105,8 @@ class Journeys:
             Gone: self._gone,
             ClaimWritten: self._answered,
             ClaimRefused: self._refused,
+            VolumeWritten: self._mounted,
+            VolumeRefused: self._refused,
             BindRefused: self._refused,
             PodBound: self._bound,
         }
@@ -108,6 +114,8 @@ class Journeys:
             RecordDecision: self._decided,
             WriteAllocation: self._writing,
             ReserveClaim: self._writing,
+            BindVolume: self._writing,
+            SelectNode: self._writing,
             CreateClaim: self._making,
             BindPod: self._binding,
             ReportUnschedulable: self._reported,
@@ -172,7 +180,12 @@ class Journeys:
         if key in journey.writes:
             journey.writes[key] = (journey.writes[key][0], now)
 
-    def _refused(self, event: ClaimRefused | BindRefused, now: float) -> None:
+    def _mounted(self, event: VolumeWritten, now: float) -> None:
+        journey = self._of.get(event.pod)
+        if journey is not None and event.claim in journey.writes:
+            journey.writes[event.claim] = (journey.writes[event.claim][0], now)
+
+    def _refused(self, event: ClaimRefused | VolumeRefused | BindRefused, now: float) -> None:
         journey = self._of.get(event.pod)
         if journey is None:
             return
@@ -197,7 +210,7 @@ class Journeys:
         if journey is not None:
             journey.decision, journey.cycle, journey.decided = instruction.decision, self._cycle, now
 
-    def _writing(self, write: WriteAllocation | ReserveClaim, now: float) -> None:
+    def _writing(self, write: WriteAllocation | ReserveClaim | BindVolume | SelectNode, now: float) -> None:
         journey = self._of.get(write.pod.uid)
         if journey is not None:
             journey.writes[write.claim.uid] = (now, 0.0)

@@ -43,6 +43,7 @@ from scheduler.core.messages import (
     ReportIgnored,
     Slow,
     Solved,
+    VolumeRefused,
     WarnOfTopology,
     WindowSolved,
 )
@@ -226,6 +227,8 @@ class Metrics:
         """Something happened."""
         if isinstance(event, ClaimRefused):
             self._refused.labels("claim", event.cause).inc()
+        elif isinstance(event, VolumeRefused):
+            self._refused.labels("volume", event.cause).inc()
         elif isinstance(event, BindRefused):
             self._refused.labels("binding", event.cause).inc()
         elif isinstance(event, WindowSolved):

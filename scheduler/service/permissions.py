@@ -78,6 +78,10 @@ WRITES: Final = (
     Permission("update", "resourceclaims/binding", _DRA, "the same where the server takes no patch", since=36),
     Permission("create", "resourceclaims", _DRA, "claims for extended resources", gate="DRAExtendedResource"),
     Permission("delete", "resourceclaims", _DRA, "claims for extended resources", gate="DRAExtendedResource"),
+    Permission("get", "persistentvolumes", "", "finding out whether a volume was kept for a claim"),
+    Permission("patch", "persistentvolumes", "", "keeping volumes for claims of pods that are placed"),
+    Permission("get", "persistentvolumeclaims", "", "finding out whether a node was set on a claim"),
+    Permission("patch", "persistentvolumeclaims", "", "having volumes made where pods are placed"),
     Permission("create", "tokenreviews", "authentication.k8s.io", "metrics for others than this pod", optional=True),
     Permission(
         "create", "subjectaccessreviews", "authorization.k8s.io", "metrics for others than this pod", optional=True

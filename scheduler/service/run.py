@@ -59,7 +59,8 @@ from scheduler.core.messages import (
     Slow,
     WarnOfTopology,
 )
-from scheduler.core.model import Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.model import Claim, DeviceClass, Namespace, Node, Pod, PodGroup, Slice, TaintRule, Uid
+from scheduler.core.storage import KIND_OF
 from scheduler.core.topology import LinkMap
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
@@ -94,8 +95,9 @@ _EVENTS_AT_ONCE: Final = 2000
 _WRITES: Final = frozenset({"start", "writer", "decisions", "lease", "news of the configuration"})
 _WARNINGS_AT_ONCE: Final = 50
 _KIND_OF: Final[dict[type, Kind]] = {
-    Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass", TaintRule: "DeviceTaintRule",
-    Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod", LinkMap: "ConfigMap",
+    Namespace: "Namespace", Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass",
+    TaintRule: "DeviceTaintRule", Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod", LinkMap: "ConfigMap",
+    **KIND_OF,
 }  # fmt: skip
 
 

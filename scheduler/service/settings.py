@@ -341,6 +341,7 @@ class SchedulerConfig(_Section):
     verify_plans: bool = False
     feature_gates: dict[str, bool] = {}
     binding_timeout_seconds: Seconds = EngineConfig().binding_timeout_s
+    volume_timeout_seconds: Seconds = EngineConfig().volume_timeout_s
     topology: TopologySettings = TopologySettings()
     fabric_partitions: bool = True
     config_map: ConfigMapSettings = ConfigMapSettings()
@@ -433,6 +434,7 @@ class SchedulerConfig(_Section):
             verify_plans=self.verify_plans,
             seed=self.seed,
             binding_timeout_s=self.binding_timeout_seconds,
+            volume_timeout_s=self.volume_timeout_seconds,
             spellings=Spellings(
                 numa=tuple(self.topology.attributes.numa_node), pcie=tuple(self.topology.attributes.pcie_root)
             ),

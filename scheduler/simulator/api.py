@@ -56,11 +56,23 @@ from scheduler.simulator.workloads import uid_of
 
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """When a simulation begins, for the timestamps of its objects."""
-WATCHED: Final = ("Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim", "Pod", "ConfigMap")
+WATCHED: Final = (
+    "Namespace",
+    "Node",
+    "DeviceClass",
+    "DeviceTaintRule",
+    "ResourceSlice",
+    "ResourceClaim",
+    "Pod",
+    "ConfigMap",
+)
 _ORDER: Final = (
-    "PriorityClass", "ConfigMap", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate",
-    "ResourceClaim", *sorted(OPERATED), "CronJob", "DaemonSet", "Deployment", "ReplicaSet", "StatefulSet", "Job", "Pod",
+    "Namespace", "PriorityClass", "ConfigMap", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice",
+    "ResourceClaimTemplate", "ResourceClaim", *sorted(OPERATED), "CronJob", "DaemonSet", "Deployment", "ReplicaSet",
+    "StatefulSet", "Job", "Pod",
 )  # fmt: skip
+_NAMESPACE_LABEL: Final = "kubernetes.io/metadata.name"
+_REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 _POD_CLAIM: Final = "resource.kubernetes.io/pod-claim-name"
 _MAX_RESULTS: Final = 32
 _MAX_CONFIG: Final = 64
@@ -102,6 +114,7 @@ class Api:
         self.reports: dict[str, Report] = {}
         self.scorers: Callable[[ScoreRemotely], Sequence[Event]] = nobody_scores
         self._watch: deque[Event] = deque()
+        self._met: set[str] = set()  # namespaces that only pods told of
         self._generations: dict[tuple[str, str], int] = {}
         # The same objects in any order are the same cluster.
         for raw in sorted(objects, key=lambda raw: (_ORDER.index(raw["kind"]), key_of(raw))):
@@ -150,6 +163,10 @@ class Api:
         found = {**raw, "metadata": metadata}
         if kind == "Pod":
             found = self._admit(found)
+            self._meet_namespace(str(found["metadata"].get("namespace") or ""))
+        elif kind == "Namespace":
+            labels = {**(metadata.get("labels") or {}), _NAMESPACE_LABEL: metadata["name"]}
+            found["metadata"] = {**metadata, "labels": labels}
         elif kind in {"ResourceClaim", "ResourceClaimTemplate"}:
             found = _default_claim(found)
         self._store(kind, key, found)
@@ -251,9 +268,17 @@ class Api:
         except DecodeError as error:
             return Rejected(watched, key, Uid(raw["metadata"]["uid"]), str(error))
 
+    def _meet_namespace(self, name: str) -> None:
+        """A namespace that no file describes is there as soon as a pod is in it."""
+        if name not in self.objects["Namespace"] and name not in self._met:
+            self._met.add(name)
+            made = {"metadata": {"name": name, "labels": {_NAMESPACE_LABEL: name}}}
+            self._watch.append(Seen(decode.decode("Namespace", made)))
+
     def _admit(self, pod: Raw) -> Raw:
-        """What admission and defaulting decide for scheduling: the priority of the pod's class."""
-        spec = pod.get("spec") or {}
+        """What admission and defaulting decide for scheduling: the priority of the pod's class, and which pods its
+        affinity selects by their likeness to it."""
+        spec = _narrow_affinity(pod.get("spec") or {}, pod["metadata"].get("labels") or {})
         status = {"phase": "Pending", **(pod.get("status") or {})}
         if spec.get("priority") is None:
             wanted = str(spec.get("priorityClassName") or "")
@@ -542,6 +567,37 @@ def _merge(old: Any, patch: Any, *, strategic: bool, at: str = "") -> Any:
         else:
             found[key] = _merge(found.get(key), value, strategic=strategic, at=key)
     return found
+
+
+def _narrow_affinity(spec: Raw, labels: Mapping[str, Any]) -> Raw:
+    """A pod's spec with matchLabelKeys and mismatchLabelKeys of its affinity to pods written into the selectors."""
+    affinity = spec.get("affinity")
+    if not isinstance(affinity, dict):
+        return spec
+    found = dict(affinity)
+    for kind in ("podAffinity", "podAntiAffinity"):
+        terms = found[kind].get(_REQUIRED) if isinstance(found.get(kind), dict) else None
+        if isinstance(terms, list):
+            found[kind] = {**found[kind], _REQUIRED: [_narrow(term, labels) for term in terms]}
+    return {**spec, "affinity": found}
+
+
+def _narrow(term: Any, labels: Mapping[str, Any]) -> Any:
+    selector = term.get("labelSelector") if isinstance(term, dict) else None
+    if not isinstance(selector, dict):
+        return term
+    more = [
+        {"key": key, "operator": operator, "values": [labels[key]]}
+        for field, operator in (("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn"))
+        for key in term.get(field) or ()
+        if key in labels
+    ]
+    if not more:
+        return term
+    return {
+        **term,
+        "labelSelector": {**selector, "matchExpressions": [*(selector.get("matchExpressions") or ()), *more]},
+    }
 
 
 def _default_claim(raw: Raw) -> Raw:

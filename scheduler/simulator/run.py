@@ -19,7 +19,8 @@ CALM_S: Final = 180.0  # longer than any back-off: when so long nothing changed,
 MAX_S: Final = 3600.0
 MAX_CYCLES: Final = 20_000
 DECODED: Final = (
-    "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate", "ResourceClaim", "Pod",
+    "Namespace", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate", "ResourceClaim",
+    "Pod",
 )  # fmt: skip
 
 SIMULATED: Final = EngineConfig(ownership=Ownership(all_nodes=True), verify_plans=True, cycle_steps=10**12)

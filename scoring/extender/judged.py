@@ -305,6 +305,10 @@ class Judged:
             cpu_left=table.cpu_left[rows] - self.wish.cpu,
             memory=table.memory[rows],
             memory_left=table.memory_left[rows] - self.wish.memory,
+            cpu_asked=np.full(len(rows), self.wish.cpu, np.int64),
+            memory_asked=np.full(len(rows), self.wish.memory, np.int64),
+            cpu_counted=table.cpu[rows] - table.cpu_left[rows] + self.wish.cpu,
+            memory_counted=table.memory[rows] - table.memory_left[rows] + self.wish.memory,
             changes=table.changes[rows],
         )
 
@@ -336,7 +340,7 @@ class Judged:
     def _total(self, rows: Indices) -> Doubles:
         shares = self._opinion.shares.values
         summed = weighed(self.breakdown(rows), np.array([shares[name] for name in self.scorers]))
-        total: Doubles = np.round(summed / self._opinion.whole, 6)
+        total: Doubles = np.round(summed / self._opinion.whole(), 6)
         return total
 
     # ------------------------------------------------------------ answers

@@ -1,7 +1,8 @@
 """What a scorer is: columns in, one number in [0, 1] per candidate out, higher is better.
 
-There are four kinds. A *set scorer* judges which devices are taken inside a node: it sees the node's Layout, and one
-row per possible set. A *node scorer* judges where: it sees one row per node, with what would be left there. A *state
+There are several kinds. A *set scorer* judges which devices are taken inside a node: it sees the node's Layout, and one
+row per possible set. A *node scorer* judges where: it sees one row per node, with what would be left there. A *wish
+scorer* judges nodes by what the pod itself prefers. A *state
 scorer* judges what is left for the mix of demand: it measures the waste in a node's state, and a placement is as good
 as the waste it saves. A *card scorer* does the same for devices that are cut into parts (MIG).
 A *rank scorer* judges nothing: it shows what comes before all weights.
@@ -48,8 +49,9 @@ class Sets:
 class Loads:
     """Possible nodes, one row each; int64 (C,), amounts as in core/model (cpu in thousandths).
 
-    `devices` are those in the pools local to the node; `left` means after the pod is placed there; `changes` counts how
-    often what its drivers publish changed.
+    `devices` are those in the pools local to the node; `left` means after the pod is placed there; `asked` is what
+    the pod requests; `counted` is what all pods with this one request, containers that say nothing with what
+    kube-scheduler takes them for (0.1 cores, 200 MiB); `changes` counts how often what its drivers publish changed.
     """
 
     devices: Counts
@@ -58,6 +60,10 @@ class Loads:
     cpu_left: Counts
     memory: Counts
     memory_left: Counts
+    cpu_asked: Counts
+    memory_asked: Counts
+    cpu_counted: Counts
+    memory_counted: Counts
     changes: Counts
 
     @cached_property
@@ -70,6 +76,20 @@ class Loads:
         left = np.minimum(np.maximum(np.array([self.devices_left, self.cpu_left, self.memory_left]), 0), total)
         shares: NDArray[np.float64] = left / np.maximum(total, 1)
         return shares
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a pod states of nodes, measured on possible nodes, one row each, in the unit of whoever judges it.
+
+    measured : float64 (C,), NaN where nothing can be said. least, most : over all nodes on which the pod fits, 0 where
+    there are none. parts : how many things were added up.
+    """
+
+    measured: NDArray[np.float64]
+    least: float
+    most: float
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +169,21 @@ class CardScorer(WasteScorer):
         """Waste in each state: float64 (C,), finite; lower is better, only differences count."""
 
 
+class WishScorer(ABC):
+    """Judges nodes by what the pod states; where it states nothing, nobody is asked.
+
+    The measure is that of kube-scheduler, and so is the way in which it is brought to [0, 1], but for its rounding to
+    whole percents.
+    """
+
+    name: ClassVar[str]
+    says: ClassVar[str]
+
+    @abstractmethod
+    def score(self, wishes: Wishes) -> Floats:
+        """float32 (C,), finite, in [0, 1]."""
+
+
 class RankScorer(ABC):
     """Shows what ranks placements before any weight does."""
 
@@ -160,7 +195,7 @@ class RankScorer(ABC):
         """In [0, 1], higher is better, strictly in the order in which placements are ranked."""
 
 
-Scorer = SetScorer | NodeScorer | StateScorer | CardScorer | RankScorer
+Scorer = SetScorer | NodeScorer | WishScorer | StateScorer | CardScorer | RankScorer
 
 
 def check(scorer: Scorer, values: Floats, count: int | None = None) -> Floats:

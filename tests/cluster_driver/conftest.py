@@ -11,6 +11,11 @@ from aiohttp import web
 from scheduler.cluster.client import Address, Client
 
 DRA = "/apis/resource.k8s.io/v1"
+STORAGE = {
+    "resources": [
+        {"kind": kind} for kind in ("StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment")
+    ]
+}
 MERGE_KEYS = {"reservedFor": "uid", "conditions": "type"}
 
 
@@ -23,7 +28,7 @@ class FakeApi:
     """
 
     def __init__(self):
-        self.objects = {}
+        self.objects = {"/apis/storage.k8s.io/v1": STORAGE}
         self.lists = {}
         self.denied = set()
         self.version = 100

@@ -11,7 +11,12 @@ from scheduler.core.errors import ConfigError
 from scheduler.core.gates import Gates
 
 DRA = ("DeviceClass", "ResourceSlice", "ResourceClaim")
-NEEDED = {"Node": "", "Pod": "", **dict.fromkeys(DRA, "resource.k8s.io/v1")}
+STORED = ("StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment")
+NEEDED = {
+    **dict.fromkeys(("Namespace", "Node", "Pod", "PersistentVolumeClaim", "PersistentVolume"), ""),
+    **dict.fromkeys(DRA, "resource.k8s.io/v1"),
+    **dict.fromkeys(STORED, "storage.k8s.io/v1"),
+}
 RULES_ON = replace(Gates(), device_taint_rules=True)
 RULES_OFF = replace(Gates(), device_taint_rules=False)
 
@@ -107,7 +112,7 @@ def test_rules_are_watched_where_they_are_served_and_read(gates, home, path, cap
         assert told == []
 
 
-@pytest.mark.parametrize("kind", DRA)
+@pytest.mark.parametrize("kind", [*DRA, *STORED])
 def test_without_a_kind_that_is_needed_there_is_no_scheduling(kind):
     homes = {each: home for each, home in NEEDED.items() if each != kind}
 
@@ -161,5 +166,6 @@ async def test_what_is_known_to_be_served_is_not_asked_for_again(api, client):
         "/apis/resource.k8s.io/v1",
         "/apis/scheduling.k8s.io/v1beta1",
         "/apis/scheduling.k8s.io/v1alpha3",
+        "/apis/storage.k8s.io/v1",
         "/version",
     ]

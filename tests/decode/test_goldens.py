@@ -19,7 +19,8 @@ from scheduler.core.model import (
     NodeSelector,
     NodeSelectorTerm,
     PodClaim,
-    Repulsion,
+    PodSelector,
+    PodTerm,
     Request,
     RequestPolicy,
     Requirement,
@@ -307,14 +308,19 @@ def test_a_pods_requests_are_the_peak_of_its_life():
     assert pod.requests["example.com/fpga"] == 1
 
 
-def test_anti_affinity_is_refused_for_the_pod_and_kept_against_others():
+def test_anti_affinity_is_to_pods_of_the_namespaces_that_are_named_and_to_those_of_the_pod_otherwise():
     pod = golden("Pod", "web")
 
-    assert pod.unsupported == ("affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution",)
+    every = LabelSelector(())
+    assert pod.unsupported == ()
     assert pod.repels == (
-        Repulsion(("demo",), LabelSelector((Requirement("app", "In", ("trainer",)),))),
-        Repulsion((), LabelSelector((Requirement("tier", "NotIn", ("x",)),))),
-        Repulsion(("a", "b"), LabelSelector(())),
+        PodTerm(
+            "kubernetes.io/hostname",
+            PodSelector(LabelSelector((Requirement("app", "In", ("trainer",)),)), ("demo",)),
+        ),
+        PodTerm("zone", PodSelector(LabelSelector((Requirement("tier", "NotIn", ("x",)),)), (), every)),
+        PodTerm("zone", PodSelector(every, ("a", "b"))),
+        PodTerm("zone", PodSelector(None, ("demo",))),
     )
     assert pod.scheduler_name == "default-scheduler"
 

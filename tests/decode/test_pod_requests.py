@@ -73,7 +73,8 @@ def test_a_resize_under_way_counts_with_the_larger_amount(allocated, actual, exp
         ]
     }
 
-    assert requests([container(1500)], status=status) == {"cpu": expected}
+    assert requests([container(1500)], status=status, nodeName="n") == {"cpu": expected}
+    assert requests([container(1500)], status=status) == {"cpu": 1500}  # it does not run yet
 
 
 def test_a_resize_that_the_node_refused_does_not_count():
@@ -82,7 +83,68 @@ def test_a_resize_that_the_node_refused_does_not_count():
         "containerStatuses": [{"name": "c", "allocatedResources": {"cpu": "1"}}],
     }
 
-    assert requests([container(64_000)], status=status) == {"cpu": 1000}
+    assert requests([container(64_000)], status=status, nodeName="n") == {"cpu": 1000}
+
+
+def test_what_each_container_holds_most_is_summed_before_the_largest_is_taken():
+    """kube-scheduler compares pods, not containers: the most of each container would come to 7."""
+    status = {
+        "containerStatuses": [
+            {"name": "a", "allocatedResources": {"cpu": "4"}, "resources": {"requests": {"cpu": "1"}}},
+            {"name": "b", "allocatedResources": {"cpu": "1"}, "resources": {"requests": {"cpu": "3"}}},
+        ]
+    }
+    containers = [container(1000, name="a"), container(1000, name="b")]
+
+    assert requests(containers, status=status, nodeName="n") == {"cpu": 5000}
+
+
+def test_what_the_status_says_of_the_pod_as_a_whole_comes_before_its_containers():
+    status = {
+        "allocatedResources": {"cpu": "3", "memory": "2"},
+        "resources": {"requests": {"cpu": "2", "memory": "5"}},
+        "containerStatuses": [{"name": "c", "allocatedResources": {"cpu": "9"}}],
+    }
+
+    assert requests([container(1000)], status=status, nodeName="n") == {"cpu": 3000, "memory": 5}
+
+
+@pytest.mark.parametrize(("reason", "expected"), [("Infeasible", 3000), ("Deferred", 8000)])
+def test_a_resize_of_the_pod_as_a_whole_counts_unless_its_node_cannot_do_it(reason, expected):
+    status = {
+        "conditions": [{"type": "PodResizePending", "status": "True", "reason": reason}],
+        "allocatedResources": {"cpu": "3"},
+        "resources": {"requests": {"cpu": "2"}},
+    }
+    whole = {"requests": {"cpu": "8"}}
+
+    assert requests([container(1000)], status=status, nodeName="n", resources=whole) == {"cpu": expected}
+
+
+def test_resources_that_kube_scheduler_does_not_count_are_left_out():
+    odd = {"cpu": "1", "pods": "9", "storage": "1", "requests.x/y": "1", "hugepages-2Mi": "2Mi", "x.io/y": "2"}
+
+    found = requests([{"name": "c", "resources": {"requests": odd}}])
+
+    assert found == {"cpu": 1000, "hugepages-2Mi": 2 * 2**20, "x.io/y": 2}
+
+
+@pytest.mark.parametrize("amount", ["-1", "much", "1e", ""])
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (lambda bad: {"containers": [{"resources": {"requests": {"cpu": bad}}}]}, "containers[0].resources"),
+        (lambda bad: {"initContainers": [{"resources": {"requests": {"cpu": bad}}}]}, "initContainers[0].resources"),
+        (lambda bad: {"resources": {"requests": {"cpu": bad}}}, "spec.resources.requests"),
+        (lambda bad: {"overhead": {"cpu": bad}}, "spec.overhead"),
+    ],
+)
+def test_an_amount_that_nobody_can_have_is_named_with_its_field(spec, field, amount):
+    with pytest.raises(DecodeError) as error:
+        decoded(**spec(amount))
+
+    assert field in str(error.value)
+    assert "[cpu]" in str(error.value)
 
 
 def test_zero_is_nothing():
@@ -166,3 +228,82 @@ def test_it_is_known_which_containers_use_a_claim():
 def test_an_amount_that_cannot_be_read_is_named():
     with pytest.raises(DecodeError, match=r"nodeAllocatableResourceClaimStatuses\[0\].mapping\[cpu\].quantity"):
         decoded([{"mapping": [{"name": "cpu", "quantity": "much"}]}])
+
+
+# ---------------------------------------------------------------- what its kubelet must be able to do
+
+
+@pytest.mark.parametrize(
+    ("spec", "features"),
+    [
+        ({}, ()),
+        ({"hostNetwork": True}, ()),
+        ({"hostUsers": False}, ()),
+        ({"hostNetwork": True, "hostUsers": False}, ("UserNamespacesHostNetworkSupport",)),
+        ({"initContainers": [{"restartPolicyRules": [{"action": "Restart"}]}]}, ()),
+        (
+            {"initContainers": [{"restartPolicyRules": [{"action": "RestartAllContainers"}]}]},
+            ("RestartAllContainersOnContainerExits",),
+        ),
+        ({"containers": [{"volumeMounts": [{"bindMountOptions": []}]}]}, ()),
+        ({"ephemeralContainers": [{"volumeMounts": [{"bindMountOptions": ["noexec"]}]}]}, ("VolumeBindMountOptions",)),
+    ],
+)
+def test_what_a_pod_needs_of_its_kubelet_is_inferred(spec, features):
+    assert decoded(**spec).features == features
+
+
+# ---------------------------------------------------------------- what only scores look at
+
+
+@pytest.mark.parametrize(
+    ("spec", "unstated"),
+    [
+        ({"containers": [{}]}, {"cpu": 100, "memory": 200 * 2**20}),
+        ({"containers": [{}, {}]}, {"cpu": 200, "memory": 400 * 2**20}),
+        ({"containers": [container(0)]}, {"memory": 200 * 2**20}),
+        ({"containers": [{"resources": {"limits": {"cpu": "1", "memory": "1"}}}]}, {}),
+        ({"containers": [container(500)], "initContainers": [{}]}, {"memory": 200 * 2**20}),
+        ({"containers": [container(50)], "initContainers": [{}]}, {"cpu": 50, "memory": 200 * 2**20}),
+        ({"containers": [{}], "resources": {"requests": {"cpu": "1"}}}, {"memory": 200 * 2**20}),
+        ({"containers": [container(5), {}], "resources": {"requests": {"memory": "1"}}}, {}),
+    ],
+)
+def test_containers_that_say_nothing_are_taken_for_a_little(spec, unstated):
+    assert decoded(**spec).unstated == unstated
+
+
+def test_images_have_a_tag_and_stand_there_as_often_as_containers_run_them():
+    found = decoded(
+        initContainers=[{"image": "a"}],
+        containers=[{"image": "r.io:5000/b"}, {"image": "c:1"}, {"image": "c:1"}, {"image": "d@sha256:0"}],
+        volumes=[{"name": "v", "image": {"reference": "e"}}, {"name": "w", "emptyDir": {}}],
+    )
+
+    assert found.images == ("a:latest", "r.io:5000/b:latest", "c:1", "c:1", "d@sha256:0", "e:latest")
+
+
+def test_preferred_terms_that_can_hold_are_kept_with_their_weights():
+    term = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    preferred = [{"weight": 5, "preference": term}, {"weight": 0, "preference": term}, {"weight": 7, "preference": {}}]
+
+    found = decoded(affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}})
+
+    assert [(weight, each.labels[0].key) for weight, each in found.preferred] == [(5, "disk")]
+
+
+def test_preferred_terms_about_pods_weigh_for_and_against():
+    def weighted(weight, key="zone", **more):
+        selector = {"matchLabels": {"app": "web"}}
+        return {"weight": weight, "podAffinityTerm": {"topologyKey": key, "labelSelector": selector, **more}}
+
+    liked = {"preferredDuringSchedulingIgnoredDuringExecution": [weighted(5), weighted(7, key=""), weighted(0)]}
+    disliked = {"preferredDuringSchedulingIgnoredDuringExecution": [weighted(9, namespaces=["x", "y"])]}
+
+    found = decoded(affinity={"podAffinity": liked, "podAntiAffinity": disliked})
+
+    assert [(each.weight, each.term.topology, each.term.pods.namespaces) for each in found.leans] == [
+        (5, "zone", ("d",)),
+        (-9, "zone", ("x", "y")),
+    ]
+    assert (found.attracts, found.repels, found.unsupported) == ((), (), ())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.cluster import decode
 from scheduler.core.errors import DecodeError
-from scheduler.core.model import EXACT_COUNT, Constraint
+from scheduler.core.model import EXACT_COUNT, Constraint, HostPort, LabelSelector, Requirement, Spread
 
 POD = {
     "metadata": {"name": "p", "namespace": "demo", "uid": "u"},
@@ -343,6 +343,10 @@ def term(**more):
     return {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone", "labelSelector": {}, **more}]}
 
 
+def line(operator, values=("v",)):
+    return {"matchExpressions": [{"key": "k", "operator": operator, "values": list(values)}]}
+
+
 def required_node_affinity(operator):
     expressions = [{"key": "k", "operator": operator, "values": ["v"]}]
     terms = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
@@ -355,22 +359,41 @@ PORTS = ("spec", "containers", 0, "ports")
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (("spec", "affinity"), {"podAffinity": term()}, "affinity.podAffinity.required"),
-        (("spec", "affinity"), {"podAntiAffinity": term()}, "affinity.podAntiAffinity.required"),
+        (
+            ("spec", "affinity"), {"podAffinity": term(labelSelector=line("Near"))},
+            "affinity.podAffinity.required[0].labelSelector.matchExpressions[0].operator Near",
+        ),
+        (
+            ("spec", "affinity"), {"podAntiAffinity": term(namespaceSelector=line("In", []))},
+            "affinity.podAntiAffinity.required[0].namespaceSelector.matchExpressions[0].operator In without values",
+        ),
+        (("spec", "affinity"), {"podAffinity": term(labelSelector=line("Exists"))}, "operator Exists with values"),
+        (
+            ("spec", "affinity"), {"podAffinity": term(labelSelector={"matchLabels": {"a b": "x"}})},
+            "affinity.podAffinity.required[0].labelSelector.matchLabels with 'a b', which is not the key of a label",
+        ),
+        (
+            ("spec", "affinity"), {"podAffinity": term(labelSelector={"matchLabels": {"a/b": "-"}})},
+            "labelSelector.matchLabels with '-', which is not the value of a label",
+        ),
+        (("spec", "affinity"), {"podAffinity": term(topologyKey="")}, "podAffinity.required[0] without topologyKey"),
         (("spec", "affinity"), required_node_affinity("Near"), "operator Near"),
-        (("spec", "topologySpreadConstraints"), [{"topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule"}], "[z]"),
-        (PORTS, [{"containerPort": 80, "hostPort": 80}], "containers[main].ports on the host"),
-        (("spec", "volumes"), [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}], "persistentVolumeClaim"),
-        (("spec", "volumes"), [{"name": "v", "ephemeral": {}}], "volumes[v].ephemeral"),
-        (("spec", "volumes"), [{"name": "v", "awsElasticBlockStore": {}}], "volumes[v].awsElasticBlockStore"),
+        (
+            ("spec", "topologySpreadConstraints"), [{"topologyKey": "z", "whenUnsatisfiable": "Never"}],
+            "topologySpreadConstraints[0].whenUnsatisfiable Never",
+        ),
+        (
+            ("spec", "topologySpreadConstraints"), [{"topologyKey": "z", "labelSelector": line("Near")}],
+            "topologySpreadConstraints[0].labelSelector.matchExpressions[0].operator Near",
+        ),
+        (
+            ("spec", "topologySpreadConstraints"), [{"topologyKey": "z", "nodeTaintsPolicy": "Some"}],
+            "topologySpreadConstraints[0].nodeTaintsPolicy Some",
+        ),
         (("spec", "schedulingGroup"), {}, "schedulingGroup without podGroupName"),
         (("spec", "workloadRef"), {"name": "w"}, "workloadRef"),
-        (("spec", "tolerations"), [{"key": "k", "operator": "Gt", "value": "3"}], "tolerations[0].operator Gt"),
+        (("spec", "tolerations"), [{"key": "k", "operator": "Near", "value": "3"}], "tolerations[0].operator Near"),
         (("spec", "resourceClaims"), [{"name": "x", "podGroupResourceClaim": "y"}], "resourceClaims[x]"),
-        (
-            ("spec", "containers", 0, "restartPolicyRules"), [{"action": "RestartAllContainers"}],
-            "RestartAllContainers",
-        ),
     ],
     ids=lambda value: str(value)[:50],
 )  # fmt: skip
@@ -383,7 +406,38 @@ def test_what_a_pod_asks_and_we_cannot_do_is_named(path, value, words):
 def test_host_network_ports_are_host_ports():
     pod = changed(changed(POD, PORTS, [{"containerPort": 80}]), ("spec", "hostNetwork"), True)
 
-    assert decode.decode("Pod", pod).unsupported == ("containers[main].ports on the host",)
+    assert decode.decode("Pod", pod).ports == (HostPort(80),)
+
+
+def test_host_ports_are_those_of_containers_and_of_sidecars():
+    ports = [{"containerPort": 80, "hostPort": 8080, "protocol": "UDP", "hostIP": "10.0.0.1"}, {"containerPort": 81}]
+    inits = [{"name": "i", "ports": [{"hostPort": 1}]}, {"name": "s", "restartPolicy": "Always", "ports": ports[:1]}]
+    inits[1]["ports"] = [{"containerPort": 9, "hostPort": 9}]
+    pod = changed(changed(POD, PORTS, ports), ("spec", "initContainers"), inits)
+
+    assert decode.decode("Pod", pod).ports == (HostPort(8080, "UDP", "10.0.0.1"), HostPort(9))
+
+
+def test_a_running_pod_with_an_anti_affinity_that_cannot_be_read_repels_nobody():
+    terms = {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "z", "labelSelector": {}}, {"topologyKey": "z", "labelSelector": line("Near")},
+    ]}  # fmt: skip
+
+    assert decode.decode("Pod", changed(POD, ("spec", "affinity"), {"podAntiAffinity": terms})).repels == ()
+
+
+def test_the_labels_of_match_label_keys_narrow_a_spread():
+    constraint = {
+        "maxSkew": 2, "topologyKey": "z", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 3,
+        "nodeAffinityPolicy": "Ignore", "nodeTaintsPolicy": "Honor", "matchLabelKeys": ["hash", "absent"],
+        "labelSelector": {"matchLabels": {"app": "web"}},
+    }  # fmt: skip
+    pod = changed(
+        changed(POD, ("metadata", "labels"), {"hash": "1"}), ("spec", "topologySpreadConstraints"), [constraint]
+    )
+
+    wanted = LabelSelector((Requirement("hash", "In", ("1",)), Requirement("app", "In", ("web",))))
+    assert decode.decode("Pod", pod).spreads == (Spread("z", 2, wanted, True, 3, False, True),)
 
 
 @pytest.mark.parametrize(

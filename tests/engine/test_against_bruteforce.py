@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, note, settings
 
 from scheduler.core import plan
 from scheduler.core.messages import RecordDecision, WriteAllocation
-from scheduler.core.model import ALL, Uid
+from scheduler.core.model import ALL, Namespace, Uid
 from scheduler.core.plan import Placement
 from scheduler.core.verify import World
 from tests.bruteforce import PENDING, feasible_nodes, judge, worlds
@@ -19,7 +19,8 @@ EXAMPLES = settings(max_examples=250, deadline=None, suppress_health_check=list(
 
 def objects_of(world: World) -> list[Any]:
     tables = (world.nodes, world.slices, world.classes, world.taint_rules, world.claims, world.pods)
-    return [item for table in tables for item in table.values()]
+    named = [Namespace(name, labels) for name, labels in world.namespaces.items()]
+    return [*named, *(item for table in tables for item in table.values())]
 
 
 def placed(world: World, **config: str) -> tuple[Hands, Placement | None]:
@@ -130,3 +131,29 @@ def test_pods_of_one_cycle_are_placed_correctly_after_each_other_in_whatever_ord
     assert {uid: claim.allocation for uid, claim in claims.items()} == {
         uid: claim.allocation for uid, claim in other.engine.state.claims.current.items()
     }
+
+
+CROWDED = worlds(frozenset({"neighbours"}))
+
+
+@EXAMPLES
+@given(CROWDED)
+def test_a_pod_that_asks_something_of_others_is_placed_exactly_when_some_choice_is_correct(world):
+    possible = feasible_nodes(world, PENDING)
+
+    hands, placement = placed(world)
+
+    note(f"possible on {sorted(possible) or 'no node'}; the engine says: {hands.reason('p') or placement}")
+    assert (placement is not None) == bool(possible) or ended(world, hands)
+    assert placement is None or placement.decision.feasible_nodes == len(possible)
+
+
+@EXAMPLES
+@given(CROWDED)
+def test_pods_of_one_cycle_respect_what_they_ask_of_each_other_in_whatever_order_things_are_seen(world):
+    objects = crowded(world)
+
+    one = Hands(*objects, ownership=world.ownership, verify_plans=True).settle()
+    other = Hands(*reversed(objects), ownership=world.ownership, verify_plans=True).settle()
+
+    assert [one.node_of(name) for name in ("p", "p1", "p2")] == [other.node_of(name) for name in ("p", "p1", "p2")]

@@ -122,7 +122,8 @@ def test_a_node_that_cannot_be_read_any_more_is_not_used():
 
 def test_a_repelling_pod_that_fails_to_start_lets_those_it_repelled_go_on():
     guard = pod("guard", claims=["c"], repels=[repels(requirement("app", "In", "web"))], created="a")
-    hands = Hands(node("n1"), gpus("n1", 1), claim("c"), guard, pod("p", labels={"app": "web"}, created="b"))
+    crowd = [claim("c"), guard, pod("p", labels={"app": "web"}, created="b")]
+    hands = Hands(node("n1", labels={"zone": "a"}), gpus("n1", 1), *crowd)
     hands.decide()
     assert hands.node_of("p") == ""
 

@@ -139,7 +139,7 @@ def node_of(state: State, catalogue: Catalogue, row: int, codes: list[int]) -> N
             left=tuple(_left(state, catalogue, row, size)),
             cpu_left=int(state.nodes.left("cpu", at)[0]),
             memory_left=int(state.nodes.left("memory", at)[0]),
-            used=bool(state.nodes.pods[at][0] > 0),
+            used=bool(state.nodes.amounts(state.nodes.used, "pods", at)[0] > 0),
             flaws=tuple(state.flaws[seen].tolist()),
             changes=int(state.bays.disturbed[row]),
         ),

@@ -1,15 +1,17 @@
 """Vectorised node rules say what the scalar definitions say."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.demand import Demand
-from scheduler.core.match import selects_node, untolerated
+from scheduler.core.match import selects_node, tolerates, untolerated
 from scheduler.core.model import NodeSelector, NodeSelectorTerm, Requirement, Taint, Toleration
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.rules.extended import ExtendedResources
+from scheduler.core.rules.features import DeclaredFeatures
 from scheduler.core.rules.taints import UNSCHEDULABLE
 from tests import build
 
@@ -108,6 +110,56 @@ def test_a_node_that_left_leaves_no_labels_or_resources_behind():
     assert table.labels["zone"].codes[row] == -1
     assert table.left("gpu", np.array([row]))[0] == 0
     assert table.left("cpu", np.array([row]))[0] == 64_000
+
+
+def judged(table, demand):
+    rows = np.flatnonzero(table.live).astype(np.int32)
+    held = np.all([rule.mask(table, demand, rows) for rule in NODE_RULES], axis=0)
+    one = [all(rule.holds(table, demand, row) for rule in NODE_RULES) for row in rows.tolist()]
+    assert held.tolist() == one
+    return {table.nodes[row].name for row, fits in zip(rows.tolist(), held.tolist(), strict=True) if fits}
+
+
+def test_nodes_that_do_not_declare_what_a_pod_needs_are_counted_by_what_they_lack():
+    table = NodeTable(size=1)
+    for name, features in {"n1": ["A", "B"], "n2": ["A"], "n3": [], "n4": []}.items():
+        table.put(build.node(name, features=features), owned=True)
+    demand = Demand((), None, (), (), (), (), (), features=("A", "B"))
+
+    assert judged(table, demand) == {"n1"}
+    rows = np.array([table.rows[name] for name in ("n2", "n3", "n4")], np.int32)
+    assert DeclaredFeatures().reasons(table, demand, rows) == [
+        ("do not declare the feature A, B, which the pod needs", 2),
+        ("do not declare the feature B, which the pod needs", 1),
+    ]
+
+
+def test_room_for_nominated_pods_is_not_given_away():
+    table = NodeTable(size=1)
+    for name in ("n1", "n2", "n3"):
+        table.put(build.node(name, cpu=4000, pods=2), owned=True)
+    table.use(table.rows["n3"], {}, 1)
+    kept = (("gone", (("cpu", 9),)), ("n1", (("cpu", 3000), ("pods", 1))), ("n3", (("pods", 1),)))
+
+    def asking(cpu):
+        return Demand((), None, (), (("cpu", cpu),), (), (), (), nominees=kept)
+
+    assert judged(table, asking(1000)) == {"n1", "n2"}
+    assert judged(table, asking(1001)) == {"n2"}
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "taint", "held"),
+    [
+        ("Gt", "4", "5", True), ("Gt", "5", "5", False), ("Lt", "6", "5", True), ("Lt", "-6", "-7", True),
+        ("Gt", "+4", "5", False), ("Gt", "4", "05", False), ("Gt", "4", "", False), ("Lt", "9" * 30, "5", False),
+        ("Gt", "-0", "5", False),
+    ],
+)  # fmt: skip
+def test_tolerations_compare_numbers_in_the_one_way_in_which_they_are_written(operator, value, taint, held):
+    toleration = build.toleration("k", value, operator=operator)
+
+    assert tolerates(toleration, build.taint("k", taint)) == held
 
 
 OFFERED = "example.com/gpu"

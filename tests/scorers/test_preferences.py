@@ -53,7 +53,15 @@ def options(nodes, count):
         members = np.zeros((len(picked), layout.size), np.bool_)
         np.put_along_axis(members, np.array(picked), values=True, axis=1)
         sets = Sets(layout, np.isin(np.arange(layout.size), list(free)), members)
-        amounts = (8, len(free) - count, 100_000, int(cpu * 100_000) - count * 10_000, 1000, int(memory * 1000), 0)
+        amounts = (
+            8,
+            len(free) - count,
+            100_000,
+            int(cpu * 100_000) - count * 10_000,
+            1000,
+            int(memory * 1000),
+            *5 * [0],
+        )
         loads = Loads(*(np.full(len(picked), amount, np.int64) for amount in amounts))
         card = score_sets(SET_SCORERS, WEIGHTS.vector(SET_SCORERS), sets)
         cards.append(card.beside(score_nodes(NODE_SCORERS, WEIGHTS.vector(NODE_SCORERS), loads)))

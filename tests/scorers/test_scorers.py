@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.flaws import Flaw
-from scoring.scorers import CARD_SCORER, NODE_SCORERS, PREFERENCE, SCORERS, SET_SCORERS, STATE_SCORERS
+from scoring.scorers import CARD_SCORER, NODE_SCORERS, PREFERENCE, SCORERS, SET_SCORERS, STATE_SCORERS, WISH_SCORERS
 from scoring.scorers.base import Loads, Sets, SetScorer, check
 from scoring.topology.base import Layout
 
@@ -45,8 +45,10 @@ amounts = st.tuples(st.integers(0, 10**12), st.integers(-5, 10**12))
 
 @st.composite
 def loads(draw):
-    rows = draw(st.lists(st.tuples(amounts, amounts, amounts, st.tuples(st.integers(0, 10**6))), max_size=6))
-    columns = np.array([[value for pair in row for value in pair] for row in rows], np.int64).reshape(len(rows), 7)
+    asked = st.tuples(st.integers(0, 10**9), st.integers(0, 10**9))
+    changes = st.tuples(st.integers(0, 10**6))
+    rows = draw(st.lists(st.tuples(amounts, amounts, amounts, asked, amounts, changes), max_size=6))
+    columns = np.array([[value for part in row for value in part] for row in rows], np.int64).reshape(len(rows), 11)
     return Loads(*columns.T)
 
 
@@ -134,7 +136,7 @@ def unused(left, total):
     return min(max(left, 0), total) / total if total else 0.0
 
 
-def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left, changes):
+def packing_of(devices, devices_left, cpu, cpu_left, memory, memory_left, *others):
     return (
         0.8 * (1 - unused(devices_left, devices))
         + 0.1 * (1 - unused(cpu_left, cpu))
@@ -150,6 +152,30 @@ def stability_of(*amounts):
     return 1 / (1 + log2(1 + amounts[-1]))
 
 
+def most_of(devices, devices_left, cpu, cpu_left, memory, memory_left, cpu_asked, memory_asked, *others):
+    cpu_counted, memory_counted, _ = others
+    pairs = [(cpu_counted, cpu), (memory_counted, memory)]
+    shares = [min(max(counted, 0), total) / total for counted, total in pairs if total > 0]
+    return sum(shares) / len(shares) if shares else 0.0
+
+
+def least_of(*amounts):
+    return 1 - most_of(*amounts) if amounts[2] > 0 or amounts[4] > 0 else 0.0
+
+
+def balanced_of(devices, devices_left, cpu, cpu_left, memory, memory_left, cpu_asked, memory_asked, *others):
+    def balance(more_cpu, more_memory):
+        if cpu <= 0 or memory <= 0:
+            return 1.0
+        used = [
+            min(max(1 - (cpu_left + more_cpu) / cpu, 0), 1),
+            min(max(1 - (memory_left + more_memory) / memory, 0), 1),
+        ]
+        return 1 - abs(used[0] - used[1]) / 2
+
+    return 0.5 + (0.5 + balance(0, 0) - balance(cpu_asked, memory_asked)) / 2
+
+
 SET_ORACLE = {
     "bandwidth": bandwidth_of,
     "locality": locality_of,
@@ -158,7 +184,14 @@ SET_ORACLE = {
     "sockets": sockets_of,
     "health": health_of,
 }
-NODE_ORACLE = {"packing": packing_of, "spreading": spreading_of, "stability": stability_of}
+NODE_ORACLE = {
+    "packing": packing_of,
+    "spreading": spreading_of,
+    "stability": stability_of,
+    "least": least_of,
+    "most": most_of,
+    "balanced": balanced_of,
+}
 
 
 @pytest.mark.parametrize("scorer", SET_SCORERS, ids=lambda scorer: scorer.name)
@@ -220,8 +253,8 @@ def test_registries_hold_every_scorer_file_once():
     assert sorted(scorer.name for scorer in SCORERS) == sorted(files)
     assert {*SET_ORACLE, *NODE_ORACLE} == {scorer.name for scorer in (*SET_SCORERS, *NODE_SCORERS)}
     others = set(SCORERS) - {*SET_SCORERS, *NODE_SCORERS}
-    # tests/scorers/test_states.py, tests/scorers/test_partitions.py, and below
-    assert others == {*STATE_SCORERS, CARD_SCORER, PREFERENCE}
+    # tests/scorers/test_states.py, tests/scorers/test_partitions.py, tests/scorers/test_wishes.py, and below
+    assert others == {*STATE_SCORERS, CARD_SCORER, PREFERENCE, *WISH_SCORERS}
     assert all(scorer.says for scorer in SCORERS)
 
 

@@ -18,7 +18,8 @@ def test_given_weights_are_merged_over_the_defaults():
 
     assert weights.values["packing"] == 5.0
     assert weights.values["islands"] == DEFAULTS["islands"]
-    assert weights.vector(NODE_SCORERS).tolist() == [5.0, DEFAULTS["spreading"], DEFAULTS["stability"]]
+    others = [DEFAULTS[scorer.name] for scorer in NODE_SCORERS[1:]]
+    assert weights.vector(NODE_SCORERS).tolist() == [5.0, *others]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_known():

@@ -57,6 +57,7 @@ BOUNDED = {
     "batch": ["0", "-1", "10001", "1.5", "'7'", "true"],
     "jointLimitSeconds": ["0", "-1", "6", ".nan", ".inf", "'1'", "10 s"],
     "bindingTimeoutSeconds": ["0", "-1", "3601", ".nan", "10 s"],
+    "volumeTimeoutSeconds": ["0", "-1", "3601", ".nan", "10 s"],
     "writesInFlight": ["0", "1025", "1.5"],
     "seed": ["1.5", "x", "9" * 30, "true"],
     "verifyPlans": ["1", "'true'", "yes"],

@@ -24,6 +24,7 @@ SINCE = {
     "DRAOptionalNodeOperations": None,
     "DRANodeAllocatableResources": None,
     "DRAWorkloadResourceClaims": None,
+    "TaintTolerationComparisonOperators": None,
 }
 
 
@@ -82,6 +83,7 @@ def test_every_feature_of_the_upstream_allocator_is_known():
         "DRAExtendedResource",
         "DRANodeAllocatableResources",
         "DRAWorkloadResourceClaims",
+        "TaintTolerationComparisonOperators",
     }
 
 

@@ -30,6 +30,7 @@ RESTARTS = {
     "ownership: {nodes: all}": "ownership.nodes = 'all' (now 'labelled')",
     "featureGates: {DRAListTypeAttributes: true}": "featureGates.DRAListTypeAttributes = True (now None)",
     "bindingTimeoutSeconds: 5": "bindingTimeoutSeconds = 5.0 (now 600.0)",
+    "volumeTimeoutSeconds: 5": "volumeTimeoutSeconds = 5.0 (now 600.0)",
     "topology: {attributes: {numaNode: [a.example/b]}}": "topology.attributes.numaNode = ['a.example/b'] (now [])",
     "fabricPartitions: false": "fabricPartitions = False (now True)",
     "writesInFlight: 2": "writesInFlight = 2 (now 128)",

@@ -94,7 +94,7 @@ def test_every_write_has_a_new_version_and_is_seen():
 
     seen = [event.item.name for event in api.events()]
 
-    assert seen == ["a", "b"]
+    assert seen == ["d", "a", "b"]  # their namespace first
     versions = [int(raw["metadata"]["resourceVersion"]) for raw in api.everything()]
     assert len(set(versions)) == len(versions)
     assert api.events() == []
@@ -120,7 +120,7 @@ def test_what_cannot_be_read_is_rejected_with_its_words():
     broken = pod()
     broken["spec"]["priority"] = "high"
 
-    (event,) = Api([broken]).events()
+    _, event = Api([broken]).events()
 
     assert isinstance(event, Rejected)
     assert "spec.priority" in event.problem
@@ -425,3 +425,30 @@ def test_reservations_of_pods_that_the_files_leave_out_stand():
     api = Api([held, pod()])
 
     assert raw_claim(api)["status"] == held["status"]
+
+
+def terms(**term):
+    return {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone", **term}]}
+
+
+def test_label_keys_narrow_what_affinity_selects():
+    keys = {"matchLabelKeys": ["hash", "absent"], "mismatchLabelKeys": ["tenant"]}
+    raw = pod(affinity={"podAffinity": terms(labelSelector={"matchLabels": {"app": "x"}}, **keys)})
+    raw["metadata"]["labels"] = {"hash": "1", "tenant": "t"}
+
+    _, seen = Api([raw]).events()
+
+    ((term,)) = seen.item.attracts
+    assert [(each.key, each.operator, each.values) for each in term.pods.selector.requirements] == [
+        ("app", "In", ("x",)),
+        ("hash", "In", ("1",)),
+        ("tenant", "NotIn", ("t",)),
+    ]
+
+
+def test_a_namespace_is_there_with_its_first_pod_and_has_the_label_of_its_name():
+    told, _ = Api([pod()]).events()
+    made = Api([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "d", "labels": {"a": "b"}}}]).events()
+
+    assert told.item.labels == {"kubernetes.io/metadata.name": "d"}
+    assert made[0].item.labels == {"kubernetes.io/metadata.name": "d", "a": "b"}

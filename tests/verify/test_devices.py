@@ -49,7 +49,7 @@ from tests.build import (
     toleration,
     world,
 )
-from tests.verify import test_extended, test_verify
+from tests.verify import test_extended, test_storage, test_verify
 from tests.verify.scenes import BOTH, FIRST, Cases, Scene, derive, devices, evaluate, found, of_claims, scene
 
 CASES = Cases()
@@ -1297,4 +1297,5 @@ def test_a_correct_plan_passes_and_a_broken_one_is_reported(rule, case):
 
 
 def test_every_rule_has_a_planted_violation():
-    assert {rule for rule, _ in [*CASES, *test_verify.CASES, *test_extended.CASES]} == set(verify.RULES)
+    cases = [*CASES, *test_verify.CASES, *test_extended.CASES, *test_storage.CASES]
+    assert {rule for rule, _ in cases} == set(verify.RULES)

@@ -7,6 +7,7 @@ import pytest
 
 from scheduler.core import names, verify
 from scheduler.core.config import Ownership
+from scheduler.core.gates import Gates
 from scheduler.core.model import (
     ALL,
     NO_EXECUTE,
@@ -15,6 +16,8 @@ from scheduler.core.model import (
     ClaimConfig,
     ClaimSpec,
     Consumer,
+    HostPort,
+    Node,
     NodeSelector,
     NodeSelectorTerm,
     Pod,
@@ -35,6 +38,7 @@ from tests.build import (
     device_class,
     gpus,
     match,
+    namespace,
     node,
     node_selector,
     on_node,
@@ -47,6 +51,7 @@ from tests.build import (
     requirement,
     result,
     slice_of,
+    spread,
     taint,
     taint_rule,
     term,
@@ -170,12 +175,47 @@ def a_taint_with_another_effect_than_tolerated() -> tuple[Scene, Scene]:
     )
 
 
+COMPARED = [
+    ("Gt", "4", True), ("Gt", "5", False), ("Lt", "6", True), ("Lt", "5", False), ("Gt", "-4", True),
+    ("Gt", "+4", False), ("Gt", "04", False), ("Gt", "", False), ("Lt", "9223372036854775808", False),
+    ("Near", "5", False),
+]  # fmt: skip
+
+
 @breaks(verify.NODE_TAINT)
 def a_toleration_with_an_operator_that_is_not_understood() -> tuple[Scene, Scene]:
     tainted = node("n1", taints=[taint("age", "5")])
     return (
         bare(tainted, pod=pod("p", tolerations=[toleration("age", "5", operator="")])),
         bare(tainted, pod=pod("p", tolerations=[toleration("age", "5", operator="Gt")])),
+    )
+
+
+@pytest.mark.parametrize(("operator", "value", "holds"), COMPARED)
+def test_numbers_of_taints_are_compared_while_the_gate_is_on(operator, value, holds):
+    tainted = node("n1", taints=[taint("age", "5")])
+    made, planned = bare(tainted, pod=pod("p", tolerations=[toleration("age", value, operator=operator)]))
+
+    on = found((replace(made, gates=Gates(taint_comparison=True)), planned))
+
+    assert [each.rule for each in on] == ([] if holds else [verify.NODE_TAINT])
+    assert [each.rule for each in found((made, planned))] == [verify.NODE_TAINT]
+
+
+@breaks(verify.NODE_FEATURES)
+def a_feature_that_the_node_does_not_declare() -> tuple[Scene, Scene]:
+    asking = pod("p", features=["VolumeBindMountOptions"])
+    return bare(node("n1", features=["VolumeBindMountOptions", "Other"]), pod=asking), bare(
+        node("n1", features=["Other"]), pod=asking
+    )
+
+
+@breaks(verify.NOMINATED)
+def room_that_is_kept_for_a_nominated_pod() -> tuple[Scene, Scene]:
+    asking, small = pod("p", cpu=1000, priority=5), node("n1", cpu=3000)
+    return (
+        bare(small, pod("other", cpu=2500, priority=4, nominated="n1"), pod=asking),
+        bare(small, pod("other", cpu=2500, priority=5, nominated="n1"), pod=asking),
     )
 
 
@@ -294,29 +334,85 @@ def test_asking_for_nothing_fits_on_a_node_that_is_over_its_limit():
     assert found(bare(*crowded, pod=pod("p", requests={"cpu": 0}))) == []
 
 
+def zoned(*names: str) -> list[Node]:
+    """Nodes of one zone."""
+    return [node(name, labels={"zone": "a"}) for name in names]
+
+
 @breaks(verify.ANTI_AFFINITY)
 def a_running_pod_that_repels_it() -> tuple[Scene, Scene]:
     shy = repels(requirement("app", "In", "web"), requirement("canary", "DoesNotExist"), namespaces=["default"])
-    other = pod("q", node="n2", repels=[shy])
+    crowd = [*zoned("n1", "n2"), pod("q", node="n2", repels=[shy])]
     return (
-        bare(other, pod=pod("p", labels={"app": "web", "canary": ""})),
-        bare(other, pod=pod("p", labels={"app": "web"})),
+        bare(*crowd, pod=pod("p", labels={"app": "web", "canary": ""})),
+        bare(*crowd, pod=pod("p", labels={"app": "web"})),
     )
 
 
 @breaks(verify.ANTI_AFFINITY)
 def a_pod_repelled_from_every_namespace() -> tuple[Scene, Scene]:
     return (
-        bare(pod("q", node="n2", repels=[repels(namespaces=["other"])])),
-        bare(pod("q", node="n2", repels=[repels()])),
+        bare(*zoned("n1", "n2"), pod("q", node="n2", repels=[repels(namespaces=["other"])])),
+        bare(*zoned("n1", "n2"), pod("q", node="n2", repels=[repels(namespaces=(), named=())])),
     )
+
+
+@breaks(verify.ANTI_AFFINITY)
+def a_pod_of_a_namespace_that_is_repelled_by_its_labels() -> tuple[Scene, Scene]:
+    shy = repels(namespaces=(), named=[requirement("team", "In", "red")])
+    crowd = [*zoned("n1", "n2"), pod("q", node="n2", repels=[shy])]
+    return bare(*crowd, namespace(team="blue")), bare(*crowd, namespace(team="red"))
+
+
+@breaks(verify.ANTI_AFFINITY)
+def a_pod_repelled_in_its_zone_and_not_elsewhere() -> tuple[Scene, Scene]:
+    other = pod("q", node="n2", repels=[repels()])
+    apart = [node("n1", labels={"zone": "a"}), node("n2", labels={"zone": "b"})]
+    return bare(*apart, other), bare(*zoned("n1", "n2"), other)
+
+
+@breaks(verify.POD_AFFINITY)
+def a_pod_away_from_those_it_is_to_be_with() -> tuple[Scene, Scene]:
+    shy = pod("p", attracts=[repels(requirement("app", "In", "web"))])
+    other = pod("q", node="n2", labels={"app": "web"})
+    apart = [node("n1", labels={"zone": "a"}), node("n2", labels={"zone": "b"})]
+    return bare(*zoned("n1", "n2"), other, pod=shy), bare(*apart, other, pod=shy)
+
+
+@breaks(verify.POD_AFFINITY)
+def a_first_pod_on_a_node_without_the_topology_key() -> tuple[Scene, Scene]:
+    first = pod("p", attracts=[repels()])
+    return bare(*zoned("n1"), pod=first), bare(node("n1"), pod=first)
+
+
+@breaks(verify.HOST_PORTS)
+def a_host_port_that_is_taken() -> tuple[Scene, Scene]:
+    mine = pod("p", ports=[HostPort(80, "TCP", "10.0.0.1")])
+    return (
+        bare(node("n1"), pod("q", node="n1", ports=[HostPort(80, "TCP", "10.0.0.2")]), pod=mine),
+        bare(node("n1"), pod("q", node="n1", ports=[80]), pod=mine),
+    )
+
+
+@breaks(verify.SPREAD)
+def a_pod_in_the_fuller_zone() -> tuple[Scene, Scene]:
+    apart = [node("n1", labels={"zone": "a"}), node("n2", labels={"zone": "b"})]
+    even = pod("p", labels={"app": "web"}, spreads=[spread(requirement("app", "In", "web"))])
+    others = [pod("q", node="n1", labels={"app": "web"}), pod("r", node="n2", labels={"app": "web"})]
+    return bare(*apart, *others, pod=even), bare(*apart, *others[:1], pod=even)
+
+
+@breaks(verify.SPREAD)
+def a_pod_on_a_node_outside_the_topology() -> tuple[Scene, Scene]:
+    wish = [spread(hard=False)]
+    return bare(node("n1"), pod=pod("p", spreads=wish)), bare(node("n1"), pod=pod("p", spreads=[spread()]))
 
 
 @breaks(verify.ANTI_AFFINITY)
 def a_pod_that_repels_one_placed_before_it() -> tuple[Scene, Scene]:
     first, shy = pod("p", labels={"app": "web"}), pod("q", repels=[repels(requirement("app", "In", "web"))])
     both = plan(placement(first, "n1"), placement(shy, "n2"))
-    nodes = node("n1"), node("n2")
+    nodes = zoned("n1", "n2")
     plain = pod("p")
     return (world(plain, shy, *nodes), both), (world(first, shy, *nodes), both)
 

@@ -10,7 +10,9 @@ import os
 import random
 import sys
 import time
+from pathlib import Path
 
+from e2e.oracle.plain import golden
 from e2e.oracle.plain.differ import Seen, replay, report, run, told
 from e2e.oracle.plain.generator import FAMILIES
 
@@ -25,16 +27,21 @@ def main() -> None:
     parser.add_argument("--least", type=int, default=0)
     parser.add_argument("--case", metavar="S/N", help="play this cluster alone")
     parser.add_argument("--small", action="store_true", help="with --case: make it small")
+    parser.add_argument("--keep", type=Path, help="with --case: add it with upstream's answers to this file")
+    parser.add_argument("--golden", type=Path, help="write all cases with upstream's answers to this file")
     arguments = parser.parse_args()
     if arguments.case:
-        sys.exit(1 if replay(arguments.case, arguments.rule, small=arguments.small) else 0)
+        found = replay(arguments.case, arguments.rule, small=arguments.small, keep=arguments.keep)
+        sys.exit(1 if found else 0)
     seed = random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed
     begun, total = time.monotonic(), Seen()
-    for seen in run(seed, arguments.cases, arguments.jobs, arguments.rule):
+    for seen in run(seed, arguments.cases, arguments.jobs, arguments.rule, keep=arguments.golden is not None):
         total.add(seen)
     lines = report(total, arguments.least)
     print("\n".join([*told(total, arguments.rule, arguments.show), f"seed {seed}", *lines]))
     print(f"{time.monotonic() - begun:.0f} s")
+    if arguments.golden:
+        print(golden.write(arguments.golden, total.golden))
     sys.exit(1 if total.differing or any(line.endswith(" short") for line in lines) else 0)
 
 

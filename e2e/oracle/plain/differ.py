@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from e2e.oracle.plain import judge
+from e2e.oracle.plain import golden, judge
 from e2e.oracle.plain.generator import ASKED, PLUGINS, Json, make
-from e2e.oracle.plain.golden import lean
 from e2e.oracle.plain.judge import Difference
 from e2e.oracle.plain.ours import Cluster
 from e2e.oracle.plain.smaller import smaller
@@ -32,6 +31,7 @@ class Seen:
 
     cases: int = 0
     compared: int = 0
+    allowed: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     differing: list[tuple[str, str, Difference]] = field(default_factory=list)
     golden: list[Json] = field(default_factory=list)
@@ -39,6 +39,7 @@ class Seen:
     def add(self, other: "Seen") -> None:
         self.cases += other.cases
         self.compared += other.compared
+        self.allowed.update(other.allowed)
         self.verdicts.update(other.verdicts)
         self.differing += other.differing
         self.golden += other.golden
@@ -47,7 +48,7 @@ class Seen:
 def judged(case: Json, answer: Json, seen: Seen) -> None:
     """Compare all pods of a case, as the API server keeps it, with upstream's answers, and count them."""
     cluster = Cluster(case)
-    names, families = frozenset(cluster.names), frozenset(case["families"])
+    names, families = frozenset(cluster.names), frozenset(case.get("families", ()))
     for pod, told in zip(case["asked"], answer["answers"], strict=True):
         seen.cases += 1
         where = (case["id"], pod["metadata"]["name"])
@@ -58,7 +59,10 @@ def judged(case: Json, answer: Json, seen: Seen) -> None:
         if doubt:
             seen.differing.append((*where, Difference("upstream itself", doubt)))
         found = cluster.ask(pod)
-        if judge.comparable(found, families):
+        reason = judge.allowed(found)
+        if reason and judge.comparable(found, families):
+            seen.allowed[reason] += 1
+        elif judge.comparable(found, families):
             seen.compared += 1
             seen.differing += [(*where, each) for each in judge.differences(names, found, told)]
 
@@ -77,7 +81,7 @@ def _work(arguments: tuple[int, range, str | None, Path, bool]) -> Seen:
             raise OracleError(f"{answer['outcome']}: {answer['error']}")
         judged(answer["stored"], answer, seen)
         if keep:
-            seen.golden.append({**lean(answer["stored"]), "answers": answer["answers"]})
+            seen.golden.append(golden.entry(answer))
     return seen
 
 
@@ -89,9 +93,11 @@ def run(seed: int, cases: int, jobs: int, rule: str | None = None, *, keep: bool
         yield from pool.imap(_work, work)
 
 
-def replay(identity: str, rule: str | None, *, small: bool) -> int:
-    """One cluster in full; how many differences it has. small : the first of them, with all that it does not need left
-    out."""
+def replay(identity: str, rule: str | None, *, small: bool = False, keep: Path | None = None) -> int:
+    """One cluster in full; how many differences it has.
+
+    small : the first of them, with all that it does not need left out. keep : the file that is to have the case.
+    """
     seed, _, number = identity.partition("/")
     case = make(int(seed), int(number), rule)
     with Oracle(program()) as oracle:
@@ -102,10 +108,12 @@ def replay(identity: str, rule: str | None, *, small: bool) -> int:
             case = smaller(case, lambda tried: any(each.rule == first for _, _, each in _differences(oracle, tried)))
             found = _differences(oracle, case)
         answer = oracle.ask(case)
-        print(json.dumps(lean(answer["stored"]), indent=1))
+        print(json.dumps(golden.lean(answer["stored"]), indent=1))
         for pod, told in zip(answer["stored"]["asked"], answer["answers"], strict=True):
             print(pod["metadata"]["name"], "upstream:", json.dumps(told))
             print(pod["metadata"]["name"], "ours:", Cluster(answer["stored"]).ask(pod))
+        if keep is not None:
+            print(golden.append(keep, golden.entry(answer)))
     for _, name, each in found:
         print(f"{name}  {each.rule}: {each.text}")
     return len(found)
@@ -131,6 +139,7 @@ def report(seen: Seen, least: int) -> list[str]:
     for plugin in PLUGINS:
         counts = [seen.verdicts[plugin, how] for how in (SOME, ALL, NONE)]
         lines.append(f"{plugin:22}" + "".join(f"{count:12}" for count in counts) + " short" * (counts[0] < least))
+    lines += [f"{count:8} allowed: refused, {name}" for name, count in seen.allowed.items()]
     kinds = Counter(each.rule for _, _, each in seen.differing)
     lines += [f"{count:8} DIFFERENT: {rule}" for rule, count in kinds.most_common()]
     lines.append(f"{len(seen.differing)} differences in {len({case for case, _, _ in seen.differing})} clusters")

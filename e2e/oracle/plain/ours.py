@@ -5,37 +5,46 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from e2e.oracle.plain.generator import NOMINATED, Json
+from e2e.oracle.plain.generator import Json
 from scheduler.cluster.decode import decode
 from scheduler.core import plan
 from scheduler.core.config import Ownership
 from scheduler.core.demand import Refusal, resolve
 from scheduler.core.errors import DecodeError
-from scheduler.core.model import Node, Pod
+from scheduler.core.model import Namespace, Node, Pod
 from scheduler.core.rules import NODE_RULES
 from scheduler.core.state import State
+from scheduler.core.storage import Stored, StoredKind
 from scoring.arrays import Mask
 
 SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("NodeUnschedulable", "TaintToleration"): ("NodeTaints",),
+    ("NodeDeclaredFeatures",): ("DeclaredFeatures",),
     ("NodeAffinity",): ("NodeLabels", "Affinity"),
-    ("NodeResourcesFit",): ("NodeResources",),
+    ("NodeResourcesFit",): ("NodeResources", "NominatedPods"),
+    ("NodePorts",): ("HostPorts",),
+    ("InterPodAffinity",): ("PodAffinity", "PodAntiAffinity", "StandingAntiAffinity"),
+    ("PodTopologySpread",): ("TopologySpread",),
+    ("VolumeRestrictions",): ("Disks",),
+    ("NodeVolumeLimits",): ("AttachLimits",),
+    ("VolumeBinding",): ("BoundVolumes", "FreeVolumes"),
+    ("VolumeZone",): ("VolumeZones",),
 }
 """Upstream's plugins, and the classes in scheduler/core/rules that reject the same nodes as they."""
-MISSING: Final = frozenset(
-    {
-        "NodePorts",
-        "VolumeRestrictions",
-        "NodeVolumeLimits",
-        "VolumeBinding",
-        "VolumeZone",
-        "PodTopologySpread",
-        "InterPodAffinity",
-        "NodeDeclaredFeatures",
-        NOMINATED,
-    }
-)
+MISSING: Final = frozenset({})
 """What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
+
+
+STORED: Final[dict[str, StoredKind]] = {
+    "persistentVolumeClaims": "PersistentVolumeClaim",
+    "persistentVolumes": "PersistentVolume",
+    "storageClasses": "StorageClass",
+    "csiNodes": "CSINode",
+    "csiDrivers": "CSIDriver",
+    "csiStorageCapacities": "CSIStorageCapacity",
+    "volumeAttachments": "VolumeAttachment",
+}
+"""Kinds by the field of a case."""
 
 
 class Found(NamedTuple):
@@ -54,14 +63,26 @@ class Cluster:
 
     def __init__(self, case: Json) -> None:
         self.state = State(Ownership(all_nodes=True))
-        self.names = sorted(str(node["metadata"]["name"]) for node in case["nodes"])
-        for item in case["nodes"]:
+        self.names = sorted(str(node["metadata"]["name"]) for node in case.get("nodes", []))
+        for item in case.get("namespaces", ()):
+            namespace = decode("Namespace", item)
+            assert isinstance(namespace, Namespace)
+            self.state.put_namespace(namespace)
+        for item in case.get("nodes", []):
             node = decode("Node", item)
             assert isinstance(node, Node)
             self.state.put_node(node)
-        for item in case["pods"]:
+        for field, kind in STORED.items():
+            for item in case.get(field, ()):
+                self._put_stored(kind, item)
+        for item in case.get("pods", []):
             self._put(item)
         self.state.settle()
+
+    def _put_stored(self, kind: StoredKind, item: Json) -> None:
+        found = decode(kind, item)
+        assert isinstance(found, Stored)
+        self.state.put_stored(found)
 
     def _put(self, item: Json) -> Pod:
         pod = decode("Pod", item)

@@ -1,5 +1,6 @@
 """Who toggles faults, kills, stalls and stops, and counts what faults met."""
 
+from e2e.sim.actors.rival import WHO as RIVAL
 from e2e.sim.faults import Rates
 from e2e.sim.oracle import claim_names, reserved
 from e2e.sim.replica import Replica
@@ -12,6 +13,8 @@ _FORBIDDEN = (
     ("PUT", "/leases"), ("WATCH", "ResourceSlice"), ("WATCH", "ResourceClaim"), ("WATCH", "Pod"),
 )  # fmt: skip
 
+_RARE = 6.0  # times as often as after other writes, a process is killed after a binding or between a pod's claims
+
 
 class Chaos:
     """Against the replicas and their server; `active` ends it."""
@@ -22,7 +25,9 @@ class Chaos:
         self.active = True
         server.applied.append(self._applied)
         server.refused.append(self._refused)
+        server.delayed.append(self._delayed)
         store.listeners.append(self._changed)
+        self._strangers: set[str] = set()  # claims that another scheduler allocated
         for rate, work in (
             (rates.crashes, self.crash), (rates.stops, self.end), (rates.stalls, self.stall),
             (rates.outages, self.outage), (rates.forbidden, self.forbid), (rates.jumps, self.jump),
@@ -56,13 +61,17 @@ class Chaos:
         self._any().crash("killed")
 
     def end(self) -> None:
-        replica = self._any()
+        self._end(self._any())
+
+    def _end(self, replica: Replica) -> None:
         if self._writing(replica):
             self.world.bite("F35")
         replica.end()
 
     def stall(self) -> None:
-        replica = self._any()
+        self._stall(self._any())
+
+    def _stall(self, replica: Replica) -> None:
         if self._writing(replica):
             self.world.bite("F25")
         replica.stall(self.random.choice((0.1, 1.0, 5.0, 20.0, 40.0)) * self.random.random())
@@ -113,19 +122,36 @@ class Chaos:
     # ------------------------------------------------------------ what faults met
 
     def _applied(self, peer: Peer, what: str, kind: str, key: str, item: Item | None) -> None:
+        """After a write its process may be killed, stalled, or told to stop."""
         replica = next(each for each in self.replicas if each.name == peer.name)
-        if kind == "ResourceClaim" and what == "status" and self._writing(replica) > 1:
+        writing = self._writing(replica)
+        if kind == "ResourceClaim" and what == "status" and writing > 1:
             self.world.bite("F38")
-        if not self.active or not peer.alive or self.random.random() >= self.rates.crash_after_write:
+        if not self.active or not peer.alive:
             return
-        if kind == "Pod" and what == "bind":
-            self.world.bite("F34")
-        elif kind == "ResourceClaim" and item is not None:
-            allocated = item.status.get("allocation") is not None
-            self.world.bite("F32" if allocated else "F31")
-            if self._partly(item):
+        partly = kind == "ResourceClaim" and item is not None and self._partly(item)
+        bound = kind == "Pod" and what == "bind"
+        if self.random.random() < self.rates.crash_after_write * (_RARE if partly or bound else 1.0):
+            if bound:
+                self.world.bite("F34")
+            elif kind == "ResourceClaim" and item is not None:
+                self.world.bite("F32" if item.status.get("allocation") else "F31")
+            if partly:
                 self.world.bite("F33")
-        replica.crash("after a write")
+            replica.crash("after a write")
+        elif writing and self.random.random() < self.rates.stall_after_write:
+            self._stall(replica)
+        elif writing and self.random.random() < self.rates.stop_after_write:
+            self._end(replica)
+
+    def _delayed(self, peer: Peer, delay: float) -> None:
+        """A write is applied later than now: he who sent it may be gone by then."""
+        replica = next(each for each in self.replicas if each.name == peer.name)
+        if self.active and replica.life is peer and self.random.random() < self.rates.end_before_late:
+            end = self.random.choice((lambda: replica.crash("with a write under way"), lambda: self._end(replica)))
+            self.world.after(
+                self.random.uniform(0, delay), lambda: end() if self.active and replica.life is peer else None
+            )
 
     def _partly(self, claim: Item) -> bool:
         """Whether pods of a claim have others that are not allocated yet."""
@@ -149,6 +175,8 @@ class Chaos:
             claim = self.store.find("ResourceClaim", key)
             if code == 409:
                 self.world.bite("F11" if where.endswith("/status") else "F10")
+                if claim is not None and claim.uid in self._strangers:
+                    self.world.bite("F53")
             if code == 404:
                 self.world.bite("F18")
             if claim is None or claim.deleting:
@@ -175,5 +203,12 @@ class Chaos:
                     self.world.bite("F56")
         elif change.item.kind == "ResourceClaim" and change.new is not None and change.old is not None:
             joined = set(reserved(change.new.raw)) - set(reserved(change.old.raw))
-            if change.who.startswith("dovetail") and joined and change.old.status.get("allocation"):
-                self.world.bites["joined"] += 1
+            had, has = (bool(each.status.get("allocation")) for each in (change.old, change.new))
+            if change.who.startswith("dovetail") and joined and had:
+                self.world.bite("joined")
+                if change.item.uid in self._strangers:
+                    self.world.bite("F53")
+            if has and not had and change.who == RIVAL:
+                self._strangers.add(change.item.uid)
+            elif had and not has:
+                self._strangers.discard(change.item.uid)

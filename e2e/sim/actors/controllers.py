@@ -67,7 +67,7 @@ class Controllers:
         item = self.store.find("Pod" if what == "pod" else "ResourceClaim", key)
         if item is None:
             return
-        self.world.step("look", what, key)
+        self.world.note("look", what, key)  # what comes of it is a step, the look is none
         if what == "claim":
             self._claim(item)
             return

@@ -23,9 +23,9 @@ class Source:
 
 
 class Drivers:
-    """All of them, and the life of nodes."""
+    """All of them, and the life of nodes. pace : seconds from one act to the next, as a mean."""
 
-    def __init__(self, world: World, store: Store, owned: int, others: int) -> None:
+    def __init__(self, world: World, store: Store, owned: int, others: int, pace: float = 6.0) -> None:
         self.world, self.store = world, store
         self.random = world.fork("drivers")
         self.active = True
@@ -49,7 +49,7 @@ class Drivers:
             self._join(name)
         for source in self.sources:
             self._publish(source)
-        world.every(1.0, lambda: self.random.expovariate(1 / 6.0), self.act)
+        world.every(1.0, lambda: self.random.expovariate(1 / pace), self.act)
 
     def _add_fabric(self, owned: int) -> None:
         """A pool that all of our nodes reach over the network."""
@@ -58,6 +58,12 @@ class Drivers:
         self.sources.append(
             Source(hardware.NET, "fabric", {"nodeSelector": {"nodeSelectorTerms": [term]}}, hardware.nics(self.random))
         )
+
+    def kinds(self) -> set[str]:
+        """Of the devices on the nodes that are ours."""
+        owned = {name for name, node in self._nodes.items() if hardware.OWNED in node["metadata"]["labels"]}
+        sources = [each for each in self.sources if each.pool in owned]
+        return {each["attributes"].get("type", {}).get("string", "nic") for of in sources for each in self._devices(of)}
 
     # ------------------------------------------------------------ pools
 
@@ -136,11 +142,14 @@ class Drivers:
         """A device vanishes, or is back."""
         if source.absent:
             source.absent.clear()
+            self._roll(source)
         else:
-            device = self.random.choice(self._devices(source))
-            source.absent[device["name"]] = device
-            if self._held(source, device["name"]):
-                self.world.bite("F63")
+            self._break(source, self.random.choice(self._devices(source)))
+
+    def _break(self, source: Source, device: Raw) -> None:
+        source.absent[device["name"]] = device
+        if self._held(source, device["name"]):
+            self.world.bite("F63")
         self._roll(source)
 
     def _held(self, source: Source, device: str) -> bool:
@@ -187,12 +196,27 @@ class Drivers:
 
     def taint(self, source: Source) -> None:
         """Taint a device, or heal it, in the next generation."""
-        # What was published is read for long after: what is changed is a copy.
+        self._copy(source)
+        self._taint(source, self.random.choice(self._devices(source)))
+
+    @staticmethod
+    def _copy(source: Source) -> None:
+        """What was published is read for long after: what is changed is a copy."""
         source.parts = [
             {**part, "devices": [dict(each) for each in part["devices"]]} if "devices" in part else part
             for part in source.parts
         ]
-        device = self.random.choice(self._devices(source))
+
+    def strike(self, driver: str, pool: str, name: str) -> None:
+        """Break a device, or taint it, now that somebody has got it."""
+        for source in self.sources:
+            if (source.driver, source.pool) == (driver, pool) and not source.busy and self._is_up(source):
+                self._copy(source)
+                for device in self._devices(source):
+                    if device["name"] == name and name not in source.absent:
+                        self.random.choice((self._break, self._taint))(source, device)
+
+    def _taint(self, source: Source, device: Raw) -> None:
         if device.pop("taints", None) is None:
             effect = self.random.choice(("NoSchedule", "NoExecute", "None"))
             device["taints"] = [{"key": "sick", "value": "yes", "effect": effect}]
@@ -229,7 +253,10 @@ class Drivers:
 
     def node(self, source: Source) -> None:
         """Cordon a node, open it again, or take it away for a while."""
-        name = self.random.choice(list(self._nodes))
+        self.upset(self.random.choice(list(self._nodes)))
+
+    def upset(self, name: str) -> None:
+        """As `node`, for one that is chosen."""
         found = self.store.find("Node", name)
         if found is None:
             return

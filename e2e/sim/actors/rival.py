@@ -41,11 +41,14 @@ class Rival:
         if pods:
             pods = [each for each in pods if self._tried.get(each.uid) != self.store.version // 20]
         if pods:
-            chosen = self.random.choice(pods)
-            self._tried[chosen.uid] = self.store.version // 20
-            view = (self.hardware(), {id_: list(holds) for id_, holds in self.holders().items()})
-            delay = self.random.expovariate(1 / 0.2) if self.contested else 0.0
-            self.world.after(delay, self._try, chosen.key, *view)
+            self.take(self.random.choice(pods))
+
+    def take(self, chosen: Item) -> None:
+        """Try a pod, by what is true now, in a moment."""
+        self._tried[chosen.uid] = self.store.version // 20
+        view = (self.hardware(), {id_: list(holds) for id_, holds in self.holders().items()})
+        delay = self.random.expovariate(1 / 0.2) if self.contested else 0.0
+        self.world.after(delay, self._try, chosen.key, *view)
 
     def _try(self, key: str, hardware: Hardware, holders: dict[Device, list[Hold]]) -> None:
         self.world.step("schedule", WHO, key)

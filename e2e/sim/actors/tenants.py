@@ -1,13 +1,15 @@
 """Tenants: pods and claims that come and go, badly asked and badly timed."""
 
+from collections.abc import Iterable
 from random import Random
 
 from e2e.sim.hardware import EXTENDED, LATE_CLASS, late_class, model
-from e2e.sim.store import Raw, Store, done
+from e2e.sim.store import Item, Raw, Store, done
 from e2e.sim.world import World
 
 NAMESPACES = ("t0", "t1", "admin")
 _MOST_PODS = 18
+_SECONDS = (0.5, 0.5, 1, 1, 2, 2, 4, 8, 30, 1e4)  # that pods run
 
 
 def request(name: str, device_class: str, count: int = 1, **more: object) -> Raw:
@@ -27,14 +29,22 @@ def _memory(gib: int) -> Raw:
     return {"requests": {"memory": f"{gib}Gi"}}
 
 
-def spec(random: Random, *, admin: bool) -> Raw:
-    """What a claim asks for."""
+_SHAPES = (
+    *(("whole", each) for each in ("one", "one", "one", "one", "one", "two", "model", "all", "first", "both")),
+    ("whole", "odd"), ("nic", "nic"), *(("attached", "attached") for _ in range(6)),
+    *((each, each) for each in ("part", "shared") for _ in range(5)),
+)  # fmt: skip
+"""What a claim may ask for, by the kind of device that it takes."""
+
+
+def spec(random: Random, kinds: frozenset[str], *, admin: bool) -> Raw:
+    """What a claim asks for: most often devices of a kind that there is."""
     tolerate = [{"operator": "Exists"}] if random.random() < 0.2 else None
     more: dict[str, object] = {"tolerations": tolerate} if tolerate else {}
-    shape = random.choice(
-        ("one", "one", "one", "two", "model", "part", "part", "shared", "shared", "all", "first", "nic", "both",
-         "attached", "attached", "one", "one", "shared", random.choice(("impossible", "late", "admin")))
-    )  # fmt: skip
+    shapes = [shape for kind, shape in _SHAPES if kind in kinds or random.random() < 0.1]
+    shape = random.choice(shapes)
+    if shape == "odd":
+        shape = random.choice(("impossible", "late", "admin"))
     if admin and random.random() < 0.2:
         shape = "admin"
     constraints: list[Raw] = []
@@ -47,7 +57,7 @@ def spec(random: Random, *, admin: bool) -> Raw:
     elif shape == "part":
         requests = [request("r", "part", random.choice((1, 1, 2)), **more)]
     elif shape == "shared":
-        requests = [request("r", "shared", 1, capacity=_memory(random.choice((5, 10, 13, 25))), **more)]
+        requests = [request("r", "shared", 1, capacity=_memory(random.choice((5, 13, 20, 25))), **more)]
     elif shape == "all":
         requests = [request("r", random.choice(("gpu", "nic")), 0)]
     elif shape == "first":
@@ -78,24 +88,30 @@ def spec(random: Random, *, admin: bool) -> Raw:
 def pod(namespace: str, name: str, scheduler: str, entries: list[Raw], random: Random, secret: str) -> Raw:
     container: Raw = {
         "name": "main", "image": "pause",
-        "resources": {"requests": {"cpu": random.choice(("100m", "500m", "1")), "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": random.choice(("100m", "500m", "1", "2")), "memory": "64Mi"}},
         "env": [{"name": "TOKEN", "value": secret}],
     }  # fmt: skip
     return {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
-            "name": name, "namespace": namespace, "annotations": {"seconds": str(random.choice((1, 3, 10, 60, 1e4)))},
+            "name": name, "namespace": namespace, "annotations": {"seconds": str(random.choice(_SECONDS))},
         },
         "spec": {"schedulerName": scheduler, "resourceClaims": entries, "containers": [container]},
     }  # fmt: skip
 
 
 class Tenants:
-    """Their pods are of our scheduler, but for those of the rival's that `rival` names."""
+    """Their pods are of our scheduler, but for those of the rival's that `rival` names.
 
-    def __init__(self, world: World, store: Store, secret: str, rival: str = "") -> None:
+    kinds : of the devices that there are. pace : seconds from one act to the next, as a mean.
+    """
+
+    def __init__(
+        self, world: World, store: Store, secret: str, rival: str = "", kinds: Iterable[str] = (), pace: float = 0.5
+    ) -> None:
         self.world, self.store, self.secret, self.rival = world, store, secret, rival
         self.random = world.fork("tenants")
+        self.kinds = frozenset(kinds)
         self.active = True
         self._made = 0
         for name in NAMESPACES:
@@ -103,15 +119,15 @@ class Tenants:
             store.create(
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}, "admin"
             )
-        world.every(0.1, lambda: self.random.expovariate(1 / 0.5), self.act)
+        world.every(0.1, lambda: self.random.expovariate(1 / pace), self.act)
 
     def act(self) -> None:
         if not self.active:
             return
         work = self.random.choices(
             (self.add, self.share, self.extend, self.delete, self.replace, self.open_gate, self.delete_claim,
-             self.toggle_class, self.poison),
-            (10, 4, 3, 7, 2, 3, 1, 1, 0.3),
+             self.toggle_class, self.poison, self.team),
+            (10, 5, 3, 7, 2, 3, 1, 1, 0.3, 0.5),
         )[0]  # fmt: skip
         self.world.step("tenant", work.__name__, "")
         work()
@@ -126,8 +142,10 @@ class Tenants:
     def _scheduler(self) -> str:
         return self.rival if self.rival and self.random.random() < 0.3 else "dovetail"
 
-    def _create_pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str) -> None:
+    def _create_pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str, group: str = "") -> None:
         made = pod(namespace, name, scheduler, entries, self.random, self.secret)
+        if group:
+            made["spec"]["schedulingGroup"] = {"podGroupName": group}
         if self.random.random() < 0.15:
             made["spec"]["schedulingGates"] = [{"name": "wait"}]
         if self.random.random() < 0.3:
@@ -143,27 +161,26 @@ class Tenants:
             return
         namespace = self.random.choice(NAMESPACES)
         name = self._name("t")
-        asked = [spec(self.random, admin=namespace == "admin") for _ in range(self.random.choice((1, 1, 1, 2)))]
-        templates = [
-            {
-                "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
-                "metadata": {"name": f"{name}-{number}", "namespace": namespace}, "spec": {"spec": each},
-            }
-            for number, each in enumerate(asked)
-        ]  # fmt: skip
+        count = self.random.choice((1, 1, 2))
+        templates = [self._template(namespace, f"{name}-{number}") for number in range(count)]
         late = self.random.random() < 0.1
         if late:
             self.world.after(self.random.uniform(0, 20), self._make_all, templates)
         else:
             self._make_all(templates)
-        entries = [
-            {"name": f"c{number}", "resourceClaimTemplateName": f"{name}-{number}"} for number in range(len(asked))
-        ]
+        entries = [{"name": f"c{number}", "resourceClaimTemplateName": f"{name}-{number}"} for number in range(count)]
         scheduler = self._scheduler()
-        if scheduler == self.rival and self.random.random() < 0.5:
-            entries = []
+        if self.random.random() < (0.5 if scheduler == self.rival else 0.15):
+            entries = []  # it takes cpu and memory only
         for number in range(self.random.choice((1, 1, 2, 3))):
             self._create_pod(namespace, f"{name}-p{number}", entries, scheduler)
+
+    def _template(self, namespace: str, name: str) -> Raw:
+        return {
+            "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaimTemplate",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {"spec": spec(self.random, self.kinds, admin=namespace == "admin")},
+        }  # fmt: skip
 
     def _make_all(self, items: list[Raw]) -> None:
         for each in items:
@@ -178,14 +195,22 @@ class Tenants:
         claim = {
             "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
             "metadata": {"name": name, "namespace": namespace},
-            "spec": spec(self.random, admin=namespace == "admin"),
+            "spec": spec(self.random, self.kinds, admin=namespace == "admin"),
         }  # fmt: skip
         late = self.random.random() < 0.3
         if not late:
             self.store.create(claim, "tenant")
-        scheduler = self._scheduler()
+        scheduler, entries = self._scheduler(), [{"name": "c", "resourceClaimName": name}]
+        if self.random.random() < 0.5:
+            self._make_all([self._template(namespace, name)])
+            entries.append({"name": "own", "resourceClaimTemplateName": name})
+        mixed = self.rival and self.random.random() < 0.7
+        if mixed:  # the other scheduler's first
+            self._create_pod(namespace, f"{name}-r", entries, self.rival)
+            scheduler = "dovetail"
         for number in range(self.random.choice((1, 2, 2, 3))):
-            self._create_pod(namespace, f"{name}-p{number}", [{"name": "c", "resourceClaimName": name}], scheduler)
+            delay = self.random.uniform(0, 5) if mixed else 0.0
+            self.world.after(delay, self._create_pod, namespace, f"{name}-p{number}", entries, scheduler)
         if late:
             self.world.after(self.random.uniform(0, 10), self._make_all, [claim])
 
@@ -201,6 +226,27 @@ class Tenants:
         resources["limits"] = {EXTENDED: count}
         self.store.create(made, "tenant")
 
+    def team(self) -> None:
+        """Pods of a PodGroup, most often a gang: either enough of them run, or none."""
+        if not self._room():
+            self._tidy()
+            return
+        namespace, name, count = self.random.choice(NAMESPACES), self._name("g"), self.random.choice((2, 3))
+        policy: Raw = {"gang": {"minCount": count}} if self.random.random() < 0.7 else {"basic": {}}
+        metadata = {"name": name, "namespace": namespace}
+        self._make_all(
+            [
+                {
+                    "apiVersion": "scheduling.k8s.io/v1beta1", "kind": "PodGroup", "metadata": metadata,
+                    "spec": {"schedulingPolicy": policy},
+                },
+                self._template(namespace, name),
+            ]
+        )  # fmt: skip
+        for number in range(count):
+            entries = [{"name": "c", "resourceClaimTemplateName": name}]
+            self._create_pod(namespace, f"{name}-p{number}", entries, "dovetail", name)
+
     def _any_pod(self) -> tuple[str, Raw] | None:
         pods = list(self.store.objects["Pod"].values())
         if not pods:
@@ -215,7 +261,9 @@ class Tenants:
         for each in list(self.store.objects["ResourceClaim"].values()):
             if not each.raw["metadata"].get("ownerReferences") and self.random.random() < 0.2:
                 self.store.remove("ResourceClaim", each.key, "tenant")
-        self.delete()
+        waiting = [each for each in self.store.objects["Pod"].values() if not each.spec.get("nodeName")]
+        for each in waiting[: self.random.randint(1, 3)]:
+            self.store.remove("Pod", each.key, "tenant")
 
     def delete(self) -> None:
         found = self._any_pod()
@@ -227,9 +275,11 @@ class Tenants:
     def replace(self) -> None:
         """Delete a pod, and make another one of its name at once."""
         found = self._any_pod()
-        if found is None:
-            return
-        key, raw = found
+        if found is not None:
+            self.replace_pod(*found)
+
+    def replace_pod(self, key: str, raw: Raw) -> None:
+        """As `replace`, for one that is chosen."""
         self.store.remove("Pod", key, "tenant")
         if self.store.find("Pod", key) is None:
             self.world.bite("F47")
@@ -253,7 +303,10 @@ class Tenants:
         ]  # fmt: skip
         if not claims:
             return
-        chosen = self.random.choice(claims)
+        self.drop_claim(self.random.choice(claims))
+
+    def drop_claim(self, chosen: Item) -> None:
+        """Delete a claim, and perhaps make another one of its name."""
         if chosen.status.get("allocation"):
             self.world.bite("F43")
         self.store.remove("ResourceClaim", chosen.key, "tenant")

@@ -27,7 +27,8 @@ def _field(nodes: NodeTable, requirement: Requirement, rows: Rows) -> Mask:
     return np.array(held, np.bool_)
 
 
-def _term(nodes: NodeTable, term: NodeSelectorTerm, rows: Rows) -> Mask:
+def term_holds(nodes: NodeTable, term: NodeSelectorTerm, rows: Rows) -> Mask:
+    """For which of these nodes all requirements of a term hold; for none if it has none."""
     if not term.labels and not term.fields:
         return np.zeros(len(rows), np.bool_)
     held: Mask = np.ones(len(rows), np.bool_)
@@ -42,7 +43,7 @@ def selected(nodes: NodeTable, selector: NodeSelector, rows: Rows) -> Mask:
     """Which of these nodes a node selector selects: terms ORed, requirements in a term ANDed."""
     held: Mask = np.zeros(len(rows), np.bool_)
     for term in selector.terms:
-        held |= _term(nodes, term, rows)
+        held |= term_holds(nodes, term, rows)
     return held
 
 

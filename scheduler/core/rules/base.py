@@ -2,20 +2,28 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from scheduler.core.columns import Column
 from scheduler.core.demand import Demand
 from scheduler.core.nodes import NodeTable
-from scoring.arrays import Mask, Rows
+from scoring.arrays import Counts, Mask, Rows
 
 
 class NodeRule(ABC):
-    """One condition on nodes. on_use : whether it depends on what pods use of the node."""
+    """One condition on nodes.
+
+    on_use : whether it depends on what pods use of the node. on_pods : whether on pods anywhere, see PodRule.
+    """
 
     on_use: ClassVar[bool] = False
+    on_pods: ClassVar[bool] = False
+
+    def concerns(self, demand: Demand) -> bool:
+        """Whether it may rule out any node at all; where it does not, it is not asked."""
+        return True
 
     @abstractmethod
     def mask(self, nodes: NodeTable, demand: Demand, rows: Rows) -> Mask:
@@ -28,6 +36,52 @@ class NodeRule(ABC):
     @abstractmethod
     def reasons(self, nodes: NodeTable, demand: Demand, rows: Rows) -> list[tuple[str, int]]:
         """For nodes that fail it: what is wrong, in words that read after a count, and for how many."""
+
+
+class PodRule(NodeRule):
+    """A condition on pods that stand in the node's domains: one that comes changes the answer for many nodes."""
+
+    on_pods = True
+
+    @abstractmethod
+    def everywhere(self, nodes: NodeTable, demand: Demand) -> Mask:
+        """bool (rows of nodes,): which of all nodes meet the condition; rows without a node say nothing."""
+
+    def mask(self, nodes: NodeTable, demand: Demand, rows: Rows) -> Mask:
+        """`everywhere` of these nodes."""
+        if not self.concerns(demand):
+            return np.ones(len(rows), np.bool_)
+        found: Mask = self.everywhere(nodes, demand)[rows]
+        return found
+
+
+class Topology(NamedTuple):
+    """The domains of a topology.
+
+    number : int32 (rows of nodes,), of each node's domain, -1 for none. size : one more than the largest number.
+    """
+
+    number: Rows
+    size: int
+
+
+def topology_of(nodes: NodeTable, key: str) -> Topology:
+    """The topology that a label key spans."""
+    column = nodes.labels.get(key)
+    if column is None:
+        return Topology(np.full(nodes.size, -1, np.int32), 0)
+    return Topology(column.codes, len(column.values))
+
+
+def met(topology: Topology, counts: Counts) -> Mask:
+    """bool (rows of nodes,): which nodes are in a domain where something was counted on some node.
+
+    counts : int64 (rows of nodes,).
+    """
+    found: Mask = np.zeros(topology.size + 1, np.bool_)
+    found[topology.number[counts.nonzero()]] = True
+    found[-1] = False  # that of nodes in no domain
+    return found.take(topology.number)
 
 
 def per_value(column: Column[Any], rows: Rows, holds: Callable[[Any], bool]) -> Mask:

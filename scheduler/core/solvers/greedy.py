@@ -6,9 +6,11 @@ from scheduler.core import plan
 from scheduler.core.allocation import Served, build
 from scheduler.core.candidates import Candidates
 from scheduler.core.demand import Resolved
+from scheduler.core.errors import FaultError
 from scheduler.core.model import Pod
+from scheduler.core.mounts import choose
 from scheduler.core.opinions import Preference
-from scheduler.core.plan import Decision, Heard, Placement, Unplaced
+from scheduler.core.plan import Decision, Heard, Mount, Placement, Unplaced
 from scheduler.core.reasons import refused, unplaced
 from scheduler.core.remote import raised, ranked
 from scheduler.core.state import State
@@ -79,4 +81,15 @@ def place(
         config=preference.digest,
     )
     joined = tuple(claim.uid for claim in resolved.joined)
-    return Placement(pod.uid, node, allocations, joined, decision, resolved.special)
+    mounts = _mounts(state, resolved, node)
+    return Placement(pod.uid, node, allocations, joined, decision, resolved.special, mounts)
+
+
+def _mounts(state: State, resolved: Resolved, node: str) -> tuple[Mount, ...]:
+    """Which volumes the claims get that wait for the pod."""
+    if resolved.mounted is None or not resolved.mounted.claims:
+        return ()
+    names = choose(state.volumes, resolved.mounted.mounts, state.node_by_name.current[node])
+    if names is None:
+        raise FaultError(f"node {node} fits and has no volumes for {', '.join(c.key for c in resolved.mounted.claims)}")
+    return tuple(Mount(claim.key, name) for claim, name in zip(resolved.mounted.claims, names, strict=True))

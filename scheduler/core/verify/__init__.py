@@ -8,10 +8,13 @@ is not repeated here. Placements are applied one after another; each is judged i
     inventory    which devices a node can use
     allocation   new allocations of one pod, device by device
     extended     extended resources that devices serve
+    neighbours   what pods ask of each other
+    storage      volumes: those that pods have, and those that they are given
     plan         pods, their nodes and their claims
 
 Sources: the allocator of k8s.io/dynamic-resource-allocation v0.37.2 (structured, experimental) and the dynamicresources
-plugin of kube-scheduler v1.37.2 for claims and devices; core/v1 for nodes, taints and affinity.
+plugin of kube-scheduler v1.37.2 for claims and devices, its volume plugins for volumes; core/v1 for nodes, taints and
+affinity.
 
 Not judged: that no better alternative of a request could have been met, and errors that upstream meets only on devices
 which it tries before those that it takes; both depend on its search. Nor what devices take of their node's own
@@ -39,16 +42,20 @@ from scheduler.core.verify.rules import (
     EXTENDED,
     FEATURE,
     GATES,
+    HOST_PORTS,
     IN_USE,
     JOINED,
     LIMITS,
     NODE,
     NODE_AFFINITY,
+    NODE_FEATURES,
     NODE_SELECTOR,
     NODE_TAINT,
+    NOMINATED,
     OWNERSHIP,
     PARTITION,
     POD,
+    POD_AFFINITY,
     REQUESTS,
     RESERVED,
     RESOURCES,
@@ -56,6 +63,7 @@ from scheduler.core.verify.rules import (
     SELECTOR,
     SHARE,
     SKIPPED,
+    SPREAD,
     TOLERATIONS,
     UNSCHEDULABLE,
     UNSUPPORTED,
@@ -65,12 +73,14 @@ from scheduler.core.verify.rules import (
     Violation,
     World,
 )
+from scheduler.core.verify.storage import ATTACH, DISK, MOUNT, ONE_POD, VOLUME, VOLUME_CLAIMS, Storage
 
 __all__ = [
     "ADMIN",
     "ALL_DEVICES",
     "ALTERNATIVE",
     "ANTI_AFFINITY",
+    "ATTACH",
     "BINDING",
     "CAPACITY",
     "CLAIMS",
@@ -82,19 +92,26 @@ __all__ = [
     "COUNTERS",
     "DEVICE",
     "DEVICE_TAINT",
+    "DISK",
     "EXTENDED",
     "FEATURE",
     "GATES",
+    "HOST_PORTS",
     "IN_USE",
     "JOINED",
     "LIMITS",
+    "MOUNT",
     "NODE",
     "NODE_AFFINITY",
+    "NODE_FEATURES",
     "NODE_SELECTOR",
     "NODE_TAINT",
+    "NOMINATED",
+    "ONE_POD",
     "OWNERSHIP",
     "PARTITION",
     "POD",
+    "POD_AFFINITY",
     "REQUESTS",
     "RESERVED",
     "RESOURCES",
@@ -102,12 +119,16 @@ __all__ = [
     "SELECTOR",
     "SHARE",
     "SKIPPED",
+    "SPREAD",
     "TOLERATIONS",
     "UNSCHEDULABLE",
     "UNSUPPORTED",
     "USABLE_ON",
+    "VOLUME",
+    "VOLUME_CLAIMS",
     "Derive",
     "Evaluate",
+    "Storage",
     "Violation",
     "World",
     "violations",

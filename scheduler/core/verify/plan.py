@@ -10,8 +10,8 @@ from scheduler.core.model import NO_EXECUTE, NO_SCHEDULE, Allocation, Claim, Nod
 from scheduler.core.plan import Placement, Plan
 from scheduler.core.verify.allocation import Allocations, Given
 from scheduler.core.verify.extended import check_special, delegated
+from scheduler.core.verify.neighbours import check_neighbours
 from scheduler.core.verify.rules import (
-    ANTI_AFFINITY,
     CLAIMS,
     DEVICE_TAINT,
     GATES,
@@ -20,8 +20,10 @@ from scheduler.core.verify.rules import (
     MAX_RESERVED_FOR,
     NODE,
     NODE_AFFINITY,
+    NODE_FEATURES,
     NODE_SELECTOR,
     NODE_TAINT,
+    NOMINATED,
     OWNERSHIP,
     POD,
     RESERVED,
@@ -35,7 +37,8 @@ from scheduler.core.verify.rules import (
     World,
     show,
 )
-from scheduler.core.verify.words import keeps_off, node_selected, repelled, tolerated
+from scheduler.core.verify.storage import StorageCheck
+from scheduler.core.verify.words import keeps_off, node_selected, tolerated
 
 UNSCHEDULABLE_TAINT: Final = Taint("node.kubernetes.io/unschedulable", "", NO_SCHEDULE)
 
@@ -91,8 +94,9 @@ class _Check:
         self.consumers: dict[Uid, set[Uid]] = {}  # reservedFor of claims
         self.shared: dict[tuple[Uid, Uid], Uid] = {}  # pod and claim -> the group that the claim is reserved for
         self.claim_named: dict[tuple[str, str], Claim] = {}
-        self.running: list[Pod] = []
+        self.running: list[tuple[Pod, str]] = []
         self.used: dict[str, dict[str, int]] = {}  # node -> resource -> amount, pods included
+        self.storage = StorageCheck(world.storage)
         for claim in world.claims.values():
             self.claim_named[claim.namespace, claim.name] = claim
             self.consumers[claim.uid] = {consumer.uid for consumer in claim.reserved_for}
@@ -105,7 +109,9 @@ class _Check:
 
     def run(self, pod: Pod, node: str) -> None:
         """Count a pod as running on a node."""
-        self.running.append(pod)
+        self.running.append((pod, node))
+        if node in self.world.nodes:
+            self.storage.run(pod, node)
         used = self.used.setdefault(node, {})
         for resource, amount in pod.requests.items():
             if resource != "pods":
@@ -126,8 +132,10 @@ class _Check:
             return
         self.check_node(where, pod, node)
         self.check_resources(where, pod, node)
-        self.check_anti_affinity(where, pod)
+        check_neighbours(self.report, where, self.world, pod, node, self.running)
         self.check_claims(where, pod, node, placement)
+        for rule, text in self.storage.judge(pod, node, placement):
+            self.report(rule, where, text)
         self.run(pod, node.name)
         self.placed.add(pod.uid)
 
@@ -152,11 +160,15 @@ class _Check:
     def check_node(self, where: str, pod: Pod, node: Node) -> None:
         if not self.world.ownership.owns(node):
             self.report(OWNERSHIP, where, f"the node is not ours: it lacks label {names.OWNED}")
-        if node.unschedulable and not tolerated(UNSCHEDULABLE_TAINT, pod.tolerations):
+        compare = self.world.gates.taint_comparison
+        if node.unschedulable and not tolerated(UNSCHEDULABLE_TAINT, pod.tolerations, compare=compare):
             self.report(UNSCHEDULABLE, where, "the node is unschedulable")
         for taint in node.taints:
-            if keeps_off(taint, pod.tolerations):
+            if keeps_off(taint, pod.tolerations, compare=compare):
                 self.report(NODE_TAINT, where, f"taint {taint.key}={taint.value}:{taint.effect} is not tolerated")
+        for feature in pod.features:
+            if feature not in node.features:
+                self.report(NODE_FEATURES, where, f"the node does not declare {feature}")
         for key, value in pod.node_selector.items():
             if node.labels.get(key) != value:
                 self.report(NODE_SELECTOR, where, f"label {key} is {node.labels.get(key)!r}, not {value!r}")
@@ -176,16 +188,25 @@ class _Check:
             limit = node.allocatable.get(resource, 0)
             if taken + amount > limit:
                 self.report(RESOURCES, where, f"{resource}: {taken} used + {amount} requested > {limit} allocatable")
+            kept = sum(self.kept_for(other, resource) for other in self.nominated(pod, node))
+            if kept and taken + kept + amount > limit:
+                self.report(NOMINATED, where, f"{resource}: {kept} is kept for nominated pods, {limit - taken} is left")
 
-    def check_anti_affinity(self, where: str, pod: Pod) -> None:
-        """Read as if every topology key spanned the cluster."""
-        for other in self.running:
-            for repulsion in other.repels:
-                if repelled(repulsion, pod):
-                    self.report(ANTI_AFFINITY, where, f"pod {other.key} repels it")
-            for repulsion in pod.repels:
-                if repelled(repulsion, other):
-                    self.report(ANTI_AFFINITY, where, f"it repels pod {other.key}")
+    def nominated(self, pod: Pod, node: Node) -> list[Pod]:
+        """Pods that wait, are nominated to the node, and may not lose their room to this one."""
+        return [
+            other
+            for other in self.world.pods.values()
+            if other.nominated == node.name
+            and other.uid != pod.uid
+            and other.uid not in self.placed
+            and other.priority >= pod.priority
+            and not (other.node_name or other.done or other.deleting)
+        ]
+
+    @staticmethod
+    def kept_for(other: Pod, resource: str) -> int:
+        return 1 if resource == "pods" else other.requests.get(resource, 0)
 
     # ------------------------------------------------------------ claims
 

@@ -9,6 +9,7 @@ from scheduler.core.config import Ownership
 from scheduler.core.gates import Gates
 from scheduler.core.model import AttributeValue, Claim, DeviceClass, Node, Pod, PodGroup, Slice, TaintRule, Uid
 from scheduler.core.quantity import Quantity
+from scheduler.core.verify.storage import STORAGE_RULES, Storage
 
 POD: Final = "pod"  # pending, ours, alive, and placed once
 GATES: Final = "scheduling-gates"
@@ -20,8 +21,13 @@ UNSCHEDULABLE: Final = "unschedulable"
 NODE_TAINT: Final = "node-taint"
 NODE_SELECTOR: Final = "node-selector"
 NODE_AFFINITY: Final = "node-affinity"
+NODE_FEATURES: Final = "node-declared-features"
+NOMINATED: Final = "nominated-pods"  # room that is kept for others is left
 RESOURCES: Final = "resources"  # allocatable is never exceeded
-ANTI_AFFINITY: Final = "anti-affinity"
+HOST_PORTS: Final = "host-ports"  # no two pods of a node have the same
+POD_AFFINITY: Final = "pod-affinity"
+ANTI_AFFINITY: Final = "anti-affinity"  # of the pod, and of those that run already
+SPREAD: Final = "topology-spread"
 CLAIMS: Final = "claims"  # exactly the claims that the pod means, each usable
 JOINED: Final = "joined-claim"  # allocated, and usable on the node
 RESERVED: Final = "reserved-for"  # consumers per claim
@@ -51,9 +57,10 @@ EXTENDED: Final = "extended-resources"  # served by a device plugin, or by a cla
 
 RULES: Final = (
     POD, GATES, UNSUPPORTED, FEATURE, NODE, OWNERSHIP, UNSCHEDULABLE, NODE_TAINT, NODE_SELECTOR, NODE_AFFINITY,
-    RESOURCES, ANTI_AFFINITY, CLAIMS, JOINED, RESERVED, CLASS, LIMITS, REQUESTS, ALTERNATIVE, COUNT, ALL_DEVICES, ADMIN,
-    DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE, COUNTERS, COMPATIBILITY, DEVICE_TAINT, CONSTRAINT, PARTITION,
-    TOLERATIONS, BINDING, SKIPPED, USABLE_ON, CONFIG, EXTENDED,
+    NODE_FEATURES, NOMINATED, RESOURCES, HOST_PORTS, POD_AFFINITY, ANTI_AFFINITY, SPREAD, CLAIMS, JOINED, RESERVED,
+    CLASS, LIMITS, REQUESTS, ALTERNATIVE, COUNT, ALL_DEVICES, ADMIN, DEVICE, IN_USE, SELECTOR, CAPACITY, SHARE,
+    COUNTERS, COMPATIBILITY, DEVICE_TAINT, CONSTRAINT, PARTITION, TOLERATIONS, BINDING, SKIPPED, USABLE_ON, CONFIG,
+    EXTENDED, *STORAGE_RULES,
 )  # fmt: skip
 
 # Limits of resource.k8s.io/v1.
@@ -81,6 +88,7 @@ class World:
     groups : pod groups by namespace/name, which count while their gate is on.
     fabric_partitions : whether Fabric Manager partitions are kept whole.
     unlisted_draw : whether a device in use that no slice lists shuts a pool with shared counters.
+    namespaces : the labels of those that exist, by name.
     """
 
     nodes: Mapping[str, Node]
@@ -95,6 +103,8 @@ class World:
     groups: Mapping[str, PodGroup] = field(default_factory=dict)
     fabric_partitions: bool = True
     unlisted_draw: bool = True
+    namespaces: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    storage: Storage = field(default_factory=Storage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from scheduler.core.model import (
     Node,
     NodeSelector,
     NodeSelectorTerm,
-    Pod,
-    Repulsion,
     RequestPolicy,
     Requirement,
     Slice,
@@ -85,7 +83,13 @@ def node_selected(selector: NodeSelector, node: Node) -> bool:
     return any(_term_selects(term, node) for term in selector.terms)
 
 
-def _covers(toleration: Toleration, taint: Taint) -> bool:
+def _strict_int64(text: str) -> int | None:
+    """A number spelled in the one way in which people write it."""
+    number = _as_int64(text)
+    return None if number is None or text != f"{number:d}" else number
+
+
+def _covers(toleration: Toleration, taint: Taint, *, compare: bool) -> bool:
     if toleration.effect not in ("", taint.effect):
         return False
     if toleration.key not in ("", taint.key):
@@ -94,24 +98,21 @@ def _covers(toleration: Toleration, taint: Taint) -> bool:
         return True
     if toleration.operator in ("", "Equal"):
         return toleration.value == taint.value
+    if compare and toleration.operator in ("Gt", "Lt"):
+        limit, value = _strict_int64(toleration.value), _strict_int64(taint.value)
+        if limit is not None and value is not None:
+            return limit < value if toleration.operator == "Gt" else value < limit
     return False
 
 
-def keeps_off(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
+def keeps_off(taint: Taint, tolerations: Iterable[Toleration], *, compare: bool = False) -> bool:
     """Whether a taint forbids scheduling and none of these tolerates it; other effects, None too, forbid nothing."""
-    return taint.effect in (NO_SCHEDULE, NO_EXECUTE) and not tolerated(taint, tolerations)
+    return taint.effect in (NO_SCHEDULE, NO_EXECUTE) and not tolerated(taint, tolerations, compare=compare)
 
 
-def tolerated(taint: Taint, tolerations: Iterable[Toleration]) -> bool:
-    """Whether one of these tolerates a taint, of a node or of a device."""
-    return any(_covers(toleration, taint) for toleration in tolerations)
-
-
-def repelled(repulsion: Repulsion, pod: Pod) -> bool:
-    """Whether an anti-affinity selects a pod."""
-    if repulsion.namespaces and pod.namespace not in repulsion.namespaces:
-        return False
-    return all(label_holds(pod.labels, wanted) for wanted in repulsion.selector.requirements)
+def tolerated(taint: Taint, tolerations: Iterable[Toleration], *, compare: bool = False) -> bool:
+    """Whether one of these tolerates a taint, of a node or of a device; compare : Gt and Lt count (KEP-5471)."""
+    return any(_covers(toleration, taint, compare=compare) for toleration in tolerations)
 
 
 # ---------------------------------------------------------------- where devices are

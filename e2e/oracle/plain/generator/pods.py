@@ -29,7 +29,7 @@ def draw_pods(dice: Dice, names: list[str], storage: Storage) -> list[Json]:
     """Pods that run on the nodes, have run there, or are nominated to them."""
     found = []
     for number in range(dice.of(1, 1, 2, 3) * len(names)):
-        pod = _pod(dice, f"p{number}", storage, 0.5)
+        pod = _pod(dice, f"p{number}", storage, 0.5, runs=True)
         kind = dice.of(*["running"] * 12, "ended", "terminating", "gone", "waiting")
         if dice.trouble(NOMINATED, 0.35):
             pod["status"] = {"phase": "Pending", "nominatedNodeName": dice.of(*names)}
@@ -38,7 +38,7 @@ def draw_pods(dice: Dice, names: list[str], storage: Storage) -> list[Json]:
             pod["status"] = {"phase": dice.of("Succeeded", "Failed") if kind == "ended" else "Running"}
             if dice.trouble("NodeResourcesFit", 0.3):
                 _resize(dice, pod)
-        if kind == "terminating":
+        if kind == "terminating" and "nodeName" in pod["spec"]:
             pod["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
         found.append(pod)
     return found
@@ -46,13 +46,13 @@ def draw_pods(dice: Dice, names: list[str], storage: Storage) -> list[Json]:
 
 def draw_asked(dice: Dice, number: int, names: list[str], storage: Storage) -> Json:
     """A pod to find nodes for."""
-    pod = _pod(dice, f"q{number}", storage, 0.75)
+    pod = _pod(dice, f"q{number}", storage, 0.75, runs=False)
     if dice.trouble(NOMINATED, 0.2):
         pod["status"]["nominatedNodeName"] = dice.of(*names)
     return pod
 
 
-def _pod(dice: Dice, name: str, storage: Storage, probability: float) -> Json:
+def _pod(dice: Dice, name: str, storage: Storage, probability: float, *, runs: bool) -> Json:
     """A pod that is about each family of the cluster with this probability, about the cluster's rule surely."""
 
     def about(family: str) -> bool:
@@ -87,7 +87,7 @@ def _pod(dice: Dice, name: str, storage: Storage, probability: float) -> Json:
         spec["containers"][0]["restartPolicy"] = "Never"
         if dice.chance(0.25):
             spec["containers"][0]["restartPolicyRules"] = [_exit_rule("Restart")]
-    volumes = draw_volumes(dice, metadata, storage, about)
+    volumes = draw_volumes(dice, metadata, storage, about, runs=runs)
     if volumes:
         spec["volumes"] = volumes
     return {"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}}

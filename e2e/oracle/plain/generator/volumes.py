@@ -10,6 +10,8 @@ from typing import Final
 from e2e.oracle.plain.generator.dice import HOST, OLD_ZONE, REGION, VOLUMES, ZONE, Dice, Json
 
 DRIVERS: Final = ("a.csi.example.com", "b.csi.example.com")
+_MOVED: Final = {"kubernetes.io/gce-pd": "pd.csi.storage.gke.io", "kubernetes.io/aws-ebs": "ebs.csi.aws.com"}
+"""In-tree plugins, and the drivers that attach their volumes where the node says so."""
 _STATIC: Final = "kubernetes.io/no-provisioner"
 _LATER: Final = "WaitForFirstConsumer"
 _FAULTS: Final = ("now", "lost", "missing", "terminating", "no volume", "prebound")
@@ -52,6 +54,14 @@ def draw_storage(dice: Dice, nodes: list[str]) -> Storage:
                 "name": dice.of("c0", "x"),
             }
         mine["status"] = {"phase": dice.of("Available", "Available", "Available", "Released", "Pending")}
+        mine["metadata"]["labels"] |= {"tier": "fast"} if dice.chance(0.3) else {}
+        if dice.chance(0.1):
+            mine["spec"]["volumeMode"] = "Block"
+        if dice.chance(0.1):
+            mine["metadata"] |= {
+                "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "finalizers": ["kubernetes.io/pv-protection"],
+            }
         found.add("persistentVolumes", mine)
     return found
 
@@ -65,10 +75,11 @@ def _classes(dice: Dice, found: Storage) -> list[str]:
         "zonal": {"provisioner": DRIVERS[1], "volumeBindingMode": _LATER, "allowedTopologies": topology},
         "local": {"provisioner": _STATIC, "volumeBindingMode": _LATER},
         "now": {"provisioner": DRIVERS[0], "volumeBindingMode": "Immediate"},
+        "disk": {"provisioner": "kubernetes.io/gce-pd", "volumeBindingMode": _LATER},
     }
     for name, each in drawn.items():
         found.add("storageClasses", {"metadata": {"name": name, "uid": f"uid-{name}"}, **each})
-    return [*drawn, "later", "zonal", "local"]
+    return [*drawn, *("later", "zonal", "local") * 4]
 
 
 def _drivers(dice: Dice, found: Storage, nodes: list[str], classes: list[str]) -> None:
@@ -91,12 +102,15 @@ def _drivers(dice: Dice, found: Storage, nodes: list[str], classes: list[str]) -
     for name in nodes:
         if dice.chance(0.9):
             drivers = []
-            for driver in dice.some(DRIVERS, 0.85):
+            metadata: Json = {"name": name, "uid": f"uid-{name}"}
+            if dice.chance(0.5):
+                metadata["annotations"] = {"storage.alpha.kubernetes.io/migrated-plugins": ",".join(_MOVED)}
+            for driver in dice.some((*DRIVERS, *_MOVED.values()), 0.85):
                 each: Json = {"name": driver, "nodeID": name, "topologyKeys": [ZONE]}
                 if dice.trouble("NodeVolumeLimits", 0.8):
                     each["allocatable"] = {"count": dice.of(1, 1, 2, 2, 3, 0)}
                 drivers.append(each)
-            found.add("csiNodes", {"metadata": {"name": name, "uid": f"uid-{name}"}, "spec": {"drivers": drivers}})
+            found.add("csiNodes", {"metadata": metadata, "spec": {"drivers": drivers}})
 
 
 def _persistent(dice: Dice, name: str, storage_class: str, size: str) -> Json:
@@ -114,6 +128,9 @@ def _persistent(dice: Dice, name: str, storage_class: str, size: str) -> Json:
     if storage_class == "local":
         spec["local"] = {"path": "/data"}
         terms = [{"matchExpressions": [{"key": HOST, "operator": "In", "values": [dice.of("n0", "n1", "n2")]}]}]
+    elif storage_class == "disk":
+        kind, key = dice.of(("gcePersistentDisk", "pdName"), ("awsElasticBlockStore", "volumeID"))
+        spec[kind] = {key: dice.of("d1", name)}
     else:
         driver = DRIVERS[1] if storage_class == "zonal" else DRIVERS[0]
         spec["csi"] = {"driver": driver, "volumeHandle": dice.of(name, name, name, "shared")}
@@ -158,16 +175,24 @@ def _make_claim(
         "storageClassName": storage_class,
         "volumeMode": "Filesystem",
     }
+    if dice.chance(0.05) and kind == "later":
+        metadata["annotations"] = {"volume.beta.kubernetes.io/storage-class": spec.pop("storageClassName")}
+    elif dice.chance(0.05):
+        spec["storageClassName"] = ""
+    if dice.chance(0.1) and kind == "later":
+        spec["selector"] = {"matchLabels": {"tier": "fast"}}
+    if dice.chance(0.05):
+        spec["volumeMode"] = "Block"
     phase = "Pending"
     if kind in {"bound", "lost", "terminating", "no volume"}:
         volume = f"pv-{namespace}-{name}"
         spec["volumeName"] = volume
-        metadata["annotations"] = dict(_BOUND)
+        metadata.setdefault("annotations", {}).update(_BOUND if dice.chance(0.95) else {})
         phase = "Lost" if kind == "lost" else "Bound"
         if kind in {"bound", "terminating"}:
             mine = _persistent(dice, volume, storage_class, size)
             claim = {"kind": "PersistentVolumeClaim", "namespace": namespace, "name": name, "uid": metadata["uid"]}
-            mine["spec"] |= {"claimRef": claim, "accessModes": modes}
+            mine["spec"] |= {"claimRef": claim, "accessModes": modes, "volumeMode": spec["volumeMode"]}
             found.add("persistentVolumes", {**mine, "status": {"phase": "Bound"}})
             if "csi" in mine["spec"] and dice.trouble("NodeVolumeLimits", 0.3):
                 attachment: Json = {"attacher": mine["spec"]["csi"]["driver"], "nodeName": dice.of("n0", "n1", "n2")}
@@ -186,26 +211,26 @@ def _make_claim(
 # ---------------------------------------------------------------- volumes of pods
 
 
-def draw_volumes(dice: Dice, pod: Json, storage: Storage, about: Callable[[str], bool]) -> list[Json]:
-    """The volumes of a pod with this metadata."""
+def draw_volumes(dice: Dice, pod: Json, storage: Storage, about: Callable[[str], bool], *, runs: bool) -> list[Json]:
+    """The volumes of a pod with this metadata. runs : whether it has a node, and so the claims that it owns."""
     found: list[Json] = []
     if storage.claims and any(about(family) for family in VOLUMES):
         names = storage.claims[pod["namespace"]]
         for name in dict.fromkeys(dice.of(*names) for _ in range(dice.of(1, 1, 1, 2, 3))):
             found.append({"name": f"v{len(found)}", "persistentVolumeClaim": {"claimName": name}})
         if dice.chance(0.2):
-            found.append(_ephemeral(dice, pod, storage))
-    if about("VolumeRestrictions") and dice.chance(0.6):
+            found.append(_ephemeral(dice, pod, storage, runs=runs))
+    if about("VolumeRestrictions") and dice.chance(0.8):
         found += [{"name": f"inline-{number}", **_inline(dice)} for number in range(dice.of(1, 1, 2))]
     if found and dice.chance(0.1):
         found.append({"name": "scratch", "emptyDir": {}})
     return found
 
 
-def _ephemeral(dice: Dice, pod: Json, storage: Storage) -> Json:
+def _ephemeral(dice: Dice, pod: Json, storage: Storage, *, runs: bool) -> Json:
     storage_class = dice.of("later", "zonal", "local")
     owner = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"], "controller": True}
-    kind = dice.of("later", "later", "bound", "missing", "stolen")
+    kind = dice.of("later", "later", "bound", "missing", "bound" if runs else "stolen")
     if kind == "stolen":
         owner |= {"name": "other", "uid": "uid-other"}
     name = f"{pod['name']}-own"
@@ -220,7 +245,7 @@ def _ephemeral(dice: Dice, pod: Json, storage: Storage) -> Json:
 
 def _inline(dice: Dice) -> Json:
     read_only = {"readOnly": True} if dice.chance(0.4) else {}
-    kind = dice.of("gce", "aws", "iscsi", "rbd")
+    kind = dice.of(*["iscsi"] * 6, *["rbd"] * 6, "gce", "aws")
     if kind == "gce":
         return {"gcePersistentDisk": {"pdName": dice.of("d1", "d2"), **read_only}}
     if kind == "aws":

@@ -1,0 +1,50 @@
+"""Parts of any object, and what is wrong with one of its fields."""
+
+from scheduler.cluster import wire
+from scheduler.core.errors import QuantityError
+from scheduler.core.model import Uid
+from scheduler.core.quantity import Quantity, parse_quantity
+
+
+class FieldError(Exception):
+    """What is wrong with one field."""
+
+    def __init__(self, path: str, problem: str, remedy: str = "") -> None:
+        self.path = path
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{path}: {problem}")
+
+
+def metadata_of(metadata: wire.Metadata | None, *, uid: bool = False, namespaced: bool = False) -> wire.Metadata:
+    """Metadata with a name and, where they are asked for, a namespace and a uid. Raises FieldError."""
+    if metadata is None or not metadata.name:
+        raise FieldError("metadata.name", "is missing")
+    if namespaced and not metadata.namespace:
+        raise FieldError("metadata.namespace", "is missing")
+    if uid and not metadata.uid:
+        raise FieldError("metadata.uid", "is missing")
+    return metadata
+
+
+def required(text: str, path: str) -> str:
+    """The text, which may not be empty. Raises FieldError."""
+    if not text:
+        raise FieldError(path, "is missing")
+    return text
+
+
+def quantity_of(amount: wire.Amount, path: str) -> Quantity:
+    """An amount. Raises FieldError."""
+    try:
+        return parse_quantity(amount if isinstance(amount, str) else repr(amount))
+    except QuantityError as error:
+        raise FieldError(path, str(error)) from error
+
+
+def owner_of(metadata: wire.Metadata) -> Uid:
+    """UID of the controller, empty for none."""
+    for reference in metadata.owner_references or ():
+        if reference.controller:
+            return Uid(reference.uid)
+    return Uid("")

@@ -1,0 +1,561 @@
+"""What is known of volumes: who has which, which are free, and how many are attached where.
+
+Free volumes are those that a claim may still be given; volumes and nodes that were chosen for claims of placed pods are
+taken from then on. `changes` tells which nodes may answer otherwise than before to a pod that uses volumes; pods that
+use none never ask.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from scheduler.core.match import satisfies, selects_labels
+from scheduler.core.model import Disk, LabelSelector, NodeSelector, NodeSelectorTerm, Pod, Requirement, Uid
+from scheduler.core.nodes import Changes, NodeTable
+from scheduler.core.quantity import Quantity
+from scheduler.core.snapshot import Versioned
+from scheduler.core.storage import (
+    AVAILABLE,
+    PLUGINS,
+    TAKEN_OVER,
+    CSIDriver,
+    CSINode,
+    CSIStorageCapacity,
+    PersistentVolume,
+    PersistentVolumeClaim,
+    StorageClass,
+    Stored,
+    VolumeAttachment,
+)
+from scoring.arrays import Counts, Mask, Rows
+
+T = TypeVar("T")
+Attached = tuple[str, str]
+"""Driver and handle of a volume; for a claim without a volume the claim's key behind a 0, which is no handle."""
+_ODD: Final = ("", "")
+_NONE: Final[Mapping[Attached, int]] = {}
+
+
+def reaches(selector: NodeSelector | None, labels: Mapping[str, str]) -> bool:
+    """Whether a node with these labels is selected by a volume's affinity or a class's topologies; None: all are."""
+    return selector is None or any(
+        bool(term.labels) and all(satisfies(each, labels.get(each.key)) for each in term.labels)
+        for term in selector.terms
+    )
+
+
+def anywhere(selector: LabelSelector) -> NodeSelector | None:
+    """A label selector as one of nodes."""
+    return NodeSelector((NodeSelectorTerm(selector.requirements),)) if selector.requirements else None
+
+
+def indexed(selector: NodeSelector) -> Requirement | None:
+    """The one line that a selector consists of, if it says of which values one label must be."""
+    if len(selector.terms) != 1 or selector.terms[0].fields or len(selector.terms[0].labels) != 1:
+        return None
+    [line] = selector.terms[0].labels
+    return line if line.operator == "In" else None
+
+
+def attached_disk(disk: Disk) -> Attached | None:
+    """What a CSI driver attaches for a disk that a pod names itself, None if none does."""
+    plugin = PLUGINS.get(disk.kind)
+    if plugin is None:
+        return None
+    handle = disk.identity[0]
+    if disk.kind == "gcePersistentDisk":
+        handle = f"projects/UNSPECIFIED/zones/UNSPECIFIED/disks/{handle}"
+    elif handle.startswith("aws://"):
+        handle = handle.rpartition("/")[2]
+    return TAKEN_OVER[plugin], handle
+
+
+class Volumes:
+    """All of storage, as last seen, and what was decided about it and is not seen yet.
+
+    Objects by their name, claims and capacities by namespace/name. free : by class and name.
+    versions : by class, how often its free volumes or its capacities changed.
+    """
+
+    def __init__(self, nodes: NodeTable) -> None:
+        self._nodes = nodes
+        self.changes = Changes()
+        self.claims: Versioned[str, PersistentVolumeClaim] = Versioned()
+        self.volumes: Versioned[str, PersistentVolume] = Versioned()
+        self.classes: Versioned[str, StorageClass] = Versioned()
+        self.csi_nodes: Versioned[str, CSINode] = Versioned()
+        self.drivers: Versioned[str, CSIDriver] = Versioned()
+        self.capacities: Versioned[str, CSIStorageCapacity] = Versioned()
+        self.attachments: Versioned[str, VolumeAttachment] = Versioned()
+        self.free: dict[str, dict[str, PersistentVolume]] = defaultdict(dict)
+        self.measured: dict[str, dict[str, CSIStorageCapacity]] = defaultdict(dict)  # capacities by class
+        self.versions: Counter[str] = Counter()
+        self.reserved: dict[str, set[str]] = defaultdict(set)  # by key of a claim, volumes whose claimRef names it
+        self.taken: dict[str, Uid] = {}  # volumes that were chosen for claims of placed pods
+        self.chosen: dict[Uid, str] = {}  # claims that are being bound for placed pods, by what these are called
+        self.releasing: set[Uid] = set()  # claims of which what was written for a placed pod is being taken back
+        self._local: dict[str, dict[str, dict[str, set[str]]]] = {}  # class -> label -> value -> names of free volumes
+        self._wide: dict[str, set[str]] = defaultdict(set)  # class -> names of the other free volumes
+        self._pods: dict[Uid, tuple[str, Pod]] = {}  # placed pods that use volumes
+        self._pods_on: dict[str, set[Uid]] = defaultdict(set)
+        self._pods_of: dict[str, set[Uid]] = defaultdict(set)  # by key of a claim
+        self._attached_to: dict[str, set[str]] = defaultdict(set)  # node -> names of attachments
+        self._attachments_of: dict[str, set[str]] = defaultdict(set)  # volume -> names of attachments
+        self._used: dict[str, Mapping[Attached, int]] = {}  # node -> volumes that its pods use, and by how many
+        self._nodes_with: dict[Attached, set[str]] = defaultdict(set)
+        self._odd: set[str] = set()  # nodes of which upstream cannot count the volumes
+        self._stale: set[str] = set()  # nodes whose columns are not up to date
+        self._rows: dict[str, int] = {}  # nodes that the columns tell of
+        self._counts: dict[str, Counts] = {}  # by driver
+        self._limits: dict[str, Counts] = {}  # by driver; -1 for none
+        self._installed: dict[str, Mask] = {}
+
+    def __contains__(self, pod: Uid) -> bool:
+        """Whether a pod is placed and uses volumes."""
+        return pod in self._pods
+
+    def snapshot(self) -> dict[str, Any]:
+        """All objects and what was decided, by the names of the fields here; later changes leave it alone."""
+        tables = ("claims", "volumes", "classes", "csi_nodes", "drivers", "capacities", "attachments")
+        return {**{name: getattr(self, name).snapshot() for name in tables}, "taken": dict(self.taken)}
+
+    # ------------------------------------------------------------ what is seen
+
+    def put(self, item: Stored) -> bool:
+        """Add or change an object; true if anything that matters changed."""
+        if isinstance(item, PersistentVolumeClaim):
+            return self._put_claim(item)
+        if isinstance(item, PersistentVolume):
+            return self._put_volume(item)
+        if isinstance(item, StorageClass):
+            return self._put(self.classes, item.name, item) and self._disturb_all()
+        if isinstance(item, CSINode):
+            return self._put(self.csi_nodes, item.name, item) and self._disturb(item.name)
+        if isinstance(item, CSIDriver):
+            return self._put(self.drivers, item.name, item)
+        if isinstance(item, CSIStorageCapacity):
+            return self._put_capacity(item)
+        return self._put_attachment(item)
+
+    def drop(self, kind: str, key: str) -> Stored | None:
+        """Take an object out; returns it."""
+        if kind == "PersistentVolumeClaim":
+            claim = self.claims.pop(key)
+            self._disturb_users(key)
+            return claim
+        if kind == "PersistentVolume":
+            volume = self.volumes.pop(key)
+            if volume is not None:
+                self._unfile(volume)
+                self._disturb_volume(volume)
+            return volume
+        if kind == "StorageClass":
+            storage_class = self.classes.pop(key)
+            self._disturb_all()
+            return storage_class
+        if kind == "CSINode":
+            csi_node = self.csi_nodes.pop(key)
+            self._disturb(key)
+            return csi_node
+        if kind == "CSIDriver":
+            return self.drivers.pop(key)
+        if kind == "CSIStorageCapacity":
+            capacity = self.capacities.pop(key)
+            if capacity is not None:
+                self._forget_capacity(capacity)
+            return capacity
+        attachment = self.attachments.pop(key)
+        if attachment is not None:
+            self._detach(attachment)
+        return attachment
+
+    @staticmethod
+    def _put(table: Versioned[str, T], key: str, item: T) -> bool:
+        if table.current.get(key) == item:
+            return False
+        table.put(key, item)
+        return True
+
+    def _put_claim(self, claim: PersistentVolumeClaim) -> bool:
+        before = self.claims.current.get(claim.key)
+        changed = self._put(self.claims, claim.key, claim)
+        if before is None or (before.volume, before.storage_class) != (claim.volume, claim.storage_class):
+            self._disturb_users(claim.key)
+        return changed
+
+    def _put_volume(self, volume: PersistentVolume) -> bool:
+        before = self.volumes.current.get(volume.name)
+        if before == volume:
+            return False
+        if before is not None:
+            self._unfile(before)
+        self.volumes.put(volume.name, volume)
+        self._file(volume)
+        if before is None or (before.driver, before.handle) != (volume.driver, volume.handle):
+            self._disturb_volume(volume)
+        return True
+
+    def _put_capacity(self, capacity: CSIStorageCapacity) -> bool:
+        before = self.capacities.current.get(capacity.key)
+        if before == capacity:
+            return False
+        if before is not None:
+            self._forget_capacity(before)
+        self.capacities.put(capacity.key, capacity)
+        self.measured[capacity.storage_class][capacity.key] = capacity
+        self._mark_capacity(capacity)
+        return True
+
+    def _forget_capacity(self, capacity: CSIStorageCapacity) -> None:
+        self.measured[capacity.storage_class].pop(capacity.key, None)
+        self._mark_capacity(capacity)
+
+    def _mark_capacity(self, capacity: CSIStorageCapacity) -> None:
+        self.versions[capacity.storage_class] += 1
+        if capacity.topology is not None:
+            self._mark(anywhere(capacity.topology))
+
+    def _put_attachment(self, attachment: VolumeAttachment) -> bool:
+        before = self.attachments.current.get(attachment.name)
+        if before == attachment:
+            return False
+        if before is not None:
+            self._detach(before)
+        self.attachments.put(attachment.name, attachment)
+        self._attached_to[attachment.node].add(attachment.name)
+        self._attachments_of[attachment.volume].add(attachment.name)
+        self._disturb(attachment.node)
+        return True
+
+    def _detach(self, attachment: VolumeAttachment) -> None:
+        self._attached_to[attachment.node].discard(attachment.name)
+        self._attachments_of[attachment.volume].discard(attachment.name)
+        self._disturb(attachment.node)
+
+    # ------------------------------------------------------------ free volumes
+
+    def _file(self, volume: PersistentVolume) -> None:
+        if volume.holder is not None:
+            self.reserved[volume.holder.key].add(volume.name)
+        if not self._is_free(volume):
+            return
+        name, storage_class = volume.name, volume.storage_class
+        self.free[storage_class][name] = volume
+        self.versions[storage_class] += 1
+        line = indexed(volume.affinity) if volume.affinity is not None else None
+        if line is None:
+            self._wide[storage_class].add(name)
+        else:
+            values = self._local.setdefault(storage_class, {}).setdefault(line.key, {})
+            for value in line.values:
+                values.setdefault(value, set()).add(name)
+        self._mark(volume.affinity)
+
+    def _unfile(self, volume: PersistentVolume) -> None:
+        if volume.holder is not None:
+            self.reserved[volume.holder.key].discard(volume.name)
+            if not self.reserved[volume.holder.key]:
+                del self.reserved[volume.holder.key]
+        name, storage_class = volume.name, volume.storage_class
+        if self.free[storage_class].pop(name, None) is None:
+            return
+        self.versions[storage_class] += 1
+        self._wide[storage_class].discard(name)
+        line = indexed(volume.affinity) if volume.affinity is not None else None
+        if line is not None:
+            values = self._local[storage_class][line.key]
+            for value in line.values:
+                values[value].discard(name)
+                if not values[value]:
+                    del values[value]
+        self._mark(volume.affinity)
+
+    def _is_free(self, volume: PersistentVolume) -> bool:
+        return (
+            volume.phase == AVAILABLE
+            and volume.holder is None
+            and not volume.deleting
+            and volume.name not in self.taken
+        )
+
+    def free_at(self, storage_class: str, labels: Mapping[str, str]) -> list[PersistentVolume]:
+        """Free volumes of a class that a node with these labels can use: the smallest first, then by name."""
+        found = set()
+        for key, values in self._local.get(storage_class, {}).items():
+            value = labels.get(key)
+            if value is not None:
+                found |= values.get(value, set())
+        free = self.free.get(storage_class, {})
+        wide = self._wide.get(storage_class, ())
+        volumes = [free[name] for name in found]
+        volumes += [free[name] for name in wide if reaches(free[name].affinity, labels)]
+        return sorted(volumes, key=lambda each: (each.capacity.nanos, each.name))
+
+    def room_at(self, storage_class: str, size: Quantity, labels: Mapping[str, str]) -> bool:
+        """Whether a driver says that it can make a volume of this size for a node with these labels."""
+        return any(
+            each.topology is not None and selects_labels(each.topology, labels)
+            for each in self.roomy(storage_class, size)
+        )
+
+    def roomy(self, storage_class: str, size: Quantity) -> Iterable[CSIStorageCapacity]:
+        """Capacities of a class in which a volume of this size has room."""
+        least = size.value()
+        for each in self.measured.get(storage_class, {}).values():
+            if each.limit is not None and each.limit.value() >= least:
+                yield each
+
+    # ------------------------------------------------------------ what is decided
+
+    def take(self, volume: str, claim: Uid) -> None:
+        """Keep a volume for the claim of a placed pod."""
+        known = self.volumes.current[volume]
+        self._unfile(known)
+        self.taken[volume] = claim
+        self._file(known)
+
+    def give_back(self, volume: str) -> None:
+        """No longer keep a volume; what the API shows stands."""
+        if self.taken.pop(volume, None) is None:
+            return
+        known = self.volumes.current.get(volume)
+        if known is not None:
+            self._unfile(known)
+            self._file(known)
+
+    # ------------------------------------------------------------ pods and what they use
+
+    def move(self, uid: Uid, pod: Pod | None, node: str) -> None:
+        """A pod that uses volumes is on a node now, or with an empty name on none."""
+        before = self._pods.pop(uid, None)
+        if before is not None:
+            self._pods_on[before[0]].discard(uid)
+            for volume in before[1].volumes:
+                self._pods_of[f"{before[1].namespace}/{volume.claim}"].discard(uid)
+            self._disturb(before[0])
+        if pod is not None and node:
+            self._pods[uid] = (node, pod)
+            self._pods_on[node].add(uid)
+            for volume in pod.volumes:
+                self._pods_of[f"{pod.namespace}/{volume.claim}"].add(uid)
+            self._disturb(node)
+
+    def users(self, claim: str) -> list[Pod]:
+        """Pods on nodes that exist which name a claim (`namespace/name`), by name; one that is made for its pod is not
+        theirs to name."""
+        placed = (self._pods[uid] for uid in self._pods_of.get(claim, ()))
+        found = [pod for node, pod in placed if node in self._rows]
+        named = [
+            pod
+            for pod in found
+            if any(not each.ephemeral and f"{pod.namespace}/{each.claim}" == claim for each in pod.volumes)
+        ]
+        return sorted(named, key=lambda pod: pod.key)
+
+    def disks_on(self, node: str) -> list[Disk]:
+        """Disks that pods on a node name themselves."""
+        pods = (self._pods[uid][1] for uid in self._pods_on.get(node, ()))
+        return [volume.disk for pod in pods for volume in pod.volumes if volume.disk is not None]
+
+    def attaches(self, claim: PersistentVolumeClaim) -> Attached | None:
+        """What a driver attaches for a claim, None if that is not counted (`getCSIDriverInfo` of NodeVolumeLimits)."""
+        volume = self.volumes.current.get(claim.volume) if claim.volume else None
+        if volume is not None:
+            return (volume.driver, volume.handle) if volume.driver and volume.handle else None
+        made_by = self.classes.current.get(claim.storage_class) if claim.storage_class else None
+        if made_by is None or not made_by.provisioner:
+            return None
+        return TAKEN_OVER.get(made_by.provisioner, made_by.provisioner), f"\0{claim.key}"
+
+    def concerns(self, item: Stored, claim: PersistentVolumeClaim) -> bool:
+        """Whether a change of an object may help a pod with this claim."""
+        if isinstance(item, PersistentVolume):
+            reserved = item.holder is not None and item.holder.means(claim)
+            return (
+                reserved
+                or claim.volume == item.name
+                or (not claim.volume and claim.storage_class == item.storage_class)
+            )
+        if isinstance(item, StorageClass):
+            return claim.storage_class == item.name
+        if isinstance(item, CSIStorageCapacity):
+            return not claim.volume and claim.storage_class == item.storage_class
+        attached = self.attaches(claim)
+        if isinstance(item, CSIDriver):
+            return attached is not None and attached[0] == item.name
+        if isinstance(item, CSINode):
+            return attached is not None and attached[0] in item.drivers
+        if isinstance(item, VolumeAttachment):
+            return attached is not None and attached[0] == item.attacher
+        return item.key == claim.key
+
+    def _disturb(self, node: str) -> bool:
+        self._stale.add(node)
+        row = self._nodes.rows.get(node)
+        if row is not None:
+            self.changes.mark(row)
+        return True
+
+    def _disturb_all(self) -> bool:
+        for node in [node for node, uids in self._pods_on.items() if uids]:
+            self._disturb(node)
+        return True
+
+    def _disturb_users(self, claim: str) -> None:
+        for uid in self._pods_of.get(claim, ()):
+            self._disturb(self._pods[uid][0])
+
+    def _disturb_volume(self, volume: PersistentVolume) -> None:
+        if volume.holder is not None:
+            self._disturb_users(volume.holder.key)
+        for name in self._attachments_of.get(volume.name, ()):
+            self._disturb(self.attachments.current[name].node)
+
+    def _mark(self, selector: NodeSelector | None) -> None:
+        """Note that what the selected nodes have to offer changed."""
+        line = indexed(selector) if selector is not None else None
+        chosen = self._nodes.live
+        if line is not None:
+            column = self._nodes.labels.get(line.key)
+            if column is None:
+                return
+            chosen = np.isin(column.codes, [column.code(value) for value in line.values])
+        for row in np.flatnonzero(chosen).tolist():
+            self.changes.mark(row)
+
+    # ------------------------------------------------------------ attach limits
+
+    def node_seen(self, name: str, row: int) -> None:
+        """A node is new."""
+        self._rows[name] = row
+        self._stale.add(name)
+
+    def node_gone(self, name: str) -> None:
+        """A node went: its row may be another's next."""
+        row = self._rows.pop(name, None)
+        if row is None:
+            return
+        for column in (*self._counts.values(), *self._limits.values(), *self._installed.values()):
+            if row < len(column):
+                column[row] = -1 if any(column is each for each in self._limits.values()) else 0
+
+    def used_on(self, node: str) -> Mapping[Attached, int]:
+        """Volumes that pods on a node use, and by how many."""
+        self._settle()
+        return self._used.get(node, _NONE)
+
+    def in_use(self, attached: Attached) -> bool:
+        """Whether pods on any node use a volume."""
+        self._settle()
+        return bool(self._nodes_with.get(attached))
+
+    def rows_with(self, attached: Attached) -> Rows:
+        """Rows of the nodes on which pods use a volume."""
+        self._settle()
+        found = [self._rows[name] for name in self._nodes_with.get(attached, ()) if name in self._rows]
+        return np.array(found, np.int32)
+
+    def counts(self, driver: str, rows: Rows) -> Counts:
+        """How many volumes of a driver are attached to these nodes, or soon will be."""
+        return self._read(self._counts, driver, rows, 0)
+
+    def limits(self, driver: str, rows: Rows) -> Counts:
+        """How many volumes of a driver can be attached to these nodes; -1: as many as one likes."""
+        return self._read(self._limits, driver, rows, -1)
+
+    def installed(self, driver: str, rows: Rows) -> Mask:
+        """Which of these nodes have a driver."""
+        self._settle()
+        column = self._installed.get(driver)
+        return np.zeros(len(rows), np.bool_) if column is None else column[rows]
+
+    def uncountable(self, rows: Rows) -> Mask:
+        """Which of these nodes have limits, and a pod with a volume made for it that is another's: upstream stops
+        there with an error."""
+        self._settle()
+        odd = [
+            self._rows[name]
+            for name in self._odd
+            if name in self._rows
+            and (csi_node := self.csi_nodes.current.get(name)) is not None
+            and any(limit is not None for limit in csi_node.drivers.values())
+        ]
+        return np.isin(rows, np.array(odd, np.int32))
+
+    def known(self, rows: Rows) -> Mask:
+        """Which of these nodes have a CSINode."""
+        names = (node.name if (node := self._nodes.nodes[row]) is not None else "" for row in rows.tolist())
+        return np.array([name in self.csi_nodes.current for name in names], np.bool_)
+
+    def _read(self, table: Mapping[str, Counts], driver: str, rows: Rows, nothing: int) -> Counts:
+        self._settle()
+        column = table.get(driver)
+        return np.full(len(rows), nothing, np.int64) if column is None else column[rows]
+
+    def _settle(self) -> None:
+        """Bring the columns up to date."""
+        for name in sorted(self._stale):
+            for attached in self._used.pop(name, _NONE):
+                self._nodes_with[attached].discard(name)
+                if not self._nodes_with[attached]:
+                    del self._nodes_with[attached]
+            used = self._count(name)
+            self._odd.discard(name)
+            if used.pop(_ODD, 0):
+                self._odd.add(name)
+            if used:
+                self._used[name] = used
+            for attached in used:
+                self._nodes_with[attached].add(name)
+            row = self._rows.get(name)
+            if row is not None:
+                self._write(row, name, used)
+        self._stale.clear()
+
+    def _count(self, node: str) -> Counter[Attached]:
+        used: Counter[Attached] = Counter()
+        for uid in self._pods_on.get(node, ()):
+            pod = self._pods[uid][1]
+            for volume in pod.volumes:
+                if volume.disk is not None and (disk := attached_disk(volume.disk)) is not None:
+                    used[disk] += 1
+                claim = self.claims.current.get(f"{pod.namespace}/{volume.claim}") if volume.claim else None
+                if claim is None:
+                    continue
+                if volume.ephemeral and claim.owner != pod.uid:
+                    used[_ODD] += 1
+                    continue
+                attached = self.attaches(claim)
+                if attached is not None:
+                    used[attached] += 1
+        return used
+
+    def _write(self, row: int, name: str, used: Mapping[Attached, int]) -> None:
+        attached = set(used)
+        for each in self._attached_to.get(name, ()):
+            attachment = self.attachments.current[each]
+            volume = self.volumes.current.get(attachment.volume)
+            if volume is not None and volume.driver and not volume.plugin:
+                attached.add((attachment.attacher, volume.handle))
+        counts = Counter(driver for driver, _ in attached)
+        csi_node = self.csi_nodes.current.get(name)
+        drivers = csi_node.drivers if csi_node is not None else {}
+        for driver in {*counts, *drivers, *self._counts}:
+            if driver not in self._counts:
+                self._counts[driver] = np.zeros(self._nodes.size, np.int64)
+                self._limits[driver] = np.full(self._nodes.size, -1, np.int64)
+                self._installed[driver] = np.zeros(self._nodes.size, np.bool_)
+            elif len(self._counts[driver]) < self._nodes.size:
+                self._grow(driver)
+            limit = drivers.get(driver)
+            self._counts[driver][row] = counts[driver]
+            self._limits[driver][row] = -1 if limit is None else limit
+            self._installed[driver][row] = driver in drivers
+
+    def _grow(self, driver: str) -> None:
+        extra = self._nodes.size - len(self._counts[driver])
+        self._counts[driver] = np.concatenate([self._counts[driver], np.zeros(extra, np.int64)])
+        self._limits[driver] = np.concatenate([self._limits[driver], np.full(extra, -1, np.int64)])
+        self._installed[driver] = np.concatenate([self._installed[driver], np.zeros(extra, np.bool_)])

@@ -1,0 +1,486 @@
+"""Pods with volumes: where they fit, what is written for them, what is awaited, and what is taken back."""
+
+from dataclasses import replace
+
+import pytest
+
+from scheduler.core.messages import (
+    BindPod,
+    BindVolume,
+    Gone,
+    ReleaseClaim,
+    SelectNode,
+    UnbindVolume,
+    UnselectNode,
+    VolumeRefused,
+    VolumeWritten,
+)
+from scheduler.core.model import Disk, Uid
+from scheduler.core.storage import ONE_POD, Holder
+from tests.build import HOSTNAME, claim, gpus, node, node_selector, pod, pod_uid, requirement, term
+from tests.driving import Hands
+from tests.storage import (
+    STORE,
+    ZONE,
+    attachment,
+    capacity,
+    csi_node,
+    driver,
+    ephemeral,
+    in_zones,
+    made,
+    storage_class,
+    using,
+    volume,
+    volume_claim,
+)
+
+NODES = [node("n1", labels={ZONE: "a"}), node("n2", labels={ZONE: "b"}), node("n3", labels={ZONE: "c"})]
+
+
+def placed(*objects, **config):
+    return Hands(*NODES, *objects, **config).settle()
+
+
+def bound(name="v", **fields):
+    """A claim with its volume."""
+    own = volume_claim(name, volume=f"pv-{name}")
+    return own, volume(f"pv-{name}", claim=own, **fields)
+
+
+def written(hands, version="5"):
+    """Answer what is to be written for volumes."""
+    for each in [*hands.of(BindVolume), *hands.of(SelectNode)]:
+        hands.asked.remove(each)
+        hands.tell(VolumeWritten(each.pod.uid, each.claim.uid, version))
+
+
+# ---------------------------------------------------------------- volumes that a pod has
+
+
+def test_a_bound_volume_ties_its_pod_to_the_node():
+    hands = placed(*bound(node="n2"), using(pod(), "v"))
+
+    assert hands.node_of("p") == "n2"
+
+
+def test_zones_of_a_volume_count_where_nodes_say_theirs():
+    own, kept = bound(labels={ZONE: "c__x"})
+
+    hands = placed(own, kept, using(pod(), "v"))
+
+    assert hands.node_of("p") == "n3"
+
+
+def test_nodes_without_any_zone_can_use_volumes_of_all_zones():
+    own, kept = bound(labels={ZONE: "nowhere"})
+
+    hands = Hands(node("plain"), own, kept, using(pod(), "v")).settle()
+
+    assert hands.node_of("p") == "plain"
+
+
+def test_the_old_label_of_a_volume_is_met_by_the_new_one_of_a_node():
+    own, kept = bound(labels={"failure-domain.beta.kubernetes.io/zone": "b"})
+
+    hands = placed(own, kept, using(pod(), "v"))
+
+    assert hands.node_of("p") == "n2"
+
+
+def test_the_reason_counts_nodes_and_names_volume_and_claim():
+    hands = placed(*bound(node="elsewhere"), using(pod(), "v"))
+
+    expected = "0 of 3 nodes fit: 3 cannot use PersistentVolume pv-v of PersistentVolumeClaim default/v"
+    assert expected in hands.reason("p")
+
+
+@pytest.mark.parametrize(
+    ("objects", "told"),
+    [
+        ([], "PersistentVolumeClaim default/v does not exist; create it"),
+        ([replace(volume_claim(), phase="Lost", volume="gone")], "lost PersistentVolume gone"),
+        ([volume_claim(deleting=True)], "PersistentVolumeClaim default/v is being deleted"),
+        ([volume_claim(volume="pv")], "is bound to PersistentVolume pv, which does not exist"),
+        ([volume_claim()], "StorageClass local does not exist; create it"),
+        ([volume_claim(), storage_class(binding="")], "StorageClass local has no volumeBindingMode"),
+        ([volume_claim(), storage_class(binding="Immediate")], "StorageClass local binds at once"),
+        ([volume_claim(storage_class="")], "has no storageClassName and is not bound"),
+        ([volume_claim(volume="pv", bound=False), storage_class()], "names PersistentVolume pv and is not bound to it"),
+    ],
+)
+def test_what_is_wrong_with_a_claim_is_told(objects, told):
+    hands = Hands(*NODES, *objects, using(pod(), "v")).pass_time(30)
+
+    assert told in hands.reason("p")
+    assert hands.node_of("p") == ""
+
+
+def test_a_pod_wakes_once_its_claim_is_bound():
+    hands = placed(volume_claim(), storage_class(binding="Immediate"), using(pod(), "v"))
+    assert hands.node_of("p") == ""
+
+    own, kept = bound(node="n3")
+    hands.see(kept, own)
+    hands.settle()
+
+    assert hands.node_of("p") == "n3"
+
+
+def test_a_claim_made_for_a_pod_is_awaited_and_has_to_be_its_own():
+    own = volume_claim("p-scratch", volume="pv")
+    hands = placed(volume("pv", claim=own), ephemeral(pod()))
+    hands.pass_time(30)
+    assert "its PersistentVolumeClaim default/p-scratch has not been made yet" in hands.reason("p")
+
+    hands.see(own)
+    hands.pass_time(60)
+    assert "which does not control it" in hands.reason("p")
+
+    hands.see(replace(own, owner=pod_uid("p"), resource_version="2"))
+    hands.pass_time(90)
+    assert hands.node_of("p")
+
+
+def test_one_pod_has_a_read_write_once_pod_claim():
+    own, kept = bound()
+    alone = replace(own, modes=(ONE_POD,))
+    hands = placed(alone, kept, using(pod("a"), "v"), using(pod("b"), "v"))
+    assert hands.node_of("a")
+    assert "PersistentVolumeClaim default/v is ReadWriteOncePod, and pod default/a uses it" in hands.reason("b")
+
+    hands.tell(Gone("Pod", "default/a", pod_uid("a")))
+    hands.pass_time(30)
+
+    assert hands.node_of("b")
+
+
+# ---------------------------------------------------------------- attach limits and disks
+
+
+def test_volumes_are_attached_up_to_the_limit():
+    pairs = [bound(f"v{i}", driver=STORE, handle=f"h{i}") for i in range(3)]
+    objects = [each for pair in pairs for each in pair]
+    pods = [using(pod(f"p{i}"), f"v{i}") for i in range(3)]
+
+    hands = Hands(node("n1"), csi_node(limit=2), *objects, *pods).settle()
+
+    assert sorted(hands.node_of(f"p{i}") for i in range(3)) == ["", "n1", "n1"]
+    assert f"can attach no further volumes of CSI driver {STORE} (at most 2, asks 1)" in hands.reason("p2")
+
+
+def test_a_volume_that_several_pods_use_counts_once():
+    own, kept = bound(driver=STORE, handle="h")
+
+    hands = Hands(node("n1"), csi_node(limit=1), own, kept, *[using(pod(f"p{i}"), "v") for i in range(3)]).settle()
+
+    assert [hands.node_of(f"p{i}") for i in range(3)] == ["n1"] * 3
+
+
+def test_volumes_that_are_still_attached_count_until_they_are_detached():
+    own, kept = bound(driver=STORE, handle="h")
+    old = volume("old", driver=STORE, handle="old")
+    hands = Hands(
+        node("n1"), csi_node(limit=1), own, kept, old, attachment("a", "n1", "old"), using(pod(), "v")
+    ).settle()
+    assert hands.node_of("p") == ""
+
+    hands.tell(Gone("VolumeAttachment", "a", Uid("")))
+    hands.settle()
+
+    assert hands.node_of("p") == "n1"
+
+
+def test_a_raised_limit_wakes_the_pod():
+    own, kept = bound(driver=STORE, handle="h")
+    hands = Hands(node("n1"), csi_node(limit=0), own, kept, using(pod(), "v")).settle()
+    assert hands.node_of("p") == ""
+
+    hands.see(csi_node(limit=1))
+    hands.settle()
+
+    assert hands.node_of("p") == "n1"
+
+
+def test_a_driver_may_demand_to_be_there():
+    own, kept = bound(driver=STORE, handle="h")
+
+    hands = placed(own, kept, driver(required=True), csi_node("n2"), using(pod(), "v"))
+
+    assert hands.node_of("p") == "n2"
+
+
+def test_pods_with_one_disk_keep_apart():
+    disk = Disk("iscsi", ("iqn",), read_only=False)
+
+    hands = placed(*[using(pod(f"p{i}"), disk=disk) for i in range(4)])
+
+    assert len({hands.node_of(f"p{i}") for i in range(3)}) == 3
+    assert "3 have a pod with a disk that only one pod of a node can have" in hands.reason("p3")
+
+
+# ---------------------------------------------------------------- free volumes
+
+
+def test_the_smallest_free_volume_that_fits_is_kept_and_the_pod_waits_until_it_is_bound():
+    own = volume_claim(size="2Gi")
+    shelf = [volume("small", "1Gi", node="n2"), volume("large", "9Gi", node="n2"), volume("right", "3Gi", node="n2")]
+    hands = Hands(*NODES, storage_class(), own, *shelf, using(pod(), "v")).settle()
+    [write] = hands.of(BindVolume)
+    assert (write.volume.name, write.named, hands.of(BindPod)) == ("right", False, [])
+
+    written(hands)
+    kept = volume("right", "3Gi", node="n2", claim=own, version="5", phase="Available")
+    hands.see(kept)
+    hands.settle()
+    assert hands.of(BindPod) == []
+
+    hands.see(replace(own, volume="right", bound=True, resource_version="6"))
+    hands.settle()
+    [bind] = hands.of(BindPod)
+    assert bind.node == "n2"
+
+
+def test_two_pods_never_take_one_volume():
+    claims = [volume_claim("a"), volume_claim("b")]
+    pods = [using(pod("p"), "a"), using(pod("q"), "b")]
+    hands = Hands(*NODES, storage_class(), *claims, volume("pv", node="n1"), *pods).settle()
+
+    [write] = hands.of(BindVolume)
+
+    told = hands.reason("q" if write.pod.name == "p" else "p")
+    assert "3 have no free volume that fits PersistentVolumeClaim default/" in told
+    assert "and StorageClass local makes none" in told
+
+
+def test_claims_of_one_pod_get_volumes_of_their_own():
+    claims = [volume_claim("big", "2Gi"), volume_claim("little", "1Gi")]
+    shelf = [volume("x", "2Gi", node="n1"), volume("y", "2Gi", node="n2"), volume("z", "5Gi", node="n2")]
+
+    hands = Hands(*NODES, storage_class(), *claims, *shelf, using(pod(), *claims)).settle()
+
+    assert {(each.claim.name, each.volume.name) for each in hands.of(BindVolume)} == {("little", "y"), ("big", "z")}
+
+
+def test_a_volume_that_is_kept_for_a_claim_by_name_is_its_only_one():
+    own = volume_claim()
+    kept = replace(volume("kept", node="n3"), holder=Holder("default", "v"))
+
+    hands = Hands(*NODES, storage_class(), own, volume("other", node="n1"), kept, using(pod(), "v")).settle()
+
+    [write] = hands.of(BindVolume)
+    assert (write.volume.name, write.named) == ("kept", True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"storage_class": "other"},
+        {"size": "1Mi"},
+        {"modes": ("ReadOnlyMany",)},
+        {"mode": "Block"},
+        {"attributes_class": "gold"},
+        {"phase": "Released"},
+        {"deleting": True},
+        {"claim": volume_claim("another")},
+        {"node": "elsewhere"},
+    ],
+)
+def test_a_volume_that_does_not_fit_is_not_taken(change):
+    hands = Hands(*NODES, storage_class(), volume_claim(), volume(**change), using(pod(), "v")).settle()
+
+    assert hands.of(BindVolume) == []
+    assert "have no free volume that fits PersistentVolumeClaim default/v" in hands.reason("p")
+
+
+def test_a_free_volume_wakes_the_pod_that_needs_one():
+    hands = Hands(*NODES, storage_class(), volume_claim(), using(pod(), "v")).settle()
+
+    hands.see(volume(node="n2"))
+    hands.settle()
+
+    assert [each.volume.name for each in hands.of(BindVolume)] == ["pv"]
+
+
+# ---------------------------------------------------------------- volumes that are made
+
+
+def test_a_volume_is_made_for_the_chosen_node_and_awaited():
+    own = volume_claim(storage_class="made")
+    hands = Hands(*NODES, made(topologies=in_zones("b")), own, using(pod(), "v")).settle()
+    [select] = hands.of(SelectNode)
+    assert select.node == "n2"
+
+    written(hands)
+    hands.see(replace(own, selected_node="n2", resource_version="5"))
+    hands.see(volume("new", claim=own, storage_class="made", affinity=in_zones("b")))
+    hands.settle()
+    assert hands.of(BindPod) == []
+
+    hands.see(replace(own, selected_node="n2", volume="new", bound=True, resource_version="7"))
+    hands.settle()
+    assert hands.of(BindPod)[0].node == "n2"
+
+
+def test_storage_capacity_counts_where_the_driver_measures_it():
+    rooms = [capacity("r1", "1Gi", **{"topology.kubernetes.io__zone": "a"}), capacity("r2", "9Gi", kubernetes__x="y")]
+    rooms += [capacity("r3", "5Gi", **{"topology.kubernetes.io__zone": "c"})]
+    own = volume_claim(size="4Gi", storage_class="made")
+
+    hands = Hands(*NODES, made(), driver(measured=True), own, *rooms, using(pod(), "v")).settle()
+
+    assert [each.node for each in hands.of(SelectNode)] == ["n3"]
+
+
+def test_more_storage_capacity_wakes_the_pod():
+    own = volume_claim(size="4Gi", storage_class="made")
+    room = capacity("r", "1Gi", **{"topology.kubernetes.io__zone": "a"})
+    hands = Hands(*NODES, made(), driver(measured=True), own, room, using(pod(), "v")).settle()
+    told = "3 have no room in CSIStorageCapacity of StorageClass made for PersistentVolumeClaim default/v (asks 4Gi)"
+    assert told in hands.reason("p")
+
+    hands.see(capacity("r", "4Gi", **{"topology.kubernetes.io__zone": "a"}))
+    hands.settle()
+
+    assert [each.node for each in hands.of(SelectNode)] == ["n1"]
+
+
+def test_outside_the_allowed_topologies_none_is_made():
+    own = volume_claim(storage_class="made")
+
+    hands = Hands(*NODES, made(topologies=in_zones("x")), own, using(pod(), "v")).settle()
+
+    assert (
+        "3 are outside the allowedTopologies of StorageClass made of PersistentVolumeClaim default/v"
+        in hands.reason("p")
+    )
+
+
+# ---------------------------------------------------------------- what goes wrong
+
+
+def test_a_provisioner_that_gives_up_sends_the_pod_back_and_its_devices_too():
+    own = volume_claim(storage_class="made")
+    hands = Hands(node("n1"), gpus(), claim("c"), made(), own, using(pod(claims=["c"]), "v")).settle()
+    written(hands)
+    hands.see(replace(own, selected_node="n1", resource_version="5"))
+
+    hands.see(replace(own, selected_node=None, resource_version="6"))
+    hands.settle()
+
+    assert "its provisioner could not make a volume for node n1" in hands.reason("p")
+    assert [(each.claim.name, each.deallocate) for each in hands.of(ReleaseClaim)] == [("c", True)]
+    assert hands.of(BindPod) == []
+    hands.pass_time(60)
+    assert len(hands.of(SelectNode)) == 1
+
+
+def test_what_takes_too_long_is_taken_back():
+    own = volume_claim(storage_class="made")
+    hands = Hands(*NODES, made(), own, using(pod(), "v"), volume_timeout_s=20.0).settle()
+    [select] = hands.of(SelectNode)
+    written(hands)
+    hands.see(replace(own, selected_node=select.node, resource_version="5"))
+
+    hands.pass_time(19)
+    assert hands.of(UnselectNode) == []
+    hands.pass_time(21)
+
+    assert [each.node for each in hands.of(UnselectNode)] == [select.node]
+    assert "PersistentVolumeClaim default/v got no volume within 20 seconds" in hands.reason("p")
+
+
+def test_a_volume_is_freed_if_its_pod_goes_and_kept_from_others_until_that_is_seen():
+    own, other = volume_claim("a"), volume_claim("b")
+    hands = Hands(*NODES, storage_class(), own, other, volume("pv", node="n1"), using(pod(), "a")).settle()
+    written(hands)
+
+    hands.tell(Gone("Pod", "default/p", pod_uid("p")))
+    [freed] = hands.of(UnbindVolume)
+    assert freed.volume.name == "pv"
+    hands.see(using(pod("q"), "b"))
+    hands.settle()
+    assert hands.of(BindVolume) == []
+
+    hands.see(volume("pv", node="n1", claim=own, version="5", phase="Available"))
+    hands.see(volume("pv", node="n1", version="6"))
+    hands.pass_time(60)
+
+    assert [(each.claim.name, each.volume.name) for each in hands.of(BindVolume)] == [("b", "pv")]
+
+
+def test_a_refused_write_sends_the_pod_back():
+    hands = Hands(*NODES, storage_class(), volume_claim(), volume(node="n1"), using(pod(), "v")).settle()
+    [write] = hands.of(BindVolume)
+
+    hands.tell(VolumeRefused(write.pod.uid, write.claim.uid, "conflict", "changed meanwhile"))
+
+    assert "PersistentVolume pv could not be kept for PersistentVolumeClaim default/v (conflict)" in hands.reason("p")
+    assert hands.of(UnbindVolume) == []
+    hands.pass_time(30)
+    assert len(hands.of(BindVolume)) == 2
+
+
+def test_a_volume_that_the_node_cannot_use_sends_the_pod_after_it():
+    own = volume_claim(storage_class="made")
+    hands = Hands(*NODES, made(topologies=in_zones("a")), own, using(pod(), "v")).settle()
+    written(hands)
+
+    hands.see(volume("odd", claim=own, storage_class="made", node="n3"))
+    hands.see(replace(own, selected_node="n1", volume="odd", bound=True, resource_version="7"))
+    assert "got PersistentVolume odd, which node n1 cannot use" in hands.reason("p")
+    hands.pass_time(60)
+
+    assert [each.node for each in hands.of(BindPod)] == ["n3"]
+
+
+def test_a_node_that_an_earlier_leader_chose_holds_only_while_the_pod_fits_there():
+    own = replace(volume_claim(storage_class="made"), selected_node="n2")
+    full = replace(NODES[1], unschedulable=True)
+    hands = Hands(NODES[0], full, made(), own, using(pod(), "v")).settle()
+    [freed] = hands.of(UnselectNode)
+    assert freed.node == "n2"
+
+    hands.see(replace(own, selected_node=None, resource_version="2"))
+    hands.pass_time(60)
+
+    assert [each.node for each in hands.of(SelectNode)] == ["n1"]
+
+
+def test_a_leader_goes_on_with_what_another_began():
+    own = replace(volume_claim(storage_class="made"), selected_node="n2")
+
+    hands = Hands(*NODES, made(), own, using(pod(), "v")).settle()
+    assert (hands.of(SelectNode), hands.of(BindPod)) == ([], [])
+    hands.see(volume("new", claim=own, storage_class="made", node="n2"))
+    hands.see(replace(own, volume="new", bound=True, resource_version="2"))
+    hands.settle()
+
+    assert [each.node for each in hands.of(BindPod)] == ["n2"]
+
+
+def test_a_claim_that_is_being_bound_for_one_pod_is_awaited_by_others():
+    own = volume_claim(modes=("ReadWriteMany",))
+    shelf = volume("pv", modes=("ReadWriteMany",), node="n2")
+    hands = Hands(*NODES, storage_class(), own, shelf, using(pod("p"), "v"), using(pod("q"), "v")).settle()
+    written(hands)
+
+    hands.see(volume("pv", modes=("ReadWriteMany",), node="n2", claim=own, version="5"))
+    hands.see(replace(own, volume="pv", bound=True, resource_version="6"))
+    hands.pass_time(60)
+
+    assert [(each.pod.name, each.node) for each in hands.of(BindPod)] == [("p", "n2"), ("q", "n2")]
+
+
+def test_labels_of_a_node_decide_anew():
+    own = volume_claim()
+    hands = Hands(node("n1"), storage_class(), own, using(pod(), "v")).settle()
+    shelf = volume("pv", affinity=node_selector(term(requirement(HOSTNAME, "In", "n1"), requirement("disk", "Exists"))))
+    hands.see(shelf)
+    hands.settle()
+    assert hands.of(BindVolume) == []
+
+    hands.see(node("n1", labels={"disk": "ssd"}))
+    hands.pass_time(60)
+
+    assert len(hands.of(BindVolume)) == 1
