@@ -309,6 +309,7 @@ def test_our_account_writes_of_pods_what_a_scheduler_writes(world: World, own: A
 
     refused(bind(annotations={"example.com/role": "admin"}), "no annotations but those under dovetail.scheduler/")
     refused(bind(labels={"app": "another"}), "no labels")
+    bind(labels={"topology.kubernetes.io/zone": "a", "topology.kubernetes.io/region": "b"})()
     bind(annotations={"dovetail.scheduler/explain": "{}"})()
 
 

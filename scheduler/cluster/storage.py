@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from scheduler.cluster import wire
+from scheduler.cluster import inherited, wire
 from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required
 from scheduler.core.model import Disk, LabelSelector, NodeSelector, NodeSelectorTerm, Requirement, Uid
 from scheduler.core.quantity import Quantity
@@ -89,8 +89,14 @@ def _volume(raw: wire.PersistentVolume) -> PersistentVolume:
     disk = disk_of(spec)
     plugin = PLUGINS[disk.kind] if disk is not None else ""
     driver, handle = (spec.csi.driver, spec.csi.volume_handle) if spec.csi else ("", "")
+    labels = metadata.labels or {}
+    affinity = moved = _affinity(spec.node_affinity)
     if disk is not None:
-        driver, handle = TAKEN_OVER[plugin], "/".join(disk.identity)
+        try:
+            driver, handle = TAKEN_OVER[plugin], inherited.handle_of(disk, labels)
+            moved = inherited.affinity_of(affinity, disk.kind, labels)
+        except inherited.UntranslatableError:
+            driver, moved = "", NodeSelector(())
     return PersistentVolume(
         name=metadata.name,
         uid=Uid(metadata.uid or ""),
@@ -100,14 +106,15 @@ def _volume(raw: wire.PersistentVolume) -> PersistentVolume:
         modes=tuple(spec.access_modes or ()),
         mode=spec.volume_mode or FILESYSTEM,
         attributes_class=spec.volume_attributes_class_name or "",
-        labels=metadata.labels or {},
-        affinity=_affinity(spec.node_affinity),
+        labels=labels,
+        affinity=affinity,
         phase=(raw.status.phase if raw.status else None) or "",
         deleting=metadata.deletion_timestamp is not None,
         holder=None if holder is None else Holder(holder.namespace or "", holder.name or "", Uid(holder.uid or "")),
         driver=driver,
         handle=handle,
         plugin=plugin,
+        moved=moved,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import NAMESPACE_DNS, uuid5
 
 from scheduler.core import names
@@ -51,10 +52,9 @@ def build(
     results: list[Result] = []
     for (name, request), each in zip(chosen, served, strict=True):
         for index, (item, device) in enumerate(each.devices):
-            share = f"{claim.uid}/{name}/{index}/{attempt}"
+            share = f"{claim.uid}/{name}/{index}/{attempt}" if device.shareable else ""
             results.append(_result(name, request, item, device, share, gates))
-    flat = [pair for each in served for pair in each.devices]
-    return Allocation(tuple(results), _node_selector(flat, node, gates), _config(claim, chosen, classes))
+    return Allocation(tuple(results), _node_selector(served, node, gates), _config(claim, chosen, classes))
 
 
 def _chosen(request: Request, served: Served) -> tuple[str, Request]:
@@ -75,27 +75,27 @@ def consumed_of(device: Device, asked: Mapping[str, Quantity] | None, gates: Gat
 def _result(name: str, request: Request, item: Slice, device: Device, share: str, gates: Gates) -> Result:
     shared = device.shareable and gates.consumable_capacity
     return Result(
-        request=name,
-        driver=item.driver,
-        pool=item.pool,
-        device=device.name,
-        admin_access=bool(request.admin_access),
-        share_id=str(uuid5(_SHARES, share)) if shared else None,
-        tolerations=request.tolerations,
-        consumed=consumed_of(device, request.capacity, gates),
-        binding_conditions=device.binding_conditions if gates.binding_conditions else (),
-        binding_failures=device.binding_failures if gates.binding_conditions else (),
-        skip_operations=item.skip_operations if gates.experimental else (),
+        name,
+        item.driver,
+        item.pool,
+        device.name,
+        bool(request.admin_access),
+        str(uuid5(_SHARES, share)) if shared else None,
+        request.tolerations,
+        consumed_of(device, request.capacity, gates) if shared else None,
+        device.binding_conditions if gates.binding_conditions else (),
+        device.binding_failures if gates.binding_conditions else (),
+        item.skip_operations if gates.experimental else (),
     )
 
 
-def _node_selector(chosen: Sequence[Chosen], node: str, gates: Gates) -> NodeSelector | None:
+def _node_selector(served: Sequence[Served], node: str, gates: Gates) -> NodeSelector | None:
     labels: dict[tuple[str, str, frozenset[str]], Requirement] = {}
     fields: dict[tuple[str, str, frozenset[str]], Requirement] = {}
-    for item, device in chosen:
+    for item, device in [pair for each in served for pair in each.devices]:
         named = device.node_name if item.per_device else item.node_name
         if named is not None or (device.binds_to_node and not gates.settled):
-            return NodeSelector((NodeSelectorTerm(fields=(Requirement("metadata.name", "In", (node,)),)),))
+            return _this_node(node)
         selector = device.node_selector if item.per_device else item.node_selector
         for term in selector.terms if selector else ():
             for requirement in term.labels:
@@ -107,6 +107,11 @@ def _node_selector(chosen: Sequence[Chosen], node: str, gates: Gates) -> NodeSel
     return NodeSelector((NodeSelectorTerm(tuple(labels.values()), tuple(fields.values())),))
 
 
+@lru_cache(maxsize=16_384)
+def _this_node(name: str) -> NodeSelector:
+    return NodeSelector((NodeSelectorTerm(fields=(Requirement("metadata.name", "In", (name,)),)),))
+
+
 def _same(requirement: Requirement) -> tuple[str, str, frozenset[str]]:
     """Requirements with the same key, operator and set of values are one."""
     return (requirement.key, requirement.operator, frozenset(requirement.values))
@@ -116,6 +121,8 @@ def _config(
     claim: Claim, chosen: Sequence[tuple[str, Request]], classes: Mapping[str, DeviceClass]
 ) -> tuple[AllocationConfig, ...]:
     """Class entries first, each class once for all of its requests; then the claim's own entries, unchanged."""
+    if not claim.spec.config and not any(classes[request.device_class].config for _, request in chosen):
+        return ()
     by_class: dict[str, list[str]] = {}
     for name, request in chosen:
         by_class.setdefault(request.device_class, []).append(name)

@@ -5,7 +5,7 @@ nodes, layout, devices that serve the requests) makes nodes of one kind; nodes o
 share one device search.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from scheduler.core.eligibility import Pending, Verdicts
 from scheduler.core.kinds import CUT, SEARCHED, SHARED, Kinds, NodeKind
 from scheduler.core.nodes import NodeTable
 from scheduler.core.parts import Cuts
+from scheduler.core.plan import Option
 from scheduler.core.ranking import Ranking
 from scheduler.core.rules import NODE_RULES, POD_RULES
 from scheduler.core.shapes import NO_SHAPE, SET_NAMES, Shapes, positions_of
@@ -57,11 +58,12 @@ _STEPS_A_CELL = 3  # of a puzzle: a request for a device
 
 _FULL_SCORES = dict.fromkeys(SET_NAMES, 1.0)
 _NOTHING = NodeAnswer((), {})
+_NOT_NOTED: Floats = np.zeros(0, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A node for the class: its row, per want the device rows and the alternative, all scores and their mean.
+    """A node for the class: its row, per want the device rows and the alternative, and all that as others read it.
 
     rank : higher is better; comparable between classes.
     """
@@ -70,10 +72,7 @@ class Choice:
     rank: int
     devices: tuple[tuple[int, ...], ...]
     alternatives: tuple[int, ...]
-    scores: dict[str, float]
-    total: float
-    links: str
-    truncated: bool
+    option: Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +93,8 @@ class _Found:
 
     ways : positions of devices and thousandths of each, for each way to serve the pod; none where it does not fit, and
     one, without positions, where its shape tells. flaws : of the device of each way, where there are several. before,
-    after : what state scorers measure, after by way.
+    after : what state scorers measure, after by way. key : kind and condition of the node, if they tell what it is
+    worth.
     """
 
     row: int
@@ -103,6 +103,31 @@ class _Found:
     flaws: list[int] = field(default_factory=list)
     before: Sequence[float] = ()
     after: list[Sequence[float]] = field(default_factory=list)
+    key: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Worth:
+    """What a node is worth, served in the best way; its rank is -1 where there is none.
+
+    gains : milli of waste saved, by state scorer, and last those that are saved on cards.
+    """
+
+    shape: int
+    rank: int
+    gains: NDArray[np.float64]
+
+
+_UNFIT = _Worth(NO_SHAPE, -1, np.zeros(len(STATE_SCORERS) + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What there is to say of a node of some shape that is worth so much."""
+
+    answer: NodeAnswer
+    scores: dict[str, float]
+    total: float
 
 
 class Candidates:
@@ -113,6 +138,7 @@ class Candidates:
     """
 
     MAX_SHAPES = 20_000  # node states that a class remembers beyond those that its nodes are in
+    MAX_WORTHS = 2_000  # and of so many what they are worth
 
     def __init__(self, demand: Demand, catalogue: Catalogue, opinion: Opinion) -> None:
         self.demand = demand
@@ -163,12 +189,15 @@ class Candidates:
         self.shape: Rows = np.zeros(0, np.int32)
         self._reached: Mask = np.zeros(0, np.bool_)
         self.node_scores: Floats = np.zeros((0, 0), np.float32)
-        self.saved: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # milli of waste, by state scorer
+        self._gains: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS) + 1))
+        self.saved = self._gains[:, :-1]  # milli of waste, by state scorer
+        self.cut = self._gains[:, -1]  # milli of waste saved on cards
         self._after: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))  # what they measure after the placement
-        self._known_after: dict[tuple[int, int, int], Sequence[float]] = {}  # the same by shape, content and cpu left
-        self._known_at = (-1, -1)  # version and epoch of the stock for which that holds
+        self._known_after: dict[tuple[int, int], Sequence[float]] = {}  # the same by shape and condition of the node
+        self._worths: dict[tuple[int, int], _Worth] = {}  # of plain nodes, by kind and condition
+        self._known_at = -1  # version of the stock for which both hold
+        self._told: dict[Hashable, _Told] = {}  # by shape, waste saved, scores of the node, and what is wished
         self._measured: Mask = np.zeros(0, np.bool_)  # where `_after` is known already
-        self.cut: NDArray[np.float64] = np.zeros(0)  # milli of waste saved on cards
 
     # ------------------------------------------------------------ keeping up
 
@@ -285,12 +314,13 @@ class Candidates:
         if changed or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of devices that no node sees
             self._devices_at = state.device_changes.position
-        few = not (remade or self._behind or self._market_at != stock.version) and len(changed) <= _FEW_ROWS
+        few = len(changed) <= _FEW_ROWS and not (remade or self._behind or self._market_at != stock.version)
         if few and self._compute_few(state, changed, budget):
             self._blend(state)
             self.settled = True
             return
         self._behind = True
+        self._choices.clear()
         if self._market_at != stock.version:
             self._market_at = stock.version
             self.reason = ""
@@ -384,6 +414,10 @@ class Candidates:
             if number is not None and answer is not None and not answer.exhausted:
                 self._set_answer(number, problem, answer)
                 numbers.append(number)
+        if numbers:
+            self._known_after.clear()
+            self._worths.clear()
+            self._told.clear()
         return np.flatnonzero(np.isin(self.shape, numbers)).tolist() if numbers else []
 
     def _sort_all(self, state: State, budget: Budget) -> None:
@@ -422,6 +456,8 @@ class Candidates:
 
     def _forget_shapes(self) -> None:
         self._known_after.clear()
+        self._worths.clear()
+        self._told.clear()
         self._kinds.forget()
         self._shapes = Shapes()
         self._puzzle_shapes.clear()
@@ -443,10 +479,10 @@ class Candidates:
             self._around = np.ones(size, np.bool_)
             self._kept = np.zeros(size, np.bool_)
             self.node_scores = np.zeros((len(self._opinion.node_scorers), size), np.float32)
-            self.saved = np.zeros((size, len(STATE_SCORERS)))
+            self._gains = np.zeros((size, len(STATE_SCORERS) + 1))
+            self.saved, self.cut = self._gains[:, :-1], self._gains[:, -1]
             self._after = np.zeros((size, len(STATE_SCORERS)))
             self._measured = np.zeros(size, np.bool_)
-            self.cut = np.zeros(size)
         self._ranking.clear()
         self._choices.clear()
         self._wishes.resize(size)
@@ -490,29 +526,54 @@ class Candidates:
             return True
         if self.demand.sizing is not None or self._opinion.node_scorers or not self._simple(rows):
             return False
+        version = self._catalogue.stock.version
+        if self._known_at != version:
+            self._known_at = version
+            self._known_after.clear()
+            self._worths.clear()
+        known: list[tuple[int, _Worth]] = []
         found: list[_Found] = []
         for row in rows:
-            fits = bool(self._kinds.allowed[row]) and all(
-                rule.holds(state.nodes, self.demand, row) for rule in self._use_rules
-            )
+            fits = self._kinds.allowed.item(row)
+            for rule in self._use_rules:
+                fits = fits and rule.holds(state.nodes, self.demand, row)
             self._reached[row] = fits
-            each = self._look_at(state, row, budget) if fits else _Found(row)
+            key = self._plain(state, row) if fits else None
+            worth = (self._worths.get(key) if key is not None else None) if fits else _UNFIT
+            if worth is not None:
+                known.append((row, worth))
+                continue
+            each = self._look_at(state, row, budget)
             if each is None:
                 return False
+            each.key = key
             found.append(each)
         budget.spend(_STEPS_A_NODE * len(rows))
         self._measure_few(state, found)
-        order = state.nodes.order
         for each in found:
-            row = each.row
-            self.shape[row] = each.shape
-            self._open[row] = self._unjudged[row] = False
+            worth = self._weigh(state, each)
+            known.append((each.row, worth))
+            if each.key is not None:
+                if len(self._worths) >= self.MAX_WORTHS:
+                    self._worths.clear()
+                self._worths[each.key] = worth
+        order, wished = state.nodes.order, self._wishes.stated
+        for row, worth in known:
+            self.shape[row] = worth.shape
+            self._gains[row] = worth.gains
             self._choices.pop(row, None)
-            if self._wishes.stated:
-                self._base[row] = self._rank(state, each)
+            if wished:
+                self._base[row] = worth.rank
             else:
-                self._ranking.put_one(row, self._rank(state, each), int(order[row]))
+                self._ranking.put_one(row, worth.rank, order.item(row))
         return True
+
+    def _plain(self, state: State, row: int) -> tuple[int, int] | None:
+        """Kind and condition of a node, if they tell what it is worth: neither shares nor parts are picked there."""
+        kind = self._kinds.kind.item(row)
+        if self.demand.wants and (kind < 0 or self._kinds.sharing.item(row) or row in self._catalogue.parts.vacant):
+            return None
+        return kind, self._catalogue.stock.condition(state, row)
 
     def _simple(self, rows: Sequence[int]) -> bool:
         """Whether these nodes need neither a search nor more than one share."""
@@ -565,12 +626,9 @@ class Candidates:
     def _measure_few(self, state: State, found: "Sequence[_Found]") -> None:
         """Note what state scorers measure of nodes as they are, and after each way to serve the pod there."""
         stock = self._catalogue.stock
-        if self._known_at != (stock.version, stock.epoch):
-            self._known_at = (stock.version, stock.epoch)
-            self._known_after.clear()
         cpu = self._amounts.get("cpu", 0)
         stale: list[_Found] = []
-        missing: list[tuple[_Found, tuple[int, int, int] | None, tuple[int, ...], tuple[int, ...], int]] = []
+        missing: list[tuple[_Found, tuple[int, int] | None, tuple[int, ...], tuple[int, ...], int]] = []
         for each in found:
             if not each.ways:
                 continue
@@ -584,7 +642,7 @@ class Candidates:
             if each.ways[0][0]:
                 missing += [(each, None, places, taken, left) for places, taken in each.ways]
                 continue
-            key = (each.shape, stock.content(row), left)
+            key = (each.shape, stock.condition(state, row))
             known = self._known_after.get(key)
             if known is not None:
                 each.after.append(known)
@@ -593,7 +651,7 @@ class Candidates:
             missing.append((each, key, places, (WHOLE,) * len(places), left))
         if not missing and not stale:
             return
-        if len(self._known_after) > self.MAX_SHAPES:
+        if len(self._known_after) > self.MAX_WORTHS:
             self._known_after.clear()
         shape = (len(missing), max([len(places) for _, _, places, _, _ in missing], default=0))
         befores, afters = stock.measure_few(
@@ -611,11 +669,11 @@ class Candidates:
             if kept is not None:
                 self._known_after[kept] = after
 
-    def _rank(self, state: State, found: "_Found") -> int:
-        """Of a node, -1 where the pod does not fit; the best way to serve it becomes the node's shape."""
+    def _weigh(self, state: State, found: "_Found") -> _Worth:
+        """What a node is worth, served in the best way."""
         if not found.ways:
-            return -1
-        row, opinion = found.row, self._opinion
+            return _Worth(found.shape, -1, _UNFIT.gains)
+        row, shape, opinion = found.row, found.shape, self._opinion
         weights = opinion.state_weight_list
         costs = [weighed_one(after, weights) for after in found.after]
         if found.flaws:
@@ -623,18 +681,14 @@ class Candidates:
         least = min(costs) + _EQUAL
         best = next(at for at, cost in enumerate(costs) if cost <= least)
         if self._kinds.kind[row] == SHARED:
-            self.shape[row] = self._single_shape(found.ways[best][0][0], found.flaws[best])
-        after = found.after[best]
-        saved = [one - other for one, other in zip(found.before, after, strict=True)]
-        self.saved[row] = saved
+            shape = self._single_shape(found.ways[best][0][0], found.flaws[best])
+        saved = [one - other for one, other in zip(found.before, found.after[best], strict=True)]
         sums, preference, cut = float(opinion.set_weights.sum()), 0, 0.0
         if self.demand.wants:
-            shape = int(self.shape[row])
             sums, preference = self._shapes.worth_one(shape)
             cut = self._catalogue.parts.saves_one(row, self._shapes.places(shape))
-        self.cut[row] = cut
         rank = rank_one(sums, weighed_one(saved, weights) + opinion.card_weight * cut, opinion.unit)
-        return rank + preference * (2 * HIGHEST)
+        return _Worth(shape, rank + preference * (2 * HIGHEST), np.array([*saved, cut]))
 
     def _judge(self, state: State, rows: Rows) -> Counts:
         """Ranks of nodes that fit, with the shapes that they have."""
@@ -1070,32 +1124,64 @@ class Candidates:
     def _choice(self, state: State, row: int) -> Choice:
         found = self._choices.get(row)
         if found is None:
-            found = self._choices[row] = self._made(state, row)
+            if len(self._choices) >= self.MAX_WORTHS:
+                self._choices.clear()
+            found = self._choices[row] = self._choose(state, row)
         return found
 
-    def _made(self, state: State, row: int) -> Choice:
-        devices: tuple[tuple[int, ...], ...] = ()
-        alternatives = (0,) * len(self.demand.wants)
-        answer = self._shapes.answer(int(self.shape[row])) if self.demand.wants else _NOTHING
-        scores = {**_FULL_SCORES, **answer.scores}
+    def _choose(self, state: State, row: int) -> Choice:
+        told, node = self._tell(row), state.nodes.nodes[row]
+        devices: list[tuple[int, ...]] = []
+        names: list[tuple[str, str, str]] = []
         if self.demand.wants:
             seen = state.bays.rows[row].tolist()
-            devices = tuple([tuple([seen[position] for position in part]) for part in answer.chosen or ()])
-            alternatives = answer.alternatives or alternatives
-        for node_scorer, score in zip(self._opinion.node_scorers, self.node_scores[:, row].tolist(), strict=True):
+            for part in told.answer.chosen or ():
+                rows = tuple([seen[position] for position in part])
+                devices.append(rows)
+                for item, device in [state.row_device[each] for each in rows]:
+                    names.append((item.driver, item.pool, device.name))
+        option = Option(
+            node.name if node is not None else "",
+            tuple(names),
+            told.total,
+            told.scores,
+            state.links_told(row),
+            told.answer.truncated,
+        )
+        alternatives = told.answer.alternatives or (0,) * len(self.demand.wants)
+        return Choice(row, self._ranking.rank(row), tuple(devices), alternatives, option)
+
+    def _tell(self, row: int) -> _Told:
+        """All scores of a node, and their mean."""
+        shape, gains = self.shape.item(row), self._gains[row]
+        noted = self.node_scores[:, row] if self._opinion.node_scorers else _NOT_NOTED
+        wishes = tuple(self._wishes.at(row).items()) if self._wishes.stated else ()
+        key = (shape, gains.tobytes(), noted.tobytes(), wishes)
+        told = self._told.get(key)
+        if told is None:
+            if len(self._told) >= self.MAX_WORTHS:
+                self._told.clear()
+            answer = self._shapes.answer(shape) if self.demand.wants else _NOTHING
+            told = self._told[key] = self._tell_anew(answer, gains.tolist(), noted.tolist(), dict(wishes))
+        return told
+
+    def _tell_anew(
+        self, answer: NodeAnswer, gains: list[float], noted: list[float], wishes: Mapping[str, float]
+    ) -> _Told:
+        scores = {**_FULL_SCORES, **answer.scores}
+        for node_scorer, score in zip(self._opinion.node_scorers, noted, strict=True):
             scores[node_scorer.name] = round(score, 6)
-        for scorer, saved in zip(STATE_SCORERS, self.saved[row].tolist(), strict=True):
+        for scorer, saved in zip((*STATE_SCORERS, CARD_SCORER), gains, strict=True):
             scores[scorer.name] = scorer.worth(saved)
-        scores[CARD_SCORER.name] = CARD_SCORER.worth(float(self.cut[row]))
-        scores.update(self._wishes.at(row))
+        scores.update(wishes)
         shares = self._opinion.shares.values
         if self._listed or shares[PREFERENCE.name]:
+            alternatives = answer.alternatives or (0,) * len(self.demand.wants)
             late = sum(at for want, at in zip(self.demand.wants, alternatives, strict=True) if want.listed)
             scores[PREFERENCE.name] = PREFERENCE.worth(late, self._listed)
-        whole = self._opinion.whole(self._wishes.stated)
+        whole = self._opinion.whole(wishes)
         total = round(sum([shares[name] * score for name, score in scores.items()]) / whole, 6)
-        rank, links = self._ranking.rank(row), state.links_told(row)
-        return Choice(row, rank, devices, alternatives, scores, total, links, answer.truncated)
+        return _Told(answer, scores, total)
 
 
 def _padded(values: tuple[int, ...], width: int) -> tuple[int, ...]:

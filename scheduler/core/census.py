@@ -6,7 +6,7 @@ Only reads: counting decides nothing, numbers nothing and asks nothing, so that 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Final
 
@@ -51,6 +51,7 @@ class Shape:
         return f"{self.count} x {self.amounts}" if self.amounts else str(self.count)
 
 
+@lru_cache(maxsize=1_024)
 def shape_of(demand: Demand) -> tuple[Shape, Want] | None:
     """The shape of a demand by its largest request, and that request; None for pods without one that can be counted."""
     wants = [want for want in demand.wants if want.count and not want.asks[0].admin]

@@ -26,14 +26,14 @@ def clashes(state: State, uid: Uid, allocation: Allocation) -> dict[Uid, str]:
         if result.admin_access:
             continue
         identity = result.identity
-        device = f"device {'/'.join(identity)}"
-        same = f"hold the same {device}"
         for other in state.holders.get(identity, ()):
-            found.setdefault(other, same)
+            if other != uid:
+                found.setdefault(other, f"hold the same device {'/'.join(identity)}")
         if identity in state.shares:
+            device = f"device {'/'.join(identity)}"
             name = state.overdrawn(identity)
             how = f"{TOO_MUCH} capacity {name} of {device}" if name else ""
-            how = how if state.is_shared(result) else same
+            how = how if state.is_shared(result) else f"hold the same {device}"
             if how:
                 for other in state.shares[identity]:
                     found.setdefault(other, how)
@@ -86,9 +86,8 @@ class Clashes:
 
     def fresh(self, state: State) -> Iterator[Clash]:
         """Clashes of claims that changed."""
-        while self._changed:
-            uid = min(self._changed)
-            self._changed.discard(uid)
+        changed, self._changed = sorted(self._changed), set()
+        for uid in changed:
             claim = state.claims.current.get(uid)
             if claim is None or claim.allocation is None:
                 continue

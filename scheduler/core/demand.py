@@ -3,12 +3,13 @@
 Pods with equal demands are one equivalence class and are solved once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
+from scheduler.core.hashing import Hashed, hashed_once
 from scheduler.core.leanings import Leanings, leanings
 from scheduler.core.match import COMPARISONS
 from scheduler.core.model import (
@@ -18,6 +19,7 @@ from scheduler.core.model import (
     MAX_CONSUMERS,
     MAX_RESULTS,
     Claim,
+    ClaimSpec,
     HostPort,
     NodeSelector,
     NodeSelectorTerm,
@@ -29,7 +31,7 @@ from scheduler.core.model import (
     Uid,
 )
 from scheduler.core.mounts import Mounted, Mounts, Unready, mounted
-from scheduler.core.neighbours import Neighbours, neighbours
+from scheduler.core.neighbours import Guests, Neighbours, guests, neighbours
 from scheduler.core.quantity import Quantity
 from scheduler.core.state import State
 
@@ -69,8 +71,9 @@ class Ask:
         return (self.request, self.count == 0)
 
 
+@hashed_once
 @dataclass(frozen=True, slots=True)
-class Want:
+class Want(Hashed):
     """A request of one of the pod's claims: its alternatives, just one if it is no list."""
 
     claim: int
@@ -117,20 +120,22 @@ class Sizing:
     margins: tuple[tuple[str, int], ...]
 
 
+@hashed_once
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Hashed):
     """All that decides where a pod fits and how well: the key of an equivalence class.
 
     resources : amounts by name, units as in core/model. held : node selectors of claims that are allocated already.
     offered : extended resources that nodes must have, or must not have, to serve the pod in this way.
     sizing : None where no device takes resources of its node.
     foreign : another scheduler places the pod: nodes and devices need not be ours, and it takes the first that fit.
+    ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
+    guests : pods that are nominated to nodes, as far as it must mind them there.
     mounts : what it asks of storage, None for nothing.
     features : what the node's kubelet must declare. nominees : by node what pods take that are nominated to it and
     whose priority is no lower, `pods` among it. unstated : see core/model.
     preferred : terms of node affinity with their weights. images : those of the pod, if any node has any of them.
     leanings : what it would rather have around it, None for nothing.
-    ports : of the host. neighbours : what it asks of other pods; None for nothing, and where another scheduler asks.
     """
 
     node_selector: tuple[tuple[str, str], ...]
@@ -143,6 +148,9 @@ class Demand:
     offered: tuple[tuple[str, bool], ...] = ()
     sizing: Sizing | None = None
     foreign: bool = False
+    ports: tuple[HostPort, ...] = ()
+    neighbours: Neighbours | None = None
+    guests: Guests = ()
     mounts: Mounts | None = None
     features: tuple[str, ...] = ()
     nominees: tuple[tuple[str, tuple[tuple[str, int], ...]], ...] = ()
@@ -150,8 +158,6 @@ class Demand:
     preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
     images: tuple[str, ...] = ()
     leanings: Leanings | None = None
-    ports: tuple[HostPort, ...] = ()
-    neighbours: Neighbours | None = None
 
     @property
     def plain(self) -> bool:
@@ -214,11 +220,37 @@ class Ways:
     closed: tuple[str, ...] = ()
 
 
-def resolve(pod: Pod, state: State, *, foreign: bool = False) -> Ways | Refusal:
+class Specs:
+    """What claim specs came to that nothing was wrong with; claims of one template have equal ones."""
+
+    MAX_KNOWN = 1_024
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, tuple[ClaimSpec, Sequence[Want], Sequence[Relation]]] = {}
+        self._classes = -1
+
+    def find(self, key: Hashable, spec: ClaimSpec, state: State) -> tuple[Sequence[Want], Sequence[Relation]] | None:
+        """The wants and relations of an equal spec, with the device classes as they are."""
+        if self._classes != state.classes.changes:
+            self._classes = state.classes.changes
+            self._known.clear()
+        known = self._known.get(key)
+        return known[1:] if known is not None and (known[0] is spec or known[0] == spec) else None
+
+    def keep(self, key: Hashable, spec: ClaimSpec, wants: Sequence[Want], relations: Sequence[Relation]) -> None:
+        """Remember them, the newest of one key."""
+        if len(self._known) >= self.MAX_KNOWN:
+            self._known.clear()
+        self._known[key] = (spec, wants, relations)
+
+
+def resolve(pod: Pod, state: State, specs: Specs | None = None, *, foreign: bool = False) -> Ways | Refusal:
     """Look up everything a pod refers to.
 
-    foreign : it is another scheduler's pod. What it asks of nodes is not looked at: that scheduler has.
+    specs : what is known of claim specs, for whoever asks about many pods. foreign : it is another scheduler's pod.
+    What it asks of nodes is not looked at: that scheduler has.
     """
+    specs = specs or Specs()
     refusal = None if foreign else _refuse_pod(pod, state)
     if refusal is not None:
         return refusal
@@ -233,7 +265,7 @@ def resolve(pod: Pod, state: State, *, foreign: bool = False) -> Ways | Refusal:
     backed = _backed(pod, state)
     for had in state.nodes.offers(list(backed)) if backed else [()]:
         offered = tuple(zip(backed, had, strict=True))
-        way = _resolve_way(pod, state, found, offered, backed, storage, foreign=foreign)
+        way = _resolve_way(pod, state, found, offered, backed, storage, specs, foreign=foreign)
         if isinstance(way, Refusal):
             refusals.append(way)
         else:
@@ -258,6 +290,7 @@ def _resolve_way(
     offered: tuple[tuple[str, bool], ...],
     backed: Mapping[str, str],
     storage: Mounted | None,
+    specs: Specs,
     *,
     foreign: bool,
 ) -> Resolved | Refusal:
@@ -269,17 +302,17 @@ def _resolve_way(
             f"that no node can run it that offers {', '.join(backed)} itself; delete the pod",
         )
     special = special_claim(pod, served) if served else None
-    fresh = tuple(claim for claim in claims if claim.allocation is None)
-    joined = tuple(claim for claim in claims if claim.allocation is not None)
+    fresh = tuple([claim for claim in claims if claim.allocation is None])
+    joined = tuple([claim for claim in claims if claim.allocation is not None])
     wants: list[Want] = []
     relations: list[Relation] = []
     for index, claim in enumerate(fresh):
-        refusal = _add_claim(f"ResourceClaim {claim.key}", claim, index, state, wants, relations, foreign=foreign)
+        refusal = _add_claim(claim, index, state, wants, relations, specs, foreign=foreign)
         if refusal is not None:
             return refusal
     if special is not None:
         where = f"pod {pod.key}, claim for {', '.join(served)}"
-        refusal = _add_claim(where, special.claim, len(fresh), state, wants, relations, foreign=foreign)
+        refusal = _look_up(where, special.claim, len(fresh), state, wants, relations, foreign=foreign)
         if refusal is not None:
             return refusal
         fresh = (*fresh, special.claim)
@@ -305,14 +338,15 @@ def _resolve_way(
         sizing=sizing,
         offered=offered,
         foreign=foreign,
+        ports=() if foreign else pod.ports,
+        neighbours=None if foreign else neighbours(pod, state.nodes.residents),
+        guests=guests(pod, state.nominated_above(pod), state.nodes.residents) if state.nominees and not foreign else (),
         mounts=storage.mounts if storage is not None else None,
         features=() if foreign else pod.features,
         nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
         unstated=tuple(sorted(pod.unstated.items())),
         preferred=() if foreign else pod.preferred,
         images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
-        ports=() if foreign else pod.ports,
-        neighbours=None if foreign else neighbours(pod, state.nodes.residents),
         leanings=None if foreign else leanings(pod, state.nodes.residents),
     )
     return Resolved(demand, fresh, joined, special, storage)
@@ -420,6 +454,30 @@ def _refuse_claim(pod: Pod, entry: PodClaim, claim: Claim, state: State) -> Refu
 
 
 def _add_claim(
+    claim: Claim,
+    index: int,
+    state: State,
+    wants: list[Want],
+    relations: list[Relation],
+    specs: Specs,
+    *,
+    foreign: bool,
+) -> Refusal | None:
+    spec, place, start = claim.spec, len(wants), len(relations)
+    shape = tuple([(each.name, each.device_class, each.selectors, each.count) for each in spec.requests])
+    key = (shape, index, place, foreign)
+    known = specs.find(key, spec, state)
+    if known is not None:
+        wants += known[0]
+        relations += known[1]
+        return None
+    refusal = _look_up(f"ResourceClaim {claim.key}", claim, index, state, wants, relations, foreign=foreign)
+    if refusal is None:
+        specs.keep(key, spec, wants[place:], relations[start:])
+    return refusal
+
+
+def _look_up(
     where: str, claim: Claim, index: int, state: State, wants: list[Want], relations: list[Relation], *, foreign: bool
 ) -> Refusal | None:
     if claim.spec.unsupported:

@@ -26,7 +26,7 @@ from scheduler.core.cel import Outline
 from scheduler.core.census import Asked, Census
 from scheduler.core.clashes import Clash, Clashes, clashes
 from scheduler.core.config import GREEDY, EngineConfig
-from scheduler.core.demand import Demand, Refusal, Resolved, resolve
+from scheduler.core.demand import Demand, Refusal, Resolved, Specs, resolve
 from scheduler.core.eligibility import Pending
 from scheduler.core.errors import FaultError, printable
 from scheduler.core.explain import to_json
@@ -204,6 +204,7 @@ class Engine:
         self.backlog = Backlog()
         self._catalogue = Catalogue(config)
         self._opinions = Opinions(config)
+        self._specs = Specs()
         self._classes: Classes = OrderedDict()
         self._foreign: Classes = OrderedDict()  # of pods that others place; they push none of ours out
         self._flights: dict[Uid, Flight] = {}
@@ -346,7 +347,7 @@ class Engine:
             return Refusal(plan.RETRY, "not everything in the cluster was seen yet"), []
         if not self.catch_up():
             return Later(waits=False), []
-        ways = resolve(pod, self.state, foreign=True)
+        ways = resolve(pod, self.state, self._specs, foreign=True)
         if isinstance(ways, Refusal):
             return ways, []
         if not any(resolved.demand.wants or resolved.demand.held for resolved in ways.open):
@@ -915,7 +916,7 @@ class Engine:
         leftover = self._delete_leftovers(pod, out)
         if leftover is not None:
             return leftover
-        ways = resolve(pod, self.state)
+        ways = resolve(pod, self.state, self._specs)
         if isinstance(ways, Refusal):
             if ways.token != plan.CLAIM_PENDING or self.backlog.attempts(pod.uid):  # what is on its way may come yet
                 out += self._let_go(pod)
@@ -1195,12 +1196,13 @@ class Engine:
 
     def _taken(self, pod: Pod, placement: Placement) -> tuple[Resources, str | None]:
         """What a pod's devices take of its node beyond what it requests, and what its status has to say of it."""
-        if not self.config.gates.node_allocatable:
+        if not self.config.gates.node_allocatable or not (self.state.sized or pod.published is not None):
             return {}, None
-        claims = dict(self.state.claims.current)
-        if placement.special is not None:
-            claims[placement.special.claim.uid] = placement.special.claim
-        held = [(claims[uid], allocation) for uid, allocation in placement.allocations.items()]
+        claims, special = self.state.claims.current, placement.special
+        held = [
+            (special.claim if special is not None and uid == special.claim.uid else claims[uid], allocation)
+            for uid, allocation in placement.allocations.items()
+        ]
         for uid in placement.joined:
             allocation = claims[uid].allocation
             held += [(claims[uid], allocation)] if allocation is not None else []

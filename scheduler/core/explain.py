@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import Any
 
 from scheduler.core.plan import REMOTE, Decision, Heard, Option
@@ -36,14 +37,45 @@ def to_dict(decision: Decision, *, weights: bool = True, heard: bool = True) -> 
 
 
 def to_json(decision: Decision) -> str:
-    """Compact."""
-    brief = _COMPACT.encode(to_dict(decision, weights=False, heard=False))
-    return f'{brief[:-1]},"weights":{_encoded(*decision.weights.items())}}}'
+    """Compact: what `to_dict` says but for all that scorers of others said. Every pod gets it, and most numbers in it
+    are those of pods before."""
+    parts = [
+        f'{{"pod":{_quoted(decision.pod)},"nodes":{decision.nodes},"feasibleNodes":{decision.feasible_nodes}',
+        f'"winner":{_encoded_option(decision.winner)}',
+        f'"profile":{_quoted(decision.profile)}',
+    ]
+    for name, text in (("config", decision.config), ("ignored", decision.ignored), ("window", decision.window)):
+        if text:
+            parts.append(f'"{name}":{_quoted(text)}')
+    if decision.remote:
+        parts.append(f'"remote":{_COMPACT.encode([_heard(each, scores=False) for each in decision.remote])}')
+    if decision.runner_up is not None:
+        parts.append(f'"runnerUp":{_encoded_option(decision.runner_up)}')
+    return f'{",".join(parts)},"weights":{_encoded(*decision.weights.items())}}}'
+
+
+def _encoded_option(option: Option) -> str:
+    devices = ",".join([_quoted("/".join(device)) for device in option.devices])
+    scores = _encoded_scores(*option.scores.items())
+    truncated = ',"truncated":true' if option.truncated else ""
+    return (
+        f'{{"node":{_quoted(option.node)},"devices":[{devices}],"total":{round(option.total, 4)!r},'
+        f'"scores":{scores},"links":{_quoted(option.links)}{truncated}}}'
+    )
 
 
 @lru_cache(maxsize=64)
 def _encoded(*weights: tuple[str, float]) -> str:
     return _COMPACT.encode(dict(weights))
+
+
+@lru_cache(maxsize=1024)
+def _encoded_scores(*scores: tuple[str, float]) -> str:
+    return _COMPACT.encode(_rounded(dict(scores)))
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(score, 4) for name, score in scores.items()}
 
 
 def _heard(heard: Heard, *, scores: bool) -> dict[str, Any]:
@@ -66,7 +98,7 @@ def _option(option: Option) -> dict[str, Any]:
         "node": option.node,
         "devices": ["/".join(device) for device in option.devices],
         "total": round(option.total, 4),
-        "scores": {name: round(score, 4) for name, score in option.scores.items()},
+        "scores": _rounded(option.scores),
         "links": option.links,
     }
     if option.truncated:

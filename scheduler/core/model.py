@@ -495,6 +495,10 @@ class RequestMapping:
     request: str
 
 
+EXCLUSIVE: Final = frozenset({"gcePersistentDisk", "awsElasticBlockStore", "rbd", "iscsi"})
+"""Sources of disks that pods of one node cannot always share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     """A disk that a pod names itself. kind : name of its source in the API. monitors : of rbd, of which two that are
@@ -513,7 +517,7 @@ class Disk:
             return False
         if self.kind == "awsElasticBlockStore":
             return True
-        return self.kind in {"gcePersistentDisk", "rbd", "iscsi"} and not (self.read_only and other.read_only)
+        return self.kind in EXCLUSIVE and not (self.read_only and other.read_only)
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,8 @@ class Mounting:
         if claim.bound:
             volume = volumes.volumes.current.get(claim.volume)
             node = self._state.node_by_name.current.get(way.node)
-            if volume is not None and node is not None and not reaches(volume.affinity, node.labels):
+            reached = volume is None or node is None or reaches(volumes.affinity_on(volume, node.name), node.labels)
+            if volume is not None and not reached:
                 text = f"{where} got PersistentVolume {volume.name}, which node {way.node} cannot use"
                 return False, text
             return volume is not None and way.written is not None, ""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from scheduler.core import plan
 from scheduler.core.match import selects_labels
-from scheduler.core.model import Disk, LabelSelector, Node, NodeSelector, Pod, PodVolume
+from scheduler.core.model import EXCLUSIVE, Disk, LabelSelector, Node, NodeSelector, Pod, PodVolume
 from scheduler.core.quantity import Quantity
 from scheduler.core.storage import (
     DELAYED,
@@ -23,7 +23,7 @@ from scheduler.core.storage import (
     PersistentVolumeClaim,
     StorageClass,
 )
-from scheduler.core.volumes import Attached, Volumes, attached_disk, reaches
+from scheduler.core.volumes import ODD, Attached, Volumes, attached_disk, reaches
 
 if TYPE_CHECKING:
     from scheduler.core.state import State
@@ -42,10 +42,15 @@ UNBOUND: Final = "unbound"
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A volume that the pod has: nodes that its affinity allows, and of labels the values that a node may have."""
+    """A volume that the pod has: nodes that its affinity allows, and of labels the values that a node may have.
+
+    plugin : where that is served by a CSI driver, which volumes of other plugins never are, `moved` counts instead.
+    """
 
     affinity: NodeSelector | None
     zones: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    plugin: str = ""
+    moved: NodeSelector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +102,24 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """What pods that are nominated to a node will have attached there; shut : they leave no room for the pod's disks.
+
+    odd : what they will have attached cannot be counted (see Volumes.uncountable).
+    """
+
+    node: str
+    attached: tuple[Attached, ...]
+    shut: bool = False
+    odd: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Mounts:
     """All that decides: a part of the demand. wanted : the smallest first.
 
     fresh : of each driver, how many volumes the pod uses that no other pod does. shared : those that others use.
-    drivers : that a node must have.
+    drivers : that a node must have. kept : by node, for pods of no lower priority that are nominated to it.
     """
 
     held: tuple[Held, ...] = ()
@@ -110,6 +128,7 @@ class Mounts:
     shared: tuple[Attached, ...] = ()
     drivers: tuple[str, ...] = ()
     disks: tuple[Disk, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +183,7 @@ def mounted(pod: Pod, state: "State") -> Mounted | Unready:
                 return problem
     volumes = state.volumes
     for key in sorted(found.named):
-        claim = found.bound.get(key) or found.unbound[key]
+        claim = _claim(found, key)
         users = [each for each in volumes.users(key) if each.uid != pod.uid] if ONE_POD in claim.modes else []
         if users:
             text = f"PersistentVolumeClaim {key} is ReadWriteOncePod, and pod {users[0].key} uses it"
@@ -179,7 +198,10 @@ def mounted(pod: Pod, state: "State") -> Mounted | Unready:
     attached = [volumes.attaches(each) for each in (*found.bound.values(), *claims)]
     disks = tuple(volume.disk for volume in pod.volumes if volume.disk is not None)
     attached += [attached_disk(each) for each in disks]
-    fresh, shared, drivers = _attached(volumes, (each for each in attached if each is not None))
+    alone = frozenset(key.partition("/")[2] for key in found.named if ONE_POD in _claim(found, key).modes)
+    nominated = _kept(pod, state, disks, alone) if state.nominees else ()
+    beside = {each for node in nominated for each in node.attached}
+    fresh, shared, drivers = _attached(volumes, (each for each in attached if each is not None), beside)
     mounts = Mounts(
         held=tuple(held),
         wanted=tuple(_wanted(each, volumes) for each in claims),
@@ -187,8 +209,30 @@ def mounted(pod: Pod, state: "State") -> Mounted | Unready:
         shared=shared,
         drivers=drivers,
         disks=disks,
+        kept=nominated,
     )
     return Mounted(mounts, tuple(found.bound.values()), tuple(claims))
+
+
+def _claim(found: _Found, key: str) -> PersistentVolumeClaim:
+    return found.bound.get(key) or found.unbound[key]
+
+
+def _kept(pod: Pod, state: "State", disks: tuple[Disk, ...], alone: frozenset[str]) -> tuple[Kept, ...]:
+    """alone : names of the pod's ReadWriteOncePod claims. As upstream, these count only for pods that have disks of
+    their own, and then against claims of that name in any namespace."""
+    found: dict[str, Kept] = {}
+    guarded = any(disk.kind in EXCLUSIVE for disk in disks)
+    for other in state.nominated_above(pod):
+        before = found.get(other.nominated, Kept(other.nominated, ()))
+        theirs = [volume.disk for volume in other.volumes if volume.disk is not None]
+        named = {volume.claim for volume in other.volumes if not volume.ephemeral}
+        shut = any(disk.clashes(each) for disk in disks for each in theirs) or (guarded and bool(named & alone))
+        used = state.volumes.used_by(other)
+        odd = used.pop(ODD, 0) > 0
+        attached = tuple(sorted({*before.attached, *used}))
+        found[other.nominated] = Kept(other.nominated, attached, before.shut or shut, before.odd or odd)
+    return tuple(sorted(found.values(), key=lambda each: each.node))
 
 
 def _look_up(pod: Pod, volume: PodVolume, state: "State", found: _Found) -> Unready | None:
@@ -255,15 +299,8 @@ def _held(pod: Pod, claim: PersistentVolumeClaim, state: "State", *, zoned: bool
     volume = state.volumes.volumes.current.get(claim.volume)
     if volume is None:
         return Unready(plan.MISCONFIGURED, f"{where} is bound to PersistentVolume {claim.volume}, which does not exist")
-    tied = volume.affinity is not None or bool(zones_of(volume))
-    if (
-        volume.plugin
-        and tied
-        and any(volume.plugin in each.migrated for each in state.volumes.csi_nodes.current.values())
-    ):
-        text = f"PersistentVolume {volume.name} of {volume.plugin}, which a CSI driver serves in its place"
-        return Unready(plan.UNSUPPORTED, f"{where}: not supported yet: {text}")
-    return Held(volume.affinity, zones_of(volume) if zoned else ())
+    zones = zones_of(volume) if zoned else ()
+    return Held(volume.affinity, zones, volume.plugin, volume.moved if volume.plugin else None)
 
 
 def zones_of(volume: PersistentVolume) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -304,10 +341,10 @@ def _provision(made_by: StorageClass, volumes: Volumes) -> Provision | None:
 
 
 def _attached(
-    volumes: Volumes, attached: Iterable[Attached]
+    volumes: Volumes, attached: Iterable[Attached], beside: set[Attached]
 ) -> tuple[tuple[tuple[str, int], ...], tuple[Attached, ...], tuple[str, ...]]:
     distinct = sorted(set(attached))
-    shared = tuple(each for each in distinct if volumes.in_use(each))
+    shared = tuple(each for each in distinct if each in beside or volumes.in_use(each))
     fresh = Counter(each[0] for each in distinct if each not in shared)
     required = [
         driver

@@ -4,10 +4,11 @@ The labels of the pod itself are in it only as far as they matter: whether it se
 pods that stand somewhere selects it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scheduler.core.match import selects_labels
-from scheduler.core.model import Pod, PodSelector, PodTerm, Spread
+from scheduler.core.model import HostPort, Pod, PodSelector, PodTerm, Spread
 from scheduler.core.residents import Query, Residents
 
 
@@ -40,6 +41,23 @@ class Even:
 
 
 @dataclass(frozen=True, slots=True)
+class Guest:
+    """A pod that is nominated to a node, as far as one that is to be placed there must mind it.
+
+    repels : the topologies of its anti-affinity that selects that pod.
+    """
+
+    namespace: str
+    labels: tuple[tuple[str, str], ...]
+    repels: tuple[str, ...]
+    ports: tuple[HostPort, ...]
+
+
+Guests = tuple[tuple[str, tuple[Guest, ...]], ...]
+"""By name of node."""
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbours:
     """All of it.
 
@@ -66,6 +84,19 @@ def neighbours(pod: Pod, residents: Residents) -> Neighbours | None:
     return None if found == _NOTHING else found
 
 
+def guests(pod: Pod, nominated: Iterable[Pod], residents: Residents) -> Guests:
+    """Those of these pods that a pod must mind where they are nominated to."""
+    asks = bool(pod.attracts or pod.repels or any(each.hard for each in pod.spreads))
+    found: dict[str, list[Guest]] = {}
+    for other in nominated:
+        repels = tuple(sorted({term.topology for term in other.repels if residents.repels(term.pods, pod)}))
+        ports = other.ports if pod.ports else ()
+        if asks or repels or ports:
+            labels = tuple(sorted(other.labels.items())) if asks else ()
+            found.setdefault(other.nominated, []).append(Guest(other.namespace, labels, repels, ports))
+    return tuple(sorted((node, tuple(each)) for node, each in found.items()))
+
+
 _NOTHING = Neighbours()
 
 
@@ -79,9 +110,9 @@ def even(spread: Spread, pod: Pod) -> Even:
     """A constraint of a pod, hard or soft."""
     selector = spread.selector
     own = selector is not None and selects_labels(selector, pod.labels)
-    # As upstream: a selector that selects everything counts nothing but the pod itself.
-    counted = selector is not None and bool(selector.requirements)
-    pods = Query((PodSelector(selector, (pod.namespace,)),) if counted else (), living=True)
+    # As upstream: a selector that selects everything counts nothing but the pod itself, and pods nominated to the node.
+    everything = selector is not None and not selector.requirements
+    pods = Query((PodSelector(selector, (pod.namespace,)),), living=True, standing=not everything)
     return Even(
         spread.topology, pods, int(own), spread.max_skew, spread.min_domains, spread.node_affinity, spread.node_taints
     )

@@ -48,9 +48,8 @@ class Changes:
         """Distinct rows changed since a position, ascending; None means any may have."""
         if position < self._start:
             return None
-        if position == self.position:
-            return []
-        return sorted(set(self._log[position - self._start :]))
+        found = self._log[position - self._start :]
+        return sorted(set(found)) if len(found) > 1 else found
 
 
 def preference(seed: int, name: str) -> int:
@@ -190,12 +189,12 @@ class NodeTable:
     def left_at(self, resource: str, row: int) -> int:
         """`left` of one node."""
         found = self._left.get(resource)
-        return 0 if found is None else int(found[row])
+        return 0 if found is None else found.item(row)
 
     def used_at(self, resource: str, row: int) -> int:
         """What is used on one node."""
         found = self.used.get(resource)
-        return 0 if found is None else int(found[row])
+        return 0 if found is None else found.item(row)
 
     def amounts(self, table: Mapping[str, Counts], resource: str, rows: Rows) -> Counts:
         """A resource column at these rows; zeros for a resource that no node has."""

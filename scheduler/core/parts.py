@@ -240,9 +240,11 @@ class Parts:
         if self._position == nodes.changes.position and self.card.shape == shape:
             return
         known = self._position >= 0 and self.card.shape == shape
-        changed = nodes.changes.since(self._position) if known else None
         remade = nodes.remade.since(self._remade) if known else None
+        changed = nodes.changes.since(self._position) if known and (remade or self._cards) else None
         self._position, self._remade = nodes.changes.position, nodes.remade.position
+        if remade == [] and not self._cards:
+            return
         if changed is None or remade is None:
             self._resize(shape)
             changed = remade = np.flatnonzero(nodes.live).tolist()

@@ -18,7 +18,6 @@ from scheduler.core.config import RemoteScorer
 from scheduler.core.demand import Resolved
 from scheduler.core.messages import PodRef, RemoteScored, ScoreRemotely
 from scheduler.core.model import Pod, Uid
-from scheduler.core.options import name_of, option_of
 from scheduler.core.plan import REMOTE, Heard
 from scheduler.core.state import State
 from scoring.opinion import Opinion
@@ -77,7 +76,7 @@ class Remote:
             key=lambda each: each[:3],
         )
         choices = {row: choice for *_, row, choice in reversed(found)}  # of several ways the best
-        best = [option_of(state, choices[row]) for row in list(dict.fromkeys(row for _, _, row, _ in found))]
+        best = [choices[row].option for row in dict.fromkeys(row for _, _, row, _ in found)]
         if not best:
             return None
         best = best[:MAX_CANDIDATES]
@@ -162,10 +161,10 @@ def ranked(
     state: State, ways: Sequence[Way], heard: Sequence[Heard], opinion: Opinion
 ) -> list[tuple[Choice, Resolved]]:
     """The choices among which the best is taken: the best two of each way, or all that scorers of others judged."""
-    asked = dict.fromkeys(node for each in heard for node in each.scores)
+    asked = dict.fromkeys([node for each in heard for node in each.scores])
     judged = [
-        (raised(state, choice, heard, opinion), resolved)
-        for resolved, candidates in ways
+        (raised(choice, heard, opinion), resolved)
+        for resolved, candidates in (ways if asked else ())
         for node in asked
         if (choice := candidates.at(state, node)) is not None
     ]
@@ -174,19 +173,19 @@ def ranked(
     ]
 
 
-def raised(state: State, choice: Choice, heard: Sequence[Heard], opinion: Opinion) -> Choice:
+def raised(choice: Choice, heard: Sequence[Heard], opinion: Opinion) -> Choice:
     """A choice with the shares of scorers of others, as far as they judged its node."""
-    node = name_of(state, choice)
+    node = choice.option.node
     said = [(each, each.weight * opinion.scale, each.scores[node]) for each in heard if node in each.scores]
     if not said:
         return choice
     more = math.fsum(weight * score for _, weight, score in said)
-    own = opinion.whole(choice.scores)
+    own = opinion.whole(choice.option.scores)
     whole = own + math.fsum(weight for _, weight, _ in said)
     scores: Mapping[str, float] = {REMOTE + each.scorer: round(score, 6) for each, _, score in said}
-    return replace(
-        choice,
-        rank=raised_rank(choice.rank, more, opinion.unit),
-        scores={**choice.scores, **scores},
-        total=round((choice.total * own + more) / whole, 6),
+    option = replace(
+        choice.option,
+        scores={**choice.option.scores, **scores},
+        total=round((choice.option.total * own + more) / whole, 6),
     )
+    return replace(choice, rank=raised_rank(choice.rank, more, opinion.unit), option=option)

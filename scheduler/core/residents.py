@@ -7,7 +7,8 @@ Sources: the plugins NodePorts, InterPodAffinity and PodTopologySpread of kube-s
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
@@ -24,15 +25,23 @@ HARD_AFFINITY_WEIGHT: Final = 1
 """What a required affinity of a pod that stands somewhere counts as a preferred one (hardPodAffinityWeight)."""
 
 
+def clash(port: HostPort, other: HostPort) -> bool:
+    """Whether no two pods of one node can have these."""
+    if (port.port, port.protocol) != (other.port, other.protocol):
+        return False
+    return port.ip == other.ip or ANY_ADDRESS in {port.ip, other.ip}
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """Which pods are counted: those that all of the selectors select; without any selector none.
 
-    living : without pods that are being deleted.
+    living : without pods that are being deleted. standing : false for none but those that are supposed to be there.
     """
 
     selectors: tuple[PodSelector, ...]
     living: bool = False
+    standing: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -158,6 +167,21 @@ class Residents:
             self.leave(pod.uid)
             self.enter(pod, row)
 
+    @contextmanager
+    def supposing(self, pods: Iterable[tuple[str, Labels]], row: int) -> Iterator[None]:
+        """Count further pods, by namespace and labels, on a node for a while."""
+        counted = [
+            tally
+            for namespace, labels in pods
+            for query, tally in self._queries.items()
+            if query.selectors and all(self._selects(each, namespace, labels) for each in query.selectors)
+        ]
+        for tally in counted:
+            tally.add(row, 1)
+        yield
+        for tally in counted:
+            tally.add(row, -1)
+
     def grow(self, size: int) -> None:
         """Make room for more nodes."""
         extra = np.zeros(size - self._size, np.int64)
@@ -200,21 +224,13 @@ class Residents:
         """Required anti-affinity of pods that stand somewhere which selects a pod."""
         if not self._terms:
             return _NONE
-        return frozenset([term for term in self._near_terms.near(pod.labels) if self._meets(term.pods, pod)])
+        return frozenset([term for term in self._near_terms.near(pod.labels) if self.repels(term.pods, pod)])
 
     def leaning(self, pod: Pod) -> frozenset[Lean]:
         """What pods that stand somewhere prefer, and which of it selects a pod."""
         if not self._leans:
             return frozenset()
-        return frozenset([lean for lean in self._near_leans.near(pod.labels) if self._meets(lean.term.pods, pod)])
-
-    def _meets(self, pods: PodSelector, pod: Pod) -> bool:
-        """Whether a pod that stands somewhere selects this one, by an affinity of its own."""
-        known = self.namespaces.get(pod.namespace, {})
-        here = pod.namespace in pods.namespaces or (
-            pods.namespace_selector is not None and selects_labels(pods.namespace_selector, known)
-        )
-        return here and pods.selector is not None and selects_labels(pods.selector, pod.labels)
+        return frozenset([lean for lean in self._near_leans.near(pod.labels) if self.repels(lean.term.pods, pod)])
 
     def holders(self, term: PodTerm) -> Tally:
         """How many pods on each node have this anti-affinity."""
@@ -232,6 +248,18 @@ class Residents:
         if port.ip == ANY_ADDRESS:
             return list(held.values())
         return [held[ip] for ip in (ANY_ADDRESS, port.ip) if ip in held]
+
+    def repels(self, selector: PodSelector, pod: Pod) -> bool:
+        """Whether a pod that stands somewhere selects one that is to be placed, by its anti-affinity.
+
+        A namespace that is not known has no labels.
+        """
+        if selector.selector is None or not selects_labels(selector.selector, pod.labels):
+            return False
+        if pod.namespace in selector.namespaces:
+            return True
+        wanted = selector.namespace_selector
+        return wanted is not None and selects_labels(wanted, self.namespaces.get(pod.namespace, {}))
 
     def selects(self, selector: PodSelector, pod: Pod) -> bool:
         """Whether a pod that is to be placed selects this pod, by an affinity of its own.
@@ -255,7 +283,7 @@ class Residents:
         return selects_labels(selector.selector, labels)
 
     def _counts(self, query: Query, sort: _Sort) -> bool:
-        if (query.living and sort.deleting) or not query.selectors:
+        if (query.living and sort.deleting) or not query.selectors or not query.standing:
             return False
         return all(self._selects(each, sort.namespace, sort.labels) for each in query.selectors)
 

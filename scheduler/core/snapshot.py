@@ -14,12 +14,13 @@ V = TypeVar("V")
 
 
 class Versioned(Generic[K, V]):
-    """A mapping whose snapshots are free; the first write after one copies the mapping."""
+    """A mapping whose snapshots are free; the first write after one copies the mapping. changes : counts writes."""
 
-    __slots__ = ("_shared", "current")
+    __slots__ = ("_shared", "changes", "current")
 
     def __init__(self) -> None:
         self.current: dict[K, V] = {}
+        self.changes = 0
         self._shared = False
 
     def put(self, key: K, value: V) -> None:
@@ -40,6 +41,7 @@ class Versioned(Generic[K, V]):
         return MappingProxyType(self.current)
 
     def _own(self) -> None:
+        self.changes += 1
         if self._shared:
             self.current = dict(self.current)
             self._shared = False

@@ -3,7 +3,7 @@
 Applying an event costs the rows that the event touches. Applying it twice changes nothing.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -130,7 +130,7 @@ class State:
         self.nominees: dict[Uid, Pod] = {}  # pods without a place that room is kept for on a node
         self.problems: dict[tuple[str, str], str] = {}
         self.holders: dict[Identity, set[Uid]] = {}
-        self._held_in: dict[PoolKey, Counter[str]] = defaultdict(Counter)  # how many claims have each device, by name
+        self._held_in: dict[PoolKey, dict[str, int]] = defaultdict(dict)  # how many claims have each device, by name
         self.link_warnings: dict[str, tuple[str, ...]] = {}  # by node; under "" those of the ConfigMap
         self.links: LinkMap | None = None
         self.malformed: set[int] = set()  # rows of devices that no selector can be evaluated on
@@ -344,7 +344,7 @@ class State:
             self._place(pod.uid, pod.node_name, pod.charge)
         elif before is not None and before.node_name:
             self._place(pod.uid, "", {})
-        if pod.nominated and not pod.node_name and not pod.done and not pod.deleting:
+        if pod.nominated and not pod.node_name and not pod.done:
             self.nominees[pod.uid] = pod
         else:
             self.nominees.pop(pod.uid, None)
@@ -426,12 +426,18 @@ class State:
 
     # ------------------------------------------------------------ reading
 
+    def nominated_above(self, pod: Pod) -> list[Pod]:
+        """Pods that are nominated to nodes, without those of lower priority than a pod and those placed."""
+        return [
+            other
+            for uid, other in self.nominees.items()
+            if uid != pod.uid and other.priority >= pod.priority and uid not in self._charges
+        ]
+
     def nominated_beside(self, pod: Pod) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:
         """What pods take of the nodes that they are nominated to, without those of lower priority and those placed."""
         found: dict[str, dict[str, int]] = {}
-        for uid, other in self.nominees.items():
-            if uid == pod.uid or other.priority < pod.priority or uid in self._charges:
-                continue
+        for other in self.nominated_above(pod):
             taken = found.setdefault(other.nominated, {})
             for name, amount in (*other.requests.items(), ("pods", 1)):
                 taken[name] = taken.get(name, 0) + amount
@@ -631,26 +637,28 @@ class State:
             self.holding.pop(uid)
             for result in before.results:
                 if not result.admin_access:
-                    self._let_go(result.identity, uid)
-                    self._count_held(result.identity, -1)
+                    identity = result.identity
+                    self._let_go(identity, uid)
+                    self._count_held(identity, -1)
         if now is not None:
             self.holding.put(uid, now)
             for result in now.results:
                 if result.admin_access:
                     continue
-                self._count_held(result.identity, 1)
+                identity = result.identity
+                self._count_held(identity, 1)
                 if self.is_shared(result):
                     self._share(result, uid)
                 else:
-                    self.holders.setdefault(result.identity, set()).add(uid)
-                    self._mark(result.identity, taken=True)
+                    self.holders.setdefault(identity, set()).add(uid)
+                    self._mark(identity, taken=True)
 
     def _count_held(self, identity: Identity, more: int) -> None:
         """Note who has what of a pool; one that has to do without a device of its own opens or shuts with it."""
         key, name = identity[:2], identity[2]
         held = self._held_in[key]
-        held[name] += more
-        if not held[name]:
+        number = held[name] = held.get(name, 0) + more
+        if not number:
             del held[name]
             if not held:
                 del self._held_in[key]

@@ -6,6 +6,7 @@ each other, do not count.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +36,7 @@ class Stock:
     left : int64 (N, W), thousandths left. classes : int32 (N, W), class of each device. A class is what serves the same
     requests in nodes of one shape: driver and product, devices of the node, cpu of the node.
     market : what states are judged by. waste : float64 (N, S), what each state scorer measures of nodes as they are.
-    version : grows with the market. epoch : grows whenever the numbers of `content` begin anew.
+    version : grows with the market.
     """
 
     def __init__(self) -> None:
@@ -44,7 +45,6 @@ class Stock:
         self.waste: NDArray[np.float64] = np.zeros((0, len(STATE_SCORERS)))
         self.market: Market = unknown_market(1)
         self.version = 0
-        self.epoch = 0
         self._class_index: dict[tuple[int, int, int], int] = {}
         self._width: list[int] = []
         self._cpu: list[int] = []
@@ -52,9 +52,14 @@ class Stock:
         self._counts: Mask = np.zeros((0, 0), np.bool_)
         self._stale: Mask = np.zeros(0, np.bool_)  # nodes whose waste is to be measured
         self._totals: dict[str, Sums] = {}  # of nodes as they are, as States.total knows them
-        self._contents: list[int | None] = []  # by node, the number of what its devices have left
-        self._content_index: dict[bytes, int] = {}
-        self._known: dict[tuple[int, int, bool], tuple[Waste, dict[str, Sums]]] = {}
+        self._builds: list[int] = []  # by node, the number of what does not change with use
+        self._build_index: dict[bytes, int] = {}
+        self._numbers = count()  # of builds and conditions; none comes twice
+        self._partly: list[bool] = []  # by node, whether it has devices that can be shared
+        self._lefts: dict[tuple[int, int], Counts] = {}  # `left` by build and free devices, where none can be shared
+        self._conditions: list[int | None] = []  # by node
+        self._condition_index: dict[tuple[int, int, bytes, int, bool], int] = {}
+        self._known: dict[int, tuple[Waste, dict[str, Sums]]] = {}  # by condition
         self._position = self._remade = -1
 
     def trade(self, market: Market) -> None:
@@ -81,13 +86,13 @@ class Stock:
             for row in changed:
                 self._count(state, row)
                 self._stale[row] = True
-                self._contents[row] = None
+                self._conditions[row] = None
             return
         rows = np.array(changed, np.int32)
         self.left[rows] = self._of(state, rows)
         self._stale[rows] = True
         for row in changed:
-            self._contents[row] = None
+            self._conditions[row] = None
 
     def measured(self, state: State, rows: Rows) -> NDArray[np.float64]:
         """`waste` of these nodes, float64 (len(rows), S)."""
@@ -106,24 +111,27 @@ class Stock:
         bits = state.bays.bits[row]
         return [amount or (WHOLE if bits >> place & 1 else 0) for place, amount in enumerate(self.left[row].tolist())]
 
-    def content(self, row: int) -> int:
-        """A number that nodes share whose devices are of the same classes and have the same left."""
-        found = self._contents[row]
+    def condition(self, state: State, row: int) -> int:
+        """A number for the condition that a node is in; it never stands for another.
+
+        Nodes in one condition have devices of the same classes, of which the same are free and have the same left, as
+        much cpu left, and are both in use or both not.
+        """
+        found = self._conditions[row]
         if found is None:
-            key = self.left[row].tobytes() + self.classes[row].tobytes()
-            if len(self._content_index) >= _MAX_KNOWN:
-                self._content_index.clear()
-                self._contents = [None] * len(self._contents)
-                self.epoch += 1
-                self._known.clear()
-            found = self._contents[row] = self._content_index.setdefault(key, len(self._content_index))
+            nodes, left = state.nodes, self.left[row].tobytes() if self._partly[row] else b""
+            cpu, used = nodes.left_at("cpu", row), nodes.used_at("pods", row) > 0
+            key = (self._builds[row], state.bays.bits[row], left, cpu, used)
+            if len(self._condition_index) >= _MAX_KNOWN:
+                self._condition_index.clear()
+            found = self._conditions[row] = self._condition_index.setdefault(key, next(self._numbers))
         return found
 
     def known_one(self, state: State, row: int) -> Waste | None:
         """`measured` of one node, None where it has to be measured; nodes in the same state are measured once."""
         if not self._stale[row]:
             return tuple(self.waste[row].tolist())
-        known = self._known.get(self._key(state, row))
+        known = self._known.get(self.condition(state, row))
         if known is None:
             return None
         self.waste[row] = known[0]
@@ -152,12 +160,8 @@ class Stock:
                 self._known.clear()
             for number, row in enumerate(stale):
                 totals = {name: sums[number] for name, sums in states.totals.items()}
-                self._known[self._key(state, row)] = (found[number], totals)
+                self._known[self.condition(state, row)] = (found[number], totals)
         return found[:start], found[start:]
-
-    def _key(self, state: State, row: int) -> tuple[int, int, bool]:
-        nodes = state.nodes
-        return (self.content(row), nodes.left_at("cpu", row), nodes.used_at("pods", row) > 0)
 
     def _note(self, rows: NDArray[np.integer[Any]], waste: NDArray[np.float64], totals: Mapping[str, Sums]) -> None:
         """Keep what was measured of nodes as they are."""
@@ -230,15 +234,23 @@ class Stock:
         self.waste = np.zeros((shape[0], len(STATE_SCORERS)))
         self._stale = np.ones(shape[0], np.bool_)
         self._totals = {}
-        self._contents = [None] * shape[0]
-        self._content_index.clear()
+        self._builds = [-1] * shape[0]
+        self._build_index.clear()
+        self._partly = [False] * shape[0]
+        self._lefts.clear()
+        self._conditions = [None] * shape[0]
+        self._condition_index.clear()
         self._known.clear()
-        self.epoch += 1
 
     def _count(self, state: State, row: int) -> None:
         """Set `left` of one node."""
+        key = (self._builds[row], state.bays.bits[row])
+        left = None if self._partly[row] else self._lefts.get(key)
+        if left is not None:
+            self.left[row] = left
+            return
         devices, counts = state.bays.rows[row].tolist(), self._counts[row].tolist()
-        bits, codes, left = state.bays.bits[row], state.capacities.codes, []
+        bits, codes, amounts = state.bays.bits[row], state.capacities.codes, []
         columns = [(whole, state.room[name]) for name, whole in state.whole.items()]
         for position, (device, counted) in enumerate(zip(devices, counts, strict=True)):
             amount = WHOLE if counted and bits >> position & 1 else 0
@@ -247,8 +259,12 @@ class Stock:
                     has = int(whole[device])
                     if has > 0:
                         amount = min(amount, max(int(room[device]) * WHOLE // has, 0))
-            left.append(amount)
-        self.left[row] = left
+            amounts.append(amount)
+        self.left[row] = amounts
+        if not self._partly[row]:
+            if len(self._lefts) >= _MAX_KNOWN:
+                self._lefts.clear()
+            self._lefts[key] = self.left[row].copy()
 
     def _of(self, state: State, rows: Rows) -> Counts:
         """Thousandths left of each device of these nodes."""
@@ -273,6 +289,19 @@ class Stock:
         width = counts.sum(axis=1)
         cpu = state.nodes.amounts(state.nodes.allocatable, "cpu", rows)
         self._counts[rows] = counts
+        self._class_devices(state, rows, counts, products, width, cpu)
+        partly = ((seen >= 0) & (state.capacities.codes[seen] != ABSENT)).any(axis=1)
+        for row, shared in zip(rows.tolist(), partly.tolist(), strict=True):
+            if len(self._build_index) >= _MAX_KNOWN:
+                self._build_index.clear()
+            key = self._counts[row].tobytes() + self.classes[row].tobytes()
+            self._builds[row] = self._build_index.setdefault(key, next(self._numbers))
+            self._partly[row] = shared
+
+    def _class_devices(
+        self, state: State, rows: Rows, counts: Mask, products: Rows, width: Counts, cpu: Counts
+    ) -> None:
+        """Note the class of each device that counts, bool (len(rows), W), by its product and the shape of its node."""
         at, position = counts.nonzero()
         if not len(at):
             return
@@ -286,7 +315,7 @@ class Stock:
         extra = state.devices.size - len(self._class_of)
         if extra > 0:
             self._class_of = np.concatenate([self._class_of, np.full(extra, -1, np.int32)])
-        self._class_of[seen[at, position]] = found
+        self._class_of[state.bays.rows[rows[at], position]] = found
 
     @staticmethod
     def _linkable(state: State, rows: Rows) -> Mask:

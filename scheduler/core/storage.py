@@ -93,8 +93,9 @@ class PersistentVolume:
     """A volume.
 
     affinity : nodes that can use it, None for all. Fields of nodes mean nothing in it: see cluster/storage.py.
-    driver, handle : of a CSI volume, else empty. plugin : the in-tree plugin of a kind that a CSI driver took over; the
-    driver and a handle are given for that, too.
+    driver, handle : of a CSI volume, else empty. plugin : the in-tree plugin of a kind that a CSI driver took over;
+    driver and handle are given for that, too, unless the driver cannot know the volume. moved : `affinity` on nodes
+    where that happened.
     """
 
     name: str
@@ -113,6 +114,7 @@ class PersistentVolume:
     driver: str = ""
     handle: str = ""
     plugin: str = ""
+    moved: NodeSelector | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ from scoring.arrays import Counts, Mask, Rows
 T = TypeVar("T")
 Attached = tuple[str, str]
 """Driver and handle of a volume; for a claim without a volume the claim's key behind a 0, which is no handle."""
-_ODD: Final = ("", "")
+ODD: Final = ("", "")
+"""Stands among volumes for one that was made for another pod."""
 _NONE: Final[Mapping[Attached, int]] = {}
 
 
@@ -132,7 +133,7 @@ class Volumes:
         if isinstance(item, StorageClass):
             return self._put(self.classes, item.name, item) and self._disturb_all()
         if isinstance(item, CSINode):
-            return self._put(self.csi_nodes, item.name, item) and self._disturb(item.name)
+            return self._put_csi_node(item)
         if isinstance(item, CSIDriver):
             return self._put(self.drivers, item.name, item)
         if isinstance(item, CSIStorageCapacity):
@@ -157,6 +158,7 @@ class Volumes:
             return storage_class
         if kind == "CSINode":
             csi_node = self.csi_nodes.pop(key)
+            self._remigrate(csi_node, None)
             self._disturb(key)
             return csi_node
         if kind == "CSIDriver":
@@ -196,6 +198,19 @@ class Volumes:
         if before is None or (before.driver, before.handle) != (volume.driver, volume.handle):
             self._disturb_volume(volume)
         return True
+
+    def _put_csi_node(self, item: CSINode) -> bool:
+        before = self.csi_nodes.current.get(item.name)
+        self._remigrate(before, item)
+        return self._put(self.csi_nodes, item.name, item) and self._disturb(item.name)
+
+    def _remigrate(self, before: CSINode | None, after: CSINode | None) -> None:
+        """Note it where other drivers serve the volumes of plugins from now on."""
+        item = before or after
+        row = self._nodes.rows.get(item.name) if item is not None else None
+        was, now = (each.migrated if each is not None else frozenset() for each in (before, after))
+        if row is not None and was != now:
+            self._nodes.remake(row)
 
     def _put_capacity(self, capacity: CSIStorageCapacity) -> bool:
         before = self.capacities.current.get(capacity.key)
@@ -386,7 +401,7 @@ class Volumes:
         if isinstance(item, CSIDriver):
             return attached is not None and attached[0] == item.name
         if isinstance(item, CSINode):
-            return attached is not None and attached[0] in item.drivers
+            return bool(item.migrated) or (attached is not None and attached[0] in item.drivers)
         if isinstance(item, VolumeAttachment):
             return attached is not None and attached[0] == item.attacher
         return item.key == claim.key
@@ -475,19 +490,27 @@ class Volumes:
         """Which of these nodes have limits, and a pod with a volume made for it that is another's: upstream stops
         there with an error."""
         self._settle()
-        odd = [
-            self._rows[name]
-            for name in self._odd
-            if name in self._rows
-            and (csi_node := self.csi_nodes.current.get(name)) is not None
-            and any(limit is not None for limit in csi_node.drivers.values())
-        ]
+        odd = [self._rows[name] for name in self._odd if name in self._rows and self.limited(name)]
         return np.isin(rows, np.array(odd, np.int32))
 
     def known(self, rows: Rows) -> Mask:
         """Which of these nodes have a CSINode."""
-        names = (node.name if (node := self._nodes.nodes[row]) is not None else "" for row in rows.tolist())
-        return np.array([name in self.csi_nodes.current for name in names], np.bool_)
+        return np.array([each is not None for each in self._csi_nodes(rows)], np.bool_)
+
+    def migrated(self, plugin: str, rows: Rows) -> Mask:
+        """On which of these nodes a CSI driver serves the volumes of an in-tree plugin."""
+        return np.array([each is not None and plugin in each.migrated for each in self._csi_nodes(rows)], np.bool_)
+
+    def affinity_on(self, volume: PersistentVolume, node: str) -> NodeSelector | None:
+        """The affinity that counts for a node."""
+        csi_node = self.csi_nodes.current.get(node)
+        moved = csi_node is not None and bool(volume.plugin) and volume.plugin in csi_node.migrated
+        return volume.moved if moved else volume.affinity
+
+    def _csi_nodes(self, rows: Rows) -> Iterable[CSINode | None]:
+        for row in rows.tolist():
+            node = self._nodes.nodes[row]
+            yield self.csi_nodes.current.get(node.name) if node is not None else None
 
     def _read(self, table: Mapping[str, Counts], driver: str, rows: Rows, nothing: int) -> Counts:
         self._settle()
@@ -503,7 +526,7 @@ class Volumes:
                     del self._nodes_with[attached]
             used = self._count(name)
             self._odd.discard(name)
-            if used.pop(_ODD, 0):
+            if used.pop(ODD, 0):
                 self._odd.add(name)
             if used:
                 self._used[name] = used
@@ -517,28 +540,56 @@ class Volumes:
     def _count(self, node: str) -> Counter[Attached]:
         used: Counter[Attached] = Counter()
         for uid in self._pods_on.get(node, ()):
-            pod = self._pods[uid][1]
-            for volume in pod.volumes:
-                if volume.disk is not None and (disk := attached_disk(volume.disk)) is not None:
-                    used[disk] += 1
-                claim = self.claims.current.get(f"{pod.namespace}/{volume.claim}") if volume.claim else None
-                if claim is None:
-                    continue
-                if volume.ephemeral and claim.owner != pod.uid:
-                    used[_ODD] += 1
-                    continue
-                attached = self.attaches(claim)
-                if attached is not None:
-                    used[attached] += 1
+            used.update(self.used_by(self._pods[uid][1]))
         return used
 
-    def _write(self, row: int, name: str, used: Mapping[Attached, int]) -> None:
-        attached = set(used)
-        for each in self._attached_to.get(name, ()):
+    def used_by(self, pod: Pod) -> Counter[Attached]:
+        """What drivers attach for a pod; ODD for what was made for another pod."""
+        used: Counter[Attached] = Counter()
+        for volume in pod.volumes:
+            if volume.disk is not None and (disk := attached_disk(volume.disk)) is not None:
+                used[disk] += 1
+            claim = self.claims.current.get(f"{pod.namespace}/{volume.claim}") if volume.claim else None
+            if claim is None:
+                continue
+            made_for_another = volume.ephemeral and claim.owner != pod.uid
+            attached = ODD if made_for_another else self.attaches(claim)
+            if attached is not None:
+                used[attached] += 1
+        return used
+
+    def room_beside(
+        self, node: str, others: Iterable[Attached], fresh: Mapping[str, int], shared: Iterable[Attached]
+    ) -> bool:
+        """Whether a node can attach `fresh` volumes by driver and `shared` ones, once it has those of others, too."""
+        csi_node = self.csi_nodes.current.get(node)
+        used = {*self.used_on(node), *others}
+        there = Counter(driver for driver, _ in used | self._attached(node))
+        added = Counter(fresh)
+        added.update(driver for driver, handle in shared if (driver, handle) not in used)
+        limits = csi_node.drivers if csi_node is not None else {}
+        return not any(
+            limit is not None and added[driver] and there[driver] + added[driver] > limit
+            for driver, limit in limits.items()
+        )
+
+    def limited(self, node: str) -> bool:
+        """Whether a driver has a limit on a node."""
+        csi_node = self.csi_nodes.current.get(node)
+        return csi_node is not None and any(limit is not None for limit in csi_node.drivers.values())
+
+    def _attached(self, node: str) -> set[Attached]:
+        """What VolumeAttachments tell of a node."""
+        found = set()
+        for each in self._attached_to.get(node, ()):
             attachment = self.attachments.current[each]
             volume = self.volumes.current.get(attachment.volume)
             if volume is not None and volume.driver and not volume.plugin:
-                attached.add((attachment.attacher, volume.handle))
+                found.add((attachment.attacher, volume.handle))
+        return found
+
+    def _write(self, row: int, name: str, used: Mapping[Attached, int]) -> None:
+        attached = set(used) | self._attached(name)
         counts = Counter(driver for driver, _ in attached)
         csi_node = self.csi_nodes.current.get(name)
         drivers = csi_node.drivers if csi_node is not None else {}

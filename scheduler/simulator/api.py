@@ -17,12 +17,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast, get_args
 
 from scheduler.cluster import decode, encode
-from scheduler.core import names
-from scheduler.core.errors import DecodeError, DovetailError, FaultError, InputError
+from scheduler.core import names, storage
+from scheduler.core.errors import DecodeError, FaultError, InputError
 from scheduler.core.messages import (
     BindPod,
     BindRefused,
-    Cause,
+    BindVolume,
     ClaimCreated,
     ClaimRefused,
     ClaimWritten,
@@ -44,12 +44,17 @@ from scheduler.core.messages import (
     ReserveClaim,
     ScoreRemotely,
     Seen,
+    SelectNode,
     Slow,
+    UnbindVolume,
+    UnselectNode,
     WarnOfTopology,
     WriteAllocation,
 )
 from scheduler.core.model import Allocation, Claim, Uid
 from scheduler.core.slow import answer
+from scheduler.simulator import shelves
+from scheduler.simulator.errors import RefusedError
 from scheduler.simulator.objects import Raw, key_of
 from scheduler.simulator.operators import OPERATED
 from scheduler.simulator.workloads import uid_of
@@ -57,17 +62,12 @@ from scheduler.simulator.workloads import uid_of
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 """When a simulation begins, for the timestamps of its objects."""
 WATCHED: Final = (
-    "Namespace",
-    "Node",
-    "DeviceClass",
-    "DeviceTaintRule",
-    "ResourceSlice",
-    "ResourceClaim",
-    "Pod",
-    "ConfigMap",
-)
+    "Namespace", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaim", "Pod", "ConfigMap",
+    *storage.KINDS,
+)  # fmt: skip
 _ORDER: Final = (
-    "Namespace", "PriorityClass", "ConfigMap", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice",
+    "Namespace", "PriorityClass", "ConfigMap", "StorageClass", "CSIDriver", "CSIStorageCapacity", "PersistentVolume",
+    "PersistentVolumeClaim", "VolumeAttachment", "CSINode", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice",
     "ResourceClaimTemplate", "ResourceClaim", *sorted(OPERATED), "CronJob", "DaemonSet", "Deployment", "ReplicaSet",
     "StatefulSet", "Job", "Pod",
 )  # fmt: skip
@@ -87,15 +87,6 @@ def nobody_scores(asked: ScoreRemotely) -> Sequence[Event]:
     """Scorers of others are part of no simulation, unless somebody brings them."""
     problem = "is not asked in a simulation"
     return [RemoteScored(asked.pod.uid, asked.generation, scorer, (), problem) for scorer in asked.scorers]
-
-
-class RefusedError(DovetailError):
-    """The server says no. `cause` as in messages: what the status code means for the writer."""
-
-    def __init__(self, cause: Cause, message: str) -> None:
-        self.cause = cause
-        self.message = message
-        super().__init__(message)
 
 
 class Api:
@@ -169,9 +160,16 @@ class Api:
             found["metadata"] = {**metadata, "labels": labels}
         elif kind in {"ResourceClaim", "ResourceClaimTemplate"}:
             found = _default_claim(found)
+        elif kind == "PersistentVolume":
+            found = shelves.settle(found)
+        elif kind == "StorageClass":
+            found.setdefault("volumeBindingMode", "Immediate")
         self._store(kind, key, found)
         if kind == "Pod":
+            shelves.make_claims(self, found)
             self._control_pod(key)
+        elif kind == "PersistentVolumeClaim":
+            shelves.bind_at_once(self, key)
         elif kind == "ResourceClaimTemplate":
             for pod in self.all("Pod"):
                 self._control_pod(key_of(pod))
@@ -251,6 +249,10 @@ class Api:
         found = {**pod, "metadata": own, "spec": {**spec, "nodeName": target["name"]}, "status": status}
         self._store("Pod", key, found)
         return self.objects["Pod"][key]
+
+    def put(self, raw: Raw) -> None:
+        """Replace an object, as a controller does."""
+        self._store(raw["kind"], key_of(raw), raw)
 
     def _store(self, kind: str, key: str, raw: Raw) -> None:
         self.version += 1
@@ -525,6 +527,10 @@ class Api:
         ReserveClaim: _reserve,
         ReleaseClaim: _release,
         DeleteClaim: _delete,
+        BindVolume: shelves.bind,
+        SelectNode: shelves.make,
+        UnbindVolume: lambda self, instruction: [],
+        UnselectNode: lambda self, instruction: [],
         BindPod: _bind,
         **dict.fromkeys(get_args(Report), _report),
         RecordDecision: lambda self, instruction: [],

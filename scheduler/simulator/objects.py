@@ -33,7 +33,8 @@ MAX_DEPTH: Final = 100
 PATIENCE_S: Final = 1.0  # for somebody who writes into a pipe
 DRA: Final = "resource.k8s.io/v1"
 KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "v1": frozenset({"Namespace", "Node", "Pod", "ConfigMap"}),
+    "v1": frozenset({"Namespace", "Node", "Pod", "ConfigMap", "PersistentVolume", "PersistentVolumeClaim"}),
+    "storage.k8s.io/v1": frozenset({"StorageClass", "CSINode", "CSIDriver", "CSIStorageCapacity", "VolumeAttachment"}),
     DRA: frozenset({"ResourceSlice", "DeviceClass", "DeviceTaintRule", "ResourceClaim", "ResourceClaimTemplate"}),
     "apps/v1": frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"}),
     "batch/v1": frozenset({"Job", "CronJob"}),
@@ -43,7 +44,12 @@ KINDS: Final[Mapping[str, frozenset[str]]] = {
     "kubeflow.org/v2beta1": frozenset({"MPIJob"}),
     "scheduling.k8s.io/v1": frozenset({"PriorityClass"}),
 }
-CLUSTERED: Final = frozenset({"Namespace", "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "PriorityClass"})
+CLUSTERED: Final = frozenset(
+    {
+        "Namespace", "Node", "ResourceSlice", "DeviceClass", "DeviceTaintRule", "PriorityClass", "PersistentVolume",
+        "StorageClass", "CSINode", "CSIDriver", "VolumeAttachment",
+    }
+)  # fmt: skip
 _OLD_DRA_KINDS: Final = KINDS[DRA] | {"ResourceClass"}
 _OLD: Final[Mapping[str, str]] = {
     "v1beta2": "its shape is that of v1: change apiVersion to resource.k8s.io/v1",

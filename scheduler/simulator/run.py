@@ -11,6 +11,7 @@ from scheduler.core.engine import Engine
 from scheduler.core.errors import DecodeError, InputError
 from scheduler.core.messages import Drained, Event, Instruction, Listed, RecordDecision, ReportIgnored
 from scheduler.core.plan import Decision
+from scheduler.core.storage import KINDS
 from scheduler.simulator.api import Api
 from scheduler.simulator.objects import Found, Objects, Raw, key_of, refuse_metadata
 from scheduler.simulator.workloads import expand
@@ -20,7 +21,7 @@ MAX_S: Final = 3600.0
 MAX_CYCLES: Final = 20_000
 DECODED: Final = (
     "Namespace", "Node", "DeviceClass", "DeviceTaintRule", "ResourceSlice", "ResourceClaimTemplate", "ResourceClaim",
-    "Pod",
+    "Pod", *KINDS,
 )  # fmt: skip
 
 SIMULATED: Final = EngineConfig(ownership=Ownership(all_nodes=True), verify_plans=True, cycle_steps=10**12)

@@ -118,7 +118,27 @@ def _ordinals(stateful_set: Found, present: Sequence[Found]) -> Iterable[Found]:
         name = f"{base}-{number}"
         if name not in taken:
             labels = {"statefulset.kubernetes.io/pod-name": name, "apps.kubernetes.io/pod-index": str(number)}
-            yield _pod(stateful_set, "StatefulSet", "apps/v1", name, labels=labels)
+            yield from _with_claims(stateful_set, _pod(stateful_set, "StatefulSet", "apps/v1", name, labels=labels))
+
+
+def _with_claims(stateful_set: Found, pod: Found) -> Iterable[Found]:
+    """The pod of a StatefulSet, behind its claims of volumeClaimTemplates; these outlive it, and nobody owns them."""
+    templates = _spec(stateful_set).get("volumeClaimTemplates") or ()
+    volumes = []
+    for index, template in enumerate(templates):
+        own = template.get("metadata") if isinstance(template, dict) else None
+        if not isinstance(own, dict) or not isinstance(own.get("name"), str):
+            raise InputError(stateful_set.where, f"spec.volumeClaimTemplates[{index}].metadata.name: is missing")
+        metadata = {
+            "name": f"{own['name']}-{pod.raw['metadata']['name']}",
+            "namespace": pod.raw["metadata"]["namespace"],
+        }
+        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata}
+        yield Found({**claim, "spec": template.get("spec") or {}}, pod.where)
+        volumes.append({"name": own["name"], "persistentVolumeClaim": {"claimName": metadata["name"]}})
+    spec = pod.raw["spec"]
+    others = [each for each in spec.get("volumes") or () if each.get("name") not in {one["name"] for one in volumes}]
+    yield Found({**pod.raw, "spec": {**spec, "volumes": [*others, *volumes]}}, pod.where) if volumes else pod
 
 
 def _daemons(daemon_set: Found, present: Sequence[Found], nodes: Sequence[Raw]) -> Iterable[Found]:

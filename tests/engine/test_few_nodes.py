@@ -74,3 +74,32 @@ def test_one_after_the_other_and_in_columns_is_the_same(shared, counts, memory, 
         state.nodes.use(node, REQUESTS, -1)
     assert found[0] == found[1]
     assert found[0][3] > 0
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@given(st.lists(st.tuples(st.integers(0, NODES - 1), st.sampled_from([0, 1_000, 2_000])), max_size=30))
+@settings(max_examples=15, deadline=None)
+def test_nodes_share_a_condition_only_if_all_that_is_measured_is_equal(shared, used):
+    state = clusters[shared]
+    for node, cpu in used:
+        state.nodes.use(node, {"cpu": cpu}, 1)
+
+    stock = Catalogue(EngineConfig()).stock
+    stock.refresh(state)
+    rows = list(state.nodes.rows.values())
+    facts = {
+        row: (
+            state.bays.bits[row],
+            stock.left[row].tobytes(),
+            stock.classes[row].tobytes(),
+            state.nodes.left_at("cpu", row),
+            state.nodes.used_at("pods", row) > 0,
+        )
+        for row in rows
+    }
+    conditions = {row: stock.condition(state, row) for row in rows}
+
+    for node, cpu in used:
+        state.nodes.use(node, {"cpu": cpu}, -1)
+    assert len(set(conditions.values())) == len(set(facts.values()))
+    assert len({(conditions[row], facts[row]) for row in rows}) == len(set(facts.values()))

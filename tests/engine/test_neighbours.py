@@ -364,3 +364,35 @@ def test_pods_that_were_placed_by_where_others_are_are_not_taken_back_for_a_plan
         if not hands.node_of("q"):
             return
     raise AssertionError("q is never left out")
+
+
+# ---------------------------------------------------------------- pods that are nominated to a node
+
+
+def nominee(**fields):
+    return replace(web("keeper", scheduler="other", **fields), nominated="n1", priority=1)
+
+
+@pytest.mark.parametrize(
+    ("keeper", "asks"),
+    [
+        (nominee(ports=[80]), pod("p", ports=[80])),
+        (nominee(), pod("p", repels=[repels(WEB)])),
+        (nominee(repels=[repels(requirement("app", "In", "db"))]), pod("p", labels={"app": "db"}, repels=[repels()])),
+        (nominee(), web("p", spreads=[spread(WEB, node_affinity=False)])),
+    ],
+    ids=["port", "anti-affinity", "its anti-affinity", "spread"],
+)
+def test_a_pod_that_is_nominated_to_a_node_counts_there_as_if_it_ran(keeper, asks):
+    apart = zoned(n1="a", n2="b")
+    free = Hands(*apart, keeper, replace(asks, node_selector={HOSTNAME: "n2"})).settle()
+    taken = Hands(*apart, keeper, replace(asks, node_selector={HOSTNAME: "n1"})).settle()
+
+    assert free.node_of("p") == "n2"
+    assert taken.node_of("p") == ""
+
+
+def test_a_pod_that_is_only_nominated_is_nobody_to_be_with():
+    hands = Hands(*zoned(n1="a"), nominee(), pod("p", attracts=[repels(WEB)])).settle()
+
+    assert hands.node_of("p") == ""

@@ -484,3 +484,30 @@ def test_labels_of_a_node_decide_anew():
     hands.pass_time(60)
 
     assert len(hands.of(BindVolume)) == 1
+
+
+# ---------------------------------------------------------------- nominated pods
+
+
+def test_volumes_of_a_nominated_pod_are_kept_room_for():
+    own, kept = bound(driver=STORE, handle="h")
+    other, theirs = bound("w", driver=STORE, handle="w")
+    vip = replace(using(pod("vip", priority=5, gates=("wait",)), "w"), nominated="n1")
+
+    hands = Hands(node("n1"), csi_node(limit=1), own, kept, other, theirs, vip, using(pod(), "v")).settle()
+
+    assert "1 keep the volumes that they can attach for pods that are nominated to them" in hands.reason("p")
+
+
+def test_a_migrated_plugin_is_served_where_its_driver_has_its_label():
+    own = volume_claim(volume="pv-v")
+    kept = replace(
+        volume("pv-v", claim=own, affinity=in_zones("a")), plugin="kubernetes.io/aws-ebs", moved=in_zones("c")
+    )
+    there = [replace(csi_node(name), migrated=frozenset({"kubernetes.io/aws-ebs"})) for name in ("n1", "n3")]
+    hands = placed(own, kept, *there, using(pod(), "v"))
+    assert hands.node_of("p") == "n3"
+
+    hands.see(csi_node("n1"), csi_node("n3"), using(pod("q"), "v"))
+    hands.settle()
+    assert hands.node_of("q") == "n1"

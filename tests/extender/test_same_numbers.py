@@ -97,12 +97,12 @@ def test_the_scheduler_says_the_same(fleets, wish, weights, known):
                 assert judged.total[place] == -1
                 continue
             fitting += 1
-            assert judged.total[place] == pytest.approx(choice.total, abs=2e-6)
+            assert judged.total[place] == pytest.approx(choice.option.total, abs=2e-6)
             answer = core.answer(row) if wish else None
             taken = [position for part in answer.chosen for position in part] if answer else []
             assert judged.positions[place].tolist() == taken
             said = dict(zip(judged.scorers, judged.breakdown(np.array([place]))[0].tolist(), strict=True))
-            assert said == pytest.approx(choice.scores, abs=2e-6)
+            assert said == pytest.approx(choice.option.scores, abs=2e-6)
     assert fitting >= 3
 
 

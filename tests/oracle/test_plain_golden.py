@@ -7,14 +7,21 @@ what once differed, made small: `--case S/N --small --keep FILE` adds to it.
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from e2e.oracle.plain import golden
-from e2e.oracle.plain.differ import SOME, Seen, judged, report, told
-from e2e.oracle.plain.generator import FAMILIES, PLUGINS, Json
-from e2e.oracle.plain.ours import MISSING, SERVED
+from e2e.oracle.plain.differ import SOME, Seen, judged, report, told, verdicts
+from e2e.oracle.plain.generator import PLUGINS, Json
+from e2e.oracle.plain.ours import SERVED
 
 GOLDEN = Path(__file__).parent / "plain.jsonl.gz"
 DISAGREEMENTS = Path(__file__).parent / "plain_disagreements.jsonl"
-CASES, LEAST = 5_000, 200
+CASES, LEAST, CHUNKS = 5_000, 200, 2
+
+
+@cache
+def cases() -> list[Json]:
+    return golden.read(GOLDEN)
 
 
 def replayed(cases: list[Json]) -> Seen:
@@ -24,36 +31,31 @@ def replayed(cases: list[Json]) -> Seen:
     return seen
 
 
-@cache
-def kept() -> Seen:
-    return replayed(golden.read(GOLDEN))
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_we_find_the_nodes_that_kube_scheduler_finds(chunk: int):
+    seen = replayed(cases()[chunk::CHUNKS])
 
-
-def test_we_find_the_nodes_that_kube_scheduler_finds():
-    seen = kept()
-
-    print("\n".join(report(seen, LEAST)))
     assert list(told(seen, None, 3)) == []
-    assert seen.cases >= CASES
-    assert seen.compared + sum(seen.allowed.values()) == seen.cases or MISSING
-    assert sum(seen.allowed.values()) < CASES / 50
+    assert seen.cases >= CASES // CHUNKS
 
 
 def test_every_rule_is_seen_to_keep_pods_off_some_nodes_and_let_them_onto_others():
-    assert {plugin: kept().verdicts[plugin, SOME] for plugin in PLUGINS if kept().verdicts[plugin, SOME] < LEAST} == {}
+    seen = Seen()
+    for case in cases():
+        seen.verdicts.update(verdicts(case, case))
+
+    print("\n".join(report(seen, LEAST)))
+    assert {plugin for plugin in PLUGINS if seen.verdicts[plugin, SOME] < LEAST} == set()
 
 
 def test_what_once_differed_does_not_any_more():
     seen = replayed(golden.read(DISAGREEMENTS))
 
     assert list(told(seen, None, 3)) == []
-    assert seen.compared == seen.cases
+    assert seen.cases > 0
 
 
-def test_every_rule_is_either_served_or_missing():
+def test_every_rule_is_compared_by_itself():
     served = [plugin for plugins in SERVED for plugin in plugins]
 
-    assert len(served) == len(set(served))
-    assert set(served) | MISSING == set(PLUGINS) | (MISSING - set(PLUGINS))
-    assert set(FAMILIES) >= MISSING
-    assert not MISSING.intersection(served)
+    assert sorted(served) == sorted(PLUGINS)

@@ -230,7 +230,10 @@ REASONS = [
     ([claim("a", count=9), pod("p", "a")], "lack 9 free devices"),
     ([claim("a", "gpu.nvidia.com", 1, CAPACITY), pod("p", "a")], "no device matches its selectors"),
     ([claim("a"), pod("p", "a", hostNetwork=True, nodeSelector={"zone": "b"})], "0 of 1 nodes fit"),
-    ([claim("a"), pod("p", "a", volumes=[{"name": "v", "persistentVolumeClaim": {}}])], "persistentVolumeClaim"),
+    (
+        [claim("a"), pod("p", "a", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])],
+        "PersistentVolumeClaim default/data does not exist",
+    ),
     ([claim("a"), pod("p", "a", schedulingGates=[{"name": "quota"}])], "waits for its scheduling gates quota"),
     (
         [pod("p", resourceClaims=[{"name": "g", "resourceClaimTemplateName": "none"}])],

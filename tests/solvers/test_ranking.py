@@ -1,12 +1,22 @@
 """The ranking finds what a look at every node finds."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.core import ranking as module
 from scheduler.core.ranking import Ranking
 
 SIZE = 256
+
+
+@pytest.fixture(autouse=True)
+def as_shipped(monkeypatch):
+    """Sizes that a test changes are put back."""
+    monkeypatch.setattr(module, "_LEADERS", module._LEADERS)
+
+
 changes = st.lists(
     st.lists(
         st.tuples(st.integers(0, SIZE - 1), st.integers(-1, 3)), min_size=1, max_size=12, unique_by=lambda e: e[0]
@@ -18,8 +28,10 @@ changes = st.lists(
 orders = st.lists(st.sampled_from([0, 1, 2**24, 2**24 + 1, 2**55, 2**56 - 1]), min_size=SIZE, max_size=SIZE)
 
 
+@pytest.mark.parametrize("leaders", [2, 32])
 @given(changes, orders)
-def test_the_best_two_are_those_of_a_full_look(steps, order):
+def test_the_best_two_are_those_of_a_full_look(leaders, steps, order):
+    module._LEADERS = leaders
     order = np.array(order, np.int64)
     ranking, ranks = Ranking(SIZE), np.full(SIZE, -1, np.int64)
     for step in steps:

@@ -1,7 +1,7 @@
 """Dovetail against kube-scheduler's own filter plugins, on random cases.
 
-A case is a pod that waits on a cluster. `judge.py` says what must be equal, `ours.py` which rules are not served yet.
-At the end stands for each of upstream's plugins how many pods it kept off some nodes, all nodes and none.
+A case is a pod that waits on a cluster. `judge.py` says what must be equal. At the end stands for each of upstream's
+plugins how many pods it kept off some nodes, all nodes and none.
 """
 
 import itertools
@@ -30,41 +30,39 @@ class Seen:
     """What came of some clusters. differing : case, name of the pod, difference; verdicts : by plugin and how many."""
 
     cases: int = 0
-    compared: int = 0
-    allowed: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     differing: list[tuple[str, str, Difference]] = field(default_factory=list)
     golden: list[Json] = field(default_factory=list)
 
     def add(self, other: "Seen") -> None:
         self.cases += other.cases
-        self.compared += other.compared
-        self.allowed.update(other.allowed)
         self.verdicts.update(other.verdicts)
         self.differing += other.differing
         self.golden += other.golden
 
 
+def verdicts(case: Json, answer: Json) -> Counter[tuple[str, str]]:
+    """How many pods of a case each of upstream's plugins keeps off some nodes, all nodes and none."""
+    found: Counter[tuple[str, str]] = Counter()
+    for told in answer["answers"]:
+        for plugin in PLUGINS:
+            rejected = len(judge.rejected(told, plugin))
+            found[plugin, NONE if not rejected else ALL if rejected == len(case["nodes"]) else SOME] += 1
+    return found
+
+
 def judged(case: Json, answer: Json, seen: Seen) -> None:
     """Compare all pods of a case, as the API server keeps it, with upstream's answers, and count them."""
     cluster = Cluster(case)
-    names, families = frozenset(cluster.names), frozenset(case.get("families", ()))
+    names = frozenset(cluster.names)
     for pod, told in zip(case["asked"], answer["answers"], strict=True):
         seen.cases += 1
         where = (case["id"], pod["metadata"]["name"])
-        for plugin in PLUGINS:
-            rejected = judge.rejected(told, plugin)
-            seen.verdicts[plugin, NONE if not rejected else ALL if rejected == names else SOME] += 1
         doubt = judge.doubted(names, told)
         if doubt:
             seen.differing.append((*where, Difference("upstream itself", doubt)))
         found = cluster.ask(pod)
-        reason = judge.allowed(found)
-        if reason and judge.comparable(found, families):
-            seen.allowed[reason] += 1
-        elif judge.comparable(found, families):
-            seen.compared += 1
-            seen.differing += [(*where, each) for each in judge.differences(names, found, told)]
+        seen.differing += [(*where, each) for each in judge.differences(names, found, told)]
 
 
 _oracles: dict[Path, Oracle] = {}  # of a worker process, and ending with it
@@ -80,6 +78,7 @@ def _work(arguments: tuple[int, range, str | None, Path, bool]) -> Seen:
         if answer["outcome"] != "ok":
             raise OracleError(f"{answer['outcome']}: {answer['error']}")
         judged(answer["stored"], answer, seen)
+        seen.verdicts.update(verdicts(answer["stored"], answer))
         if keep:
             seen.golden.append(golden.entry(answer))
     return seen
@@ -134,12 +133,11 @@ def _differences(oracle: Oracle, case: Json) -> list[tuple[str, str, Difference]
 
 def report(seen: Seen, least: int) -> list[str]:
     """The summary's lines; those of plugins with fewer than `least` pods of both verdicts say so."""
-    lines = [f"{seen.cases} cases, {seen.compared} of them compared"]
+    lines = [f"{seen.cases} cases"]
     lines.append(f"{'rejects':22}" + "".join(f"{how:>12}" for how in (SOME, ALL, NONE)))
     for plugin in PLUGINS:
         counts = [seen.verdicts[plugin, how] for how in (SOME, ALL, NONE)]
         lines.append(f"{plugin:22}" + "".join(f"{count:12}" for count in counts) + " short" * (counts[0] < least))
-    lines += [f"{count:8} allowed: refused, {name}" for name, count in seen.allowed.items()]
     kinds = Counter(each.rule for _, _, each in seen.differing)
     lines += [f"{count:8} DIFFERENT: {rule}" for rule, count in kinds.most_common()]
     lines.append(f"{len(seen.differing)} differences in {len({case for case, _, _ in seen.differing})} clusters")

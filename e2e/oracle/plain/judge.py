@@ -1,28 +1,18 @@
 """What must be equal in our answer and upstream's: the nodes that each rule rejects, and those that are left.
 
 Where Dovetail means to differ, nothing is drawn: `spec.os` is asked of a node's label here and of nothing there (the
-kubelet turns the pod away); a nominated pod that is being deleted keeps no room here; and room is kept for nominated
-pods of every scheduler, there for those of the scheduler's own profiles.
+kubelet turns the pod away), and room is kept for nominated pods of every scheduler, there for those of its profiles.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from e2e.oracle.plain.generator import NOMINATED, PLUGINS, Json
-from e2e.oracle.plain.ours import MISSING, SERVED, Found, feasible
+from e2e.oracle.plain.generator import PLUGINS, Json
+from e2e.oracle.plain.ours import SERVED, Found, feasible
 
 NAMED: Final = "NodeName"
 FEASIBLE: Final = "feasible"
 REFUSED: Final = "refused"
-
-
-ALLOWED: Final = {
-    "volumes of in-tree plugins that a CSI driver serves": re.compile(
-        r"volumes\[\S+\]\.(gcePersistentDisk|awsElasticBlockStore)|which a CSI driver serves in its place"
-    ),
-}
-"""What README says is not supported, with the words of the refusal."""
 
 
 class Difference(NamedTuple):
@@ -37,22 +27,9 @@ def rejected(answer: Json, *plugins: str) -> frozenset[str]:
     return frozenset(name for plugin in plugins for name in answer["rejected"].get(plugin, {}))
 
 
-def comparable(found: Found, families: frozenset[str]) -> bool:
-    """Whether a pod can be judged, on a cluster with trouble of these families: not if what is missing decides it."""
-    absent = MISSING & families
-    return not ((found.unsupported and absent) or NOMINATED in absent)
-
-
-def allowed(found: Found) -> str:
-    """Why a pod may be refused that upstream would place; empty if there is no such reason."""
-    known = (name for name, words in ALLOWED.items() if found.unsupported and words.search(found.refusal))
-    return next(known, "")
-
-
 def differences(names: frozenset[str], found: Found, answer: Json) -> Iterator[Difference]:
-    """All of one pod that is not refused for a reason that is allowed, on nodes of these names."""
-    served = [name for name in (*PLUGINS, NAMED) if name not in MISSING]
-    left = names - rejected(answer, *served)
+    """All of one pod, on nodes of these names."""
+    left = names - rejected(answer, *PLUGINS, NAMED)
     if found.refusal:
         if left:
             yield Difference(REFUSED, f"upstream has {sorted(left)}, we none: {found.refusal}")

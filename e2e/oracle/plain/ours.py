@@ -7,15 +7,15 @@ import numpy as np
 
 from e2e.oracle.plain.generator import Json
 from scheduler.cluster.decode import decode
-from scheduler.core import plan
 from scheduler.core.config import Ownership
-from scheduler.core.demand import Refusal, resolve
+from scheduler.core.demand import Demand, Refusal, resolve
 from scheduler.core.errors import DecodeError
 from scheduler.core.model import Namespace, Node, Pod
 from scheduler.core.rules import NODE_RULES
+from scheduler.core.rules.base import NodeRule
 from scheduler.core.state import State
 from scheduler.core.storage import Stored, StoredKind
-from scoring.arrays import Mask
+from scoring.arrays import Rows
 
 SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("NodeUnschedulable", "TaintToleration"): ("NodeTaints",),
@@ -31,10 +31,6 @@ SERVED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
     ("VolumeZone",): ("VolumeZones",),
 }
 """Upstream's plugins, and the classes in scheduler/core/rules that reject the same nodes as they."""
-MISSING: Final = frozenset({})
-"""What is not served yet. A rule that lands takes its line out of here and puts one into SERVED."""
-
-
 STORED: Final[dict[str, StoredKind]] = {
     "persistentVolumeClaims": "PersistentVolumeClaim",
     "persistentVolumes": "PersistentVolume",
@@ -48,14 +44,10 @@ STORED: Final[dict[str, StoredKind]] = {
 
 
 class Found(NamedTuple):
-    """What came of a pod: the nodes that each of our rules rejects, by class, or why it is refused as a whole.
-
-    unsupported : whether the refusal says that we cannot serve it, and not that it cannot run.
-    """
+    """What came of a pod: the nodes that each of our rules rejects, by class, or why it is refused as a whole."""
 
     rejected: dict[str, frozenset[str]]
     refusal: str = ""
-    unsupported: bool = False
 
 
 class Cluster:
@@ -77,7 +69,6 @@ class Cluster:
                 self._put_stored(kind, item)
         for item in case.get("pods", []):
             self._put(item)
-        self.state.settle()
 
     def _put_stored(self, kind: StoredKind, item: Json) -> None:
         found = decode(kind, item)
@@ -104,15 +95,17 @@ class Cluster:
     def _asked(self, pod: Pod) -> Found:
         ways = resolve(pod, self.state)
         if isinstance(ways, Refusal):
-            return Found({}, ways.message, ways.token == plan.UNSUPPORTED)
+            return Found({}, ways.message)
         nodes = self.state.nodes
         rows = np.array([nodes.rows[name] for name in self.names], np.int32)
         (way,) = ways.open  # no device class serves an extended resource here
-        masks = {type(rule).__name__: rule.mask(nodes, way.demand, rows) for rule in NODE_RULES}
-        return Found({name: self._without(mask) for name, mask in masks.items()})
+        return Found({type(rule).__name__: self._rejected(rule, way.demand, rows) for rule in NODE_RULES})
 
-    def _without(self, mask: Mask) -> frozenset[str]:
-        return frozenset(name for name, held in zip(self.names, mask.tolist(), strict=True) if not held)
+    def _rejected(self, rule: NodeRule, demand: Demand, rows: Rows) -> frozenset[str]:
+        if not rule.concerns(demand):
+            return frozenset()
+        held = rule.mask(self.state.nodes, demand, rows).tolist()
+        return frozenset(name for name, fits in zip(self.names, held, strict=True) if not fits)
 
 
 def feasible(found: Found, names: Iterable[str]) -> frozenset[str]:

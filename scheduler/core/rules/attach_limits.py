@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from scheduler.core.demand import Demand
-from scheduler.core.mounts import Mounts
+from scheduler.core.mounts import Kept, Mounts
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.base import NodeRule
 from scheduler.core.storage import TAKEN_OVER
@@ -36,6 +36,9 @@ class AttachLimits(NodeRule):
             held &= ~nodes.volumes.uncountable(rows)
         for driver, added in _added(nodes, demand.mounts, rows).items():
             held &= ~_over(nodes, driver, added, rows)
+        for kept in demand.mounts.kept:
+            if not _fits_beside(nodes, demand.mounts, kept):
+                held[rows == nodes.rows.get(kept.node, -1)] = False
         return held
 
     def holds(self, nodes: NodeTable, demand: Demand, row: int) -> bool:
@@ -53,13 +56,26 @@ class AttachLimits(NodeRule):
         odd = nodes.volumes.uncountable(rows)
         found["have a pod whose ephemeral volume was made for another pod"] = int(np.count_nonzero(odd))
         rows = rows[~odd]
-        for driver, added in _added(nodes, mounts, rows).items():
+        left = _added(nodes, mounts, rows)
+        for driver in list(left):
+            added = left[driver]
             over = _over(nodes, driver, added, rows)
             if over.any():
                 most = int(nodes.volumes.limits(driver, rows[over]).max())
                 text = f"can attach no further volumes of CSI driver {driver} (at most {most}, asks {int(added.max())})"
                 found[text] = int(np.count_nonzero(over))
+                rows, keep = rows[~over], ~over
+                left = {name: counts[keep] for name, counts in left.items()}
+        found["keep the volumes that they can attach for pods that are nominated to them"] = len(rows)
         return [(text, count) for text, count in found.items() if count]
+
+
+def _fits_beside(nodes: NodeTable, mounts: Mounts, kept: Kept) -> bool:
+    if not mounts.fresh and not mounts.shared:
+        return True
+    if kept.odd and nodes.volumes.limited(kept.node):
+        return False
+    return nodes.volumes.room_beside(kept.node, kept.attached, dict(mounts.fresh), mounts.shared)
 
 
 def _has(nodes: NodeTable, driver: str, rows: Rows) -> Mask:

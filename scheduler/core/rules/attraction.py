@@ -17,7 +17,7 @@ class PodAffinity(PodRule):
         """Only pods with required affinity to pods."""
         return demand.neighbours is not None and demand.neighbours.attraction is not None
 
-    def everywhere(self, nodes: NodeTable, demand: Demand) -> Mask:
+    def standing(self, nodes: NodeTable, demand: Demand) -> Mask:
         """Nodes that have every topology key, near such a pod."""
         wanted = _wanted(demand)
         counts = nodes.residents.count(wanted.pods).counts

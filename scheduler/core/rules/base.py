@@ -43,9 +43,23 @@ class PodRule(NodeRule):
 
     on_pods = True
 
-    @abstractmethod
     def everywhere(self, nodes: NodeTable, demand: Demand) -> Mask:
-        """bool (rows of nodes,): which of all nodes meet the condition; rows without a node say nothing."""
+        """bool (rows of nodes,): which of all nodes meet the condition; rows without a node say nothing.
+
+        A node that pods are nominated to must meet it without them, and with them as if they stood there.
+        """
+        held = self.standing(nodes, demand)
+        for name, guests in demand.guests:
+            row = nodes.rows.get(name)
+            if row is None or not held[row]:
+                continue
+            with nodes.residents.supposing([(each.namespace, dict(each.labels)) for each in guests], row):
+                held[row] = self.standing(nodes, demand)[row]
+        return held
+
+    @abstractmethod
+    def standing(self, nodes: NodeTable, demand: Demand) -> Mask:
+        """As `everywhere`, with no regard to pods that are nominated."""
 
     def mask(self, nodes: NodeTable, demand: Demand, rows: Rows) -> Mask:
         """`everywhere` of these nodes."""

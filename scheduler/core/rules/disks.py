@@ -28,6 +28,8 @@ class Disks(NodeRule):
         node = nodes.nodes[row]
         if demand.mounts is None or not demand.mounts.disks or node is None:
             return True
+        if any(each.shut and each.node == node.name for each in demand.mounts.kept):
+            return False
         there = nodes.volumes.disks_on(node.name)
         return not any(disk.clashes(other) for disk in demand.mounts.disks for other in there)
 

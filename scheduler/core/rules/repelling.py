@@ -15,7 +15,7 @@ class PodAntiAffinity(PodRule):
         """Only pods with required anti-affinity to pods."""
         return demand.neighbours is not None and bool(demand.neighbours.repels)
 
-    def everywhere(self, nodes: NodeTable, demand: Demand) -> Mask:
+    def standing(self, nodes: NodeTable, demand: Demand) -> Mask:
         """Nodes away from all of them; those without the topology key are."""
         assert demand.neighbours is not None
         held: Mask = np.ones(nodes.size, np.bool_)

@@ -24,9 +24,10 @@ class NodeResources(NodeRule):
 
     def holds(self, nodes: NodeTable, demand: Demand, row: int) -> bool:
         """Whether there is enough left of everything."""
-        if nodes.left_at("pods", row) < 1:
-            return False
-        return all(nodes.left_at(name, row) >= amount for name, amount in demand.resources)
+        for name, amount in demand.resources:
+            if nodes.left_at(name, row) < amount:
+                return False
+        return nodes.left_at("pods", row) >= 1
 
     def reasons(self, nodes: NodeTable, demand: Demand, rows: Rows) -> list[tuple[str, int]]:
         """One reason a resource, with the most that any of the nodes has left."""

@@ -42,7 +42,7 @@ class TopologySpread(PodRule):
         """Only pods with a constraint that must hold."""
         return demand.neighbours is not None and bool(demand.neighbours.evens)
 
-    def everywhere(self, nodes: NodeTable, demand: Demand) -> Mask:
+    def standing(self, nodes: NodeTable, demand: Demand) -> Mask:
         """Nodes that have every topology key, in domains that may have one more."""
         assert demand.neighbours is not None
         held: Mask = np.ones(nodes.size, np.bool_)

@@ -10,7 +10,6 @@ from scheduler.core.errors import FaultError
 from scheduler.core.model import Pod
 from scheduler.core.mounts import choose
 from scheduler.core.opinions import Preference
-from scheduler.core.options import name_of, option_of
 from scheduler.core.plan import Decision, Heard, Mount, Placement, Unplaced
 from scheduler.core.reasons import refused, unplaced
 from scheduler.core.remote import raised, ranked
@@ -54,8 +53,8 @@ def place(
     second = found[1][3] if len(found) > 1 else None
     hinted = ways[0][1].at(state, hint.node) if hint is not None and len(ways) == 1 else None
     if hinted is not None and hinted.row != first.row:
-        first, second = raised(state, hinted, heard, preference.opinion), first
-    node = name_of(state, first)
+        first, second = raised(hinted, heard, preference.opinion), first
+    node = first.option.node
     allocations = {}
     at = 0
     for claim in resolved.claims:
@@ -70,8 +69,8 @@ def place(
         at += count
     decision = Decision(
         pod=pod.key,
-        winner=option_of(state, first),
-        runner_up=None if second is None else option_of(state, second),
+        winner=first.option,
+        runner_up=None if second is None else second.option,
         feasible_nodes=sum(candidates.feasible for _, candidates in ways),
         nodes=len(state.nodes.rows),
         weights=preference.opinion.weights.values,

@@ -114,7 +114,9 @@ class StorageCheck:
         if volume is None:
             self.problems.append((VOLUME, f"volume {claim.volume} of claim {claim.key} does not exist"))
             return
-        if not _usable(volume.affinity, node):
+        csi_node = self.storage.csi_nodes.get(node.name)
+        moved = volume.plugin and csi_node is not None and volume.plugin in csi_node.migrated
+        if not _usable(volume.moved if moved else volume.affinity, node):
             self.problems.append((VOLUME, f"the node cannot use volume {volume.name}"))
         for place in _PLACES if zoned else ():
             old, new = f"failure-domain.beta.kubernetes.io/{place}", f"topology.kubernetes.io/{place}"

@@ -13,6 +13,7 @@ PLUGINS: Final = (
 """Upstream's filter plugins whose rules are drawn. NodeName is none: a pod with a nodeName waits for no scheduler."""
 NOMINATED: Final = "nominated pods"
 FAMILIES: Final = (*PLUGINS, NOMINATED)
+_RARE: Final = ("VolumeRestrictions", "PodTopologySpread")  # drawn more often, since they seldom tell nodes apart
 """Kinds of trouble of a cluster: each is a rule, or what all rules must take into account."""
 VOLUMES: Final = ("VolumeRestrictions", "NodeVolumeLimits", "VolumeBinding", "VolumeZone")
 
@@ -33,7 +34,7 @@ class Dice(Luck):
 
     def __init__(self, seed: int, number: int, rule: str | None = None) -> None:
         super().__init__(f"plain {seed}/{number}" + (f" {rule}" if rule else ""))
-        drawn = {self.of(*FAMILIES) for _ in range(self.of(1, 2, 2, 3, 3, 4, 12))}
+        drawn = {self.of(*FAMILIES, *_RARE) for _ in range(self.of(1, 2, 2, 3, 3, 4, 12))}
         if drawn == {NOMINATED}:
             drawn.add(self.of(*PLUGINS))
         if rule is not None:

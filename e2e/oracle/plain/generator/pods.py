@@ -38,7 +38,7 @@ def draw_pods(dice: Dice, names: list[str], storage: Storage) -> list[Json]:
             pod["status"] = {"phase": dice.of("Succeeded", "Failed") if kind == "ended" else "Running"}
             if dice.trouble("NodeResourcesFit", 0.3):
                 _resize(dice, pod)
-        if kind == "terminating" and "nodeName" in pod["spec"]:
+        if kind == "terminating":
             pod["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
         found.append(pod)
     return found

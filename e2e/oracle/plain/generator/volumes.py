@@ -245,7 +245,7 @@ def _ephemeral(dice: Dice, pod: Json, storage: Storage, *, runs: bool) -> Json:
 
 def _inline(dice: Dice) -> Json:
     read_only = {"readOnly": True} if dice.chance(0.4) else {}
-    kind = dice.of(*["iscsi"] * 6, *["rbd"] * 6, "gce", "aws")
+    kind = dice.of("iscsi", "iscsi", "rbd", "rbd", "gce", "aws")
     if kind == "gce":
         return {"gcePersistentDisk": {"pdName": dice.of("d1", "d2"), **read_only}}
     if kind == "aws":

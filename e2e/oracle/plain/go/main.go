@@ -16,6 +16,9 @@
 // nominated to the node. "feasible" are the nodes that pass when all run together. Codes are those of the framework:
 // Unschedulable, UnschedulableAndUnresolvable, Error. Feature gates and plugin arguments are the defaults.
 //
+// With "scored": true each answer has "scores" too: {plugin: {node name: 0 to 100}} of the nodes that are feasible, as the
+// score plugins of the default profile give them, normalized and not weighted.
+//
 // Of "pods" those with a nodeName run, unless they have ended; those with a nominatedNodeName are nominated.
 //
 // A line that is no case is answered by {"outcome": "bad-case", "error": str}; a case that would have brought the
@@ -65,6 +68,7 @@ type question struct {
 	CSIStorageCapacities   []*storagev1.CSIStorageCapacity `json:"csiStorageCapacities"`
 	VolumeAttachments      []*storagev1.VolumeAttachment   `json:"volumeAttachments"`
 	Asked                  []*v1.Pod                       `json:"asked"`
+	Scored                 bool                            `json:"scored"`
 }
 
 type answer struct {
@@ -78,6 +82,7 @@ type answer struct {
 type verdict struct {
 	Feasible []string                     `json:"feasible"`
 	Rejected map[string]map[string]string `json:"rejected"`
+	Scores   map[string]map[string]int64  `json:"scores,omitempty"`
 }
 
 // The plugins of the default profile that filter nodes, in its order, but for DynamicResources.
@@ -130,6 +135,7 @@ func newScheduler(ctx context.Context) (*scheduler, error) {
 	}
 	profile := defaults.Profiles[0]
 	wanted := sets.New(filters...).Insert(names.PrioritySort, names.DefaultBinder)
+	wanted.Insert(names.NodeResourcesBalancedAllocation, names.ImageLocality)
 	profile.Plugins = &config.Plugins{}
 	for name := range wanted {
 		profile.Plugins.MultiPoint.Enabled = append(profile.Plugins.MultiPoint.Enabled, config.Plugin{Name: name})
@@ -272,9 +278,48 @@ func (s *scheduler) answer(ctx context.Context, q *question) answer {
 				rejected[name] = found
 			}
 		}
-		a.Answers = append(a.Answers, verdict{s.feasible(ctx, pod, nodes), rejected})
+		found := verdict{Feasible: s.feasible(ctx, pod, nodes), Rejected: rejected}
+		if q.Scored {
+			if found.Scores, err = s.scores(ctx, pod, nodes, sets.New(found.Feasible...)); err != nil {
+				return answer{Outcome: "bad-case", Error: err.Error()}
+			}
+		}
+		a.Answers = append(a.Answers, found)
 	}
 	return a
+}
+
+// scores are what the score plugins say of the nodes that passed.
+func (s *scheduler) scores(
+	ctx context.Context, pod *v1.Pod, nodes []fwk.NodeInfo, passed sets.Set[string],
+) (map[string]map[string]int64, error) {
+	left := []fwk.NodeInfo{}
+	for _, node := range nodes {
+		if passed.Has(node.Node().Name) {
+			left = append(left, node)
+		}
+	}
+	state := framework.NewCycleState()
+	if _, status, _ := s.framework.RunPreFilterPlugins(ctx, state, pod); !status.IsSuccess() {
+		return nil, nil
+	}
+	if status := s.framework.RunPreScorePlugins(ctx, state, pod, left); !status.IsSuccess() {
+		return nil, status.AsError()
+	}
+	scored, status := s.framework.RunScorePlugins(ctx, state, pod, left)
+	if !status.IsSuccess() {
+		return nil, status.AsError()
+	}
+	found := map[string]map[string]int64{}
+	for _, node := range scored {
+		for _, score := range node.Scores {
+			if found[score.Name] == nil {
+				found[score.Name] = map[string]int64{}
+			}
+			found[score.Name][node.Name] = score.Score
+		}
+	}
+	return found, nil
 }
 
 func (s *scheduler) respond(ctx context.Context, line []byte) (a answer) {

@@ -1,0 +1,32 @@
+"""Our scores beside those that kube-scheduler's own plugins gave, which are kept: no Go is needed."""
+
+import gzip
+from collections import Counter
+
+import msgspec
+import pytest
+
+from e2e.oracle.plain.scores import GOLDEN, SCORERS, differences
+
+CASES = [msgspec.json.decode(line) for line in gzip.decompress(GOLDEN.read_bytes()).splitlines()]
+
+
+def test_scores_are_those_of_upstream():
+    seen: Counter[str] = Counter()
+
+    found = [text for each in CASES for text in differences(each["case"], each, seen)]
+
+    assert found == []
+    assert set(seen) == set(SCORERS)
+    assert min(seen.values()) >= 300
+
+
+@pytest.mark.parametrize("plugin", sorted(SCORERS))
+def test_a_score_that_is_off_is_found(plugin):
+    case = next(each for each in CASES if any((told.get("scores") or {}).get(plugin) for told in each["answers"]))
+    answers = [
+        {**told, "scores": {plugin: dict.fromkeys((told.get("scores") or {}).get(plugin, {}), 250)}}
+        for told in case["answers"]
+    ]
+
+    assert list(differences(case["case"], {"answers": answers}, Counter()))
