@@ -109,7 +109,7 @@ def pool(node_name: str, flavour: str, random: Random) -> list[Raw]:
             }
         ]
     if flavour == "attached":
-        more = {"bindsToNode": True, "bindingConditions": ["Attached"], "bindingFailureConditions": ["BrokenError"]}
+        more = {"bindsToNode": True, "bindingConditions": ["Attached"], "bindingFailureConditions": ["Broken"]}
         return [{"devices": [_device(f"gpu-{each}", "attached", random, **more) for each in range(2)]}]
     sets, devices = [], []
     for card in range(random.randint(1, 2)):

@@ -26,7 +26,7 @@ _PATH = re.compile(
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 _DOWN_S = 0.3  # how long a refused connection takes
-_RELEASES = 5.0  # times as often as other writes, those that give something back fail: there are few of them
+_RELEASES = 10.0  # times as often as other writes, those that give something back fail: there are few of them
 
 
 class Peer(Protocol):
@@ -90,6 +90,7 @@ class Server:
         self.delayed: list[Callable[[Peer, float], None]] = []  # told when a write is applied this much later
         self._streams: dict[str, list[Stream]] = {}
         self._seen: dict[tuple[str, str], dict[str, str]] = {}  # by peer and kind: key -> uid
+        self._whole: set[tuple[str, str]] = set()  # whom a list of a kind has reached from end to end
         self._latest: dict[str, tuple[int, str]] = {}  # newest version delivered to a peer, of which kind
         self._snapshots: dict[tuple[str, int], list[Item]] = {}  # that pages are cut from
         self._old_lists: dict[str, tuple[int, dict[str, Item]]] = {}
@@ -370,8 +371,7 @@ class Server:
                 opened(Answer(422, failure(422, "Invalid", "sendInitialEvents is forbidden for watch")))
                 return
             items, version = self._selected(kind), self.store.version
-            known = self._seen.get((peer.identity, kind))
-            if known is not None and kind in self._old_lists and draw() < rates.stale_list:
+            if (peer.identity, kind) in self._whole and kind in self._old_lists and draw() < rates.stale_list:
                 # Only one who knows better can tell; to ask without a version is to ask for what is newest.
                 version, old = self._old_lists[kind]
                 items = list(old.values())
@@ -404,6 +404,7 @@ class Server:
         if first:
             world.step("list", peer.name, kind)
             stream.fed(first)
+            self._whole.add((peer.identity, kind))
         self._streams.setdefault(kind, []).append(stream)
         world.after(float(asked["timeoutSeconds"][0]), self.close, stream)
         stream.began = stream.place
