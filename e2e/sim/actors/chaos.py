@@ -14,8 +14,8 @@ _FORBIDDEN = (
     ("PUT", "/leases"), ("WATCH", "ResourceSlice"), ("WATCH", "ResourceClaim"), ("WATCH", "Pod"),
 )  # fmt: skip
 
-_RARE = 6.0  # times as often as after other writes, a process is killed after a binding or an allocation
-_PARTLY = 15.0  # and between the claims of a pod
+_RARE = 6.0  # times as often as after other writes, a process is killed after an allocation
+_RARER = 15.0  # and after a binding, or between the claims of a pod
 
 
 class Chaos:
@@ -134,7 +134,7 @@ class Chaos:
         partly = kind == "ResourceClaim" and item is not None and self._partly(item)
         bound = kind == "Pod" and what == "bind"
         allocated = kind == "ResourceClaim" and item is not None and bool(item.status.get("allocation"))
-        times = _PARTLY if partly else _RARE if bound or allocated else 1.0
+        times = _RARER if partly or bound else _RARE if allocated else 1.0
         if self.random.random() < self.rates.crash_after_write * times:
             if bound:
                 self.world.bite("F34")
