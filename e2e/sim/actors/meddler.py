@@ -25,8 +25,9 @@ class Meddler:
         self.random = world.fork("meddler")
         self.active = True
         self._works: tuple[Callable[[Item], None], ...] = (
-            self.delete_pod, self.delete_pod, self.replace_pod, self.drop_claim, self.drop_claim, self.touch, self.touch,
-            self.strike, self.strike, self.strike, self.strike, self.upset, self.race, self.race,
+            self.delete_pod, self.delete_pod, self.replace_pod, self.drop_claim, self.drop_claim,
+            self.touch, self.touch, self.strike, self.strike, self.strike, self.strike,
+            self.upset, self.race, self.race,
         )  # fmt: skip
         store.listeners.append(self._changed)
 
