@@ -458,7 +458,7 @@ class HostPort:
 
     port: int
     protocol: str = "TCP"
-    ip: str = "0.0.0.0"  # noqa: S104: what the pod asks for
+    ip: str = "0.0.0.0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from scheduler.core.match import selects_labels
 from scheduler.core.model import HostPort, LabelSelector, Lean, Pod, PodSelector, PodTerm, Uid
 from scoring.arrays import Counts
 
-ANY_ADDRESS: Final = "0.0.0.0"  # noqa: S104: what pods ask for, nothing that is listened on
+ANY_ADDRESS: Final = "0.0.0.0"
 Labels = Mapping[str, str]
 _NONE: Final[frozenset[PodTerm]] = frozenset()
 HARD_AFFINITY_WEIGHT: Final = 1

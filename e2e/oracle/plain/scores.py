@@ -145,7 +145,7 @@ def ours(case: Json, asked: Json) -> dict[str, dict[str, float]]:
     candidates = Candidates(ways.open[0].demand, Catalogue(EngineConfig()), OPINION)
     candidates.refresh(cluster.state, Budget(10**12))
     choices = {name: candidates.at(cluster.state, name) for name in cluster.names}
-    return {name: choice.scores for name, choice in choices.items() if choice is not None}
+    return {name: dict(choice.option.scores) for name, choice in choices.items() if choice is not None}
 
 
 def differences(case: Json, answer: Json, seen: Counter[str]) -> Iterator[str]:
