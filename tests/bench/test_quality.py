@@ -107,7 +107,7 @@ def test_each_weight_is_tried_a_little_off(capsys):
 
     assert sorted({weights["packing"] for weights in near}) == pytest.approx([1.8, 2.0, 2.2])
     assert all(weights["spreading"] == 0 for weights in near)
-    shares = ["--share", "0.005", "--seeds", "1"]
+    shares = ["--share", "0.002", "--seeds", "1"]
     assert quality.main(["--scenario", "S8", *shares, "--weights", "packing=2", "--perturb", "0.1"]) == 0
     *_, mean, off = lines(capsys)
     assert off["perturb"] == 0.1

@@ -1059,6 +1059,7 @@ async def test_what_cannot_be_taken_back_in_time_is_told(api, client, gate, step
 async def test_who_no_longer_leads_takes_nothing_back(api, writer, gate):
     claim = put_claim(api, finalized=True)
     gate.open = False
+    writer.deposed = True
 
     assert await writer.supersede([claim])
 

@@ -14,7 +14,7 @@ from tests.bruteforce import PENDING, feasible_nodes, judge, worlds
 from tests.build import pod_uid
 from tests.driving import Hands
 
-EXAMPLES = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=160, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def objects_of(world: World) -> list[Any]:

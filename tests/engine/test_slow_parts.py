@@ -11,7 +11,7 @@ COSTLY = f"{NUMBERS}.all(a, {NUMBERS}.all(b, {NUMBERS}.all(c, {NUMBERS}.all(d, a
 def test_the_rest_is_asked_for_when_answers_have_come():
     own = 'device.attributes["gpu.example.com"].index'
     hands = Hands(
-        node("n1"), gpus("n1", 66), claim("c", selectors=[f"{COSTLY} && {own} == 65"]), pod("p", claims=["c"])
+        node("n1"), gpus("n1", 66), claim("c", selectors=[f"{own} == 65 && {COSTLY}"]), pod("p", claims=["c"])
     )
 
     first = [each for each in hands.decide() if isinstance(each, EvaluateScalar)]
