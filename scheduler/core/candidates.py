@@ -436,6 +436,8 @@ class Candidates:
             if self._wishes.stated:
                 self._wishes.sort(state.nodes, rows)
                 self._wishes.resorted()
+                # Another node may have the row now, and a rank that stays would keep the order of the one before.
+                self._ranking.put(rows, np.full(len(rows), -1, np.int64), state.nodes.order)
             steps += _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds.found) - kinds)
             budget.spend(steps)
             self._pieces.took(steps)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from scheduler.core.messages import RecordDecision
+from scheduler.core.messages import Gone, RecordDecision
 from scheduler.core.model import Image
-from tests.build import claim, gpus, node, pod, requirement, taint, term, toleration
+from scheduler.core.nodes import preference
+from tests.build import claim, gpus, node, pod, pod_uid, requirement, taint, term, toleration
 from tests.driving import Hands
 
 SSD = term(requirement("disk", "In", "ssd"))
@@ -73,6 +74,20 @@ def test_a_label_that_comes_later_counts():
     hands.settle()
 
     assert hands.node_of("second") == "n5"
+
+
+def test_a_node_that_takes_the_row_of_one_that_went_is_in_its_own_place_among_equals():
+    names = sorted((f"n{number}" for number in range(6)), key=lambda name: preference(0, name))
+    new = next(name for name in (f"m{number}" for number in range(99)) if preference(0, name) < preference(0, names[0]))
+    hands = Hands(*[node(name) for name in names], pod("first", cpu=1000, preferred=[(1, SSD)])).settle()
+    assert hands.node_of("first") == names[0]
+
+    hands.tell(Gone("Pod", "default/first", pod_uid("first")))
+    hands.tell(Gone("Node", names[-1], ""))
+    hands.see(node(new), pod("second", cpu=1000, preferred=[(1, SSD)]))
+    hands.settle()
+
+    assert hands.node_of("second") == new
 
 
 def test_taints_that_would_rather_keep_a_pod_away_do_unless_it_tolerates_them():
