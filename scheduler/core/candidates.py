@@ -181,7 +181,7 @@ class Candidates:
         self._position = self._remade = self._stored_at = -1
         self._versions: tuple[object, ...] = ()
         self._devices_at = -1
-        self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
+        self.reason = ""  # why no node fits, as core/reasons found out; empty once a node or a pod around changed
         self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
         self._choices: dict[int, Choice] = {}  # by row, as long as nothing of the node changes
         self._market_at = -1
@@ -306,14 +306,15 @@ class Candidates:
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()
+        around = bool(self._pod_rules) and self._around_at != (nodes.residents.version, nodes.remade.position)
+        if changed or around or self._devices_at != state.device_changes.position:
+            self.reason = ""  # which may tell of hidden nodes, and of devices that no node sees
+            self._devices_at = state.device_changes.position
         if self._pod_rules:
             changed = self._look_around(state, changed)
         stock = self._catalogue.stock
         stock.refresh(state)
         self._catalogue.parts.refresh(state, stock.market, stock.version)
-        if changed or self._devices_at != state.device_changes.position:
-            self.reason = ""  # which may tell of devices that no node sees
-            self._devices_at = state.device_changes.position
         few = len(changed) <= _FEW_ROWS and not (remade or self._behind or self._market_at != stock.version)
         if few and self._compute_few(state, changed, budget):
             self._blend(state)
@@ -390,8 +391,6 @@ class Candidates:
                 if not self._wishes.stated:
                     self._ranking.show(shown[~kept])
                 changed = changed + shown[kept].tolist()
-            if len(hidden) or len(shown):
-                self.reason = ""
         if not changed:
             return changed
         rows = np.array(changed)
