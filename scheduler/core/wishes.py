@@ -6,7 +6,7 @@ nothing.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 import numpy as np
@@ -46,7 +46,7 @@ class Wishes:
         self._scores: dict[str, NDArray[np.float32]] = {}
         self._bounds: dict[str, tuple[float, float]] = {}
         self._more: Counts = np.zeros(0, np.int64)
-        self._images_at = -1
+        self._images_at: Hashable = None
         self.stated: tuple[str, ...] = ()
 
     def look(self, nodes: NodeTable) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class Wishes:
         self._scores = {name: np.zeros(size, np.float32) for name in self.stated}
         self._bounds.clear()
         self._more = np.zeros(size, np.int64)
-        self._images_at = -1
+        self._images_at = None
 
     def sort(self, nodes: NodeTable, rows: Rows) -> None:
         """Measure of these nodes what changes with them only."""
@@ -118,10 +118,12 @@ class Wishes:
     def _measure(self, nodes: NodeTable, fits: Mask) -> set[str]:
         """Measure anew what hangs on more than the node itself; returns what that was."""
         moved, leanings = set(), self._demand.leanings or Leanings()
-        if IMAGES in self._columns and self._images_at != nodes.images.version:
-            self._images_at = nodes.images.version
-            self._columns[IMAGES] = nodes.images.spread(self._demand.images, max(len(nodes.rows), 1))
-            moved.add(IMAGES)
+        if IMAGES in self._columns:
+            at = nodes.images.version(self._demand.images)
+            if self._images_at != at:
+                self._images_at = at
+                self._columns[IMAGES] = nodes.images.spread(self._demand.images, max(len(nodes.rows), 1))
+                moved.add(IMAGES)
         if COMPANY in self._columns:
             self._columns[COMPANY] = _company(nodes, leanings)
             moved.add(COMPANY)
