@@ -178,9 +178,11 @@ class Residents:
         ]
         for tally in counted:
             tally.add(row, 1)
-        yield
-        for tally in counted:
-            tally.add(row, -1)
+        try:
+            yield
+        finally:
+            for tally in counted:
+                tally.add(row, -1)
 
     def grow(self, size: int) -> None:
         """Make room for more nodes."""

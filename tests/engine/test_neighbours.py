@@ -157,6 +157,17 @@ def test_what_nobody_asked_about_changes_no_version():
     assert table.version == before
 
 
+def test_pods_that_were_supposed_are_gone_after_an_error_too():
+    table, query = Residents(64), Query((repels(WEB).pods,))
+    table.count(query)
+
+    with pytest.raises(ZeroDivisionError), table.supposing([(NAMESPACE, {"app": "web"})], 3):
+        assert table.count(query).total == 1
+        raise ZeroDivisionError
+
+    assert table.count(query).total == 0
+
+
 # ---------------------------------------------------------------- pods of one cycle
 
 
