@@ -112,7 +112,9 @@ def _anchor(selector: LabelSelector | None) -> tuple[str, str] | None:
 class Residents:
     """All pods that stand on known nodes.
 
-    version : grows with every change of what was asked about. size : of all columns, that of the node table.
+    version : grows with every change of what was asked about, even if it is not counted any more, and of what the pods
+    themselves ask of others; not with host ports, and not when a query is forgotten. size : of all columns, that of the
+    node table.
     """
 
     MAX_QUERIES = 1_024  # beyond these the one that was not asked for the longest time is counted anew when it is
@@ -125,6 +127,7 @@ class Residents:
         self._sorts: dict[tuple[str, frozenset[tuple[str, str]], bool], _Sort] = {}
         self._queries: OrderedDict[Query, Tally] = OrderedDict()
         self._near_queries: _ByLabel[Query] = _ByLabel()
+        self._forgot = False  # whether any query was forgotten: whoever asked it looks out for pods nobody counts
         self._terms: dict[PodTerm, Tally] = {}  # anti-affinity of these pods, by how many of them have it
         self._near_terms: _ByLabel[PodTerm] = _ByLabel()
         self._leans: dict[Lean, Tally] = {}  # what these pods prefer, and as such their required affinity
@@ -311,7 +314,7 @@ class Residents:
             self._count_lean(lean, row, sign)
         for port in dict.fromkeys(pod.ports):
             self._count_port(port, row, sign)
-        if sort.tallies or pod.repels or pod.attracts or pod.leans:
+        if self._forgot or sort.tallies or pod.repels or pod.attracts or pod.leans:
             self.version += 1
 
     def _count_lean(self, lean: Lean, row: int, sign: int) -> None:
@@ -361,7 +364,7 @@ class Residents:
         for sort in self._sorts.values():
             if tally in sort.tallies:
                 sort.tallies.remove(tally)
-        self.version += 1  # whoever asked about it has to ask again
+        self._forgot = True
 
 
 def _first(query: Query) -> LabelSelector | None:
