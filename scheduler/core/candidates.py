@@ -1,8 +1,9 @@
 """For one equivalence class of pods: on which nodes they fit, with which devices, and how good that is.
 
-Everything is one column over nodes. A change of one node costs that node's row. What does not change with use (rules on
-nodes, layout, devices that serve the requests) makes nodes of one kind; nodes of one kind with the same free devices
-share one device search.
+Everything is one column over nodes. A change of one node costs that node's row, unless the class looks at pods around
+nodes or wishes for anything: those move all nodes, and cost a pass over the columns. What does not change with use
+(rules on nodes, layout, devices that serve the requests) makes nodes of one kind; nodes of one kind with the same free
+devices share one device search.
 """
 
 from collections.abc import Hashable, Mapping, Sequence

@@ -309,33 +309,25 @@ class Residents:
         for tally in sort.tallies:
             tally.add(row, sign)
         for term in dict.fromkeys(pod.repels):
-            self._count_term(term, row, sign)
+            self._count_of(self._terms, self._near_terms, term, term.pods.selector, row, sign)
         for lean in (*pod.leans, *[Lean(HARD_AFFINITY_WEIGHT, term) for term in pod.attracts]):
-            self._count_lean(lean, row, sign)
+            self._count_of(self._leans, self._near_leans, lean, lean.term.pods.selector, row, sign)
         for port in dict.fromkeys(pod.ports):
             self._count_port(port, row, sign)
         if self._forgot or sort.tallies or pod.repels or pod.attracts or pod.leans:
             self.version += 1
 
-    def _count_lean(self, lean: Lean, row: int, sign: int) -> None:
-        tally = self._leans.get(lean)
+    def _count_of(
+        self, tallies: dict[T, Tally], near: _ByLabel[T], item: T, selector: LabelSelector | None, row: int, sign: int
+    ) -> None:
+        tally = tallies.get(item)
         if tally is None:
-            tally = self._leans[lean] = Tally(np.zeros(self._size, np.int64))
-            self._near_leans.put(lean, lean.term.pods.selector)
+            tally = tallies[item] = Tally(np.zeros(self._size, np.int64))
+            near.put(item, selector)
         tally.add(row, sign)
         if not tally.total:
-            del self._leans[lean]
-            self._near_leans.drop(lean, lean.term.pods.selector)
-
-    def _count_term(self, term: PodTerm, row: int, sign: int) -> None:
-        tally = self._terms.get(term)
-        if tally is None:
-            tally = self._terms[term] = Tally(np.zeros(self._size, np.int64))
-            self._near_terms.put(term, term.pods.selector)
-        tally.add(row, sign)
-        if not tally.total:
-            del self._terms[term]
-            self._near_terms.drop(term, term.pods.selector)
+            del tallies[item]
+            near.drop(item, selector)
 
     def _count_port(self, port: HostPort, row: int, sign: int) -> None:
         held = self._ports.setdefault((port.protocol, port.port), {})
