@@ -135,6 +135,17 @@ def test_an_image_that_was_loaded_since_counts():
     assert hands.node_of("q") == "n1"
 
 
+def test_an_image_that_was_loaded_wakes_no_pod_and_what_else_changes_does():
+    hands = Hands(with_images("n1"), pod("p", images=["a:1"], selector={"disk": "ssd"})).settle()
+    hands.see(with_images("n1", ("a:1", 2000)))
+    hands.settle()
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 1
+
+    hands.see(node("n1", labels={"disk": "ssd"}))
+    hands.settle()
+    assert hands.node_of("p") == "n1"
+
+
 def test_columns_say_after_any_history_what_they_say_at_once():
     """Nodes come, change and go while pods are placed; a class that saw it all ranks as one that did not."""
     asking = {"cpu": 500, "preferred": [(3, SSD), (2, FAST)], "images": ["a:1"]}
