@@ -178,6 +178,7 @@ class Candidates:
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
         self._wishes = Wishes(demand, opinion)
         self._base: Counts = np.zeros(0, np.int64)  # ranks without what is wished, while anything is
+        self._stirred = True  # whether any of them moved, or what is wished of the node itself, since both were mixed
         self._size = 0
         self._position = self._remade = self._stored_at = -1
         self._versions: tuple[object, ...] = ()
@@ -350,8 +351,9 @@ class Candidates:
 
     def _blend(self, state: State) -> None:
         """Rank nodes by what is wished beside everything else."""
-        if not self._wishes.stated:
+        if not self._wishes.stated or (self._wishes.still(state.nodes) and not self._stirred):
             return
+        self._stirred = False
         self._choices.clear()  # scores of all nodes hang on the best of them
         base = np.where(self._around, self._base, -1) if self._pod_rules else self._base
         ranks = self._wishes.weigh(state.nodes, base)
@@ -365,6 +367,7 @@ class Candidates:
         self._choices.clear()
         if self._wishes.stated:
             self._base[rows] = ranks
+            self._stirred = True
         else:
             self._ranking.put(rows, ranks, state.nodes.order)
 
@@ -381,6 +384,7 @@ class Candidates:
             shown = np.flatnonzero(around & ~self._around).astype(np.int32)
             self._around_at = (nodes.residents.version, nodes.remade.position)
             self._around = around
+            self._stirred |= bool(len(hidden) or len(shown))
             if len(hidden):
                 self._kept[hidden] = self._open[hidden] | self._unjudged[hidden]
                 self._open[hidden] = self._unjudged[hidden] = False
@@ -436,6 +440,7 @@ class Candidates:
             if self._wishes.stated:
                 self._wishes.sort(state.nodes, rows)
                 self._wishes.resorted()
+                self._stirred = True
                 # Another node may have the row now, and a rank that stays would keep the order of the one before.
                 self._ranking.put(rows, np.full(len(rows), -1, np.int64), state.nodes.order)
             steps += _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds.found) - kinds)
@@ -488,6 +493,7 @@ class Candidates:
         self._ranking.clear()
         self._choices.clear()
         self._wishes.resize(size)
+        self._stirred = True
         self._base = np.full(size if self._wishes.stated else 0, -1, np.int64)
         self.shape[:] = NO_SHAPE
         self._kinds.resize(size)
@@ -566,6 +572,7 @@ class Candidates:
             self._choices.pop(row, None)
             if wished:
                 self._base[row] = worth.rank
+                self._stirred = True
             else:
                 self._ranking.put_one(row, worth.rank, order.item(row))
         return True

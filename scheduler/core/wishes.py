@@ -2,7 +2,7 @@
 
 A wish is no rule: it moves nodes up and down. Each is measured in a column over nodes and brought to [0, 1] by the
 least and the most of all nodes on which the pod fits, so one node may move all others. Who prefers nothing pays
-nothing.
+nothing, as long as no node would rather keep pods away; who does pays a pass over the columns after anything moved.
 """
 
 import math
@@ -47,6 +47,7 @@ class Wishes:
         self._bounds: dict[str, tuple[float, float]] = {}
         self._more: Counts = np.zeros(0, np.int64)
         self._images_at: Hashable = None
+        self._around_at: tuple[int, int] | None = None
         self.stated: tuple[str, ...] = ()
 
     def look(self, nodes: NodeTable) -> tuple[str, ...]:
@@ -73,6 +74,7 @@ class Wishes:
         self._bounds.clear()
         self._more = np.zeros(size, np.int64)
         self._images_at = None
+        self._around_at = None
 
     def sort(self, nodes: NodeTable, rows: Rows) -> None:
         """Measure of these nodes what changes with them only."""
@@ -106,6 +108,13 @@ class Wishes:
         """Nodes were sorted anew: their columns changed."""
         self._bounds.clear()
 
+    def still(self, nodes: NodeTable) -> bool:
+        """Whether all that hangs on more than the node itself is as it was when it was measured last."""
+        if IMAGES in self._columns and self._images_at != nodes.images.version(self._demand.images):
+            return False
+        around = COMPANY in self._columns or EVENNESS in self._columns
+        return not around or self._around_at == (nodes.residents.version, nodes.remade.position)
+
     def at(self, row: int) -> dict[str, float]:
         """Scores of one node, by scorer."""
         return {name: round(float(self._scores[name][row]), 6) for name in self.stated}
@@ -124,12 +133,14 @@ class Wishes:
                 self._images_at = at
                 self._columns[IMAGES] = nodes.images.spread(self._demand.images, max(len(nodes.rows), 1))
                 moved.add(IMAGES)
-        if COMPANY in self._columns:
+        around_at = (nodes.residents.version, nodes.remade.position)
+        if COMPANY in self._columns and self._around_at != around_at:
             self._columns[COMPANY] = _company(nodes, leanings)
             moved.add(COMPANY)
         if EVENNESS in self._columns:
             self._columns[EVENNESS] = _evenness(nodes, self._demand, leanings.evens, fits)
             moved.add(EVENNESS)
+        self._around_at = around_at
         return moved
 
     def _unwelcome(self, nodes: NodeTable, rows: Rows) -> Column:

@@ -2,10 +2,12 @@
 
 import pytest
 
+from scheduler.core.budget import Budget
 from scheduler.core.messages import Gone, RecordDecision
-from scheduler.core.model import Image
+from scheduler.core.model import Image, Namespace
 from scheduler.core.nodes import preference
-from tests.build import claim, gpus, node, pod, pod_uid, requirement, taint, term, toleration
+from scheduler.core.wishes import Wishes
+from tests.build import claim, gpus, leans, node, pod, pod_uid, requirement, taint, term, toleration
 from tests.driving import Hands
 
 SSD = term(requirement("disk", "In", "ssd"))
@@ -144,6 +146,35 @@ def test_an_image_that_was_loaded_wakes_no_pod_and_what_else_changes_does():
     hands.see(node("n1", labels={"disk": "ssd"}))
     hands.settle()
     assert hands.node_of("p") == "n1"
+
+
+def test_wishes_are_weighed_again_only_after_something_moved(monkeypatch):
+    looks, weigh = [], Wishes.weigh
+    monkeypatch.setattr(Wishes, "weigh", lambda *args: looks.append(1) or weigh(*args))
+    likes = [leans(10, requirement("app", "In", "db"), topology="kubernetes.io/hostname")]
+    hands = Hands(*fleet(), with_images("n7", ("a:1", 900)), pod("p", images=["a:1"], leans=likes)).settle()
+    state, [kept] = hands.engine.state, hands.engine._classes.values()
+
+    def looked():
+        looks.clear()
+        kept.refresh(state, Budget(10**12))
+        return len(looks)
+
+    looked()
+    assert looked() == 0
+    for happening in (
+        pod("web", labels={"app": "web"}, node="n1", scheduler="other"),
+        pod("db", labels={"app": "db"}, node="n1", scheduler="other"),
+        with_images("n6", ("a:1", 400)),
+        node("n6", labels={"disk": "ssd"}),
+    ):
+        hands.see(happening)
+        assert (looked(), looked()) == (1, 0)
+
+    state.nodes.images.put(0, (), (Image("a:1", 5),))
+    assert (looked(), looked()) == (1, 0)
+    hands.see(Namespace("other", {"team": "red"}))
+    assert (looked(), looked()) == (1, 0)
 
 
 def test_columns_say_after_any_history_what_they_say_at_once():
