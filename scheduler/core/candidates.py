@@ -394,7 +394,7 @@ class Candidates:
                 kept = self._kept[shown]
                 self._kept[shown] = False
                 if not self._wishes.stated:
-                    self._ranking.show(shown[~kept])
+                    self._ranking.show(shown[~kept], nodes.order)
                 changed = changed + shown[kept].tolist()
         if not changed:
             return changed
