@@ -27,9 +27,12 @@ def check_neighbours(report: Report, where: str, world: World, pod: Pod, node: N
             if selected(term.pods, other, world.namespaces) and _together(term.topology, node, its):
                 report(ANTI_AFFINITY, where, f"it repels pod {other.key} in {term.topology}")
     _check_affinity(report, where, world, pod, node, standing)
-    for spread in pod.spreads:
-        if spread.hard:
-            _check_spread(report, where, world, pod, node, standing, spread)
+    spreads = [spread for spread in pod.spreads if spread.hard]
+    there: dict[str, list[Pod]] = {}
+    for other, its in standing if spreads else ():
+        there.setdefault(its.name, []).append(other)
+    for spread in spreads:
+        _check_spread(report, where, world, pod, node, there, spread)
 
 
 def selected(pods: PodSelector, pod: Pod, namespaces: Mapping[str, Mapping[str, str]]) -> bool:
@@ -98,9 +101,10 @@ def _check_spread(
     world: World,
     pod: Pod,
     node: Node,
-    standing: Sequence[tuple[Pod, Node]],
+    there: Mapping[str, Sequence[Pod]],
     spread: Spread,
 ) -> None:
+    """there : pods by the name of their node."""
     key = spread.topology
     if key not in node.labels:
         report(SPREAD, where, f"the node has no label {key}")
@@ -115,8 +119,8 @@ def _check_spread(
         if spread.node_taints and any(keeps_off(taint, pod.tolerations) for taint in each.taints):
             continue
         counted.setdefault(each.labels[key], 0)
-        for other, its in standing:
-            same = its.name == each.name and other.namespace == pod.namespace and not other.deleting
+        for other in there.get(each.name, ()):
+            same = other.namespace == pod.namespace and not other.deleting
             # A selector that selects everything counts nothing, as upstream has it.
             if same and spread.selector is not None and spread.selector.requirements:
                 counted[each.labels[key]] += _labels_hold(spread.selector, other.labels)
