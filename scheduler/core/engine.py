@@ -538,10 +538,7 @@ class Engine:
             state.drop_namespace(event.key)
             return []
         if event.kind == "Node":
-            state.drop_node(event.key)
-            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)  # without it the least of all domains may be another
-            waiting = [flight for flight in self._flights.values() if flight.until is not None]
-            return [each for flight in waiting if flight.placement.node == event.key for each in self._bind(flight)]
+            return self._node_left(event.key, "was deleted")
         if event.kind == "ResourceSlice":
             state.drop_slice(event.key)
             self.backlog.wake(Happening.SLICE_CHANGED)
@@ -565,6 +562,18 @@ class Engine:
             uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
             return self._pod_left(uid)
         return []
+
+    def _node_left(self, name: str, how: str) -> list[Instruction]:
+        """Pods that wait for drivers or volumes to be bound there go elsewhere; others are asked before their bind."""
+        self.state.drop_node(name)
+        self.backlog.wake(Happening.NEIGHBOURS_CHANGED)  # without it the least of all domains may be another
+        waiting = [
+            flight
+            for flight in self._flights.values()
+            if flight.placement.node == name and not flight.unseen and not flight.binding and flight.failure is None
+        ]
+        message = f"node {name} {how}"
+        return [each for flight in waiting for each in self._give_up(flight, plan.RETRY, message)]
 
     def _claim_gone(self, uid: Uid, key: str) -> Iterable[Instruction]:
         held = uid in self.state.holding.current
@@ -621,9 +630,8 @@ class Engine:
             where = f"ResourceClaim {event.key}"
             return self._strand(event.uid, f"{where} cannot be read any more: {event.problem}")
         if event.kind == "Node":
-            self.state.drop_node(event.key)
-            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)
-        elif event.kind == "Namespace":
+            return self._node_left(event.key, f"cannot be read any more: {event.problem}")
+        if event.kind == "Namespace":
             self.state.drop_namespace(event.key)
         elif event.kind == "PodGroup":
             self.state.drop_group(event.key)

@@ -8,6 +8,7 @@ from scheduler.core.messages import (
     BindPod,
     BindVolume,
     Gone,
+    Rejected,
     ReleaseClaim,
     SelectNode,
     UnbindVolume,
@@ -407,6 +408,40 @@ def test_a_volume_is_freed_if_its_pod_goes_and_kept_from_others_until_that_is_se
     hands.pass_time(60)
 
     assert [(each.claim.name, each.volume.name) for each in hands.of(BindVolume)] == [("b", "pv")]
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (Gone("Node", "n1", Uid("")), "node n1 was deleted"),
+        (Rejected("Node", "n1", Uid(""), "it is odd"), "node n1 cannot be read any more: it is odd"),
+    ],
+)
+def test_a_node_that_goes_while_a_volume_is_awaited_sends_the_pod_elsewhere(event, told):
+    own = volume_claim(storage_class="made")
+    hands = placed(made(), own, using(pod(), "v"))
+    assert [each.node for each in hands.of(SelectNode)] == ["n1"]
+    written(hands)
+    hands.see(replace(own, selected_node="n1", resource_version="5"))
+
+    hands.tell(event)
+
+    assert [each.node for each in hands.of(UnselectNode)] == ["n1"]
+    assert told in hands.reason("p")
+    hands.see(replace(own, resource_version="6"))
+    hands.pass_time(10)
+    assert [each.node for each in hands.of(SelectNode)] == ["n2"]
+
+
+def test_a_node_that_goes_before_a_write_is_answered_is_left_after_the_answer():
+    own = volume_claim(storage_class="made")
+    hands = placed(made(), own, using(pod(), "v"))
+
+    hands.tell(Gone("Node", "n1", Uid("")))
+    assert hands.of(UnselectNode) == []
+    written(hands)
+
+    assert [each.node for each in hands.of(UnselectNode)] == ["n1"]
 
 
 def test_a_refused_write_sends_the_pod_back():
