@@ -31,6 +31,7 @@ from scheduler.core.storage import (
 )
 from scoring.arrays import Counts, Mask, Rows
 
+K = TypeVar("K")
 T = TypeVar("T")
 Attached = tuple[str, str]
 """Driver and handle of a volume; for a claim without a volume the claim's key behind a 0, which is no handle."""
@@ -71,6 +72,15 @@ def attached_disk(disk: Disk) -> Attached | None:
     elif handle.startswith("aws://"):
         handle = handle.rpartition("/")[2]
     return TAKEN_OVER[plugin], handle
+
+
+def _discard(sets: dict[K, set[T]], key: K, item: T) -> None:
+    """Take an item out of a set, and the set with the last one."""
+    found = sets.get(key)
+    if found is not None:
+        found.discard(item)
+        if not found:
+            del sets[key]
 
 
 class Volumes:
@@ -245,8 +255,8 @@ class Volumes:
         return True
 
     def _detach(self, attachment: VolumeAttachment) -> None:
-        self._attached_to[attachment.node].discard(attachment.name)
-        self._attachments_of[attachment.volume].discard(attachment.name)
+        _discard(self._attached_to, attachment.node, attachment.name)
+        _discard(self._attachments_of, attachment.volume, attachment.name)
         self._disturb(attachment.node)
 
     # ------------------------------------------------------------ free volumes
@@ -270,11 +280,9 @@ class Volumes:
 
     def _unfile(self, volume: PersistentVolume) -> None:
         if volume.holder is not None:
-            self.reserved[volume.holder.key].discard(volume.name)
-            if not self.reserved[volume.holder.key]:
-                del self.reserved[volume.holder.key]
+            _discard(self.reserved, volume.holder.key, volume.name)
         name, storage_class = volume.name, volume.storage_class
-        if self.free[storage_class].pop(name, None) is None:
+        if self.free.get(storage_class, {}).pop(name, None) is None:
             return
         self.versions[storage_class] += 1
         self._wide[storage_class].discard(name)
@@ -282,9 +290,7 @@ class Volumes:
         if line is not None:
             values = self._local[storage_class][line.key]
             for value in line.values:
-                values[value].discard(name)
-                if not values[value]:
-                    del values[value]
+                _discard(values, value, name)
         self._mark(volume.affinity)
 
     def _is_free(self, volume: PersistentVolume) -> bool:
@@ -346,9 +352,9 @@ class Volumes:
         """A pod that uses volumes is on a node now, or with an empty name on none."""
         before = self._pods.pop(uid, None)
         if before is not None:
-            self._pods_on[before[0]].discard(uid)
+            _discard(self._pods_on, before[0], uid)
             for volume in before[1].volumes:
-                self._pods_of[f"{before[1].namespace}/{volume.claim}"].discard(uid)
+                _discard(self._pods_of, f"{before[1].namespace}/{volume.claim}", uid)
             self._disturb(before[0])
         if pod is not None and node:
             self._pods[uid] = (node, pod)
@@ -414,7 +420,7 @@ class Volumes:
         return True
 
     def _disturb_all(self) -> bool:
-        for node in [node for node, uids in self._pods_on.items() if uids]:
+        for node in self._pods_on:
             self._disturb(node)
         return True
 
@@ -521,9 +527,7 @@ class Volumes:
         """Bring the columns up to date."""
         for name in sorted(self._stale):
             for attached in self._used.pop(name, _NONE):
-                self._nodes_with[attached].discard(name)
-                if not self._nodes_with[attached]:
-                    del self._nodes_with[attached]
+                _discard(self._nodes_with, attached, name)
             used = self._count(name)
             self._odd.discard(name)
             if used.pop(ODD, 0):

@@ -546,3 +546,23 @@ def test_a_migrated_plugin_is_served_where_its_driver_has_its_label():
     hands.see(csi_node("n1"), csi_node("n3"), using(pod("q"), "v"))
     hands.settle()
     assert hands.node_of("q") == "n1"
+
+
+def test_nothing_stays_of_what_is_gone():
+    def sizes(hands):
+        return {name: len(each) for name, each in vars(hands.engine.state.volumes).items() if isinstance(each, dict)}
+
+    hands = placed()
+    before = sizes(hands)
+    own, kept = bound(driver=STORE, handle="h")
+    user = replace(using(pod(), "v"), node_name="n1")
+    hands.see(own, kept, attachment("at", "n1", "pv-v"), user)
+    hands.settle()
+
+    for kind, key in (
+        ("Pod", user.key), ("VolumeAttachment", "at"), ("PersistentVolumeClaim", own.key), ("PersistentVolume", "pv-v"),
+    ):  # fmt: skip
+        hands.tell(Gone(kind, key, Uid("")))
+    hands.settle()
+
+    assert sizes(hands) == before
