@@ -1141,7 +1141,7 @@ class Engine:
     def _let_go(self, pod: Pod) -> list[Instruction]:
         """Free what a pod has reserved and cannot use, as after half of its claims were written: it holds devices.
 
-        A claim that is being deleted goes once no pod is in it, and one that others use stays allocated.
+        A claim that is being deleted goes once no pod is in it, and one that others use, or soon will, stays allocated.
         """
         out: list[Instruction] = []
         shared = groups.consumers(pod, self.state)
@@ -1151,7 +1151,8 @@ class Engine:
                 continue
             self._await_release(claim.uid, pod.uid, claim.resource_version)
             consumer = _pod_ref(pod).consumer
-            out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate=not claim.deleting))
+            deallocate = not claim.deleting and not self._flights_of.get(claim.uid)
+            out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate))
         return out
 
     def _group_uses(self, claim: Uid, group: str) -> bool:
