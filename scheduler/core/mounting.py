@@ -8,7 +8,6 @@ Upstream leaves behind what it wrote when it gives up. Here that is taken back, 
 meanwhile; until this is seen, the claim is not tried again and the volume is nobody else's.
 """
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -55,7 +54,6 @@ class Way:
 class _Ascent:
     pod: PodRef
     node: str
-    until: float
     ways: dict[Uid, Way] = field(default_factory=dict)
 
 
@@ -65,7 +63,8 @@ class Mounting:
     def __init__(self, state: State, timeout_s: float) -> None:
         self._state = state
         self.timeout_s = timeout_s
-        self._ascents: OrderedDict[Uid, _Ascent] = OrderedDict()  # those that end first come first
+        self._ascents: dict[Uid, _Ascent] = {}
+        self._deadlines: OrderedDict[Uid, float] = OrderedDict()  # of ascents, until told; the first comes first
         self._by_claim: dict[str, Uid] = {}  # key of a claim -> pod
         self._by_volume: dict[str, Uid] = {}
         self._releases: OrderedDict[Uid, tuple[float, Way]] = OrderedDict()  # by claim, those that end first first
@@ -73,15 +72,14 @@ class Mounting:
     @property
     def next_time(self) -> float | None:
         """When to look again though nothing happens."""
-        times = [next(iter(self._ascents.values())).until] if self._ascents else []
-        times = [time for time in times if time < math.inf]
+        times = [next(iter(self._deadlines.values()))] if self._deadlines else []
         times += [next(iter(self._releases.values()))[0]] if self._releases else []
         return min(times, default=None)
 
     def depart(self, pod: PodRef, node: str, mounts: Iterable[Mount], now: float) -> list[Instruction]:
         """Keep the volumes of a placement for its pod, and have that written."""
         volumes = self._state.volumes
-        ascent = _Ascent(pod, node, now + self.timeout_s)
+        ascent = _Ascent(pod, node)
         out: list[Instruction] = []
         for mount in mounts:
             claim = volumes.claims.current[mount.claim]
@@ -107,6 +105,7 @@ class Mounting:
                 out.append(BindVolume(pod, reference, _volume_ref(volume), way.named))
         if ascent.ways:
             self._ascents[pod.uid] = ascent
+            self._deadlines[pod.uid] = now + self.timeout_s
         return out
 
     def writing(self, pod: Uid) -> bool:
@@ -187,12 +186,11 @@ class Mounting:
         return False, ""
 
     def overdue(self, now: float) -> list[tuple[Uid, str]]:
-        """Placed pods whose time is up, with what they wait for."""
-        late = list(takewhile(lambda item: item[1].until <= now, self._ascents.items()))
-        for pod, ascent in late:
-            ascent.until = math.inf  # told once; it may take until its writes are answered that it ends
-            self._ascents.move_to_end(pod)
-        return [(pod, self._waits(ascent)) for pod, ascent in late]
+        """Placed pods whose time is up, with what they wait for; each is told once."""
+        late = list(takewhile(lambda pod: self._deadlines[pod] <= now, self._deadlines))
+        for pod in late:
+            del self._deadlines[pod]
+        return [(pod, self._waits(self._ascents[pod])) for pod in late]
 
     def _waits(self, ascent: _Ascent) -> str:
         waiting = [way.claim.key for way in ascent.ways.values() if not self._stands(way)[0]]
@@ -200,7 +198,7 @@ class Mounting:
 
     def forget(self, pod: Uid) -> None:
         """The pod is bound, or nothing of its placement was told to anybody."""
-        ascent = self._ascents.pop(pod, None)
+        ascent = self._pop(pod)
         for way in ascent.ways.values() if ascent is not None else ():
             self._leave(way)
             if way.volume is not None:
@@ -208,7 +206,7 @@ class Mounting:
 
     def give_up(self, pod: Uid, now: float) -> list[Instruction]:
         """Take back what was written for a pod."""
-        ascent = self._ascents.pop(pod, None)
+        ascent = self._pop(pod)
         if ascent is None:
             return []
         out: list[Instruction] = []
@@ -220,6 +218,10 @@ class Mounting:
             elif way.volume is not None:
                 self._state.volumes.give_back(way.volume.name)
         return out
+
+    def _pop(self, pod: Uid) -> _Ascent | None:
+        self._deadlines.pop(pod, None)
+        return self._ascents.pop(pod, None)
 
     def unpin(self, pod: PodRef, claims: Iterable[PersistentVolumeClaim], now: float) -> list[Instruction]:
         """A node was chosen for claims, by who is gone, and the pod cannot run there: any node may do again."""

@@ -391,6 +391,26 @@ def test_what_takes_too_long_is_taken_back():
     assert "PersistentVolumeClaim default/v got no volume within 20 seconds" in hands.reason("p")
 
 
+def test_the_next_one_is_taken_back_in_time_though_the_first_still_waits_for_an_answer():
+    first, second = volume_claim("a", storage_class="made"), volume_claim("b", storage_class="made")
+    hands = placed(made(), first, using(pod("p"), "a"), volume_timeout_s=20.0)
+    hands.pass_time(15)
+    hands.see(second, using(pod("q"), "b"))
+    hands.settle()
+    select = hands.of(SelectNode)[1]
+    hands.tell(VolumeWritten(select.pod.uid, select.claim.uid, "5"))
+    hands.see(replace(second, selected_node=select.node, resource_version="5"))
+
+    hands.pass_time(30)
+    assert hands.of(UnselectNode) == []
+    hands.pass_time(36)
+
+    assert [each.pod.name for each in hands.of(UnselectNode)] == ["q"]
+    hands.tell(VolumeWritten(pod_uid("p"), first.uid, "5"))
+    assert [each.pod.name for each in hands.of(UnselectNode)] == ["q", "p"]
+    assert "default/a got no volume within 20 seconds" in hands.reason("p")
+
+
 def test_a_volume_is_freed_if_its_pod_goes_and_kept_from_others_until_that_is_seen():
     own, other = volume_claim("a"), volume_claim("b")
     hands = Hands(*NODES, storage_class(), own, other, volume("pv", node="n1"), using(pod(), "a")).settle()
