@@ -1507,6 +1507,8 @@ class Engine:
             self.backlog.wake(Happening.ROOM_FREED)
             for uid in (*flight.placement.allocations, *flight.placement.joined):
                 self._wake_users_of(uid)
+            for mount in flight.placement.mounts:
+                self._wake_users(_stored_key("PersistentVolumeClaim", mount.claim))
 
     def _await_release(self, claim: Uid, holder: Uid, written: str) -> None:
         self._releasing.pop(claim, None)

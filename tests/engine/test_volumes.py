@@ -527,6 +527,18 @@ def test_a_claim_that_is_being_bound_for_one_pod_is_awaited_by_others():
     assert [(each.pod.name, each.node) for each in hands.of(BindPod)] == [("p", "n2"), ("q", "n2")]
 
 
+def test_pods_that_awaited_the_binding_of_another_go_on_when_that_one_ends():
+    own = volume_claim(storage_class="made", modes=("ReadWriteMany",), selected_node="n1")
+    hands = placed(made(), own, using(pod("p"), "v"), using(pod("q"), "v"))
+    hands.pass_time(30)
+    assert "is being bound for pod default/p" in hands.reason("q")
+
+    hands.tell(Gone("Pod", "default/p", pod_uid("p")))  # nothing of it was written, so nothing else is seen
+    hands.settle()
+
+    assert list(hands.engine.assumptions()[1]) == [pod_uid("q")]
+
+
 def test_labels_of_a_node_decide_anew():
     own = volume_claim()
     hands = Hands(node("n1"), storage_class(), own, using(pod(), "v")).settle()
