@@ -100,7 +100,7 @@ from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
-from scheduler.core.storage import KIND_OF, KINDS, PersistentVolumeClaim, Stored, key_of
+from scheduler.core.storage import KIND_OF, KINDS, PersistentVolume, PersistentVolumeClaim, Stored, key_of
 from scheduler.core.topology import LinkMap
 from scheduler.core.verify import Storage, World, violations
 from scheduler.core.windows import MAX_PODS, Held, Hint, held
@@ -280,6 +280,7 @@ class Engine:
         """When Drained is due though nothing happens; None: not before the next event."""
         if not self._listed:
             return None
+        self._wake_reached()
         times = [
             self.backlog.next_time(self._now),
             *(release.until for release in islice(self._releasing.values(), 1)),
@@ -665,15 +666,25 @@ class Engine:
         return self._look_at_volumes(self._mounting.concerned_by(kind, key))
 
     def _wake_mounting(self, item: Stored) -> None:
-        """Wake the pods that a change of storage may help."""
+        """Wake the pods that wait for a claim, or for the volume of one."""
+        keys: Iterable[str] = ()
         if isinstance(item, PersistentVolumeClaim):
-            self._wake_users(_stored_key("PersistentVolumeClaim", item.key))
-            return
+            keys = (item.key,)
+        elif isinstance(item, PersistentVolume):
+            keys = sorted(self.state.volumes.keys_of(item))
+        for key in keys:
+            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+
+    def _wake_reached(self) -> None:
+        """Wake the pods that changes of storage since the last time may help, whichever claims they wait for."""
         volumes = self.state.volumes
+        if not volumes.ripples:
+            return
         for uid in sorted(self._waiting_for.get(_STORAGE, ())):
-            keys = _volume_claims(self.state.pods.current[uid])
-            if any((claim := volumes.claims.current.get(key)) and volumes.concerns(item, claim) for key in keys):
+            claims = (volumes.claims.current.get(key) for key in _volume_claims(self.state.pods.current[uid]))
+            if any(claim is not None and volumes.is_reached(claim) for claim in claims):
                 self.backlog.wake_one(uid, self._now)
+        volumes.ripples.clear()
 
     def _look_at_volumes(self, pod: Uid | None) -> list[Instruction]:
         """Something changed about the volumes of a placed pod, or about claims that are being released."""
@@ -738,6 +749,7 @@ class Engine:
         if not self._listed:
             return []
         out = self._stop_waiting()
+        self._wake_reached()
         self.state.settle()
         if self._around != self.state.nodes.residents.version:
             self._around = self.state.nodes.residents.version

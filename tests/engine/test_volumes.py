@@ -539,6 +539,58 @@ def test_pods_that_awaited_the_binding_of_another_go_on_when_that_one_ends():
     assert list(hands.engine.assumptions()[1]) == [pod_uid("q")]
 
 
+def one_that_waits():
+    """A pod that was tried once: its claim has no volume, and one of its others is not to be had on any node."""
+    own = volume_claim("own")
+    full = bound("other", storage_class="made", driver=STORE, handle="h")
+    limits = [csi_node(each.name, limit=0) for each in NODES]
+    hands = placed(storage_class(), made(), own, *full, *limits, using(pod(), "own", "other"))
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 1
+    return hands
+
+
+@pytest.mark.parametrize(
+    ("change", "attempts"),
+    [
+        (volume("free"), 2),
+        (volume("free", claim=volume_claim("theirs")), 1),
+        (volume("free", claim=volume_claim("own")), 2),
+        (volume("free", storage_class="another"), 1),
+        (volume("pv-other", claim=volume_claim("odd"), labels={ZONE: "a"}), 2),
+        (storage_class(binding="Immediate"), 2),
+        (storage_class("another"), 1),
+        (capacity("room", "5Gi", storage_class="local"), 2),
+        (capacity("room", "5Gi", storage_class="another"), 1),
+        (csi_node("n1", limit=1), 2),
+        (driver(), 2),
+        (driver("another"), 1),
+        (attachment("at", "n1", "pv-other"), 1),
+        (volume_claim("own", size="2Gi", version="2"), 2),
+        (volume_claim("theirs"), 1),
+    ],
+)
+def test_only_what_may_help_has_a_pod_tried_again(change, attempts):
+    hands = one_that_waits()
+
+    hands.see(change)
+    assert (hands.engine.next_wakeup() == hands.now) is (attempts == 2)
+    hands.decide()
+
+    assert hands.engine.backlog.attempts(pod_uid("p")) == attempts
+
+
+def test_a_volume_that_is_detached_has_its_users_tried_again():
+    hands = one_that_waits()
+    hands.see(attachment("at", "n1", "pv-other"))
+    hands.decide()
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 1
+
+    hands.tell(Gone("VolumeAttachment", "at", Uid("")))
+    hands.decide()
+
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 2
+
+
 def test_labels_of_a_node_decide_anew():
     own = volume_claim()
     hands = Hands(node("n1"), storage_class(), own, using(pod(), "v")).settle()
