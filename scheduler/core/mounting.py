@@ -169,7 +169,8 @@ class Mounting:
             if volume is not None and not reached:
                 text = f"{where} got PersistentVolume {volume.name}, which node {way.node} cannot use"
                 return False, text
-            return volume is not None and way.written is not None, ""
+            held = volume is not None and volume.holder is not None  # until that is seen it would count as free
+            return held and way.written is not None, ""
         if way.written is None:
             return False, ""
         if way.volume is None:

@@ -242,6 +242,22 @@ def test_the_smallest_free_volume_that_fits_is_kept_and_the_pod_waits_until_it_i
     assert bind.node == "n2"
 
 
+def test_a_volume_that_is_not_seen_to_be_held_is_awaited_though_its_claim_is_bound():
+    own, other = volume_claim("a"), volume_claim("b")
+    hands = placed(storage_class(), own, other, volume(node="n1"), using(pod(), "a"))
+    written(hands)
+
+    hands.obey_all(hands.see(replace(own, volume="pv", bound=True, resource_version="6")))
+    hands.see(using(pod("q"), "b"))
+    hands.settle()
+    assert hands.of(BindPod) == hands.of(BindVolume) == []
+    hands.obey_all(hands.see(volume(node="n1", claim=own, version="6")))
+    hands.pass_time(60)
+
+    assert hands.node_of("p") == "n1"
+    assert hands.of(BindVolume) == []
+
+
 def test_two_pods_never_take_one_volume():
     claims = [volume_claim("a"), volume_claim("b")]
     pods = [using(pod("p"), "a"), using(pod("q"), "b")]
