@@ -159,7 +159,7 @@ class Mounting:
         volumes, where = self._state.volumes, f"PersistentVolumeClaim {way.claim.key}"
         claim = volumes.claims.current.get(way.claim.key)
         if claim is None or claim.uid != way.claim.uid:
-            return False, f"{where} was deleted"
+            return False, f"{where} {self._how_lost('PersistentVolumeClaim', way.claim.key)}"
         if claim.deleting:
             return False, f"{where} is being deleted"
         if claim.bound:
@@ -180,11 +180,20 @@ class Mounting:
             return False, ""
         known = volumes.volumes.current.get(way.volume.name)
         if known is None or known.uid != way.volume.uid:
-            return False, f"{where}: PersistentVolume {way.volume.name} was deleted"
+            how = self._how_lost("PersistentVolume", way.volume.name)
+            return False, f"{where}: PersistentVolume {way.volume.name} {how}"
         kept = known.holder is not None and known.holder.uid == claim.uid
         if not kept and not later(way.written, known.resource_version):
             return False, f"{where}: PersistentVolume {known.name} was given to another claim, or freed"
         return False, ""
+
+    def _how_lost(self, kind: str, key: str) -> str:
+        problem = self._state.problems.get((kind, key))
+        return f"cannot be read any more: {problem}" if problem is not None else "was deleted"
+
+    def _is_unreadable(self, claim: PersistentVolumeClaim) -> bool:
+        known = claim.key in self._state.volumes.claims.current
+        return not known and ("PersistentVolumeClaim", claim.key) in self._state.problems
 
     def overdue(self, now: float) -> list[tuple[Uid, str]]:
         """Placed pods whose time is up, with what they wait for; each is told once."""
@@ -214,7 +223,8 @@ class Mounting:
         for way in ascent.ways.values():
             self._leave(way)
             known = self._state.volumes.claims.current.get(way.claim.key)
-            if way.touched and known is not None and known.uid == way.claim.uid and not known.bound:
+            waits = known is not None and known.uid == way.claim.uid and not known.bound
+            if way.touched and (waits or self._is_unreadable(way.claim)):
                 out.append(self._release(ascent.pod, way, now))
             elif way.volume is not None:
                 self._state.volumes.give_back(way.volume.name)
@@ -230,7 +240,7 @@ class Mounting:
         return [self._release(pod, Way(each, None, each.selected_node or "", written=""), now) for each in waiting]
 
     def _release(self, pod: PodRef, way: Way, now: float) -> Instruction:
-        claim = self._state.volumes.claims.current[way.claim.key]
+        claim = self._state.volumes.claims.current.get(way.claim.key, way.claim)
         self._releases.pop(claim.uid, None)
         self._releases[claim.uid] = (now + RELEASE_S, way)
         self._state.volumes.releasing.add(claim.uid)
@@ -259,6 +269,8 @@ class Mounting:
     def _is_released(self, way: Way) -> bool:
         volumes = self._state.volumes
         claim = volumes.claims.current.get(way.claim.key)
+        if claim is None and way.volume is not None and self._is_unreadable(way.claim):
+            claim = way.claim  # the volume can be read still
         if claim is None or claim.uid != way.claim.uid or claim.bound:
             return True
         if way.volume is None:

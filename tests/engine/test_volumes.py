@@ -480,6 +480,49 @@ def test_a_node_that_goes_before_a_write_is_answered_is_left_after_the_answer():
     assert [each.node for each in hands.of(UnselectNode)] == ["n1"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "key", "told"),
+    [
+        ("PersistentVolumeClaim", "default/v", "PersistentVolumeClaim default/v cannot be read any more: it is odd"),
+        ("PersistentVolume", "pv", "PersistentVolume pv cannot be read any more: it is odd"),
+    ],
+)
+def test_what_cannot_be_read_any_more_is_told_and_the_volume_freed(kind, key, told):
+    own = volume_claim()
+    hands = placed(storage_class(), own, volume(), using(pod(), "v"))
+    written(hands)
+
+    hands.tell(Rejected(kind, key, Uid(""), "it is odd"))
+
+    assert told in hands.reason("p")
+    assert [each.volume.name for each in hands.of(UnbindVolume)] == ["pv"]
+
+
+def test_a_volume_of_a_claim_that_cannot_be_read_is_kept_from_others_until_it_is_seen_to_be_free():
+    own = volume_claim()
+    hands = placed(storage_class(), own, volume(), using(pod(), "v"))
+    written(hands)
+    hands.tell(Rejected("PersistentVolumeClaim", own.key, own.uid, "it is odd"))
+
+    hands.see(volume_claim("b"), using(pod("q"), "b"))
+    hands.settle()
+    assert hands.of(BindVolume) == []
+    hands.see(volume(version="6"))
+    hands.pass_time(10)
+
+    assert [each.claim.name for each in hands.of(BindVolume)] == ["b"]
+
+
+def test_a_node_is_taken_off_a_claim_that_cannot_be_read_any_more():
+    own = volume_claim(storage_class="made")
+    hands = placed(made(), own, using(pod(), "v"))
+    written(hands)
+
+    hands.tell(Rejected("PersistentVolumeClaim", own.key, own.uid, "it is odd"))
+
+    assert [each.claim.uid for each in hands.of(UnselectNode)] == [own.uid]
+
+
 def test_a_refused_write_sends_the_pod_back():
     hands = Hands(*NODES, storage_class(), volume_claim(), volume(node="n1"), using(pod(), "v")).settle()
     [write] = hands.of(BindVolume)
