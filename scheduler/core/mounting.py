@@ -4,8 +4,9 @@ kube-scheduler's VolumeBinding).
 A free volume is kept for its claim by writing its claimRef; to have one made, the claim is annotated with the node. The
 rest is done by the cluster's controller and by provisioners. Whoever cannot make a volume takes the annotation off.
 
-Upstream leaves behind what it wrote when it gives up. Here that is taken back, unless the claim got its volume
-meanwhile; until this is seen, the claim is not tried again and the volume is nobody else's.
+Upstream leaves behind what it wrote when it gives up. Here that is taken back, unless the claim got its volume or was
+deleted meanwhile. Until that is seen, but no longer than RELEASE_S, the claim is not tried again and the volume is
+nobody else's.
 """
 
 from collections import OrderedDict
