@@ -1,8 +1,9 @@
 """For one equivalence class of pods: on which nodes they fit, with which devices, and how good that is.
 
-Everything is one column over nodes. A change of one node costs that node's row. What does not change with use (rules on
-nodes, layout, devices that serve the requests) makes nodes of one kind; nodes of one kind with the same free devices
-share one device search.
+Everything is one column over nodes. A change of one node costs that node's row, unless the class looks at pods around
+nodes or wishes for anything: those move all nodes, and cost a pass over the columns. What does not change with use
+(rules on nodes, layout, devices that serve the requests) makes nodes of one kind; nodes of one kind with the same free
+devices share one device search.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -177,11 +178,12 @@ class Candidates:
         self.short: dict[int, str] = {}  # by row, of which resource the devices that fit take too much
         self._wishes = Wishes(demand, opinion)
         self._base: Counts = np.zeros(0, np.int64)  # ranks without what is wished, while anything is
+        self._stirred = True  # whether any of them moved, or what is wished of the node itself, since both were mixed
         self._size = 0
         self._position = self._remade = self._stored_at = -1
         self._versions: tuple[object, ...] = ()
         self._devices_at = -1
-        self.reason = ""  # why no node fits, as core/reasons found out; empty once anything changed
+        self.reason = ""  # why no node fits, as core/reasons found out; empty once a node or a pod around changed
         self._ranking = Ranking(0)  # by total in steps of scoring/placement.py
         self._choices: dict[int, Choice] = {}  # by row, as long as nothing of the node changes
         self._market_at = -1
@@ -306,14 +308,15 @@ class Candidates:
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()
+        around = bool(self._pod_rules) and self._around_at != (nodes.residents.version, nodes.remade.position)
+        if changed or around or self._devices_at != state.device_changes.position:
+            self.reason = ""  # which may tell of hidden nodes, and of devices that no node sees
+            self._devices_at = state.device_changes.position
         if self._pod_rules:
             changed = self._look_around(state, changed)
         stock = self._catalogue.stock
         stock.refresh(state)
         self._catalogue.parts.refresh(state, stock.market, stock.version)
-        if changed or self._devices_at != state.device_changes.position:
-            self.reason = ""  # which may tell of devices that no node sees
-            self._devices_at = state.device_changes.position
         few = len(changed) <= _FEW_ROWS and not (remade or self._behind or self._market_at != stock.version)
         if few and self._compute_few(state, changed, budget):
             self._blend(state)
@@ -348,8 +351,9 @@ class Candidates:
 
     def _blend(self, state: State) -> None:
         """Rank nodes by what is wished beside everything else."""
-        if not self._wishes.stated:
+        if not self._wishes.stated or (self._wishes.still(state.nodes) and not self._stirred):
             return
+        self._stirred = False
         self._choices.clear()  # scores of all nodes hang on the best of them
         base = np.where(self._around, self._base, -1) if self._pod_rules else self._base
         ranks = self._wishes.weigh(state.nodes, base)
@@ -363,6 +367,7 @@ class Candidates:
         self._choices.clear()
         if self._wishes.stated:
             self._base[rows] = ranks
+            self._stirred = True
         else:
             self._ranking.put(rows, ranks, state.nodes.order)
 
@@ -379,6 +384,7 @@ class Candidates:
             shown = np.flatnonzero(around & ~self._around).astype(np.int32)
             self._around_at = (nodes.residents.version, nodes.remade.position)
             self._around = around
+            self._stirred |= bool(len(hidden) or len(shown))
             if len(hidden):
                 self._kept[hidden] = self._open[hidden] | self._unjudged[hidden]
                 self._open[hidden] = self._unjudged[hidden] = False
@@ -388,10 +394,8 @@ class Candidates:
                 kept = self._kept[shown]
                 self._kept[shown] = False
                 if not self._wishes.stated:
-                    self._ranking.show(shown[~kept])
+                    self._ranking.show(shown[~kept], nodes.order)
                 changed = changed + shown[kept].tolist()
-            if len(hidden) or len(shown):
-                self.reason = ""
         if not changed:
             return changed
         rows = np.array(changed)
@@ -436,6 +440,9 @@ class Candidates:
             if self._wishes.stated:
                 self._wishes.sort(state.nodes, rows)
                 self._wishes.resorted()
+                self._stirred = True
+                # Another node may have the row now, and a rank that stays would keep the order of the one before.
+                self._ranking.put(rows, np.full(len(rows), -1, np.int64), state.nodes.order)
             steps += _STEPS_A_REFRESH + len(rows) // 2 + _STEPS_A_KIND * (len(self._kinds.found) - kinds)
             budget.spend(steps)
             self._pieces.took(steps)
@@ -486,6 +493,7 @@ class Candidates:
         self._ranking.clear()
         self._choices.clear()
         self._wishes.resize(size)
+        self._stirred = True
         self._base = np.full(size if self._wishes.stated else 0, -1, np.int64)
         self.shape[:] = NO_SHAPE
         self._kinds.resize(size)
@@ -564,6 +572,7 @@ class Candidates:
             self._choices.pop(row, None)
             if wished:
                 self._base[row] = worth.rank
+                self._stirred = True
             else:
                 self._ranking.put_one(row, worth.rank, order.item(row))
         return True

@@ -414,8 +414,9 @@ class Engine:
         return []
 
     def _node_seen(self, node: Node) -> list[Instruction]:
-        if self.state.put_node(node):
-            self.backlog.wake(Happening.NODE_CHANGED)
+        before = self.state.node_by_name.current.get(node.name)
+        if self.state.put_node(node) and (before is None or replace(before, images=node.images) != node):
+            self.backlog.wake(Happening.NODE_CHANGED)  # images rule out no node
         return []
 
     def _slice_seen(self, item: Slice) -> list[Instruction]:

@@ -1,55 +1,59 @@
-"""Which nodes have which images of containers, as far as pods asked for them."""
+"""Which nodes have which images of containers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.core.model import Image, Node
-from scoring.arrays import Counts
+from scheduler.core.model import Image
 
 
 class Images:
-    """Sizes of images by node, one column an image that some pod asked for. version : changes with the columns."""
-
-    MAX_COLUMNS = 1_024
+    """Sizes of images by node, found by the name of the image."""
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._sizes: dict[str, Counts] = {}
-        self._holders: dict[str, int] = {}  # how many nodes have each
-        self.version = 0
+        self._sizes: dict[str, dict[int, int]] = {}  # bytes, by name and then by row, of those that any node has
+        self._changed_at: dict[str, int] = {}  # of the same names
+        self._counted_at = 0
+        self._changes = 0
 
     def grow(self, size: int) -> None:
         """Make room for so many nodes."""
-        extra = np.zeros(size - self._size, np.int64)
-        self._sizes = {name: np.concatenate([column, extra]) for name, column in self._sizes.items()}
         self._size = size
-        self.version += 1
 
     def put(self, row: int, before: Sequence[Image], after: Sequence[Image]) -> None:
         """A node has other images than before, or is new or gone."""
-        if before == after or not self._sizes:
+        if before == after:
             return
-        now = {image.name: image.size for image in after}
-        for name in {image.name for image in (*before, *after)} & self._sizes.keys():
-            column, size = self._sizes[name], now.get(name, 0)
-            self._holders[name] += (size > 0) - int(column[row] > 0)
-            column[row] = size
-            self.version += 1
+        was = {image.name: image.size for image in before if image.size > 0}
+        now = {image.name: image.size for image in after if image.size > 0}
+        for name in was.keys() | now.keys():
+            size = now.get(name)
+            if size == was.get(name):
+                continue
+            self._changes += 1
+            self._changed_at[name] = self._changes
+            held = self._sizes.setdefault(name, {})
+            if size is not None:
+                held[row] = size
+                continue
+            held.pop(row, None)
+            if not held:
+                del self._sizes[name], self._changed_at[name]
 
     def counted(self) -> None:
         """There are more nodes, or fewer: images are spread over another number."""
-        self.version += 1
+        self._changes += 1
+        self._counted_at = self._changes
 
-    def held(self, names: Iterable[str], nodes: Sequence[Node | None]) -> bool:
-        """Whether any node has any of these images; from now on they are kept track of."""
-        found = False
-        for name in names:
-            if name not in self._sizes:
-                self._learn(name, nodes)
-            found |= self._holders[name] > 0
-        return found
+    def version(self, names: Iterable[str]) -> Hashable:
+        """As long as this is equal, so is the spread of these images."""
+        return self._counted_at, *[self._changed_at.get(name) for name in names]
+
+    def held(self, names: Iterable[str]) -> bool:
+        """Whether any node has any of these images."""
+        return any(name in self._sizes for name in names)
 
     def spread(self, names: Sequence[str], nodes: int) -> NDArray[np.float64]:
         """Bytes of these images on each node, each by the share of so many nodes that have it, float64 (N,).
@@ -58,19 +62,8 @@ class Images:
         """
         summed = np.zeros(self._size)
         for name in names:
-            column = self._sizes.get(name)
-            if column is not None:
-                summed += np.floor(column * (self._holders[name] / nodes))
+            held = self._sizes.get(name, {})
+            rows = np.fromiter(held.keys(), np.intp, len(held))
+            sizes = np.fromiter(held.values(), np.int64, len(held))
+            summed[rows] += np.floor(sizes * (len(held) / nodes))
         return summed
-
-    def _learn(self, name: str, nodes: Sequence[Node | None]) -> None:
-        if len(self._sizes) >= self.MAX_COLUMNS:
-            self._sizes.clear()
-            self._holders.clear()
-            self.version += 1
-        column = self._sizes[name] = np.zeros(self._size, np.int64)
-        for row, node in enumerate(nodes):
-            for image in node.images if node is not None else ():
-                if image.name == name:
-                    column[row] = image.size
-        self._holders[name] = int(np.count_nonzero(column))

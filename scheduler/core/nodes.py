@@ -174,7 +174,7 @@ class NodeTable:
 
     def has_images(self, names: Sequence[str]) -> bool:
         """Whether any node has any of these images."""
-        return self.images.held(names, self.nodes)
+        return self.images.held(names)
 
     def _discourage(self, row: int, taints: Sequence[Taint]) -> None:
         if any(taint.effect == "PreferNoSchedule" for taint in taints):

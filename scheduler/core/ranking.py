@@ -42,22 +42,7 @@ class Ranking:
     def put_one(self, row: int, rank: int, order: int) -> None:
         """Set the rank of one node; order : its own."""
         key = (rank << _KEPT_BITS) + (_LAST - (order >> (_ORDER_BITS - _KEPT_BITS))) if rank >= 0 else -1
-        before = self._keys.item(row)
-        self._keys[row] = key
-        self.fitting += (key >= 0) - (before >= 0)
-        leaders, floor = self._leaders, self._floor
-        if leaders is None:
-            return
-        if before >= floor:
-            at = bisect_left(leaders, (-before,))
-            while leaders[at][2] != row:
-                at += 1
-            del leaders[at]
-        if key >= floor:
-            insort(leaders, (-key, order, row))
-            if len(leaders) > 2 * _LEADERS:
-                self._floor = -leaders[_LEADERS - 1][0]
-                del leaders[bisect_left(leaders, (1 - self._floor,)) :]
+        self._put_key(row, key, order)
 
     def hide(self, rows: Rows) -> None:
         """The pod does not fit on these nodes for now; their ranks are kept."""
@@ -65,13 +50,21 @@ class Ranking:
             self._hidden = np.full(len(self._keys), -1, np.int64)
         keys = self._keys[rows]
         self._hidden[rows] = keys
+        if len(rows) <= _FEW:
+            for row in rows.tolist():
+                self._put_key(row, -1, 0)
+            return
         self._keys[rows] = -1
         self.fitting -= int(np.count_nonzero(keys >= 0))
         self._leaders = None
 
-    def show(self, rows: Rows) -> None:
-        """These nodes have the ranks again that they had when they were hidden."""
+    def show(self, rows: Rows, order: Counts) -> None:
+        """These nodes have the ranks again that they had when they were hidden; order : as in `put`, and as it was."""
         keys = self._hidden[rows]
+        if len(rows) <= _FEW:
+            for row, key in zip(rows.tolist(), keys.tolist(), strict=True):
+                self._put_key(row, key, int(order[row]))
+            return
         self._keys[rows] = keys
         self.fitting += int(np.count_nonzero(keys >= 0))
         self._leaders = None
@@ -113,6 +106,24 @@ class Ranking:
             leaders = self._leaders = sorted(found)
         first, second = (*leaders[:2], None, None)[:2]
         return first and first[2], second and second[2]
+
+    def _put_key(self, row: int, key: int, order: int) -> None:
+        before = self._keys.item(row)
+        self._keys[row] = key
+        self.fitting += (key >= 0) - (before >= 0)
+        leaders, floor = self._leaders, self._floor
+        if leaders is None:
+            return
+        if before >= floor:
+            at = bisect_left(leaders, (-before,))
+            while leaders[at][2] != row:
+                at += 1
+            del leaders[at]
+        if key >= floor:
+            insort(leaders, (-key, order, row))
+            if len(leaders) > 2 * _LEADERS:
+                self._floor = -leaders[_LEADERS - 1][0]
+                del leaders[bisect_left(leaders, (1 - self._floor,)) :]
 
     def _least(self, count: int) -> int:
         """The key that so many nodes reach, or all that fit if these are fewer."""

@@ -112,7 +112,9 @@ def _anchor(selector: LabelSelector | None) -> tuple[str, str] | None:
 class Residents:
     """All pods that stand on known nodes.
 
-    version : grows with every change of what was asked about. size : of all columns, that of the node table.
+    version : grows with every change of what was asked about, even if it is not counted any more, and of what the pods
+    themselves ask of others; not with host ports, and not when a query is forgotten. size : of all columns, that of the
+    node table.
     """
 
     MAX_QUERIES = 1_024  # beyond these the one that was not asked for the longest time is counted anew when it is
@@ -125,6 +127,7 @@ class Residents:
         self._sorts: dict[tuple[str, frozenset[tuple[str, str]], bool], _Sort] = {}
         self._queries: OrderedDict[Query, Tally] = OrderedDict()
         self._near_queries: _ByLabel[Query] = _ByLabel()
+        self._forgot = False  # whether any query was forgotten: whoever asked it looks out for pods nobody counts
         self._terms: dict[PodTerm, Tally] = {}  # anti-affinity of these pods, by how many of them have it
         self._near_terms: _ByLabel[PodTerm] = _ByLabel()
         self._leans: dict[Lean, Tally] = {}  # what these pods prefer, and as such their required affinity
@@ -178,9 +181,11 @@ class Residents:
         ]
         for tally in counted:
             tally.add(row, 1)
-        yield
-        for tally in counted:
-            tally.add(row, -1)
+        try:
+            yield
+        finally:
+            for tally in counted:
+                tally.add(row, -1)
 
     def grow(self, size: int) -> None:
         """Make room for more nodes."""
@@ -304,33 +309,25 @@ class Residents:
         for tally in sort.tallies:
             tally.add(row, sign)
         for term in dict.fromkeys(pod.repels):
-            self._count_term(term, row, sign)
+            self._count_of(self._terms, self._near_terms, term, term.pods.selector, row, sign)
         for lean in (*pod.leans, *[Lean(HARD_AFFINITY_WEIGHT, term) for term in pod.attracts]):
-            self._count_lean(lean, row, sign)
+            self._count_of(self._leans, self._near_leans, lean, lean.term.pods.selector, row, sign)
         for port in dict.fromkeys(pod.ports):
             self._count_port(port, row, sign)
-        if sort.tallies or pod.repels or pod.attracts or pod.leans:
+        if self._forgot or sort.tallies or pod.repels or pod.attracts or pod.leans:
             self.version += 1
 
-    def _count_lean(self, lean: Lean, row: int, sign: int) -> None:
-        tally = self._leans.get(lean)
+    def _count_of(
+        self, tallies: dict[T, Tally], near: _ByLabel[T], item: T, selector: LabelSelector | None, row: int, sign: int
+    ) -> None:
+        tally = tallies.get(item)
         if tally is None:
-            tally = self._leans[lean] = Tally(np.zeros(self._size, np.int64))
-            self._near_leans.put(lean, lean.term.pods.selector)
+            tally = tallies[item] = Tally(np.zeros(self._size, np.int64))
+            near.put(item, selector)
         tally.add(row, sign)
         if not tally.total:
-            del self._leans[lean]
-            self._near_leans.drop(lean, lean.term.pods.selector)
-
-    def _count_term(self, term: PodTerm, row: int, sign: int) -> None:
-        tally = self._terms.get(term)
-        if tally is None:
-            tally = self._terms[term] = Tally(np.zeros(self._size, np.int64))
-            self._near_terms.put(term, term.pods.selector)
-        tally.add(row, sign)
-        if not tally.total:
-            del self._terms[term]
-            self._near_terms.drop(term, term.pods.selector)
+            del tallies[item]
+            near.drop(item, selector)
 
     def _count_port(self, port: HostPort, row: int, sign: int) -> None:
         held = self._ports.setdefault((port.protocol, port.port), {})
@@ -359,7 +356,7 @@ class Residents:
         for sort in self._sorts.values():
             if tally in sort.tallies:
                 sort.tallies.remove(tally)
-        self.version += 1  # whoever asked about it has to ask again
+        self._forgot = True
 
 
 def _first(query: Query) -> LabelSelector | None:

@@ -427,11 +427,14 @@ class State:
     # ------------------------------------------------------------ reading
 
     def nominated_above(self, pod: Pod) -> list[Pod]:
-        """Pods that are nominated to nodes, without those of lower priority than a pod and those placed."""
+        """Pods that are nominated to known nodes, without those of lower priority than a pod and those placed."""
         return [
             other
             for uid, other in self.nominees.items()
-            if uid != pod.uid and other.priority >= pod.priority and uid not in self._charges
+            if uid != pod.uid
+            and other.priority >= pod.priority
+            and uid not in self._charges
+            and other.nominated in self.nodes.rows
         ]
 
     def nominated_beside(self, pod: Pod) -> tuple[tuple[str, tuple[tuple[str, int], ...]], ...]:

@@ -2,11 +2,11 @@
 
 A wish is no rule: it moves nodes up and down. Each is measured in a column over nodes and brought to [0, 1] by the
 least and the most of all nodes on which the pod fits, so one node may move all others. Who prefers nothing pays
-nothing.
+nothing, as long as no node would rather keep pods away; who does pays a pass over the columns after anything moved.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Final
 
 import numpy as np
@@ -46,7 +46,8 @@ class Wishes:
         self._scores: dict[str, NDArray[np.float32]] = {}
         self._bounds: dict[str, tuple[float, float]] = {}
         self._more: Counts = np.zeros(0, np.int64)
-        self._images_at = -1
+        self._images_at: Hashable = None
+        self._around_at: tuple[int, int] | None = None
         self.stated: tuple[str, ...] = ()
 
     def look(self, nodes: NodeTable) -> tuple[str, ...]:
@@ -72,7 +73,8 @@ class Wishes:
         self._scores = {name: np.zeros(size, np.float32) for name in self.stated}
         self._bounds.clear()
         self._more = np.zeros(size, np.int64)
-        self._images_at = -1
+        self._images_at = None
+        self._around_at = None
 
     def sort(self, nodes: NodeTable, rows: Rows) -> None:
         """Measure of these nodes what changes with them only."""
@@ -106,6 +108,13 @@ class Wishes:
         """Nodes were sorted anew: their columns changed."""
         self._bounds.clear()
 
+    def still(self, nodes: NodeTable) -> bool:
+        """Whether all that hangs on more than the node itself is as it was when it was measured last."""
+        if IMAGES in self._columns and self._images_at != nodes.images.version(self._demand.images):
+            return False
+        around = COMPANY in self._columns or EVENNESS in self._columns
+        return not around or self._around_at == (nodes.residents.version, nodes.remade.position)
+
     def at(self, row: int) -> dict[str, float]:
         """Scores of one node, by scorer."""
         return {name: round(float(self._scores[name][row]), 6) for name in self.stated}
@@ -118,16 +127,20 @@ class Wishes:
     def _measure(self, nodes: NodeTable, fits: Mask) -> set[str]:
         """Measure anew what hangs on more than the node itself; returns what that was."""
         moved, leanings = set(), self._demand.leanings or Leanings()
-        if IMAGES in self._columns and self._images_at != nodes.images.version:
-            self._images_at = nodes.images.version
-            self._columns[IMAGES] = nodes.images.spread(self._demand.images, max(len(nodes.rows), 1))
-            moved.add(IMAGES)
-        if COMPANY in self._columns:
+        if IMAGES in self._columns:
+            at = nodes.images.version(self._demand.images)
+            if self._images_at != at:
+                self._images_at = at
+                self._columns[IMAGES] = nodes.images.spread(self._demand.images, max(len(nodes.rows), 1))
+                moved.add(IMAGES)
+        around_at = (nodes.residents.version, nodes.remade.position)
+        if COMPANY in self._columns and self._around_at != around_at:
             self._columns[COMPANY] = _company(nodes, leanings)
             moved.add(COMPANY)
         if EVENNESS in self._columns:
             self._columns[EVENNESS] = _evenness(nodes, self._demand, leanings.evens, fits)
             moved.add(EVENNESS)
+        self._around_at = around_at
         return moved
 
     def _unwelcome(self, nodes: NodeTable, rows: Rows) -> Column:

@@ -1,5 +1,6 @@
 """What pods ask of the pods around them: host ports, affinity, anti-affinity and spread, as pods come and go."""
 
+import contextlib
 from collections import Counter
 from dataclasses import replace
 
@@ -13,7 +14,21 @@ from scheduler.core.messages import Gone
 from scheduler.core.model import HostPort, Namespace
 from scheduler.core.residents import Query, Residents
 from scheduler.core.verify.neighbours import selected, selected_from_afar
-from tests.build import NAMESPACE, Uid, claim, gpus, namespace, node, others, pod, pod_uid, repels, requirement, spread
+from tests.build import (
+    NAMESPACE,
+    Uid,
+    claim,
+    gpus,
+    namespace,
+    node,
+    others,
+    pod,
+    pod_uid,
+    repels,
+    requirement,
+    spread,
+    taint,
+)
 from tests.driving import Hands
 
 WEB = requirement("app", "In", "web")
@@ -143,6 +158,34 @@ def test_what_nobody_asked_about_changes_no_version():
     assert table.version == before
 
 
+def test_a_query_is_forgotten_in_silence_and_pods_that_it_selects_are_not():
+    table = Residents(64)
+    table.MAX_QUERIES = 1
+    table.enter(web("a"), 0)
+    first, second = Query((repels(WEB).pods,)), Query((others(requirement("app", "In", "db")),))
+    table.count(first)
+    before = table.version
+
+    table.count(second)
+    assert table.version == before
+
+    table.enter(web("b"), 1)
+    assert table.version != before
+    assert table.count(first).total == 2
+
+
+def test_pods_that_were_supposed_are_gone_after_an_error_too():
+    table, query = Residents(64), Query((repels(WEB).pods,))
+    table.count(query)
+
+    found = []
+    with contextlib.suppress(ZeroDivisionError), table.supposing([(NAMESPACE, {"app": "web"})], 3):
+        found.append(table.count(query).total)
+        raise ZeroDivisionError
+
+    assert (found, table.count(query).total) == ([1], 0)
+
+
 # ---------------------------------------------------------------- pods of one cycle
 
 
@@ -248,6 +291,29 @@ def test_a_pod_wakes_when_the_pod_that_keeps_it_away_is_gone():
     hands.settle()
 
     assert hands.node_of("p") == "n1"
+
+
+def test_what_happens_to_a_node_that_other_pods_rule_out_is_told():
+    hands = Hands(*zoned(n1="a"), web("w", node="n1"), pod("p", repels=[repels(WEB)])).settle()
+    assert hands.reason("p").endswith("1 have a pod in their zone that the pod's anti-affinity keeps it away from")
+
+    hands.see(node("n1", labels={"zone": "a"}, taints=[taint("hard")]))
+    hands.pass_time(30.0)
+
+    assert hands.reason("p").endswith("1 have taint hard:NoSchedule")
+
+
+def test_the_pods_that_rule_a_node_out_now_are_told():
+    terms = [repels(WEB), repels(requirement("app", "In", "db"), topology=HOSTNAME)]
+    hands = Hands(*zoned(n1="a"), web("w", node="n1"), pod("p", repels=terms)).settle()
+    assert hands.reason("p").endswith("1 have a pod in their zone that the pod's anti-affinity keeps it away from")
+
+    hands.see(pod("d", labels={"app": "db"}, node="n1"))
+    hands.tell(Gone("Pod", f"{NAMESPACE}/w", pod_uid("w")))
+    hands.pass_time(30.0)
+
+    words = f"1 have a pod in their {HOSTNAME} that the pod's anti-affinity keeps it away from"
+    assert hands.reason("p").endswith(words)
 
 
 def test_a_spread_pod_wakes_when_a_pod_of_the_full_zone_begins_to_end():

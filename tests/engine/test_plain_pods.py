@@ -62,6 +62,18 @@ def test_room_that_is_kept_for_a_nominated_pod_is_left_to_it_until_it_goes():
     assert hands.node_of("low") == "n1"
 
 
+def test_a_pod_that_is_nominated_to_a_node_nobody_knows_makes_no_class_until_the_node_comes():
+    away = pod("away", scheduler="other", cpu=3000, priority=10, nominated="n9")
+    hands = Hands(node("n1", cpu=4000), pod("before", cpu=100)).settle()
+    hands.see(away, pod("p", cpu=100))
+    hands.settle()
+    assert len(hands.engine._classes) == 1
+
+    hands.see(node("n9", cpu=4000), pod("q", cpu=2000, selector={"kubernetes.io/hostname": "n9"}))
+    hands.settle()
+    assert "1 keep their room for pods of no lower priority that are nominated to them" in hands.reason("q")
+
+
 def test_a_nominated_pod_goes_to_its_node_if_it_fits_there():
     nodes = [node(f"n{number}", cpu=4000) for number in range(1, 6)]
 

@@ -2,9 +2,12 @@
 
 import pytest
 
-from scheduler.core.messages import RecordDecision
-from scheduler.core.model import Image
-from tests.build import claim, gpus, node, pod, requirement, taint, term, toleration
+from scheduler.core.budget import Budget
+from scheduler.core.messages import Gone, RecordDecision
+from scheduler.core.model import Image, Namespace
+from scheduler.core.nodes import preference
+from scheduler.core.wishes import Wishes
+from tests.build import claim, gpus, leans, node, pod, pod_uid, requirement, taint, term, toleration
 from tests.driving import Hands
 
 SSD = term(requirement("disk", "In", "ssd"))
@@ -75,6 +78,20 @@ def test_a_label_that_comes_later_counts():
     assert hands.node_of("second") == "n5"
 
 
+def test_a_node_that_takes_the_row_of_one_that_went_is_in_its_own_place_among_equals():
+    names = sorted((f"n{number}" for number in range(6)), key=lambda name: preference(0, name))
+    new = next(name for name in (f"m{number}" for number in range(99)) if preference(0, name) < preference(0, names[0]))
+    hands = Hands(*[node(name) for name in names], pod("first", cpu=1000, preferred=[(1, SSD)])).settle()
+    assert hands.node_of("first") == names[0]
+
+    hands.tell(Gone("Pod", "default/first", pod_uid("first")))
+    hands.tell(Gone("Node", names[-1], ""))
+    hands.see(node(new), pod("second", cpu=1000, preferred=[(1, SSD)]))
+    hands.settle()
+
+    assert hands.node_of("second") == new
+
+
 def test_taints_that_would_rather_keep_a_pod_away_do_unless_it_tolerates_them():
     soft = [taint("busy", effect="PreferNoSchedule")]
     nodes = [node("n1", taints=soft), node("n2", taints=soft), node("n3")]
@@ -118,6 +135,46 @@ def test_an_image_that_was_loaded_since_counts():
     hands.settle()
 
     assert hands.node_of("q") == "n1"
+
+
+def test_an_image_that_was_loaded_wakes_no_pod_and_what_else_changes_does():
+    hands = Hands(with_images("n1"), pod("p", images=["a:1"], selector={"disk": "ssd"})).settle()
+    hands.see(with_images("n1", ("a:1", 2000)))
+    hands.settle()
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 1
+
+    hands.see(node("n1", labels={"disk": "ssd"}))
+    hands.settle()
+    assert hands.node_of("p") == "n1"
+
+
+def test_wishes_are_weighed_again_only_after_something_moved(monkeypatch):
+    looks, weigh = [], Wishes.weigh
+    monkeypatch.setattr(Wishes, "weigh", lambda *args: looks.append(1) or weigh(*args))
+    likes = [leans(10, requirement("app", "In", "db"), topology="kubernetes.io/hostname")]
+    hands = Hands(*fleet(), with_images("n7", ("a:1", 900)), pod("p", images=["a:1"], leans=likes)).settle()
+    state, [kept] = hands.engine.state, hands.engine._classes.values()
+
+    def looked():
+        looks.clear()
+        kept.refresh(state, Budget(10**12))
+        return len(looks)
+
+    looked()
+    assert looked() == 0
+    for happening in (
+        pod("web", labels={"app": "web"}, node="n1", scheduler="other"),
+        pod("db", labels={"app": "db"}, node="n1", scheduler="other"),
+        with_images("n6", ("a:1", 400)),
+        node("n6", labels={"disk": "ssd"}),
+    ):
+        hands.see(happening)
+        assert (looked(), looked()) == (1, 0)
+
+    state.nodes.images.put(0, (), (Image("a:1", 5),))
+    assert (looked(), looked()) == (1, 0)
+    hands.see(Namespace("other", {"team": "red"}))
+    assert (looked(), looked()) == (1, 0)
 
 
 def test_columns_say_after_any_history_what_they_say_at_once():

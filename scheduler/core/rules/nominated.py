@@ -16,6 +16,10 @@ class NominatedPods(NodeRule):
 
     on_use = True
 
+    def concerns(self, demand: Demand) -> bool:
+        """Only where pods that may not make room are nominated."""
+        return bool(demand.nominees)
+
     def mask(self, nodes: NodeTable, demand: Demand, rows: Rows) -> Mask:
         """Nodes with enough left for all of them."""
         held: Mask = np.ones(len(rows), np.bool_)
@@ -27,8 +31,6 @@ class NominatedPods(NodeRule):
 
     def holds(self, nodes: NodeTable, demand: Demand, row: int) -> bool:
         """Whether enough is left for all of them."""
-        if not demand.nominees:
-            return True
         node = nodes.nodes[row]
         taken = dict(demand.nominees).get(node.name) if node is not None else None
         return taken is None or _fits(nodes, demand, row, dict(taken))
