@@ -53,7 +53,7 @@ def test_dovetails_account_may_do_its_work_and_no_more(cluster: Cluster) -> None
     access = cluster.api.access
     own = Api(Access(access.server, token(cluster.api), access.tls))
     assert own.list("Node") is not None
-    for kind in ("ConfigMap", "Namespace"):
+    for kind in ("ConfigMap", "ServiceAccount"):
         with pytest.raises(ApiRefusalError) as refusal:
             own.list(kind)
         assert refusal.value.status == 403

@@ -17,11 +17,7 @@ import msgspec
 
 from scheduler.cluster import storage, wire
 from scheduler.cluster.documents import read_yaml
-from scheduler.cluster.fields import FieldError as _FieldError
-from scheduler.cluster.fields import metadata_of as _metadata
-from scheduler.cluster.fields import owner_of as _owner
-from scheduler.cluster.fields import quantity_of as _quantity
-from scheduler.cluster.fields import required as _required
+from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required
 from scheduler.core import names
 from scheduler.core.errors import DecodeError, TopologyError
 from scheduler.core.messages import Kind
@@ -135,7 +131,7 @@ def decode(kind: str, raw: Raw) -> Model:
         _refuse(kind, raw, error)
     try:
         return build(found)
-    except _FieldError as error:
+    except FieldError as error:
         raise DecodeError(_where(kind, raw), f"{error.path}: {error.problem}", error.remedy) from error
 
 
@@ -330,30 +326,30 @@ def _list(raw: msgspec.Raw | None, path: str) -> tuple[str, ...]:
     try:
         return tuple(_parse_texts(raw) or ()) if raw is not None else ()
     except msgspec.ValidationError as error:
-        raise _FieldError(path, "is not a list of names") from error
+        raise FieldError(path, "is not a list of names") from error
 
 
 def _text(raw: msgspec.Raw | None, path: str) -> str:
     try:
         return _parse_text(raw) if raw is not None else ""
     except msgspec.ValidationError as error:
-        raise _FieldError(path, "is not a text") from error
+        raise FieldError(path, "is not a text") from error
 
 
 # ---------------------------------------------------------------- nodes and devices
 
 
 def _namespace(raw: wire.Namespace) -> Namespace:
-    metadata = _metadata(raw.metadata)
+    metadata = metadata_of(raw.metadata)
     return Namespace(metadata.name, metadata.labels or {})
 
 
 def _node(raw: wire.Node) -> Node:
-    metadata = _metadata(raw.metadata)
+    metadata = metadata_of(raw.metadata)
     spec = raw.spec or wire.NodeSpec()
     allocatable: dict[str, int] = {}
     for name, amount in ((raw.status.allocatable if raw.status else None) or {}).items():
-        quantity = _quantity(amount, f"status.allocatable[{name}]")
+        quantity = quantity_of(amount, f"status.allocatable[{name}]")
         whole = quantity.milli() if name == "cpu" else quantity.value()
         allocatable[name] = min(max(whole, 0), MAX_ALLOCATABLE)
     return Node(
@@ -380,19 +376,19 @@ def _image(name: str, size: int) -> Image:
 
 
 def _slice(raw: wire.ResourceSlice) -> Slice:
-    metadata = _metadata(raw.metadata)
+    metadata = metadata_of(raw.metadata)
     spec = raw.spec or wire.SliceSpec()
     pool = spec.pool
     if pool is None:
-        raise _FieldError("spec.pool", "is missing")
+        raise FieldError("spec.pool", "is missing")
     unsupported: list[str] = []
     selector = _node_selector(spec.node_selector, "nodeSelector", unsupported)
     if not (spec.node_name or selector or spec.all_nodes or spec.per_device_node_selection):
         unsupported.append("neither nodeName, nodeSelector nor allNodes: an unknown way to say where the devices are")
     return Slice(
         name=metadata.name,
-        driver=_required(spec.driver, "spec.driver"),
-        pool=_required(pool.name, "spec.pool.name"),
+        driver=required(spec.driver, "spec.driver"),
+        pool=required(pool.name, "spec.pool.name"),
         generation=pool.generation,
         slice_count=pool.resource_slice_count,
         node_name=spec.node_name or None,
@@ -402,7 +398,7 @@ def _slice(raw: wire.ResourceSlice) -> Slice:
         unsupported=tuple(unsupported),
         counter_sets=tuple(
             CounterSet(
-                _required(each.name, f"spec.sharedCounters[{index}].name"),
+                required(each.name, f"spec.sharedCounters[{index}].name"),
                 _counters(each.counters, f"spec.sharedCounters[{index}].counters"),
             )
             for index, each in enumerate(spec.shared_counters or _NOTHING)
@@ -413,7 +409,7 @@ def _slice(raw: wire.ResourceSlice) -> Slice:
 
 
 def _counters(counters: Mapping[str, wire.Counter] | None, path: str) -> Mapping[str, Quantity]:
-    return {name: _quantity(each.value, f"{path}[{name}].value") for name, each in (counters or {}).items()}
+    return {name: quantity_of(each.value, f"{path}[{name}].value") for name, each in (counters or {}).items()}
 
 
 def _device(raw: wire.Device, index: int) -> Device:
@@ -438,9 +434,9 @@ def _device(raw: wire.Device, index: int) -> Device:
         if each.request_policy is not None
     }
     return Device(
-        name=_required(raw.name, f"{at}.name"),
+        name=required(raw.name, f"{at}.name"),
         attributes=attributes,
-        capacity={name: _quantity(each.value, f"{at}.capacity[{name}].value") for name, each in capacity.items()},
+        capacity={name: quantity_of(each.value, f"{at}.capacity[{name}].value") for name, each in capacity.items()},
         taints=tuple(_taint(taint) for taint in raw.taints or _NOTHING),
         binds_to_node=raw.binds_to_node or False,
         unsupported=tuple(unsupported),
@@ -472,25 +468,25 @@ def _node_allocatable(raw: msgspec.Raw, path: str) -> str:
     try:
         entries = _parse_node_allocatable(text)
     except msgspec.ValidationError as error:
-        raise _FieldError(path, str(error)) from error
+        raise FieldError(path, str(error)) from error
     for name, entry in entries.items():
         for part in (entry.mapping, entry.overhead):
             for field in part.__struct_fields__ if part is not None else ():
                 value = getattr(part, field)
                 if value is not None and field != "capacity_key":
-                    _quantity(value, f"{path}[{name}]")
+                    quantity_of(value, f"{path}[{name}]")
     return text
 
 
 def _policy(raw: wire.RequestPolicy, path: str) -> RequestPolicy:
     def amount(value: wire.Amount | None, name: str) -> Quantity | None:
-        return None if value is None else _quantity(value, f"{path}.{name}")
+        return None if value is None else quantity_of(value, f"{path}.{name}")
 
     valid = raw.valid_range or wire.ValidRange()
     return RequestPolicy(
         default=amount(raw.default, "default"),
         values=tuple(
-            _quantity(each, f"{path}.validValues[{index}]") for index, each in enumerate(raw.valid_values or _NOTHING)
+            quantity_of(each, f"{path}.validValues[{index}]") for index, each in enumerate(raw.valid_values or _NOTHING)
         ),
         minimum=amount(valid.min, "validRange.min"),
         maximum=amount(valid.max, "validRange.max"),
@@ -511,7 +507,7 @@ def _attribute(raw: wire.Attribute) -> AttributeValue | None:
 
 
 def _class(raw: wire.DeviceClass) -> DeviceClass:
-    metadata = _metadata(raw.metadata)
+    metadata = metadata_of(raw.metadata)
     spec = raw.spec or wire.ClassSpec()
     unsupported: list[str] = []
     return DeviceClass(
@@ -525,33 +521,33 @@ def _class(raw: wire.DeviceClass) -> DeviceClass:
 
 
 def _taint_rule(raw: wire.DeviceTaintRule) -> TaintRule:
-    metadata = _metadata(raw.metadata)
+    metadata = metadata_of(raw.metadata)
     if raw.spec is None or raw.spec.taint is None:
-        raise _FieldError("spec.taint", "is missing")
+        raise FieldError("spec.taint", "is missing")
     selector = raw.spec.device_selector
     chosen = selector or wire.TaintSelector()
     for name, given in (("deviceClassName", chosen.device_class_name), ("selectors", chosen.selectors)):
         if given:
-            raise _FieldError(
+            raise FieldError(
                 f"spec.deviceSelector.{name}",
                 "is a field that Kubernetes removed in 1.35, and the rule is not applied",
                 "select by driver, pool and device",
             )
     taint = _taint(raw.spec.taint)
-    _required(taint.key, "spec.taint.key")
+    required(taint.key, "spec.taint.key")
     return TaintRule(metadata.name, selector is not None, chosen.driver, chosen.pool, chosen.device, taint)
 
 
 def _link_map(raw: wire.ConfigMap) -> LinkMap:
-    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    metadata = metadata_of(raw.metadata, uid=True, namespaced=True)
     path = f"data[{names.TOPOLOGY_KEY}]"
     try:
         content = read_yaml((raw.data or {}).get(names.TOPOLOGY_KEY, ""))
         return link_map(metadata.name, Uid(metadata.uid or ""), content)
     except TopologyError as error:
-        raise _FieldError(path, error.problem, error.remedy) from error
+        raise FieldError(path, error.problem, error.remedy) from error
     except ValueError as error:
-        raise _FieldError(path, str(error), "see README for its format") from error
+        raise FieldError(path, str(error), "see README for its format") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -587,7 +583,7 @@ def config_text(raw: Raw) -> ConfigText:
 
 
 def _claim(raw: wire.ResourceClaim) -> Claim:
-    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    metadata = metadata_of(raw.metadata, uid=True, namespaced=True)
     status = raw.status or wire.ClaimStatus()
     return Claim(
         namespace=metadata.namespace or "",
@@ -600,7 +596,7 @@ def _claim(raw: wire.ResourceClaim) -> Claim:
             Consumer(each.resource, each.name, Uid(each.uid), each.api_group or "")
             for each in status.reserved_for or _NOTHING
         ),
-        owner=_owner(metadata),
+        owner=owner_of(metadata),
         deleting=metadata.deletion_timestamp is not None,
         finalized=names.CLAIM_FINALIZER in (metadata.finalizers or ()),
         annotations=_ours(metadata.annotations, _CLAIM_PREFIX),
@@ -618,9 +614,9 @@ def _claim(raw: wire.ResourceClaim) -> Claim:
 
 
 def _template(raw: wire.ResourceClaimTemplate) -> ClaimTemplate:
-    metadata = _metadata(raw.metadata, namespaced=True)
+    metadata = metadata_of(raw.metadata, namespaced=True)
     if raw.spec is None:
-        raise _FieldError("spec.spec", "is missing")
+        raise FieldError("spec.spec", "is missing")
     return ClaimTemplate(metadata.namespace or "", metadata.name, _claim_spec(raw.spec.spec, "spec.spec"))
 
 
@@ -651,13 +647,11 @@ def _claim_spec(raw: wire.ClaimSpec | None, path: str) -> ClaimSpec:
 
 
 def _request(raw: wire.Request, path: str) -> Request:
-    name = _required(raw.name, f"{path}.name")
+    name = required(raw.name, f"{path}.name")
     shown = f"requests[{name}]"
     if raw.first_available:
         alternatives = tuple(
-            _exact(
-                each, _required(each.name, f"{path}.firstAvailable[{index}].name"), f"{path}.firstAvailable[{index}]"
-            )
+            _exact(each, required(each.name, f"{path}.firstAvailable[{index}].name"), f"{path}.firstAvailable[{index}]")
             for index, each in enumerate(raw.first_available)
         )
         return Request(name, "", alternatives=alternatives)
@@ -675,10 +669,10 @@ def _exact(raw: wire.ExactRequest, name: str, path: str) -> Request:
     capacity: Mapping[str, Quantity] | None = None
     if raw.capacity is not None:
         asked = raw.capacity.requests or {}
-        capacity = {key: _quantity(amount, f"{path}.capacity.requests[{key}]") for key, amount in asked.items()}
+        capacity = {key: quantity_of(amount, f"{path}.capacity.requests[{key}]") for key, amount in asked.items()}
     return Request(
         name=name,
-        device_class=_required(raw.device_class_name, f"{path}.deviceClassName"),
+        device_class=required(raw.device_class_name, f"{path}.deviceClassName"),
         selectors=_selectors(raw.selectors, f"{shown}.selectors", unsupported),
         mode=mode,
         count=1 if raw.count is None else raw.count,
@@ -698,16 +692,16 @@ def _allocation(raw: wire.Allocation) -> Allocation:
         results=tuple(
             Result(
                 request=each.request,
-                driver=_required(each.driver, f"{at}.results[{index}].driver"),
-                pool=_required(each.pool, f"{at}.results[{index}].pool"),
-                device=_required(each.device, f"{at}.results[{index}].device"),
+                driver=required(each.driver, f"{at}.results[{index}].driver"),
+                pool=required(each.pool, f"{at}.results[{index}].pool"),
+                device=required(each.device, f"{at}.results[{index}].device"),
                 admin_access=each.admin_access or False,
                 share_id=each.share_id,
                 tolerations=tuple(_toleration(toleration) for toleration in each.tolerations or _NOTHING),
                 consumed=None
                 if each.consumed_capacity is None
                 else {
-                    name: _quantity(amount, f"{at}.results[{index}].consumedCapacity[{name}]")
+                    name: quantity_of(amount, f"{at}.results[{index}].consumedCapacity[{name}]")
                     for name, amount in each.consumed_capacity.items()
                 },
                 binding_conditions=tuple(each.binding_conditions or ()),
@@ -733,7 +727,7 @@ def _allocation(raw: wire.Allocation) -> Allocation:
 
 
 def _pod(raw: wire.Pod) -> Pod:
-    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    metadata = metadata_of(raw.metadata, uid=True, namespaced=True)
     spec = raw.spec or wire.PodSpec()
     status = raw.status or wire.PodStatus()
     unsupported = _unsupported(spec)
@@ -749,8 +743,8 @@ def _pod(raw: wire.Pod) -> Pod:
     leans: tuple[Lean, ...] = ()
     if spec.affinity is not None:
         asked, namespace = spec.affinity, metadata.namespace or ""
-        required = asked.node_affinity.required if asked.node_affinity is not None else None
-        affinity = _node_selector(required, "affinity.nodeAffinity.required", unsupported)
+        nodes = asked.node_affinity.required if asked.node_affinity is not None else None
+        affinity = _node_selector(nodes, "affinity.nodeAffinity.required", unsupported)
         attracts = _pod_terms(asked.pod_affinity, namespace, "affinity.podAffinity.required", unsupported)
         repels = _pod_terms(asked.pod_anti_affinity, namespace, "affinity.podAntiAffinity.required", unsupported)
         leans = _leans(asked, namespace)
@@ -806,7 +800,7 @@ def _volumes(volumes: Sequence[wire.Volume], pod: str) -> tuple[PodVolume, ...]:
     for index, volume in enumerate(volumes):
         if volume.persistent_volume_claim is not None:
             at = f"spec.volumes[{index}].persistentVolumeClaim.claimName"
-            found.append(PodVolume(volume.name, _required(volume.persistent_volume_claim.claim_name, at)))
+            found.append(PodVolume(volume.name, required(volume.persistent_volume_claim.claim_name, at)))
         elif volume.ephemeral is not None:
             found.append(PodVolume(volume.name, f"{pod}-{volume.name}", ephemeral=True))
         elif volume.rbd is not None:
@@ -840,10 +834,10 @@ def _published(taken: Sequence[wire.Taken] | None, margins: Mapping[str, int]) -
     for index, claim in enumerate(taken):
         at = f"status.nodeAllocatableResourceClaimStatuses[{index}]"
         for mapped in claim.mapping or _NOTHING:
-            _add(total, {mapped.name: _quantity(mapped.quantity or 0, f"{at}.mapping[{mapped.name}].quantity").nanos})
+            _add(total, {mapped.name: quantity_of(mapped.quantity or 0, f"{at}.mapping[{mapped.name}].quantity").nanos})
         for cost in claim.overhead or _NOTHING:
-            pod = _quantity(cost.per_pod or 0, f"{at}.overhead[{cost.name}].perPod").nanos
-            container = _quantity(cost.per_container or 0, f"{at}.overhead[{cost.name}].perContainer").nanos
+            pod = quantity_of(cost.per_pod or 0, f"{at}.overhead[{cost.name}].perPod").nanos
+            container = quantity_of(cost.per_container or 0, f"{at}.overhead[{cost.name}].perContainer").nanos
             _add(total, {cost.name: pod + container * len(claim.containers or _NOTHING)})
     return {name: amount for name, amount in _units(total).items() if name not in margins}
 
@@ -851,7 +845,7 @@ def _published(taken: Sequence[wire.Taken] | None, margins: Mapping[str, int]) -
 def _entries(entries: Sequence[wire.PodClaim] | None, unsupported: list[str]) -> tuple[PodClaim, ...]:
     found = []
     for index, entry in enumerate(entries or _NOTHING):
-        name = _required(entry.name, f"spec.resourceClaims[{index}].name")
+        name = required(entry.name, f"spec.resourceClaims[{index}].name")
         if not entry.resource_claim_name and not entry.resource_claim_template_name:
             unsupported.append(f"resourceClaims[{name}] with neither of the two names")
         found.append(PodClaim(name, entry.resource_claim_name, entry.resource_claim_template_name))
@@ -859,7 +853,7 @@ def _entries(entries: Sequence[wire.PodClaim] | None, unsupported: list[str]) ->
 
 
 def _pod_group(raw: wire.PodGroup) -> PodGroup:
-    metadata = _metadata(raw.metadata, uid=True, namespaced=True)
+    metadata = metadata_of(raw.metadata, uid=True, namespaced=True)
     spec = raw.spec or wire.GroupSpec()
     status = raw.status or wire.GroupStatus()
     unsupported: list[str] = []
@@ -1201,9 +1195,9 @@ def _asked(raw: wire.Container, path: str) -> Nanos:
 def _amounts(amounts: wire.Amounts | None, path: str) -> Nanos:
     found: Nanos = {}
     for name, amount in (amounts or {}).items():
-        nanos = _quantity(amount, f"{path}[{name}]").nanos
+        nanos = quantity_of(amount, f"{path}[{name}]").nanos
         if nanos < 0:
-            raise _FieldError(f"{path}[{name}]", f"{amount} is negative")
+            raise FieldError(f"{path}[{name}]", f"{amount} is negative")
         found[name] = nanos
     return found
 

@@ -13,7 +13,7 @@ that it read before: of it and the newer write the API server takes one and refu
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -63,6 +63,12 @@ Release = ReleaseClaim | DeleteClaim | UnbindVolume | UnselectNode
 Write = WriteAllocation | CreateClaim | ReserveClaim | BindVolume | SelectNode | Release | BindPod
 T = TypeVar("T")
 
+_KINDS: Final[Mapping[type[Any], str]] = {
+    Claim: "ResourceClaim",
+    PersistentVolume: "PersistentVolume",
+    PersistentVolumeClaim: "PersistentVolumeClaim",
+    Pod: "Pod",
+}
 _LONGEST_WAIT_S: Final = 5.0
 _REPORTERS: Final = 8
 _REPORTS_WAITING: Final = 4096
@@ -190,7 +196,7 @@ class Writer:
         async def take_back() -> None:
             nonlocal version, changed
             if changed:
-                found = _claim(await self._read(path))
+                found = _decoded(Claim, await self._read(path))
                 if found.uid != claim.uid or found.allocation is not None or not found.finalized:
                     return
                 version = found.resource_version
@@ -344,7 +350,7 @@ class Writer:
             body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, self._now())
             try:
                 raw = await self._send("PATCH", f"{path}/status?{self._query}", body, MERGE_PATCH)
-                return ClaimWritten(pod.uid, _claim(raw))
+                return ClaimWritten(pod.uid, _decoded(Claim, raw))
             except ApiError as error:
                 return ClaimWritten(pod.uid, await self._settle_claim(error, begun, claim, version, allocated))
         except ApiError as error:
@@ -372,14 +378,14 @@ class Writer:
         begun = self._clock()
 
         def look(raw: bytes) -> Claim:
-            found = _claim(raw)
+            found = _decoded(Claim, raw)
             if found.owner != write.pod.uid or found.spec != wanted.spec or found.allocation or found.deleting:
                 raise ApiError("conflict", 0, f"another claim is named {found.key}")
             return found
 
         try:
             body = encode.special_claim(wanted, write.pod)
-            return _claim(await self._send("POST", f"{path}?{self._query}", body, JSON))
+            return _decoded(Claim, await self._send("POST", f"{path}?{self._query}", body, JSON))
         except ApiError as error:
             if not _doubtful(error):
                 raise
@@ -392,7 +398,7 @@ class Writer:
         begun = self._clock()
 
         def look(raw: bytes) -> bool | None:
-            found = _pod(raw)
+            found = _decoded(Pod, raw)
             if found.uid != pod.uid:
                 raise ApiError("gone", 404, f"pod {found.key} was replaced by another one of its name")
             return found.extended_claim == name or None
@@ -426,7 +432,7 @@ class Writer:
                 "/status",
                 encode.reservation_patch(claim, write.consumer),
                 protobuf.reservation(claim, write.consumer),
-                _claim,
+                partial(_decoded, Claim),
                 reserved,
             )
             return ClaimWritten(pod.uid, found)
@@ -483,7 +489,7 @@ class Writer:
             raise error
 
         def look(raw: bytes) -> T | None:
-            found = _claim(raw)
+            found = _decoded(Claim, raw)
             if found.uid != claim.uid:
                 raise ApiError("gone", 404, f"claim {found.key} was replaced by another one of its name")
             verdict = judge(found)
@@ -549,7 +555,7 @@ class Writer:
 
     async def _release_once(self, write: ReleaseClaim) -> None:
         path = _claim_path(write.claim)
-        found = _claim(await self._read(path))
+        found = _decoded(Claim, await self._read(path))
         if found.uid != write.claim.uid:
             return
         others = any(consumer.uid != write.consumer.uid for consumer in found.reserved_for)
@@ -567,13 +573,13 @@ class Writer:
 
     async def _delete_once(self, write: DeleteClaim) -> None:
         path = _claim_path(write.claim)
-        found = _claim(await self._read(path))
+        found = _decoded(Claim, await self._read(path))
         if found.uid == write.claim.uid and not found.deleting:
             # Marked first: what holds devices keeps its finalizer until it goes, and may be interrupted here.
             await self._send("DELETE", f"{path}?{self._query}", encode.deletion(found.uid), JSON)
             if not found.finalized:
                 return
-            found = _claim(await self._read(path))
+            found = _decoded(Claim, await self._read(path))
         if found.uid == write.claim.uid and found.finalized:
             body = encode.unfinalize_patch(found.uid, found.resource_version)
             await self._send("PATCH", f"{path}?{self._query}", body, STRATEGIC_PATCH)
@@ -617,7 +623,7 @@ class Writer:
 
     async def _free_once(self, write: UnbindVolume) -> None:
         path = _volume_path(write.volume)
-        found = _volume(await self._read(path))
+        found = _decoded(PersistentVolume, await self._read(path))
         # From its phase Bound on the cluster's controller is binding the two, and finishes that.
         ours = found.uid == write.volume.uid and found.holder is not None and found.holder.uid == write.claim.uid
         if ours and found.phase in {"", "Pending", AVAILABLE}:
@@ -626,7 +632,7 @@ class Writer:
 
     async def _unselect_once(self, write: UnselectNode) -> None:
         path = _volume_claim_path(write.claim)
-        found = _volume_claim(await self._read(path))
+        found = _decoded(PersistentVolumeClaim, await self._read(path))
         if found.uid == write.claim.uid and not found.volume and found.selected_node == write.node:
             body = encode.selected_node_patch(write.claim, found.resource_version, None)
             await self._send("PATCH", f"{path}?{self._query}", body, MERGE_PATCH)
@@ -639,7 +645,7 @@ class Writer:
         begun = self._clock()
 
         def look(raw: bytes) -> str | None:
-            found = _pod(raw)
+            found = _decoded(Pod, raw)
             if found.uid != pod.uid:
                 raise ApiError("gone", 404, f"pod {found.key} was replaced by another one of its name")
             if found.node_name and found.node_name != write.node:
@@ -777,51 +783,25 @@ def _volume_claim_path(claim: StorageRef) -> str:
     return f"/api/v1/namespaces/{claim.namespace}/persistentvolumeclaims/{claim.name}"
 
 
-def _volume(raw: bytes) -> PersistentVolume:
+def _decoded(model: type[T], raw: bytes) -> T:
+    """An object as the API has it. Raises ApiError if it cannot be read."""
     try:
-        found = decode.decode("PersistentVolume", raw)
+        found = decode.decode(_KINDS[model], raw)
     except InputError as error:
         raise ApiError("invalid", 0, str(error)) from error
-    assert isinstance(found, PersistentVolume)
-    return found
-
-
-def _volume_claim(raw: bytes) -> PersistentVolumeClaim:
-    try:
-        found = decode.decode("PersistentVolumeClaim", raw)
-    except InputError as error:
-        raise ApiError("invalid", 0, str(error)) from error
-    assert isinstance(found, PersistentVolumeClaim)
+    assert isinstance(found, model)
     return found
 
 
 def _keeps(write: BindVolume, raw: bytes) -> bool:
     """Whether a volume is kept for the claim."""
-    holder = _volume(raw).holder
+    holder = _decoded(PersistentVolume, raw).holder
     return holder is not None and holder.uid == write.claim.uid
 
 
 def _is_for(write: SelectNode, raw: bytes) -> bool:
     """Whether a claim is to get its volume on the node."""
-    return _volume_claim(raw).selected_node == write.node
-
-
-def _claim(raw: bytes) -> Claim:
-    try:
-        found = decode.decode("ResourceClaim", raw)
-    except InputError as error:
-        raise ApiError("invalid", 0, str(error)) from error
-    assert isinstance(found, Claim)
-    return found
-
-
-def _pod(raw: bytes) -> Pod:
-    try:
-        found = decode.decode("Pod", raw)
-    except InputError as error:
-        raise ApiError("invalid", 0, str(error)) from error
-    assert isinstance(found, Pod)
-    return found
+    return _decoded(PersistentVolumeClaim, raw).selected_node == write.node
 
 
 def _same(found: Allocation, ours: Allocation) -> bool:

@@ -100,7 +100,7 @@ from scheduler.core.solvers.greedy import Way, place
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.search import NodeAnswer, NodeProblem
 from scheduler.core.state import State
-from scheduler.core.storage import KIND_OF, KINDS, PersistentVolumeClaim, Stored, key_of
+from scheduler.core.storage import KIND_OF, KINDS, PersistentVolume, PersistentVolumeClaim, Stored, key_of
 from scheduler.core.topology import LinkMap
 from scheduler.core.verify import Storage, World, violations
 from scheduler.core.windows import MAX_PODS, Held, Hint, held
@@ -280,6 +280,7 @@ class Engine:
         """When Drained is due though nothing happens; None: not before the next event."""
         if not self._listed:
             return None
+        self._wake_reached()
         times = [
             self.backlog.next_time(self._now),
             *(release.until for release in islice(self._releasing.values(), 1)),
@@ -539,10 +540,7 @@ class Engine:
             state.drop_namespace(event.key)
             return []
         if event.kind == "Node":
-            state.drop_node(event.key)
-            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)  # without it the least of all domains may be another
-            waiting = [flight for flight in self._flights.values() if flight.until is not None]
-            return [each for flight in waiting if flight.placement.node == event.key for each in self._bind(flight)]
+            return self._node_left(event.key, "was deleted")
         if event.kind == "ResourceSlice":
             state.drop_slice(event.key)
             self.backlog.wake(Happening.SLICE_CHANGED)
@@ -566,6 +564,18 @@ class Engine:
             uid = event.uid or state.pod_by_key.get(event.key, Uid(""))
             return self._pod_left(uid)
         return []
+
+    def _node_left(self, name: str, how: str) -> list[Instruction]:
+        """Pods that wait for drivers or volumes to be bound there go elsewhere; others are asked before their bind."""
+        self.state.drop_node(name)
+        self.backlog.wake(Happening.NEIGHBOURS_CHANGED)  # without it the least of all domains may be another
+        waiting = [
+            flight
+            for flight in self._flights.values()
+            if flight.placement.node == name and not flight.unseen and not flight.binding and flight.failure is None
+        ]
+        message = f"node {name} {how}"
+        return [each for flight in waiting for each in self._give_up(flight, plan.RETRY, message)]
 
     def _claim_gone(self, uid: Uid, key: str) -> Iterable[Instruction]:
         held = uid in self.state.holding.current
@@ -622,9 +632,8 @@ class Engine:
             where = f"ResourceClaim {event.key}"
             return self._strand(event.uid, f"{where} cannot be read any more: {event.problem}")
         if event.kind == "Node":
-            self.state.drop_node(event.key)
-            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)
-        elif event.kind == "Namespace":
+            return self._node_left(event.key, f"cannot be read any more: {event.problem}")
+        if event.kind == "Namespace":
             self.state.drop_namespace(event.key)
         elif event.kind == "PodGroup":
             self.state.drop_group(event.key)
@@ -658,15 +667,25 @@ class Engine:
         return self._look_at_volumes(self._mounting.concerned_by(kind, key))
 
     def _wake_mounting(self, item: Stored) -> None:
-        """Wake the pods that a change of storage may help."""
+        """Wake the pods that wait for a claim, or for the volume of one."""
+        keys: Iterable[str] = ()
         if isinstance(item, PersistentVolumeClaim):
-            self._wake_users(_stored_key("PersistentVolumeClaim", item.key))
-            return
+            keys = (item.key,)
+        elif isinstance(item, PersistentVolume):
+            keys = sorted(self.state.volumes.keys_of(item))
+        for key in keys:
+            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+
+    def _wake_reached(self) -> None:
+        """Wake the pods that changes of storage since the last time may help, whichever claims they wait for."""
         volumes = self.state.volumes
+        if not volumes.ripples:
+            return
         for uid in sorted(self._waiting_for.get(_STORAGE, ())):
-            keys = _volume_claims(self.state.pods.current[uid])
-            if any((claim := volumes.claims.current.get(key)) and volumes.concerns(item, claim) for key in keys):
+            claims = (volumes.claims.current.get(key) for key in _volume_claims(self.state.pods.current[uid]))
+            if any(claim is not None and volumes.is_reached(claim) for claim in claims):
                 self.backlog.wake_one(uid, self._now)
+        volumes.ripples.clear()
 
     def _look_at_volumes(self, pod: Uid | None) -> list[Instruction]:
         """Something changed about the volumes of a placed pod, or about claims that are being released."""
@@ -731,6 +750,7 @@ class Engine:
         if not self._listed:
             return []
         out = self._stop_waiting()
+        self._wake_reached()
         self.state.settle()
         if self._around != self.state.nodes.residents.version:
             self._around = self.state.nodes.residents.version
@@ -1134,7 +1154,7 @@ class Engine:
     def _let_go(self, pod: Pod) -> list[Instruction]:
         """Free what a pod has reserved and cannot use, as after half of its claims were written: it holds devices.
 
-        A claim that is being deleted goes once no pod is in it, and one that others use stays allocated.
+        A claim that is being deleted goes once no pod is in it, and one that others use, or soon will, stays allocated.
         """
         out: list[Instruction] = []
         shared = groups.consumers(pod, self.state)
@@ -1144,7 +1164,8 @@ class Engine:
                 continue
             self._await_release(claim.uid, pod.uid, claim.resource_version)
             consumer = _pod_ref(pod).consumer
-            out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate=not claim.deleting))
+            deallocate = not claim.deleting and not self._flights_of.get(claim.uid)
+            out.append(ReleaseClaim(_pod_ref(pod), _claim_ref(claim), consumer, deallocate))
         return out
 
     def _group_uses(self, claim: Uid, group: str) -> bool:
@@ -1499,6 +1520,8 @@ class Engine:
             self.backlog.wake(Happening.ROOM_FREED)
             for uid in (*flight.placement.allocations, *flight.placement.joined):
                 self._wake_users_of(uid)
+            for mount in flight.placement.mounts:
+                self._wake_users(_stored_key("PersistentVolumeClaim", mount.claim))
 
     def _await_release(self, claim: Uid, holder: Uid, written: str) -> None:
         self._releasing.pop(claim, None)

@@ -4,11 +4,11 @@ kube-scheduler's VolumeBinding).
 A free volume is kept for its claim by writing its claimRef; to have one made, the claim is annotated with the node. The
 rest is done by the cluster's controller and by provisioners. Whoever cannot make a volume takes the annotation off.
 
-Upstream leaves behind what it wrote when it gives up. Here that is taken back, unless the claim got its volume
-meanwhile; until this is seen, the claim is not tried again and the volume is nobody else's.
+Upstream leaves behind what it wrote when it gives up. Here that is taken back, unless the claim got its volume or was
+deleted meanwhile. Until that is seen, but no longer than RELEASE_S, the claim is not tried again and the volume is
+nobody else's.
 """
 
-import math
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -55,7 +55,6 @@ class Way:
 class _Ascent:
     pod: PodRef
     node: str
-    until: float
     ways: dict[Uid, Way] = field(default_factory=dict)
 
 
@@ -65,7 +64,8 @@ class Mounting:
     def __init__(self, state: State, timeout_s: float) -> None:
         self._state = state
         self.timeout_s = timeout_s
-        self._ascents: OrderedDict[Uid, _Ascent] = OrderedDict()  # those that end first come first
+        self._ascents: dict[Uid, _Ascent] = {}
+        self._deadlines: OrderedDict[Uid, float] = OrderedDict()  # of ascents, until told; the first comes first
         self._by_claim: dict[str, Uid] = {}  # key of a claim -> pod
         self._by_volume: dict[str, Uid] = {}
         self._releases: OrderedDict[Uid, tuple[float, Way]] = OrderedDict()  # by claim, those that end first first
@@ -73,15 +73,14 @@ class Mounting:
     @property
     def next_time(self) -> float | None:
         """When to look again though nothing happens."""
-        times = [next(iter(self._ascents.values())).until] if self._ascents else []
-        times = [time for time in times if time < math.inf]
+        times = [next(iter(self._deadlines.values()))] if self._deadlines else []
         times += [next(iter(self._releases.values()))[0]] if self._releases else []
         return min(times, default=None)
 
     def depart(self, pod: PodRef, node: str, mounts: Iterable[Mount], now: float) -> list[Instruction]:
         """Keep the volumes of a placement for its pod, and have that written."""
         volumes = self._state.volumes
-        ascent = _Ascent(pod, node, now + self.timeout_s)
+        ascent = _Ascent(pod, node)
         out: list[Instruction] = []
         for mount in mounts:
             claim = volumes.claims.current[mount.claim]
@@ -107,6 +106,7 @@ class Mounting:
                 out.append(BindVolume(pod, reference, _volume_ref(volume), way.named))
         if ascent.ways:
             self._ascents[pod.uid] = ascent
+            self._deadlines[pod.uid] = now + self.timeout_s
         return out
 
     def writing(self, pod: Uid) -> bool:
@@ -160,7 +160,7 @@ class Mounting:
         volumes, where = self._state.volumes, f"PersistentVolumeClaim {way.claim.key}"
         claim = volumes.claims.current.get(way.claim.key)
         if claim is None or claim.uid != way.claim.uid:
-            return False, f"{where} was deleted"
+            return False, f"{where} {self._how_lost('PersistentVolumeClaim', way.claim.key)}"
         if claim.deleting:
             return False, f"{where} is being deleted"
         if claim.bound:
@@ -170,7 +170,8 @@ class Mounting:
             if volume is not None and not reached:
                 text = f"{where} got PersistentVolume {volume.name}, which node {way.node} cannot use"
                 return False, text
-            return volume is not None and way.written is not None, ""
+            held = volume is not None and volume.holder is not None  # until that is seen it would count as free
+            return held and way.written is not None, ""
         if way.written is None:
             return False, ""
         if way.volume is None:
@@ -180,19 +181,27 @@ class Mounting:
             return False, ""
         known = volumes.volumes.current.get(way.volume.name)
         if known is None or known.uid != way.volume.uid:
-            return False, f"{where}: PersistentVolume {way.volume.name} was deleted"
+            how = self._how_lost("PersistentVolume", way.volume.name)
+            return False, f"{where}: PersistentVolume {way.volume.name} {how}"
         kept = known.holder is not None and known.holder.uid == claim.uid
         if not kept and not later(way.written, known.resource_version):
             return False, f"{where}: PersistentVolume {known.name} was given to another claim, or freed"
         return False, ""
 
+    def _how_lost(self, kind: str, key: str) -> str:
+        problem = self._state.problems.get((kind, key))
+        return f"cannot be read any more: {problem}" if problem is not None else "was deleted"
+
+    def _is_unreadable(self, claim: PersistentVolumeClaim) -> bool:
+        known = claim.key in self._state.volumes.claims.current
+        return not known and ("PersistentVolumeClaim", claim.key) in self._state.problems
+
     def overdue(self, now: float) -> list[tuple[Uid, str]]:
-        """Placed pods whose time is up, with what they wait for."""
-        late = list(takewhile(lambda item: item[1].until <= now, self._ascents.items()))
-        for pod, ascent in late:
-            ascent.until = math.inf  # told once; it may take until its writes are answered that it ends
-            self._ascents.move_to_end(pod)
-        return [(pod, self._waits(ascent)) for pod, ascent in late]
+        """Placed pods whose time is up, with what they wait for; each is told once."""
+        late = list(takewhile(lambda pod: self._deadlines[pod] <= now, self._deadlines))
+        for pod in late:
+            del self._deadlines[pod]
+        return [(pod, self._waits(self._ascents[pod])) for pod in late]
 
     def _waits(self, ascent: _Ascent) -> str:
         waiting = [way.claim.key for way in ascent.ways.values() if not self._stands(way)[0]]
@@ -200,7 +209,7 @@ class Mounting:
 
     def forget(self, pod: Uid) -> None:
         """The pod is bound, or nothing of its placement was told to anybody."""
-        ascent = self._ascents.pop(pod, None)
+        ascent = self._pop(pod)
         for way in ascent.ways.values() if ascent is not None else ():
             self._leave(way)
             if way.volume is not None:
@@ -208,18 +217,23 @@ class Mounting:
 
     def give_up(self, pod: Uid, now: float) -> list[Instruction]:
         """Take back what was written for a pod."""
-        ascent = self._ascents.pop(pod, None)
+        ascent = self._pop(pod)
         if ascent is None:
             return []
         out: list[Instruction] = []
         for way in ascent.ways.values():
             self._leave(way)
             known = self._state.volumes.claims.current.get(way.claim.key)
-            if way.touched and known is not None and known.uid == way.claim.uid and not known.bound:
+            waits = known is not None and known.uid == way.claim.uid and not known.bound
+            if way.touched and (waits or self._is_unreadable(way.claim)):
                 out.append(self._release(ascent.pod, way, now))
             elif way.volume is not None:
                 self._state.volumes.give_back(way.volume.name)
         return out
+
+    def _pop(self, pod: Uid) -> _Ascent | None:
+        self._deadlines.pop(pod, None)
+        return self._ascents.pop(pod, None)
 
     def unpin(self, pod: PodRef, claims: Iterable[PersistentVolumeClaim], now: float) -> list[Instruction]:
         """A node was chosen for claims, by who is gone, and the pod cannot run there: any node may do again."""
@@ -227,7 +241,7 @@ class Mounting:
         return [self._release(pod, Way(each, None, each.selected_node or "", written=""), now) for each in waiting]
 
     def _release(self, pod: PodRef, way: Way, now: float) -> Instruction:
-        claim = self._state.volumes.claims.current[way.claim.key]
+        claim = self._state.volumes.claims.current.get(way.claim.key, way.claim)
         self._releases.pop(claim.uid, None)
         self._releases[claim.uid] = (now + RELEASE_S, way)
         self._state.volumes.releasing.add(claim.uid)
@@ -256,6 +270,8 @@ class Mounting:
     def _is_released(self, way: Way) -> bool:
         volumes = self._state.volumes
         claim = volumes.claims.current.get(way.claim.key)
+        if claim is None and way.volume is not None and self._is_unreadable(way.claim):
+            claim = way.claim  # the volume can be read still
         if claim is None or claim.uid != way.claim.uid or claim.bound:
             return True
         if way.volume is None:

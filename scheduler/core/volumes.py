@@ -15,6 +15,7 @@ from scheduler.core.match import satisfies, selects_labels
 from scheduler.core.model import Disk, LabelSelector, NodeSelector, NodeSelectorTerm, Pod, Requirement, Uid
 from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.quantity import Quantity
+from scheduler.core.ripples import Ripples
 from scheduler.core.snapshot import Versioned
 from scheduler.core.storage import (
     AVAILABLE,
@@ -31,6 +32,7 @@ from scheduler.core.storage import (
 )
 from scoring.arrays import Counts, Mask, Rows
 
+K = TypeVar("K")
 T = TypeVar("T")
 Attached = tuple[str, str]
 """Driver and handle of a volume; for a claim without a volume the claim's key behind a 0, which is no handle."""
@@ -73,16 +75,26 @@ def attached_disk(disk: Disk) -> Attached | None:
     return TAKEN_OVER[plugin], handle
 
 
+def _discard(sets: dict[K, set[T]], key: K, item: T) -> None:
+    """Take an item out of a set, and the set with the last one."""
+    found = sets.get(key)
+    if found is not None:
+        found.discard(item)
+        if not found:
+            del sets[key]
+
+
 class Volumes:
     """All of storage, as last seen, and what was decided about it and is not seen yet.
 
     Objects by their name, claims and capacities by namespace/name. free : by class and name.
-    versions : by class, how often its free volumes or its capacities changed.
+    ripples : what pods that wait may be helped by; who tells them clears it.
     """
 
     def __init__(self, nodes: NodeTable) -> None:
         self._nodes = nodes
         self.changes = Changes()
+        self.ripples = Ripples()
         self.claims: Versioned[str, PersistentVolumeClaim] = Versioned()
         self.volumes: Versioned[str, PersistentVolume] = Versioned()
         self.classes: Versioned[str, StorageClass] = Versioned()
@@ -92,7 +104,6 @@ class Volumes:
         self.attachments: Versioned[str, VolumeAttachment] = Versioned()
         self.free: dict[str, dict[str, PersistentVolume]] = defaultdict(dict)
         self.measured: dict[str, dict[str, CSIStorageCapacity]] = defaultdict(dict)  # capacities by class
-        self.versions: Counter[str] = Counter()
         self.reserved: dict[str, set[str]] = defaultdict(set)  # by key of a claim, volumes whose claimRef names it
         self.taken: dict[str, Uid] = {}  # volumes that were chosen for claims of placed pods
         self.chosen: dict[Uid, str] = {}  # claims that are being bound for placed pods, by what these are called
@@ -102,6 +113,7 @@ class Volumes:
         self._pods: dict[Uid, tuple[str, Pod]] = {}  # placed pods that use volumes
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
         self._pods_of: dict[str, set[Uid]] = defaultdict(set)  # by key of a claim
+        self._named_by: dict[str, set[str]] = defaultdict(set)  # volume -> keys of claims that say that it is theirs
         self._attached_to: dict[str, set[str]] = defaultdict(set)  # node -> names of attachments
         self._attachments_of: dict[str, set[str]] = defaultdict(set)  # volume -> names of attachments
         self._used: dict[str, Mapping[Attached, int]] = {}  # node -> volumes that its pods use, and by how many
@@ -131,11 +143,11 @@ class Volumes:
         if isinstance(item, PersistentVolume):
             return self._put_volume(item)
         if isinstance(item, StorageClass):
-            return self._put(self.classes, item.name, item) and self._disturb_all()
+            return self._put_class(item)
         if isinstance(item, CSINode):
             return self._put_csi_node(item)
         if isinstance(item, CSIDriver):
-            return self._put(self.drivers, item.name, item)
+            return self._put_driver(item)
         if isinstance(item, CSIStorageCapacity):
             return self._put_capacity(item)
         return self._put_attachment(item)
@@ -144,6 +156,8 @@ class Volumes:
         """Take an object out; returns it."""
         if kind == "PersistentVolumeClaim":
             claim = self.claims.pop(key)
+            if claim is not None and claim.volume:
+                _discard(self._named_by, claim.volume, key)
             self._disturb_users(key)
             return claim
         if kind == "PersistentVolume":
@@ -154,6 +168,7 @@ class Volumes:
             return volume
         if kind == "StorageClass":
             storage_class = self.classes.pop(key)
+            self.ripples.classes.add(key)
             self._disturb_all()
             return storage_class
         if kind == "CSINode":
@@ -162,6 +177,7 @@ class Volumes:
             self._disturb(key)
             return csi_node
         if kind == "CSIDriver":
+            self.ripples.drivers.add(key)
             return self.drivers.pop(key)
         if kind == "CSIStorageCapacity":
             capacity = self.capacities.pop(key)
@@ -183,6 +199,10 @@ class Volumes:
     def _put_claim(self, claim: PersistentVolumeClaim) -> bool:
         before = self.claims.current.get(claim.key)
         changed = self._put(self.claims, claim.key, claim)
+        if before is not None and before.volume:
+            _discard(self._named_by, before.volume, claim.key)
+        if claim.volume:
+            self._named_by[claim.volume].add(claim.key)
         if before is None or (before.volume, before.storage_class) != (claim.volume, claim.storage_class):
             self._disturb_users(claim.key)
         return changed
@@ -199,15 +219,32 @@ class Volumes:
             self._disturb_volume(volume)
         return True
 
+    def _put_class(self, item: StorageClass) -> bool:
+        if not self._put(self.classes, item.name, item):
+            return False
+        self.ripples.classes.add(item.name)
+        return self._disturb_all()
+
+    def _put_driver(self, item: CSIDriver) -> bool:
+        changed = self._put(self.drivers, item.name, item)
+        if changed:
+            self.ripples.drivers.add(item.name)
+        return changed
+
     def _put_csi_node(self, item: CSINode) -> bool:
         before = self.csi_nodes.current.get(item.name)
+        if not self._put(self.csi_nodes, item.name, item):
+            return False
         self._remigrate(before, item)
-        return self._put(self.csi_nodes, item.name, item) and self._disturb(item.name)
+        return self._disturb(item.name)
 
     def _remigrate(self, before: CSINode | None, after: CSINode | None) -> None:
-        """Note it where other drivers serve the volumes of plugins from now on."""
+        """Note whose drivers changed on a node, and whether others serve the volumes of plugins from now on."""
         item = before or after
         row = self._nodes.rows.get(item.name) if item is not None else None
+        for each in (before, after):
+            self.ripples.drivers.update(each.drivers if each is not None else ())
+            self.ripples.everywhere |= each is not None and bool(each.migrated)
         was, now = (each.migrated if each is not None else frozenset() for each in (before, after))
         if row is not None and was != now:
             self._nodes.remake(row)
@@ -228,7 +265,7 @@ class Volumes:
         self._mark_capacity(capacity)
 
     def _mark_capacity(self, capacity: CSIStorageCapacity) -> None:
-        self.versions[capacity.storage_class] += 1
+        self.ripples.offers.add(capacity.storage_class)
         if capacity.topology is not None:
             self._mark(anywhere(capacity.topology))
 
@@ -245,8 +282,9 @@ class Volumes:
         return True
 
     def _detach(self, attachment: VolumeAttachment) -> None:
-        self._attached_to[attachment.node].discard(attachment.name)
-        self._attachments_of[attachment.volume].discard(attachment.name)
+        self.ripples.drivers.add(attachment.attacher)
+        _discard(self._attached_to, attachment.node, attachment.name)
+        _discard(self._attachments_of, attachment.volume, attachment.name)
         self._disturb(attachment.node)
 
     # ------------------------------------------------------------ free volumes
@@ -258,7 +296,7 @@ class Volumes:
             return
         name, storage_class = volume.name, volume.storage_class
         self.free[storage_class][name] = volume
-        self.versions[storage_class] += 1
+        self.ripples.offers.add(storage_class)
         line = indexed(volume.affinity) if volume.affinity is not None else None
         if line is None:
             self._wide[storage_class].add(name)
@@ -270,21 +308,16 @@ class Volumes:
 
     def _unfile(self, volume: PersistentVolume) -> None:
         if volume.holder is not None:
-            self.reserved[volume.holder.key].discard(volume.name)
-            if not self.reserved[volume.holder.key]:
-                del self.reserved[volume.holder.key]
+            _discard(self.reserved, volume.holder.key, volume.name)
         name, storage_class = volume.name, volume.storage_class
-        if self.free[storage_class].pop(name, None) is None:
+        if self.free.get(storage_class, {}).pop(name, None) is None:
             return
-        self.versions[storage_class] += 1
         self._wide[storage_class].discard(name)
         line = indexed(volume.affinity) if volume.affinity is not None else None
         if line is not None:
             values = self._local[storage_class][line.key]
             for value in line.values:
-                values[value].discard(name)
-                if not values[value]:
-                    del values[value]
+                _discard(values, value, name)
         self._mark(volume.affinity)
 
     def _is_free(self, volume: PersistentVolume) -> bool:
@@ -346,9 +379,9 @@ class Volumes:
         """A pod that uses volumes is on a node now, or with an empty name on none."""
         before = self._pods.pop(uid, None)
         if before is not None:
-            self._pods_on[before[0]].discard(uid)
+            _discard(self._pods_on, before[0], uid)
             for volume in before[1].volumes:
-                self._pods_of[f"{before[1].namespace}/{volume.claim}"].discard(uid)
+                _discard(self._pods_of, f"{before[1].namespace}/{volume.claim}", uid)
             self._disturb(before[0])
         if pod is not None and node:
             self._pods[uid] = (node, pod)
@@ -384,27 +417,19 @@ class Volumes:
             return None
         return TAKEN_OVER.get(made_by.provisioner, made_by.provisioner), f"\0{claim.key}"
 
-    def concerns(self, item: Stored, claim: PersistentVolumeClaim) -> bool:
-        """Whether a change of an object may help a pod with this claim."""
-        if isinstance(item, PersistentVolume):
-            reserved = item.holder is not None and item.holder.means(claim)
-            return (
-                reserved
-                or claim.volume == item.name
-                or (not claim.volume and claim.storage_class == item.storage_class)
-            )
-        if isinstance(item, StorageClass):
-            return claim.storage_class == item.name
-        if isinstance(item, CSIStorageCapacity):
-            return not claim.volume and claim.storage_class == item.storage_class
-        attached = self.attaches(claim)
-        if isinstance(item, CSIDriver):
-            return attached is not None and attached[0] == item.name
-        if isinstance(item, CSINode):
-            return bool(item.migrated) or (attached is not None and attached[0] in item.drivers)
-        if isinstance(item, VolumeAttachment):
-            return attached is not None and attached[0] == item.attacher
-        return item.key == claim.key
+    def keys_of(self, volume: PersistentVolume) -> set[str]:
+        """Keys of the claims that a volume names or that name it."""
+        return self._named_by.get(volume.name, set()) | ({volume.holder.key} if volume.holder is not None else set())
+
+    def is_reached(self, claim: PersistentVolumeClaim) -> bool:
+        """Whether what `ripples` tells of may help a pod with this claim."""
+        ripples = self.ripples
+        if ripples.everywhere or claim.storage_class in ripples.classes:
+            return True
+        if not claim.volume and claim.storage_class in ripples.offers:
+            return True
+        attached = self.attaches(claim) if ripples.drivers else None
+        return attached is not None and attached[0] in ripples.drivers
 
     def _disturb(self, node: str) -> bool:
         self._stale.add(node)
@@ -414,7 +439,7 @@ class Volumes:
         return True
 
     def _disturb_all(self) -> bool:
-        for node in [node for node, uids in self._pods_on.items() if uids]:
+        for node in self._pods_on:
             self._disturb(node)
         return True
 
@@ -521,9 +546,7 @@ class Volumes:
         """Bring the columns up to date."""
         for name in sorted(self._stale):
             for attached in self._used.pop(name, _NONE):
-                self._nodes_with[attached].discard(name)
-                if not self._nodes_with[attached]:
-                    del self._nodes_with[attached]
+                _discard(self._nodes_with, attached, name)
             used = self._count(name)
             self._odd.discard(name)
             if used.pop(ODD, 0):

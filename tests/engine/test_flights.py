@@ -241,3 +241,16 @@ def test_half_written_are_claims_of_waiting_pods_with_our_finalizer_and_no_alloc
     [found] = hands.engine.half_written()
 
     assert (found.name, found.uid, found.finalized) == ("begun", begun.uid, True)
+
+
+@pytest.mark.parametrize(("users", "deallocate"), [([], True), (["b"], False)])
+def test_a_claim_that_a_pod_lets_go_stays_allocated_for_one_that_is_about_to_join(users, deallocate):
+    held = allocated(claim("c"), result("gpu-0"), reserved_for=["z"])
+    others = [pod(name, claims=["c"]) for name in users]
+    hands = Hands(node("n1"), gpus("n1", 1), held, *others, pod("z", claims=["c", "missing"]))
+
+    hands.decide()
+
+    [release] = hands.of(ReleaseClaim)
+    assert release.pod.name == "z"
+    assert release.deallocate is deallocate

@@ -8,6 +8,7 @@ from scheduler.core.messages import (
     BindPod,
     BindVolume,
     Gone,
+    Rejected,
     ReleaseClaim,
     SelectNode,
     UnbindVolume,
@@ -241,6 +242,22 @@ def test_the_smallest_free_volume_that_fits_is_kept_and_the_pod_waits_until_it_i
     assert bind.node == "n2"
 
 
+def test_a_volume_that_is_not_seen_to_be_held_is_awaited_though_its_claim_is_bound():
+    own, other = volume_claim("a"), volume_claim("b")
+    hands = placed(storage_class(), own, other, volume(node="n1"), using(pod(), "a"))
+    written(hands)
+
+    hands.obey_all(hands.see(replace(own, volume="pv", bound=True, resource_version="6")))
+    hands.see(using(pod("q"), "b"))
+    hands.settle()
+    assert hands.of(BindPod) == hands.of(BindVolume) == []
+    hands.obey_all(hands.see(volume(node="n1", claim=own, version="6")))
+    hands.pass_time(60)
+
+    assert hands.node_of("p") == "n1"
+    assert hands.of(BindVolume) == []
+
+
 def test_two_pods_never_take_one_volume():
     claims = [volume_claim("a"), volume_claim("b")]
     pods = [using(pod("p"), "a"), using(pod("q"), "b")]
@@ -390,6 +407,26 @@ def test_what_takes_too_long_is_taken_back():
     assert "PersistentVolumeClaim default/v got no volume within 20 seconds" in hands.reason("p")
 
 
+def test_the_next_one_is_taken_back_in_time_though_the_first_still_waits_for_an_answer():
+    first, second = volume_claim("a", storage_class="made"), volume_claim("b", storage_class="made")
+    hands = placed(made(), first, using(pod("p"), "a"), volume_timeout_s=20.0)
+    hands.pass_time(15)
+    hands.see(second, using(pod("q"), "b"))
+    hands.settle()
+    select = hands.of(SelectNode)[1]
+    hands.tell(VolumeWritten(select.pod.uid, select.claim.uid, "5"))
+    hands.see(replace(second, selected_node=select.node, resource_version="5"))
+
+    hands.pass_time(30)
+    assert hands.of(UnselectNode) == []
+    hands.pass_time(36)
+
+    assert [each.pod.name for each in hands.of(UnselectNode)] == ["q"]
+    hands.tell(VolumeWritten(pod_uid("p"), first.uid, "5"))
+    assert [each.pod.name for each in hands.of(UnselectNode)] == ["q", "p"]
+    assert "default/a got no volume within 20 seconds" in hands.reason("p")
+
+
 def test_a_volume_is_freed_if_its_pod_goes_and_kept_from_others_until_that_is_seen():
     own, other = volume_claim("a"), volume_claim("b")
     hands = Hands(*NODES, storage_class(), own, other, volume("pv", node="n1"), using(pod(), "a")).settle()
@@ -407,6 +444,83 @@ def test_a_volume_is_freed_if_its_pod_goes_and_kept_from_others_until_that_is_se
     hands.pass_time(60)
 
     assert [(each.claim.name, each.volume.name) for each in hands.of(BindVolume)] == [("b", "pv")]
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        (Gone("Node", "n1", Uid("")), "node n1 was deleted"),
+        (Rejected("Node", "n1", Uid(""), "it is odd"), "node n1 cannot be read any more: it is odd"),
+    ],
+)
+def test_a_node_that_goes_while_a_volume_is_awaited_sends_the_pod_elsewhere(event, told):
+    own = volume_claim(storage_class="made")
+    hands = placed(made(), own, using(pod(), "v"))
+    assert [each.node for each in hands.of(SelectNode)] == ["n1"]
+    written(hands)
+    hands.see(replace(own, selected_node="n1", resource_version="5"))
+
+    hands.tell(event)
+
+    assert [each.node for each in hands.of(UnselectNode)] == ["n1"]
+    assert told in hands.reason("p")
+    hands.see(replace(own, resource_version="6"))
+    hands.pass_time(10)
+    assert [each.node for each in hands.of(SelectNode)] == ["n2"]
+
+
+def test_a_node_that_goes_before_a_write_is_answered_is_left_after_the_answer():
+    own = volume_claim(storage_class="made")
+    hands = placed(made(), own, using(pod(), "v"))
+
+    hands.tell(Gone("Node", "n1", Uid("")))
+    assert hands.of(UnselectNode) == []
+    written(hands)
+
+    assert [each.node for each in hands.of(UnselectNode)] == ["n1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "told"),
+    [
+        ("PersistentVolumeClaim", "default/v", "PersistentVolumeClaim default/v cannot be read any more: it is odd"),
+        ("PersistentVolume", "pv", "PersistentVolume pv cannot be read any more: it is odd"),
+    ],
+)
+def test_what_cannot_be_read_any_more_is_told_and_the_volume_freed(kind, key, told):
+    own = volume_claim()
+    hands = placed(storage_class(), own, volume(), using(pod(), "v"))
+    written(hands)
+
+    hands.tell(Rejected(kind, key, Uid(""), "it is odd"))
+
+    assert told in hands.reason("p")
+    assert [each.volume.name for each in hands.of(UnbindVolume)] == ["pv"]
+
+
+def test_a_volume_of_a_claim_that_cannot_be_read_is_kept_from_others_until_it_is_seen_to_be_free():
+    own = volume_claim()
+    hands = placed(storage_class(), own, volume(), using(pod(), "v"))
+    written(hands)
+    hands.tell(Rejected("PersistentVolumeClaim", own.key, own.uid, "it is odd"))
+
+    hands.see(volume_claim("b"), using(pod("q"), "b"))
+    hands.settle()
+    assert hands.of(BindVolume) == []
+    hands.see(volume(version="6"))
+    hands.pass_time(10)
+
+    assert [each.claim.name for each in hands.of(BindVolume)] == ["b"]
+
+
+def test_a_node_is_taken_off_a_claim_that_cannot_be_read_any_more():
+    own = volume_claim(storage_class="made")
+    hands = placed(made(), own, using(pod(), "v"))
+    written(hands)
+
+    hands.tell(Rejected("PersistentVolumeClaim", own.key, own.uid, "it is odd"))
+
+    assert [each.claim.uid for each in hands.of(UnselectNode)] == [own.uid]
 
 
 def test_a_refused_write_sends_the_pod_back():
@@ -472,6 +586,70 @@ def test_a_claim_that_is_being_bound_for_one_pod_is_awaited_by_others():
     assert [(each.pod.name, each.node) for each in hands.of(BindPod)] == [("p", "n2"), ("q", "n2")]
 
 
+def test_pods_that_awaited_the_binding_of_another_go_on_when_that_one_ends():
+    own = volume_claim(storage_class="made", modes=("ReadWriteMany",), selected_node="n1")
+    hands = placed(made(), own, using(pod("p"), "v"), using(pod("q"), "v"))
+    hands.pass_time(30)
+    assert "is being bound for pod default/p" in hands.reason("q")
+
+    hands.tell(Gone("Pod", "default/p", pod_uid("p")))  # nothing of it was written, so nothing else is seen
+    hands.settle()
+
+    assert list(hands.engine.assumptions()[1]) == [pod_uid("q")]
+
+
+def one_that_waits():
+    """A pod that was tried once: its claim has no volume, and one of its others is not to be had on any node."""
+    own = volume_claim("own")
+    full = bound("other", storage_class="made", driver=STORE, handle="h")
+    limits = [csi_node(each.name, limit=0) for each in NODES]
+    hands = placed(storage_class(), made(), own, *full, *limits, using(pod(), "own", "other"))
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 1
+    return hands
+
+
+@pytest.mark.parametrize(
+    ("change", "attempts"),
+    [
+        (volume("free"), 2),
+        (volume("free", claim=volume_claim("theirs")), 1),
+        (volume("free", claim=volume_claim("own")), 2),
+        (volume("free", storage_class="another"), 1),
+        (volume("pv-other", claim=volume_claim("odd"), labels={ZONE: "a"}), 2),
+        (storage_class(binding="Immediate"), 2),
+        (storage_class("another"), 1),
+        (capacity("room", "5Gi", storage_class="local"), 2),
+        (capacity("room", "5Gi", storage_class="another"), 1),
+        (csi_node("n1", limit=1), 2),
+        (driver(), 2),
+        (driver("another"), 1),
+        (attachment("at", "n1", "pv-other"), 1),
+        (volume_claim("own", size="2Gi", version="2"), 2),
+        (volume_claim("theirs"), 1),
+    ],
+)
+def test_only_what_may_help_has_a_pod_tried_again(change, attempts):
+    hands = one_that_waits()
+
+    hands.see(change)
+    assert (hands.engine.next_wakeup() == hands.now) is (attempts == 2)
+    hands.decide()
+
+    assert hands.engine.backlog.attempts(pod_uid("p")) == attempts
+
+
+def test_a_volume_that_is_detached_has_its_users_tried_again():
+    hands = one_that_waits()
+    hands.see(attachment("at", "n1", "pv-other"))
+    hands.decide()
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 1
+
+    hands.tell(Gone("VolumeAttachment", "at", Uid("")))
+    hands.decide()
+
+    assert hands.engine.backlog.attempts(pod_uid("p")) == 2
+
+
 def test_labels_of_a_node_decide_anew():
     own = volume_claim()
     hands = Hands(node("n1"), storage_class(), own, using(pod(), "v")).settle()
@@ -511,3 +689,23 @@ def test_a_migrated_plugin_is_served_where_its_driver_has_its_label():
     hands.see(csi_node("n1"), csi_node("n3"), using(pod("q"), "v"))
     hands.settle()
     assert hands.node_of("q") == "n1"
+
+
+def test_nothing_stays_of_what_is_gone():
+    def sizes(hands):
+        return {name: len(each) for name, each in vars(hands.engine.state.volumes).items() if isinstance(each, dict)}
+
+    hands = placed()
+    before = sizes(hands)
+    own, kept = bound(driver=STORE, handle="h")
+    user = replace(using(pod(), "v"), node_name="n1")
+    hands.see(own, kept, attachment("at", "n1", "pv-v"), user)
+    hands.settle()
+
+    for kind, key in (
+        ("Pod", user.key), ("VolumeAttachment", "at"), ("PersistentVolumeClaim", own.key), ("PersistentVolume", "pv-v"),
+    ):  # fmt: skip
+        hands.tell(Gone(kind, key, Uid("")))
+    hands.settle()
+
+    assert sizes(hands) == before
