@@ -27,7 +27,9 @@ TYPES: Final = frozenset({
     "ResourceClaimStatus", "ResourceSliceSpec",
 })  # fmt: skip
 """Types of resource.k8s.io whose fields tell something."""
-FEATURES: Final = re.compile(r"DRA\w+|DynamicResourceAllocation|GenericWorkload|GangScheduling|\w*PodGroup\w*")
+FEATURES: Final = re.compile(
+    r"DRA\w+|DynamicResourceAllocation|GenericWorkload|GangScheduling|\w*PodGroup\w*|TaintTolerationComparisonOperators"
+)
 """Feature gates that a record keeps."""
 _GATES: Final = "FEATURE_GATES"
 _PLUGINS: Final = re.compile(r"\bdra\b|dranet|device-plugin|resource-driver")
