@@ -25,9 +25,9 @@ from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRA
 from scheduler.cluster.lease import Fence
 from scheduler.cluster.machine import Machine
 from scheduler.cluster.turns import Turns
-from scheduler.core.engine import RELEASE_S
 from scheduler.core.errors import InputError
 from scheduler.core.messages import (
+    RELEASE_S,
     BindPod,
     BindRefused,
     BindVolume,

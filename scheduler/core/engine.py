@@ -32,6 +32,7 @@ from scheduler.core.errors import FaultError, printable
 from scheduler.core.explain import to_json
 from scheduler.core.extended import is_special
 from scheduler.core.messages import (
+    RELEASE_S,
     Appraise,
     Appraised,
     AuditDue,
@@ -118,7 +119,6 @@ STEPS_A_CANDIDATE = 20  # that scorers of others are asked about
 STEPS_A_REASON = 2  # for each node and request
 LIGHT_CYCLES = 4  # budgets that the light pods of one tenant may spend in a cycle
 LIGHT_STEPS = 2_000  # a pod that takes more is heavy: it waits for its tenant's turn
-RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 LAST_PAUSE_S = 60.0
 HOLD_S = 1.0  # how long pods wait for a plan
 MAX_HELD = 16  # windows that are waited for at once
@@ -522,7 +522,7 @@ class Engine:
         found = [f"{pod.namespace}/{name}" for name in names if name is not None]
         if pod.group:
             found.append(_group_key(groups.key_of(pod)))
-        stored = [_stored_key("PersistentVolumeClaim", key) for key in _volume_claims(pod)]
+        stored = [_volume_claim_key(key) for key in _volume_claims(pod)]
         return tuple(dict.fromkeys([*found, *stored, *([_STORAGE] if stored else [])]))
 
     def _await(self, pod: Pod) -> None:
@@ -673,8 +673,12 @@ class Engine:
             keys = (item.key,)
         elif isinstance(item, PersistentVolume):
             keys = sorted(self.state.volumes.keys_of(item))
+        self._wake_volume_users(keys)
+
+    def _wake_volume_users(self, keys: Iterable[str]) -> None:
+        """Wake the pods that wait for volume claims, by the keys of these."""
         for key in keys:
-            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+            self._wake_users(_volume_claim_key(key))
 
     def _wake_reached(self) -> None:
         """Wake the pods that changes of storage since the last time may help, whichever claims they wait for."""
@@ -689,8 +693,7 @@ class Engine:
 
     def _look_at_volumes(self, pod: Uid | None) -> list[Instruction]:
         """Something changed about the volumes of a placed pod, or about claims that are being released."""
-        for key in self._mounting.settle(self._now):
-            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+        self._wake_volume_users(self._mounting.settle(self._now))
         flight = self._flights.get(pod) if pod is not None else None
         if flight is None or flight.failure is not None or flight.binding:
             return []
@@ -1520,8 +1523,7 @@ class Engine:
             self.backlog.wake(Happening.ROOM_FREED)
             for uid in (*flight.placement.allocations, *flight.placement.joined):
                 self._wake_users_of(uid)
-            for mount in flight.placement.mounts:
-                self._wake_users(_stored_key("PersistentVolumeClaim", mount.claim))
+            self._wake_volume_users(mount.claim for mount in flight.placement.mounts)
 
     def _await_release(self, claim: Uid, holder: Uid, written: str) -> None:
         self._releasing.pop(claim, None)
@@ -1550,8 +1552,7 @@ class Engine:
         for uid in self.remote.overdue(self._now):
             self.backlog.hurry(uid)
         out: list[Instruction] = []
-        for key in self._mounting.settle(self._now):
-            self._wake_users(_stored_key("PersistentVolumeClaim", key))
+        self._wake_volume_users(self._mounting.settle(self._now))
         for uid, problem in self._mounting.overdue(self._now):
             late_flight = self._flights[uid]
             if late_flight.failure is None and not late_flight.binding:
@@ -1654,9 +1655,9 @@ def _group_key(key: str) -> str:
     return f"PodGroup {key}"
 
 
-def _stored_key(kind: str, key: str) -> str:
-    """What pods wait for that wait for an object of storage."""
-    return f"{kind} {key}"
+def _volume_claim_key(key: str) -> str:
+    """What pods wait for that wait for a volume claim."""
+    return f"PersistentVolumeClaim {key}"
 
 
 def _volume_claims(pod: Pod) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
@@ -28,6 +28,9 @@ Kind = Literal[
     "ConfigMap", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "CSINode", "CSIDriver",
     "CSIStorageCapacity", "VolumeAttachment",
 ]  # fmt: skip
+
+RELEASE_S: Final = 30.0
+"""A release of a claim or a volume that was not seen by then is not waited for."""
 
 Cause = Literal["conflict", "gone", "forbidden", "invalid", "unknown"]
 """Why a write was refused. unknown: it was not applied as far as a later read can tell (time-out, 5xx, lost lease)."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from scheduler.core.messages import (
+    RELEASE_S,
     BindVolume,
     Instruction,
     PodRef,
@@ -30,8 +31,6 @@ from scheduler.core.plan import Mount
 from scheduler.core.state import State
 from scheduler.core.storage import PersistentVolume, PersistentVolumeClaim, Stored
 from scheduler.core.volumes import reaches
-
-RELEASE_S = 30.0  # a release that was not seen by then is not waited for
 
 
 @dataclass(slots=True)

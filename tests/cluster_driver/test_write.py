@@ -12,8 +12,8 @@ from scheduler.cluster.lease import OpenFence
 from scheduler.cluster.machine import Machine
 from scheduler.cluster.protobuf import added, finalizer, reservation
 from scheduler.cluster.write import Writer
-from scheduler.core.engine import RELEASE_S
 from scheduler.core.messages import (
+    RELEASE_S,
     BindPod,
     BindRefused,
     ClaimRef,
