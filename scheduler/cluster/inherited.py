@@ -5,12 +5,8 @@ from dataclasses import replace
 from typing import Final
 
 from scheduler.core.model import Disk, NodeSelector, NodeSelectorTerm, Requirement
+from scheduler.core.storage import OLD_REGION, OLD_ZONE, PLACES_APART, REGION, ZONE, places_in
 
-_ZONE: Final = "topology.kubernetes.io/zone"
-_OLD_ZONE: Final = "failure-domain.beta.kubernetes.io/zone"
-_REGION: Final = "topology.kubernetes.io/region"
-_OLD_REGION: Final = "failure-domain.beta.kubernetes.io/region"
-_DELIMITER: Final = "__"
 _KEYS: Final[Mapping[str, str]] = {
     "gcePersistentDisk": "topology.gke.io/zone",
     "awsElasticBlockStore": "topology.ebs.csi.aws.com/zone",
@@ -27,7 +23,7 @@ def handle_of(disk: Disk, labels: Mapping[str, str]) -> str:
     """By what the driver knows a disk; labels : of its PersistentVolume. Raises UntranslatableError."""
     [name] = disk.identity
     if disk.kind == "gcePersistentDisk":
-        zones = (labels.get(_OLD_ZONE) or labels.get(_ZONE, "")).split(_DELIMITER)
+        zones = (labels.get(OLD_ZONE) or labels.get(ZONE, "")).split(PLACES_APART)
         if len(zones) > 1:
             return f"projects/UNSPECIFIED/regions/{_region_of(zones)}/disks/{name}"
         return f"projects/UNSPECIFIED/zones/{zones[0] or 'UNSPECIFIED'}/disks/{name}"
@@ -55,19 +51,17 @@ def affinity_of(affinity: NodeSelector | None, kind: str, labels: Mapping[str, s
         return affinity
     terms = affinity.terms if affinity is not None else ()
     used = {line.key for term in terms for line in term.labels}
-    known = [each for each in (_ZONE, _OLD_ZONE) if each in used] or [
-        each for each in (_ZONE, _OLD_ZONE) if each in labels
-    ]
-    zone: str = known[0] if known else _ZONE
+    known = [each for each in (ZONE, OLD_ZONE) if each in used] or [each for each in (ZONE, OLD_ZONE) if each in labels]
+    zone: str = known[0] if known else ZONE
     renamed: dict[str, str] = (
         {zone: key} if any(line.values for term in terms for line in term.labels if line.key == zone) else {}
     )
-    zones = tuple(sorted({each.strip() for each in labels.get(zone, "").split(_DELIMITER)} - {""}))
+    zones = tuple(sorted(places_in(labels.get(zone, "")) - {""}))
     if not renamed and zones:
         here = Requirement(key, "In", zones)
         terms = tuple(NodeSelectorTerm((*term.labels, here), term.fields) for term in terms or (NodeSelectorTerm(),))
-    if zone == _OLD_ZONE:
-        renamed[_OLD_REGION] = _REGION
+    if zone == OLD_ZONE:
+        renamed[OLD_REGION] = REGION
     if not terms:
         return affinity
     return NodeSelector(

@@ -18,24 +18,23 @@ from scheduler.core.storage import (
     DELAYED,
     LOST,
     NO_PROVISIONER,
+    OLD_REGION,
+    OLD_ZONE,
     ONE_POD,
+    REGION,
+    ZONE,
     PersistentVolume,
     PersistentVolumeClaim,
     StorageClass,
+    places_in,
 )
 from scheduler.core.volumes import ODD, Attached, Volumes, attached_disk, reaches
 
 if TYPE_CHECKING:
     from scheduler.core.state import State
 
-ZONES: Final = (
-    "failure-domain.beta.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
-    "topology.kubernetes.io/zone",
-    "topology.kubernetes.io/region",
-)
+ZONES: Final = (OLD_ZONE, OLD_REGION, ZONE, REGION)
 """Labels of a volume that a node which has any of them must have with one of the same values."""
-_DELIMITER: Final = "__"
 BOUND: Final = "bound"
 UNBOUND: Final = "unbound"
 
@@ -82,12 +81,13 @@ class Wanted:
     def suits(self, volume: PersistentVolume) -> bool:
         """Whether a volume of the class is what the claim asks for."""
         return (
-            self._is_like(volume)
+            self.keeps(volume)
             and (self.selector is None or selects_labels(self.selector, volume.labels))
             and set(self.modes) <= set(volume.modes)
         )
 
-    def _is_like(self, volume: PersistentVolume) -> bool:
+    def keeps(self, volume: PersistentVolume) -> bool:
+        """Whether a volume that is kept for the claim can serve it."""
         return (
             volume.storage_class == self.storage_class
             and not volume.deleting
@@ -95,10 +95,6 @@ class Wanted:
             and volume.mode == self.mode
             and volume.attributes_class == self.attributes_class
         )
-
-    def keeps(self, volume: PersistentVolume) -> bool:
-        """Whether a volume that is kept for the claim can serve it."""
-        return self._is_like(volume)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +304,7 @@ def zones_of(volume: PersistentVolume) -> tuple[tuple[str, tuple[str, ...]], ...
     found = []
     for key in ZONES:
         if key in volume.labels:
-            values = {each.strip() for each in volume.labels[key].split(_DELIMITER)}
+            values = places_in(volume.labels[key])
             if "" not in values:
                 found.append((key, tuple(sorted(values))))
     return tuple(found)

@@ -36,6 +36,12 @@ PLUGINS: Final[Mapping[str, str]] = {
 """Plugins by the name of their source in the API."""
 BIND_COMPLETED: Final = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER: Final = "pv.kubernetes.io/bound-by-controller"
+ZONE: Final = "topology.kubernetes.io/zone"
+REGION: Final = "topology.kubernetes.io/region"
+OLD_ZONE: Final = "failure-domain.beta.kubernetes.io/zone"
+OLD_REGION: Final = "failure-domain.beta.kubernetes.io/region"
+PLACES_APART: Final = "__"
+"""Stands between the zones, or regions, of a volume that is in several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +209,11 @@ KIND_OF: Final[Mapping[type[Any], StoredKind]] = {
     VolumeAttachment: "VolumeAttachment",
 }
 KINDS: Final[frozenset[str]] = frozenset(KIND_OF.values())
+
+
+def places_in(label: str) -> set[str]:
+    """The zones or regions that a label of a volume names; an empty one says that the label is of no use."""
+    return {each.strip() for each in label.split(PLACES_APART)}
 
 
 def key_of(item: Stored) -> str:

@@ -121,7 +121,7 @@ class Volumes:
         self._odd: set[str] = set()  # nodes of which upstream cannot count the volumes
         self._stale: set[str] = set()  # nodes whose columns are not up to date
         self._rows: dict[str, int] = {}  # nodes that the columns tell of
-        self._counts: dict[str, Counts] = {}  # by driver
+        self._counts: dict[str, Counts] = {}  # by driver, as the next two: they have the same keys and lengths
         self._limits: dict[str, Counts] = {}  # by driver; -1 for none
         self._installed: dict[str, Mask] = {}
 
@@ -223,7 +223,8 @@ class Volumes:
         if not self._put(self.classes, item.name, item):
             return False
         self.ripples.classes.add(item.name)
-        return self._disturb_all()
+        self._disturb_all()
+        return True
 
     def _put_driver(self, item: CSIDriver) -> bool:
         changed = self._put(self.drivers, item.name, item)
@@ -236,7 +237,8 @@ class Volumes:
         if not self._put(self.csi_nodes, item.name, item):
             return False
         self._remigrate(before, item)
-        return self._disturb(item.name)
+        self._disturb(item.name)
+        return True
 
     def _remigrate(self, before: CSINode | None, after: CSINode | None) -> None:
         """Note whose drivers changed on a node, and whether others serve the volumes of plugins from now on."""
@@ -431,17 +433,15 @@ class Volumes:
         attached = self.attaches(claim) if ripples.drivers else None
         return attached is not None and attached[0] in ripples.drivers
 
-    def _disturb(self, node: str) -> bool:
+    def _disturb(self, node: str) -> None:
         self._stale.add(node)
         row = self._nodes.rows.get(node)
         if row is not None:
             self.changes.mark(row)
-        return True
 
-    def _disturb_all(self) -> bool:
+    def _disturb_all(self) -> None:
         for node in self._pods_on:
             self._disturb(node)
-        return True
 
     def _disturb_users(self, claim: str) -> None:
         for uid in self._pods_of.get(claim, ()):
@@ -477,9 +477,9 @@ class Volumes:
         row = self._rows.pop(name, None)
         if row is None:
             return
-        for column in (*self._counts.values(), *self._limits.values(), *self._installed.values()):
-            if row < len(column):
-                column[row] = -1 if any(column is each for each in self._limits.values()) else 0
+        for driver, counts in self._counts.items():
+            if row < len(counts):
+                counts[row], self._limits[driver][row], self._installed[driver][row] = 0, -1, False
 
     def used_on(self, node: str) -> Mapping[Attached, int]:
         """Volumes that pods on a node use, and by how many."""

@@ -41,10 +41,6 @@ class AttachLimits(NodeRule):
                 held[rows == nodes.rows.get(kept.node, -1)] = False
         return held
 
-    def holds(self, nodes: NodeTable, demand: Demand, row: int) -> bool:
-        """Whether there is room for all of its volumes."""
-        return demand.mounts is None or super().holds(nodes, demand, row)
-
     def reasons(self, nodes: NodeTable, demand: Demand, rows: Rows) -> list[tuple[str, int]]:
         """One reason a driver."""
         found: Counter[str] = Counter()

@@ -1,12 +1,17 @@
 """Zones and regions that labels of the pod's volumes name (VolumeZone of kube-scheduler)."""
 
+from typing import Final
+
 import numpy as np
 
 from scheduler.core.demand import Demand
 from scheduler.core.mounts import BOUND, ZONES, Held, mark
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.base import NodeRule, per_value
+from scheduler.core.storage import OLD_REGION, OLD_ZONE, REGION, ZONE
 from scoring.arrays import Mask, Rows
+
+_NEWER: Final = {OLD_ZONE: ZONE, OLD_REGION: REGION}
 
 
 class VolumeZones(NodeRule):
@@ -48,13 +53,13 @@ def _within(nodes: NodeTable, volume: Held, rows: Rows) -> Mask:
 def _among(nodes: NodeTable, key: str, rows: Rows, values: tuple[str, ...]) -> Mask:
     """Nodes whose label is one of the values; a node without the old label is asked for the new one."""
     column = nodes.labels.get(key)
-    newer = key.replace("failure-domain.beta.", "topology.")
+    newer = _NEWER.get(key)
     had: Mask = np.zeros(len(rows), np.bool_)
     held: Mask = np.zeros(len(rows), np.bool_)
     if column is not None:
         had = column.codes[rows] >= 0
         held = per_value(column, rows, lambda value: value in values)
-    other = nodes.labels.get(newer) if newer != key else None
+    other = nodes.labels.get(newer) if newer is not None else None
     if other is not None:
         held = np.where(had, held, per_value(other, rows, lambda value: value in values))
     return held
