@@ -308,12 +308,12 @@ class Candidates:
         self._versions = versions
         self._position, self._remade = nodes.changes.position, nodes.remade.position
         changed += self._relearn()
-        around = bool(self._pod_rules) and self._around_at != (nodes.residents.version, nodes.remade.position)
-        if changed or around or self._devices_at != state.device_changes.position:
+        at = (nodes.residents.version, nodes.remade.position)
+        if changed or (self._pod_rules and self._around_at != at) or self._devices_at != state.device_changes.position:
             self.reason = ""  # which may tell of hidden nodes, and of devices that no node sees
             self._devices_at = state.device_changes.position
         if self._pod_rules:
-            changed = self._look_around(state, changed)
+            changed = self._look_around(state, changed, at)
         stock = self._catalogue.stock
         stock.refresh(state)
         self._catalogue.parts.refresh(state, stock.market, stock.version)
@@ -371,18 +371,17 @@ class Candidates:
         else:
             self._ranking.put(rows, ranks, state.nodes.order)
 
-    def _look_around(self, state: State, changed: list[int]) -> list[int]:
+    def _look_around(self, state: State, changed: list[int], at: tuple[int, int]) -> list[int]:
         """Hide nodes that pods around them rule out now, and show those that they do not any more; returns of these
-        rows and the changed ones those that must be worked out anew now."""
+        rows and the changed ones those that must be worked out anew now. at : which residents and nodes these are."""
         nodes = state.nodes
-        at = (nodes.residents.version, nodes.remade.position)
         if at != self._around_at:
             around = nodes.live.copy()
             for rule in self._pod_rules:
                 around &= rule.everywhere(nodes, self.demand)
             hidden = np.flatnonzero(self._around & ~around).astype(np.int32)
             shown = np.flatnonzero(around & ~self._around).astype(np.int32)
-            self._around_at = (nodes.residents.version, nodes.remade.position)
+            self._around_at = at
             self._around = around
             self._stirred |= bool(len(hidden) or len(shown))
             if len(hidden):
@@ -419,9 +418,7 @@ class Candidates:
                 self._set_answer(number, problem, answer)
                 numbers.append(number)
         if numbers:
-            self._known_after.clear()
-            self._worths.clear()
-            self._told.clear()
+            self._forget_worths()
         return np.flatnonzero(np.isin(self.shape, numbers)).tolist() if numbers else []
 
     def _sort_all(self, state: State, budget: Budget) -> None:
@@ -461,10 +458,14 @@ class Candidates:
             self._unjudged[part] = False
             self._put(state, part, self._judge(state, part))
 
-    def _forget_shapes(self) -> None:
+    def _forget_worths(self) -> None:
+        """What is remembered of shapes, which serve pods in another way from now on."""
         self._known_after.clear()
         self._worths.clear()
         self._told.clear()
+
+    def _forget_shapes(self) -> None:
+        self._forget_worths()
         self._kinds.forget()
         self._shapes = Shapes()
         self._puzzle_shapes.clear()

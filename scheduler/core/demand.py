@@ -346,7 +346,7 @@ def _resolve_way(
         nominees=() if foreign or not state.nominees else state.nominated_beside(pod),
         unstated=tuple(sorted(pod.unstated.items())),
         preferred=() if foreign else pod.preferred,
-        images=pod.images if pod.images and not foreign and state.nodes.has_images(pod.images) else (),
+        images=pod.images if pod.images and not foreign and state.nodes.images.held(pod.images) else (),
         leanings=None if foreign else leanings(pod, state.nodes.residents),
     )
     return Resolved(demand, fresh, joined, special, storage)

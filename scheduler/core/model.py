@@ -18,6 +18,8 @@ EXACT_COUNT: Final = "ExactCount"
 ALL: Final = "All"
 NO_SCHEDULE: Final = "NoSchedule"
 NO_EXECUTE: Final = "NoExecute"
+PREFER_NO_SCHEDULE: Final = "PreferNoSchedule"
+ANY_ADDRESS: Final = "0.0.0.0"
 MAX_RESULTS: Final = 32  # devices of one claim (resource.k8s.io/v1, AllocationResultsMaxSize)
 MAX_CONFIG: Final = 64  # entries in one allocation (32 of classes and 32 of the claim)
 MAX_CONSUMERS: Final = 256  # of one claim (ResourceClaimReservedForMaxSize)
@@ -454,11 +456,11 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """A port of its node that a pod takes; ip 0.0.0.0 stands for all addresses."""
+    """A port of its node that a pod takes; ip ANY_ADDRESS stands for all."""
 
     port: int
     protocol: str = "TCP"
-    ip: str = "0.0.0.0"
+    ip: str = ANY_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 
 from scheduler.core.columns import Column
 from scheduler.core.images import Images
-from scheduler.core.model import Node, Resources, Taint
+from scheduler.core.model import PREFER_NO_SCHEDULE, Node, Resources, Taint
 from scheduler.core.residents import Residents
 from scoring.arrays import Counts, Mask, Rows
 
@@ -172,12 +172,8 @@ class NodeTable:
                 self.unstated[name] = np.zeros(self.size, np.int64)
             self.unstated[name][row] += sign * amount
 
-    def has_images(self, names: Sequence[str]) -> bool:
-        """Whether any node has any of these images."""
-        return self.images.held(names)
-
     def _discourage(self, row: int, taints: Sequence[Taint]) -> None:
-        if any(taint.effect == "PreferNoSchedule" for taint in taints):
+        if any(taint.effect == PREFER_NO_SCHEDULE for taint in taints):
             self.discouraged.add(row)
         else:
             self.discouraged.discard(row)

@@ -15,10 +15,9 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from scheduler.core.match import selects_labels
-from scheduler.core.model import HostPort, LabelSelector, Lean, Pod, PodSelector, PodTerm, Uid
+from scheduler.core.model import ANY_ADDRESS, HostPort, LabelSelector, Lean, Pod, PodSelector, PodTerm, Uid
 from scoring.arrays import Counts
 
-ANY_ADDRESS: Final = "0.0.0.0"
 Labels = Mapping[str, str]
 _NONE: Final[frozenset[PodTerm]] = frozenset()
 HARD_AFFINITY_WEIGHT: Final = 1
@@ -68,6 +67,7 @@ class _Sort:
     tallies: list[Tally] = field(default_factory=list)
 
 
+K = TypeVar("K")
 T = TypeVar("T", PodTerm, Lean, Query)
 
 
@@ -320,25 +320,26 @@ class Residents:
     def _count_of(
         self, tallies: dict[T, Tally], near: _ByLabel[T], item: T, selector: LabelSelector | None, row: int, sign: int
     ) -> None:
-        tally = tallies.get(item)
-        if tally is None:
-            tally = tallies[item] = Tally(np.zeros(self._size, np.int64))
+        if item not in tallies:
             near.put(item, selector)
-        tally.add(row, sign)
-        if not tally.total:
-            del tallies[item]
+        self._tally(tallies, item, row, sign)
+        if item not in tallies:
             near.drop(item, selector)
 
     def _count_port(self, port: HostPort, row: int, sign: int) -> None:
         held = self._ports.setdefault((port.protocol, port.port), {})
-        tally = held.get(port.ip)
+        self._tally(held, port.ip, row, sign)
+        if not held:
+            del self._ports[port.protocol, port.port]
+
+    def _tally(self, tallies: dict[K, Tally], key: K, row: int, sign: int) -> None:
+        """Count one more or one less; what no pod has any more is not kept."""
+        tally = tallies.get(key)
         if tally is None:
-            tally = held[port.ip] = Tally(np.zeros(self._size, np.int64))
+            tally = tallies[key] = Tally(np.zeros(self._size, np.int64))
         tally.add(row, sign)
         if not tally.total:
-            del held[port.ip]
-            if not held:
-                del self._ports[port.protocol, port.port]
+            del tallies[key]
 
     def _recount(self, query: Query, tally: Tally) -> None:
         tally.counts[:] = 0

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from scheduler.core.demand import Demand
 from scheduler.core.leanings import Leanings
 from scheduler.core.match import tolerates
-from scheduler.core.model import NodeSelectorTerm, Taint
+from scheduler.core.model import PREFER_NO_SCHEDULE, NodeSelectorTerm, Taint
 from scheduler.core.neighbours import Even
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import term_holds
-from scheduler.core.rules.base import topology_of
+from scheduler.core.rules.base import in_all, spread_out, topology_of
 from scheduler.core.rules.spread import domains_of
 from scoring.arrays import Counts, Mask, Rows
 from scoring.opinion import Opinion
@@ -29,7 +29,6 @@ from scoring.scorers.base import Wishes as Measured
 from scoring.scorers.base import WishScorer
 
 AFFINITY, WELCOME, IMAGES, COMPANY, EVENNESS = (scorer.name for scorer in WISH_SCORERS)
-PREFER_NO_SCHEDULE: Final = "PreferNoSchedule"
 HOSTNAME: Final = "kubernetes.io/hostname"
 Column = NDArray[np.float64]
 
@@ -144,17 +143,15 @@ class Wishes:
         return moved
 
     def _unwelcome(self, nodes: NodeTable, rows: Rows) -> Column:
-        def count(taints: tuple[Taint, ...]) -> int:
-            tolerations = [each for each in self._demand.tolerations if each.effect in {"", PREFER_NO_SCHEDULE}]
+        tolerations = [each for each in self._demand.tolerations if each.effect in {"", PREFER_NO_SCHEDULE}]
+
+        def count(taints: tuple[Taint, ...] | None) -> int:
             return sum(
                 taint.effect == PREFER_NO_SCHEDULE and not any(tolerates(each, taint) for each in tolerations)
-                for taint in taints
+                for taint in taints or ()
             )
 
-        codes, inverse = np.unique(nodes.taints.codes[rows], return_inverse=True)
-        counts = [count(nodes.taints.values[code]) if code >= 0 else 0 for code in codes.tolist()]
-        spread: Column = np.array(counts, np.float64)[inverse]
-        return spread
+        return spread_out(nodes.taints, rows, count).astype(np.float64)
 
 
 def _preferred(nodes: NodeTable, terms: Sequence[tuple[int, NodeSelectorTerm]], rows: Rows) -> Column:
@@ -188,9 +185,7 @@ def _evenness(nodes: NodeTable, demand: Demand, evens: tuple[Even, ...], fits: M
     Domains are those of the nodes that fit; hosts count their own pods, whatever policies leave out.
     """
     keys = tuple(each.topology for each in evens)
-    known: Mask = np.ones(nodes.size, np.bool_)
-    for topology in keys:
-        known &= topology_of(nodes, topology).number >= 0
+    known = in_all(nodes, keys)
     among = fits & known
     summed = np.zeros(nodes.size)
     for each in evens:

@@ -5,7 +5,7 @@ import numpy as np
 from scheduler.core.demand import Demand
 from scheduler.core.neighbours import Attraction
 from scheduler.core.nodes import NodeTable
-from scheduler.core.rules.base import PodRule, met, topology_of
+from scheduler.core.rules.base import PodRule, in_all, met, topology_of
 from scoring.arrays import Mask, Rows
 
 
@@ -21,16 +21,13 @@ class PodAffinity(PodRule):
         """Nodes that have every topology key, near such a pod."""
         wanted = _wanted(demand)
         counts = nodes.residents.count(wanted.pods).counts
-        known: Mask = np.ones(nodes.size, np.bool_)
         near: Mask = np.ones(nodes.size, np.bool_)
         alone = wanted.first
         for topology in wanted.topologies:
-            domains = topology_of(nodes, topology)
-            known &= domains.number >= 0
-            around = met(domains, counts)
+            around = met(topology_of(nodes, topology), counts)
             near &= around
             alone = alone and not around.any()
-        return known if alone else near
+        return in_all(nodes, wanted.topologies) if alone else near
 
     def reasons(self, nodes: NodeTable, demand: Demand, rows: Rows) -> list[tuple[str, int]]:
         """Nodes without a topology key, and those in domains without such a pod."""

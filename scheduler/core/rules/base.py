@@ -1,10 +1,11 @@
 """The contract of a node rule."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scheduler.core.columns import Column
 from scheduler.core.demand import Demand
@@ -87,6 +88,14 @@ def topology_of(nodes: NodeTable, key: str) -> Topology:
     return Topology(column.codes, len(column.values))
 
 
+def in_all(nodes: NodeTable, keys: Iterable[str]) -> Mask:
+    """bool (rows of nodes,): which nodes are in a domain of each of these topologies."""
+    held: Mask = np.ones(nodes.size, np.bool_)
+    for key in keys:
+        held &= topology_of(nodes, key).number >= 0
+    return held
+
+
 def met(topology: Topology, counts: Counts) -> Mask:
     """bool (rows of nodes,): which nodes are in a domain where something was counted on some node.
 
@@ -100,7 +109,10 @@ def met(topology: Topology, counts: Counts) -> Mask:
 
 def per_value(column: Column[Any], rows: Rows, holds: Callable[[Any], bool]) -> Mask:
     """Ask once per distinct value (None: absent) and spread the answers to the rows."""
+    return spread_out(column, rows, holds).astype(np.bool_, copy=False)
+
+
+def spread_out(column: Column[Any], rows: Rows, ask: Callable[[Any], float]) -> NDArray[Any]:
+    """As `per_value`, with numbers for answers."""
     codes, inverse = np.unique(column.codes[rows], return_inverse=True)
-    answers = [holds(column.values[code] if code >= 0 else None) for code in codes.tolist()]
-    spread: Mask = np.array(answers, np.bool_)[inverse]
-    return spread
+    return np.array([ask(column.values[code] if code >= 0 else None) for code in codes.tolist()])[inverse]

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 
 from scheduler.core.demand import Demand
-from scheduler.core.model import HostPort
+from scheduler.core.model import ANY_ADDRESS, HostPort
 from scheduler.core.nodes import NodeTable
 from scheduler.core.residents import clash
 from scheduler.core.rules.base import NodeRule
@@ -57,5 +57,5 @@ def _free(nodes: NodeTable, demand: Demand, port: HostPort, rows: Rows) -> Mask:
 
 
 def _shown(port: HostPort) -> str:
-    address = "" if port.ip == HostPort(port.port).ip else f" of {port.ip}"
+    address = "" if port.ip == ANY_ADDRESS else f" of {port.ip}"
     return f"{port.port}/{port.protocol}{address}"

@@ -9,7 +9,7 @@ from scheduler.core.match import untolerated
 from scheduler.core.neighbours import Even
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import Affinity
-from scheduler.core.rules.base import PodRule, per_value, topology_of
+from scheduler.core.rules.base import PodRule, in_all, per_value, topology_of
 from scheduler.core.rules.labels import NodeLabels
 from scoring.arrays import Counts, Mask, Rows
 
@@ -88,10 +88,7 @@ def domains_of(nodes: NodeTable, demand: Demand, constraint: Even, keys: tuple[s
     tolerated = demand.tolerations if constraint.node_taints else None
 
     def find() -> Domains:
-        held = nodes.live.copy()
-        for key in keys:
-            held &= topology_of(nodes, key).number >= 0
-        rows = np.flatnonzero(held).astype(np.int32)
+        rows = np.flatnonzero(nodes.live & in_all(nodes, keys)).astype(np.int32)
         if constraint.node_affinity:
             for rule in (NodeLabels(), Affinity()):
                 rows = rows[rule.mask(nodes, demand, rows)]
