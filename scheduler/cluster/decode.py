@@ -17,12 +17,14 @@ import msgspec
 
 from scheduler.cluster import storage, wire
 from scheduler.cluster.documents import read_yaml
-from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required
+from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required, size_of
 from scheduler.core import names
 from scheduler.core.errors import DecodeError, TopologyError
+from scheduler.core.match import COMPARISONS
 from scheduler.core.messages import Kind
 from scheduler.core.model import (
     ALL,
+    ANY_ADDRESS,
     EXACT_COUNT,
     Allocation,
     AllocationConfig,
@@ -79,8 +81,7 @@ LABEL_OPERATORS: Final = frozenset({"In", "NotIn", "Exists", "DoesNotExist"})
 SPREAD_ACTIONS: Final = ("DoNotSchedule", "ScheduleAnyway")
 SPREAD_POLICIES: Final = ("Honor", "Ignore")
 TOLERATION_OPERATORS: Final = frozenset({"", "Equal", "Exists"})
-COMPARISONS: Final = frozenset({"Gt", "Lt"})
-"""Operators that tolerations of pods may have too (KEP-5471)."""
+POD_TOLERATION_OPERATORS: Final = TOLERATION_OPERATORS | frozenset(COMPARISONS)
 OS_LABEL: Final = "kubernetes.io/os"
 MAX_ALLOCATABLE: Final = 2**53
 """More than any node has, of anything; what a node says beyond it is cut off, so that sums over columns stay exact."""
@@ -750,8 +751,7 @@ def _pod(raw: wire.Pod) -> Pod:
         leans = _leans(asked, namespace)
     spreads = _spreads(spec, metadata.labels or {}, unsupported)
     claims = _entries(spec.resource_claims, unsupported)
-    known = TOLERATION_OPERATORS | COMPARISONS
-    tolerations = _tolerations(spec.tolerations, "tolerations", unsupported, known)
+    tolerations = _tolerations(spec.tolerations, "tolerations", unsupported, POD_TOLERATION_OPERATORS)
     requests, margins = _requests(spec, status)
     named = status.extended_resource_claim_status
     return Pod(
@@ -997,7 +997,7 @@ def _host_ports(spec: wire.PodSpec) -> tuple[HostPort, ...]:
         for port in container.ports or _NOTHING:
             number = port.host_port or (port.container_port if spec.host_network else 0) or 0
             if number > 0:
-                found[HostPort(number, port.protocol or "TCP", port.host_ip or "0.0.0.0")] = None
+                found[HostPort(number, port.protocol or "TCP", port.host_ip or ANY_ADDRESS)] = None
     return tuple(found)
 
 
@@ -1195,10 +1195,7 @@ def _asked(raw: wire.Container, path: str) -> Nanos:
 def _amounts(amounts: wire.Amounts | None, path: str) -> Nanos:
     found: Nanos = {}
     for name, amount in (amounts or {}).items():
-        nanos = quantity_of(amount, f"{path}[{name}]").nanos
-        if nanos < 0:
-            raise FieldError(f"{path}[{name}]", f"{amount} is negative")
-        found[name] = nanos
+        found[name] = size_of(amount, f"{path}[{name}]").nanos
     return found
 
 

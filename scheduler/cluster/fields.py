@@ -42,6 +42,14 @@ def quantity_of(amount: wire.Amount, path: str) -> Quantity:
         raise FieldError(path, str(error)) from error
 
 
+def size_of(amount: wire.Amount, path: str) -> Quantity:
+    """An amount of something, which is not less than none. Raises FieldError."""
+    found = quantity_of(amount, path)
+    if found.nanos < 0:
+        raise FieldError(path, f"{amount} is negative")
+    return found
+
+
 def owner_of(metadata: wire.Metadata) -> Uid:
     """UID of the controller, empty for none."""
     for reference in metadata.owner_references or ():

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from scheduler.cluster import inherited, wire
-from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required
+from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required, size_of
 from scheduler.core.model import Disk, LabelSelector, NodeSelector, NodeSelectorTerm, Requirement, Uid
-from scheduler.core.quantity import Quantity
 from scheduler.core.storage import (
     BIND_COMPLETED,
     FILESYSTEM,
@@ -40,7 +39,7 @@ def _claim(raw: wire.PersistentVolumeClaim) -> PersistentVolumeClaim:
     asked = (spec.resources.requests if spec.resources else None) or {}
     size = None
     if "storage" in asked:
-        size = _size(asked["storage"], "spec.resources.requests[storage]")
+        size = size_of(asked["storage"], "spec.resources.requests[storage]")
     volume = spec.volume_name or ""
     return PersistentVolumeClaim(
         namespace=metadata.namespace or "",
@@ -60,13 +59,6 @@ def _claim(raw: wire.PersistentVolumeClaim) -> PersistentVolumeClaim:
         deleting=metadata.deletion_timestamp is not None,
         selected_node=annotations.get(SELECTED_NODE),
     )
-
-
-def _size(amount: wire.Amount, path: str) -> Quantity:
-    found = quantity_of(amount, path)
-    if found.nanos < 0:
-        raise FieldError(path, f"{amount} is negative")
-    return found
 
 
 def _label_selector(raw: wire.LabelSelector, path: str) -> LabelSelector:
@@ -102,7 +94,7 @@ def _volume(raw: wire.PersistentVolume) -> PersistentVolume:
         uid=Uid(metadata.uid or ""),
         resource_version=metadata.resource_version or "",
         storage_class=(metadata.annotations or {}).get(_CLASS, spec.storage_class_name or ""),
-        capacity=_size((spec.capacity or {}).get("storage", 0), "spec.capacity[storage]"),
+        capacity=size_of((spec.capacity or {}).get("storage", 0), "spec.capacity[storage]"),
         modes=tuple(spec.access_modes or ()),
         mode=spec.volume_mode or FILESYSTEM,
         attributes_class=spec.volume_attributes_class_name or "",

@@ -819,7 +819,7 @@ class PodGroup(Part):
 # ---------------------------------------------------------------- storage
 
 
-class Stored(Part):
+class VolumeResources(Part):
     """core/v1 VolumeResourceRequirements."""
 
     requests: Amounts | None = None
@@ -830,7 +830,7 @@ class VolumeClaimSpec(Part):
 
     access_modes: list[str] | None = None
     storage_class_name: str | None = None
-    resources: Stored | None = None
+    resources: VolumeResources | None = None
     volume_mode: str | None = None
     volume_name: str | None = None
     volume_attributes_class_name: str | None = None

@@ -82,7 +82,7 @@ def _result(name: str, request: Request, item: Slice, device: Device, share: str
         bool(request.admin_access),
         str(uuid5(_SHARES, share)) if shared else None,
         request.tolerations,
-        consumed_of(device, request.capacity, gates) if shared else None,
+        consumed_of(device, request.capacity, gates),
         device.binding_conditions if gates.binding_conditions else (),
         device.binding_failures if gates.binding_conditions else (),
         item.skip_operations if gates.experimental else (),

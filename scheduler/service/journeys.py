@@ -172,18 +172,18 @@ class Journeys:
             self._uids.pop(journey.pod, None)
 
     def _answered(self, event: ClaimWritten, now: float) -> None:
-        journey = self._of.get(event.pod)
-        if journey is None:
-            return
         # A claim that was made has another uid than the one that it was asked for under.
-        key = event.claim.uid if event.claim.uid in journey.writes else Uid(f"of {event.pod}")
-        if key in journey.writes:
-            journey.writes[key] = (journey.writes[key][0], now)
+        self._written(event.pod, (event.claim.uid, Uid(f"of {event.pod}")), now)
 
     def _mounted(self, event: VolumeWritten, now: float) -> None:
-        journey = self._of.get(event.pod)
-        if journey is not None and event.claim in journey.writes:
-            journey.writes[event.claim] = (journey.writes[event.claim][0], now)
+        self._written(event.pod, (event.claim,), now)
+
+    def _written(self, pod: Uid, keys: tuple[Uid, ...], now: float) -> None:
+        """The first of these writes that the pod waits for is done."""
+        journey = self._of.get(pod)
+        key = next((each for each in keys if each in journey.writes), None) if journey is not None else None
+        if journey is not None and key is not None:
+            journey.writes[key] = (journey.writes[key][0], now)
 
     def _refused(self, event: ClaimRefused | VolumeRefused | BindRefused, now: float) -> None:
         journey = self._of.get(event.pod)

@@ -1,14 +1,13 @@
 """Our scores beside those that kube-scheduler's own plugins gave, which are kept: no Go is needed."""
 
-import gzip
 from collections import Counter
 
-import msgspec
 import pytest
 
+from e2e.oracle.plain import golden
 from e2e.oracle.plain.scores import GOLDEN, SCORERS, differences
 
-CASES = [msgspec.json.decode(line) for line in gzip.decompress(GOLDEN.read_bytes()).splitlines()]
+CASES = golden.read(GOLDEN)
 
 
 def test_scores_are_those_of_upstream():

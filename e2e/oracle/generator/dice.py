@@ -47,7 +47,9 @@ IMPOSSIBLE: Final = frozenset({("all", "node-error")})
 
 
 class Luck:
-    """Random values that depend on the name of the draw alone."""
+    """Random values that depend on the name of the draw alone. families : kinds of trouble that a case has."""
+
+    families: frozenset[str]
 
     def __init__(self, name: str) -> None:
         self._next = random.Random(name).random
@@ -70,6 +72,14 @@ class Luck:
     def shuffled(self, values: Sequence[T]) -> list[T]:
         return sorted(values, key=lambda value: self._next())
 
+    def has(self, *families: str) -> bool:
+        """Whether the case has trouble of one of the families."""
+        return not self.families.isdisjoint(families)
+
+    def trouble(self, family: str, probability: float = 0.5) -> bool:
+        """Whether the case has trouble of the family, and has it here."""
+        return family in self.families and self._next() < probability
+
 
 class Dice(Luck):
     """The draw of one case. hopeless : some request asks for what no device is, and some pool is sure to be invalid."""
@@ -89,11 +99,3 @@ class Dice(Luck):
         if self.chance(0.24):
             drawn.add(self.of(*_ENDINGS["fatal"]))
         self.families = frozenset(drawn)
-
-    def has(self, *families: str) -> bool:
-        """Whether the case has trouble of one of the families."""
-        return not self.families.isdisjoint(families)
-
-    def trouble(self, family: str, probability: float = 0.5) -> bool:
-        """Whether the case has trouble of the family, and has it here."""
-        return family in self.families and self._next() < probability

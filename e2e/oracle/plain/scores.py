@@ -5,7 +5,6 @@ be off by one percent, since upstream rounds down to whole ones, at places twice
 """
 
 import argparse
-import gzip
 import random
 import sys
 from collections import Counter
@@ -13,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
+from e2e.oracle.plain import golden
 from e2e.oracle.plain.generator import Json
 from e2e.oracle.plain.ours import Cluster
 from e2e.oracle.plain.upstream import program
@@ -186,7 +184,7 @@ def main() -> int:
             wrong += differences(answer["stored"], answer, seen)
             kept.append({"case": answer["stored"], "answers": answer["answers"]})
     if chosen.write:
-        GOLDEN.write_bytes(gzip.compress(b"\n".join(map(msgspec.json.encode, kept)), mtime=0))
+        print(golden.write(GOLDEN, kept))
     print("\n".join([*wrong[:20], f"{len(wrong)} differences in {chosen.cases} cases, scores compared: {dict(seen)}"]))
     return 1 if wrong else 0
 

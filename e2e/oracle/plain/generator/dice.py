@@ -41,11 +41,3 @@ class Dice(Luck):
             drawn = {rule, *(drawn if self.chance(0.5) else ())}
         self.rule = rule
         self.families = frozenset(drawn)
-
-    def has(self, *families: str) -> bool:
-        """Whether the cluster has trouble of one of the families."""
-        return not self.families.isdisjoint(families)
-
-    def trouble(self, family: str, probability: float = 0.5) -> bool:
-        """Whether the cluster has trouble of the family, and has it here."""
-        return family in self.families and self.chance(probability)
