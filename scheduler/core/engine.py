@@ -1486,7 +1486,9 @@ class Engine:
                 out.append(DeleteClaim(reference, _claim_ref(claim or flight.made)))
             elif claim is not None:
                 self._await_release(uid, flight.holder(uid), flight.written.get(uid, ""))
-                deallocate = uid in flight.placement.allocations or uid in flight.spoilt
+                # One that was joined, too, lest nobody have it once its other pods ended; the writer looks for those.
+                ours = uid in flight.placement.allocations or uid in flight.spoilt
+                deallocate = ours or not self._flights_of.get(uid)
                 consumer = flight.consumers.get(uid, reference.consumer)
                 out.append(ReleaseClaim(reference, _claim_ref(claim), consumer, deallocate))
         out += taken_back

@@ -18,7 +18,20 @@ from scheduler.core.messages import (
 )
 from scheduler.core.model import Disk, Uid
 from scheduler.core.storage import ONE_POD, Holder
-from tests.build import HOSTNAME, claim, gpus, node, node_selector, pod, pod_uid, requirement, term
+from tests import build
+from tests.build import (
+    HOSTNAME,
+    allocated,
+    claim,
+    gpus,
+    node,
+    node_selector,
+    pod,
+    pod_uid,
+    requirement,
+    result,
+    term,
+)
 from tests.driving import Hands
 from tests.storage import (
     STORE,
@@ -390,6 +403,24 @@ def test_a_provisioner_that_gives_up_sends_the_pod_back_and_its_devices_too():
     assert hands.of(BindPod) == []
     hands.pass_time(60)
     assert len(hands.of(SelectNode)) == 1
+
+
+@pytest.mark.parametrize("others", [[], ["q"]])
+def test_a_joined_claim_is_freed_with_the_last_pod_that_awaits_a_volume(others):
+    """Who had the devices ended meanwhile, so that nobody would be left to free them."""
+    shared = allocated(claim("c"), result("gpu-0"), reserved_for=["first"])
+    names = ["p", *others]
+    stored = [each for name in names for each in (volume_claim(name, storage_class="made"), made())]
+    waiting = [using(pod(name, claims=["c"]), name) for name in names]
+    hands = Hands(node("n1"), gpus(), shared, *stored, pod("first", claims=["c"], node="n1"), *waiting).settle()
+    assert len(hands.of(SelectNode)) == len(names)
+    written(hands)
+
+    hands.tell(Gone("Pod", f"{build.NAMESPACE}/p", pod_uid("p")))
+    hands.settle()
+
+    [release] = hands.of(ReleaseClaim)
+    assert (release.pod.name, release.deallocate) == ("p", not others)
 
 
 def test_what_takes_too_long_is_taken_back():
