@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from e2e.sim.faults import CATALOGUE
+from e2e.sim.faults import CATALOGUE, PLAIN
 from e2e.sim.simulation import APART, BOTH, CONTESTED, EPISODE, outcome, summary
 from e2e.sim.world import BrokenError
 
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
             ]
             parts = [job.result() for job in jobs]
     steps, bites = sum(part.steps for part in parts), sum((part.bites for part in parts), Counter())
-    for fault, words in CATALOGUE.items():
+    for fault, words in {**CATALOGUE, **PLAIN}.items():
         print(f"{fault:>4} {bites[fault]:8d} {bites[fault] / steps * _ONCE_IN:8.1f}  {words}")
     line = {
         "seed": given.seed, "steps": steps, "episodes": sum(part.episodes for part in parts),
@@ -111,7 +111,11 @@ def main(arguments: list[str] | None = None) -> int:
     print(json.dumps(line))
     failures = [part.failure for part in parts if part.failure]
     print("\n".join(failures), end="\n" if failures else "", file=sys.stderr)
-    rare = [fault for fault in CATALOGUE if bites[fault] * _ONCE_IN < steps and (given.mode, fault) != (APART, "F53")]
+    rare = [
+        fault
+        for fault in (*CATALOGUE, *PLAIN)
+        if bites[fault] * _ONCE_IN < steps and (given.mode, fault) != (APART, "F53")
+    ]
     if steps >= _LONG and rare:
         print(f"seen too rarely: {', '.join(rare)}", file=sys.stderr)
         return 1

@@ -62,6 +62,32 @@ CATALOGUE = {
 }  # fmt: skip
 """Those that a simulation can bring about."""
 
+PLAIN = {
+    "V1": "write about a volume refused",
+    "V2": "write about a volume applied late, unanswered or never",
+    "V3": "killed after it kept a volume or chose a node for one",
+    "V4": "pod bound with a volume that was kept for it",
+    "V5": "pod bound with a volume that was made where it was to be",
+    "V6": "provisioner takes the chosen node off",
+    "V7": "provisioner is slow",
+    "V8": "volume made where it was not asked for",
+    "V9": "volume made though nobody asks for it any more",
+    "V10": "kept volume given back",
+    "V11": "volume claim made after its pod",
+    "V12": "volume claim, volume or class deleted",
+    "V13": "chosen node given back",
+    "V14": "pod bound with a claim for one pod alone",
+    "V15": "pod bound with a volume claim that was made for it",
+    "V16": "pod bound with devices and volumes",
+    "V17": "pod bound with a port of the host",
+    "V18": "pod bound with anti-affinity",
+    "V19": "pod bound with a spread constraint",
+    "V20": "another scheduler chooses the node for a volume",
+    "V21": "another scheduler's pod with a port, a distance or a volume",
+    "V22": "volume claim changed or gone just after we wrote about it",
+}
+"""What a simulation of volumes, ports and distances has to see happen."""
+
 ELSEWHERE = {
     "F9": "tombstones are client-go's; a deletion unseen is F55",
     "F22": "tokens: tests/cluster_driver/test_client.py",

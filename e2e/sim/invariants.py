@@ -7,6 +7,7 @@
 | I7, I8, I9, I10 | `_claim_changed`, at every write of ours to a claim |
 | I12, I13, I18 | `sent`, when a request leaves, and `applied`, when the server takes it in |
 | I14, I19 to I24 | liveness.py, and causes.py for what reasons say, when faults have stopped |
+| I25 to I31 | plain_invariants.py: volumes, ports, anti-affinity and spread |
 """
 
 import json
@@ -59,6 +60,15 @@ class History:
         self._values.append((self._now(), value))
         while len(self._values) > 1 and self._values[1][0] < self._now() - VIEW_S:
             self._values.popleft()
+
+    def at(self, time: float) -> Any:
+        """What it was at a time that is not longer ago than VIEW_S."""
+        return next(value for since, value in reversed(self._values) if since <= time or since == self._values[0][0])
+
+    @property
+    def changes(self) -> list[float]:
+        """When it changed lately."""
+        return [since for since, _ in self._values if since >= self._now() - VIEW_S]
 
     def lately(self) -> Iterable[Any]:
         until = self._now()

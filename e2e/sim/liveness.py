@@ -4,8 +4,10 @@ from e2e.sim.causes import untrue
 from e2e.sim.hardware import EXTENDED
 from e2e.sim.invariants import SCHEDULER, Judge
 from e2e.sim.oracle import OWNED, admits, amount, claim_names, extended_of, requests_of, reserved, selected
-from e2e.sim.replica import Replica, known
+from e2e.sim.plain import apart, collide, even
+from e2e.sim.replica import Replica, kept, known
 from e2e.sim.store import Item, Raw, Store, done
+from e2e.sim.volumes import complete, serve, volume_claims
 from e2e.sim.world import BrokenError
 
 _EXTENDED_SPEC = {"deviceClassName": "extended", "allocationMode": "ExactCount"}
@@ -87,9 +89,27 @@ def feasible(store: Store, judge: Judge, pod: Item) -> str:
             continue
         if not all(selected(each, node.raw) for each in selectors) or not _room(store, node, pod):
             continue
+        if not _beside(store, node, pod):
+            continue
         if hardware.place(specs, node.raw, judge.holders) is not None:
             return node.key
     return ""
+
+
+def _beside(store: Store, node: Item, pod: Item) -> bool:
+    """Whether a pod may stand on a node by its volumes, its ports, and its distance from others."""
+    stood = [
+        (each.raw, on.raw) for each in store.objects["Pod"].values()
+        if each.uid != pod.uid and not done(each.raw)
+        and (on := store.find("Node", each.spec.get("nodeName") or "")) is not None
+    ]  # fmt: skip
+    here = node.raw["metadata"]["name"]
+    if any(on["metadata"]["name"] == here and collide(pod.raw, each) for each, on in stood):
+        return False
+    nodes = [each.raw for each in store.objects["Node"].values()]
+    if not all(apart(pod.raw, node.raw, each, on) for each, on in stood) or not even(pod.raw, node.raw, stood, nodes):
+        return False
+    return serve(store, pod, node.raw)
 
 
 def _for(pod: Item, claim: Item) -> bool:
@@ -126,7 +146,12 @@ def _true(store: Store, pod: Item, reason: str) -> None:
             and not store.find("ResourceClaimTemplate", f"{namespace}/{each['resourceClaimTemplateName']}")
         ]  # fmt: skip
         classes = [each for each in ("late",) if store.find("DeviceClass", each) is None and each in reason]
-        if not missing and not templates and not classes:
+        stored = [key for key in volume_claims(pod.raw) if store.find("PersistentVolumeClaim", key) is None]
+        stored += [
+            key for key in volume_claims(pod.raw) if (found := store.find("PersistentVolumeClaim", key)) is not None
+            and store.find("PersistentVolume", found.spec.get("volumeName", "")) is None and complete(found.raw)
+        ]  # fmt: skip
+        if not missing and not templates and not classes and not stored:
             raise BrokenError("I20", f"pod {pod.key} is told: {reason}, and nothing is missing", pod.key)
 
 
@@ -173,6 +198,9 @@ def _memory(store: Store, replica: Replica) -> None:
             differing = sorted({*mine.items()} ^ {*theirs.items()})[:5]
             raise BrokenError("I22", f"{life.identity} remembers other {kind}s than there are: {differing}")
     allocations, places = engine.assumptions()
+    volumes = kept(life.process)
+    if volumes:
+        raise BrokenError("I22", f"{life.identity} still keeps volumes or claims: {volumes}")
     if engine.in_flight or allocations or places:
         raise BrokenError("I22", f"{life.identity} still assumes {[*allocations][:3]} {[*places][:3]}")
 

@@ -7,7 +7,7 @@ import logging
 import os
 import types
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Any
 
@@ -254,9 +254,21 @@ def listen(world: World, secret: str) -> Lines:
 
 
 def known(process: Process) -> Mapping[str, Mapping[str, str]]:
-    """What a process has in memory of claims, pods and nodes: versions by uid."""
+    """What a process has in memory of claims, pods and volumes: versions by uid."""
     state = process.engine.state
     return {
         "ResourceClaim": {str(uid): item.resource_version for uid, item in state.claims.current.items()},
         "Pod": {str(uid): item.resource_version for uid, item in state.pods.current.items()},
+        "PersistentVolumeClaim": _versions(state.volumes.claims.current.values()),
+        "PersistentVolume": _versions(state.volumes.volumes.current.values()),
     }
+
+
+def _versions(items: Iterable[Any]) -> Mapping[str, str]:
+    return {str(each.uid): each.resource_version for each in items}
+
+
+def kept(process: Process) -> list[str]:
+    """Volumes and claims that a process keeps from others for placed pods, or while it gives them back."""
+    volumes = process.engine.state.volumes
+    return [str(each) for each in (*volumes.taken, *volumes.chosen, *volumes.releasing)]

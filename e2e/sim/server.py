@@ -26,7 +26,7 @@ _PATH = re.compile(
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
 _DOWN_S = 0.3  # how long a refused connection takes
-_RELEASES = 10.0  # times as often as other writes, those that give something back fail: there are few of them
+_RELEASES = 10.0  # times as often as others, writes fail that give something back or are about volumes: these are few
 
 
 class Peer(Protocol):
@@ -129,10 +129,13 @@ class Server:
         lease = "/leases" in where
         writes = method != "GET" and "reviews" not in where
         release = writes and self._is_release(where, given)
-        often = _RELEASES if release else 1.0
+        stored = writes and "/persistentvolume" in where
+        often = _RELEASES if release or stored else 1.0
 
         def bite(fault: str) -> None:
             world.bite("F28" if lease else "F54" if release else fault)
+            if stored:
+                world.bite("V2" if fault in {"F12", "F13"} else "V1")
 
         def answer(found: Answer, delay: float) -> None:
             world.after(delay, respond, found)

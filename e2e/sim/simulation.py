@@ -8,11 +8,14 @@ from e2e.sim import liveness
 from e2e.sim.actors.chaos import Chaos
 from e2e.sim.actors.controllers import Controllers
 from e2e.sim.actors.drivers import Drivers
+from e2e.sim.actors.households import Households
 from e2e.sim.actors.meddler import Meddler
 from e2e.sim.actors.rival import NAME, Rival
+from e2e.sim.actors.storage import Storage
 from e2e.sim.actors.tenants import Tenants
 from e2e.sim.faults import Rates
 from e2e.sim.invariants import Judge
+from e2e.sim.plain_invariants import PlainJudge
 from e2e.sim.replica import Replica, listen, settings, watch
 from e2e.sim.server import Server
 from e2e.sim.store import Store
@@ -45,6 +48,8 @@ class Options:
     groups: bool
     solver: str
     verify: bool
+    plain: float
+    volume_timeout: int
     rates: Rates
 
     @classmethod
@@ -64,6 +69,8 @@ class Options:
             groups=random.random() < 0.5,
             solver=random.choice(("regret", "greedy")),
             verify=random.random() < 0.1,
+            plain=random.choice((0.0, 0.15, 0.3)),
+            volume_timeout=random.choice((8, 30)),
             rates=Rates.drawn(random),
         )  # fmt: skip
 
@@ -89,15 +96,23 @@ class Simulation:
         self.server.sent.append(self.judge.sent)
         self.server.told = self.judge.told
         self.server.applied.append(self.judge.applied)
+        self.plain = PlainJudge(world, self.store, self.judge)
+        self.server.sent.append(self.plain.sent)
         self.drivers = Drivers(world, self.store, options.nodes, options.foreign_nodes, 12 * options.pace)
         self.controllers = Controllers(world, self.store, self.judge.hardware, options.patience, options.refuses)
-        self.tenants = Tenants(world, self.store, SECRET, NAME, self.drivers.kinds(), options.pace)
+        nodes = [f"n{number}" for number in range(options.nodes + options.foreign_nodes)] if options.plain else []
+        self.storage = Storage(world, self.store, nodes, options.patience) if options.plain else None
+        households = Households(world, self.store, self.storage, options.plain) if self.storage is not None else None
+        self.tenants = Tenants(world, self.store, SECRET, NAME, self.drivers.kinds(), options.pace, households)
         self.rival = Rival(world, self.store, self.judge.hardware, lambda: self.judge.holders, contested=contested)
-        self.meddler = Meddler(world, self.store, self.tenants, self.drivers, self.rival, options.rates.meddling)
+        self.meddler = Meddler(
+            world, self.store, self.tenants, self.drivers, self.rival, households, options.rates.meddling
+        )
         self.server.sent.append(self.meddler.sent)
         chosen = settings(
             leader_election__lease_seconds=lease_s, leader_election__renew_seconds=renew_s,
             leader_election__retry_seconds=retry_s, binding_timeout_seconds=options.binding_timeout,
+            volume_timeout_seconds=options.volume_timeout,
             solver=options.solver, verify_plans=str(options.verify).lower(),
         )  # fmt: skip
         chosen = chosen.model_copy(update={"feature_gates": {"DRAWorkloadResourceClaims": options.groups}})
@@ -120,6 +135,8 @@ class Simulation:
         self.server.rates = self.options.rates
         self.chaos.active = self.tenants.active = self.drivers.active = self.meddler.active = True
         self.controllers.resting = False
+        if self.storage is not None:
+            self.storage.hostile()
         self.controllers.refuses = self.options.refuses
         looked = world.steps
         while world.steps < until:
@@ -144,17 +161,23 @@ class Simulation:
         self.drivers.heal()
         self.server.rates = Rates.none()
         self.controllers.refuses = 0.0
+        if self.storage is not None:
+            self.storage.rest()
         self._pass(40.0)
         self.drivers.settle()
+        if self.storage is not None:
+            self.storage.settle()
         self.controllers.rest()
         self._pass(_HEAL_S)
-        before = sum(self.judge.writes.values()) - self.judge.writes["Lease"]
+        before = self.judge.writes.copy()
         self._pass(_REST_S)
-        after = sum(self.judge.writes.values()) - self.judge.writes["Lease"]
-        if after != before:
-            raise BrokenError("I23", f"{after - before} writes although nothing happened")
+        after = {kind: number for kind, number in (self.judge.writes - before).items() if kind != "Lease"}
+        if after:
+            raise BrokenError("I23", f"writes although nothing happened: {after}")
         self.judge.full()
         self.judge.unreported()
+        lives = [each.life for each in self.replicas if each.deciding]
+        self.plain.left(life.identity for life in lives if life is not None)
         liveness.check(self.store, self.judge, self.replicas, groups=self.options.groups)
         world.bite("rest")
 

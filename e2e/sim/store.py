@@ -22,6 +22,7 @@ KINDS = (
     "ConfigMap", "Pod", "Lease", "Namespace", "PersistentVolumeClaim", "PersistentVolume", "StorageClass", "CSINode",
     "CSIDriver", "CSIStorageCapacity", "VolumeAttachment",
 )  # fmt: skip
+FINALIZED = frozenset({"ResourceClaim", "PersistentVolumeClaim", "PersistentVolume"})
 MERGE_KEYS = {"reservedFor": "uid", "conditions": "type"}
 MAX_CONSUMERS = 256
 MAX_RESULTS = 32
@@ -214,7 +215,7 @@ class Store:
         raw = {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(self.version)}}
         kind = raw["kind"]
         item = Item(kind, key_of(raw), raw, self.version)
-        if kind == "ResourceClaim" and item.deleting and not raw["metadata"].get("finalizers"):
+        if kind in FINALIZED and item.deleting and not raw["metadata"].get("finalizers"):
             assert old is not None
             self._drop(old, who)
             return item

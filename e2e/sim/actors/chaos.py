@@ -11,6 +11,7 @@ from e2e.sim.world import World
 
 _FORBIDDEN = (
     ("PATCH", "/status"), ("PATCH", "resourceclaims"), ("POST", "/binding"), ("GET", "resourceclaims"),
+    ("PATCH", "persistentvolume"), ("WATCH", "PersistentVolumeClaim"), ("WATCH", "PersistentVolume"),
     ("PUT", "/leases"), ("WATCH", "ResourceSlice"), ("WATCH", "ResourceClaim"), ("WATCH", "Pod"),
 )  # fmt: skip
 
@@ -134,12 +135,15 @@ class Chaos:
         partly = kind == "ResourceClaim" and item is not None and self._partly(item)
         bound = kind == "Pod" and what == "bind"
         allocated = kind == "ResourceClaim" and item is not None and bool(item.status.get("allocation"))
-        times = _RARER if partly or bound else _RARE if allocated else 1.0
+        stored = kind.startswith("PersistentVolume")
+        times = _RARER if partly or bound or stored else _RARE if allocated else 1.0
         if self.random.random() < self.rates.crash_after_write * times:
             if bound:
                 self.world.bite("F34")
             elif kind == "ResourceClaim" and item is not None:
                 self.world.bite("F32" if allocated else "F31")
+            elif stored:
+                self.world.bite("V3")
             if partly:
                 self.world.bite("F33")
             replica.crash("after a write")

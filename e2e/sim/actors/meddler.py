@@ -4,24 +4,29 @@ from collections.abc import Callable
 from typing import Any
 
 from e2e.sim.actors.drivers import Drivers
+from e2e.sim.actors.households import Households
 from e2e.sim.actors.rival import NAME, Rival
+from e2e.sim.actors.storage import CLAIM
 from e2e.sim.actors.tenants import Tenants
 from e2e.sim.oracle import claim_names, results
 from e2e.sim.server import Peer
 from e2e.sim.store import Change, Item, Store
+from e2e.sim.volumes import annotated, holder, users
 from e2e.sim.world import World
 
 _SOON_S = 0.05
+_STORED = (CLAIM, "PersistentVolume")
 
 
 class Meddler:
     """Answers a share of our writes to claims with something that concerns them; `active` ends it."""
 
     def __init__(
-        self, world: World, store: Store, tenants: Tenants, drivers: Drivers, rival: Rival, share: float
-    ) -> None:
+        self, world: World, store: Store, tenants: Tenants, drivers: Drivers, rival: Rival,
+        households: Households | None, share: float,
+    ) -> None:  # fmt: skip
         self.world, self.store, self.share = world, store, share
-        self.tenants, self.drivers, self.rival = tenants, drivers, rival
+        self.tenants, self.drivers, self.rival, self.households = tenants, drivers, rival, households
         self.random = world.fork("meddler")
         self.active = True
         self._works: tuple[Callable[[Item], None], ...] = (
@@ -33,6 +38,10 @@ class Meddler:
 
     def _changed(self, change: Change) -> None:
         new = change.new
+        if self.active and new is not None and new.kind in _STORED and change.who.startswith("dovetail"):
+            if self.random.random() < 2 * self.share:
+                self.world.after(self.random.expovariate(1 / _SOON_S), self._upset_volume, new)
+            return
         if not self.active or new is None or new.kind != "ResourceClaim" or not change.who.startswith("dovetail"):
             return
         if self.random.random() < self.share:
@@ -59,6 +68,31 @@ class Meddler:
         if self.active and claim is not None and claim.uid == uid:
             self.world.step("meddle", work.__name__, key)
             work(claim)
+
+    def _upset_volume(self, item: Item) -> None:
+        """A volume, its claim or a pod is deleted, or touched so that whoever holds its version writes in vain."""
+        if not self.active or self.households is None or self.store.find(item.kind, item.key) is None:
+            return
+        self.world.step("meddle", "volume", item.key)
+        self.world.bite("V22")
+        key = item.key if item.kind == CLAIM else holder(item.raw)[0]
+        chance = self.random.random()
+        if chance < 0.3:
+            self.store.update(
+                item.kind, item.key, lambda raw: annotated(raw, {"touched": str(self.store.version)}), "tenant"
+            )
+        elif chance < 0.6:
+            for pod in users(self.store, key)[:1]:
+                if chance < 0.45:
+                    self.store.remove("Pod", pod.key, "tenant")
+                else:
+                    self.tenants.replace_pod(pod.key, pod.raw)
+        elif item.kind == CLAIM or chance < 0.8:
+            claim = self.store.find(CLAIM, key)
+            if claim is not None:
+                self.households.drop_claim(claim)
+        else:
+            self.households.drop_volume(item)
 
     def _users(self, claim: Item) -> list[Item]:
         namespace, name = claim.raw["metadata"]["namespace"], claim.raw["metadata"]["name"]

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from uuid import UUID
 
 from e2e.sim.oracle import OWNED, Device, Hardware, Hold, admits, amount, claim_names, requests_of, reserved, selected
+from e2e.sim.plain import apart, collide, even, ports, spread
 from e2e.sim.store import FINALIZER, Item, Raw, RefusedError, Store, done
+from e2e.sim.volumes import NO_PROVISIONER, SELECTED_NODE, annotated, annotations, complete, serve, volume_claims
 from e2e.sim.world import World
 
 NAME = "default-scheduler"
@@ -69,7 +71,11 @@ class Rival:
             ours = (node.raw["metadata"].get("labels") or {}).get(OWNED) == "true"
             if claims and ours and not self.contested:
                 continue
-            if self._room(node, pod) and self._on(pod, claims, node, hardware, holders):
+            if not self._room(node, pod) or not self._beside(node, pod):
+                continue
+            if not all(self._stored(key, node) for key in volume_claims(pod.raw)):
+                return
+            if self._on(pod, claims, node, hardware, holders):
                 return
 
     def _room(self, node: Item, pod: Item) -> bool:
@@ -81,6 +87,34 @@ class Rival:
                 for name, value in requests_of(other.raw).items():
                     used[name] += value
         return all(value <= amount(node.status["allocatable"][name]) for name, value in used.items())
+
+    def _beside(self, node: Item, pod: Item) -> bool:
+        """Whether a pod may stand there by its volumes, ports and distances."""
+        stood = [
+            (each, on) for each in self.store.objects["Pod"].values()
+            if each.uid != pod.uid and not done(each.raw)
+            and (on := self.store.find("Node", each.spec.get("nodeName") or "")) is not None
+        ]  # fmt: skip
+        if any(on.key == node.key and collide(pod.raw, each.raw) for each, on in stood):
+            return False
+        nodes = [each.raw for each in self.store.objects["Node"].values()]
+        raws = [(each.raw, on.raw) for each, on in stood]
+        return (
+            all(apart(pod.raw, node.raw, each, on) for each, on in raws)
+            and even(pod.raw, node.raw, raws, nodes) and serve(self.store, pod, node.raw)
+        )  # fmt: skip
+
+    def _stored(self, key: str, node: Item) -> bool:
+        """Whether a claim has its volume; if not, have one made for the node, or wait."""
+        claim = self.store.get("PersistentVolumeClaim", key)
+        if not complete(claim.raw) and SELECTED_NODE not in annotations(claim.raw):
+            made_by = self.store.find("StorageClass", claim.spec["storageClassName"])
+            if made_by is not None and made_by.raw["provisioner"] != NO_PROVISIONER:
+                self.world.bite("V20")
+                self.store.update(
+                    "PersistentVolumeClaim", key, lambda raw: annotated(raw, {SELECTED_NODE: node.key}), WHO
+                )
+        return complete(claim.raw)
 
     def _on(
         self, pod: Item, claims: list[Item], node: Item, hardware: Hardware, holders: dict[Device, list[Hold]]
@@ -156,3 +190,5 @@ class Rival:
             return
         if (found.raw["metadata"].get("labels") or {}).get(OWNED) == "true":
             self.world.bite("F72")
+            if pod.spec.get("volumes") or ports(pod.raw) or spread(pod.raw) or "affinity" in pod.spec:
+                self.world.bite("V21")

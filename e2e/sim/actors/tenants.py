@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from random import Random
 
+from e2e.sim.actors.households import Households
 from e2e.sim.hardware import EXTENDED, LATE_CLASS, late_class, model
 from e2e.sim.store import Item, Raw, Store, done
 from e2e.sim.world import World
@@ -107,11 +108,13 @@ class Tenants:
     """
 
     def __init__(
-        self, world: World, store: Store, secret: str, rival: str = "", kinds: Iterable[str] = (), pace: float = 0.5
-    ) -> None:
+        self, world: World, store: Store, secret: str, rival: str = "", kinds: Iterable[str] = (), pace: float = 0.5,
+        households: Households | None = None,
+    ) -> None:  # fmt: skip
         self.world, self.store, self.secret, self.rival = world, store, secret, rival
         self.random = world.fork("tenants")
         self.kinds = frozenset(kinds)
+        self.households = households
         self.active = True
         self._made = 0
         for name in NAMESPACES:
@@ -126,11 +129,16 @@ class Tenants:
             return
         work = self.random.choices(
             (self.add, self.share, self.extend, self.delete, self.replace, self.open_gate, self.delete_claim,
-             self.toggle_class, self.poison, self.team),
-            (10, 5, 3, 7, 2, 3, 1, 1, 0.3, 0.5),
+             self.toggle_class, self.poison, self.team, self.live, self.upset),
+            (10, 5, 3, 7, 2, 3, 1, 1, 0.3, 0.5, *self._plain()),
         )[0]  # fmt: skip
         self.world.step("tenant", work.__name__, "")
         work()
+
+    def _plain(self) -> tuple[float, float]:
+        """How often pods are made without devices, and volumes upset."""
+        share = self.households.share if self.households is not None else 0.0
+        return 8 * share, 4 * share
 
     def _room(self) -> bool:
         return sum(not done(each.raw) for each in self.store.objects["Pod"].values()) < _MOST_PODS
@@ -143,6 +151,17 @@ class Tenants:
         return self.rival if self.rival and self.random.random() < 0.3 else "dovetail"
 
     def _create_pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str, group: str = "") -> None:
+        self._create(self._pod(namespace, name, entries, scheduler, group))
+
+    def _furnish(self, pods: list[Raw]) -> list[Raw]:
+        if self.households is not None:
+            self.households.furnish(pods)
+        return pods
+
+    def _create(self, made: Raw) -> None:
+        self.store.create(made, "tenant")
+
+    def _pod(self, namespace: str, name: str, entries: list[Raw], scheduler: str, group: str = "") -> Raw:
         made = pod(namespace, name, scheduler, entries, self.random, self.secret)
         if group:
             made["spec"]["schedulingGroup"] = {"podGroupName": group}
@@ -152,7 +171,7 @@ class Tenants:
             made["spec"]["priority"] = self.random.choice((10, 1000))
         if self.random.random() < 0.1:
             made["spec"]["nodeSelector"] = {"zone": self.random.choice("ab")}
-        self.store.create(made, "tenant")
+        return made
 
     def add(self) -> None:
         """A few pods of one template, which may come after them."""
@@ -172,8 +191,25 @@ class Tenants:
         scheduler = self._scheduler()
         if self.random.random() < (0.5 if scheduler == self.rival else 0.15):
             entries = []  # it takes cpu and memory only
-        for number in range(self.random.choice((1, 1, 2, 3))):
-            self._create_pod(namespace, f"{name}-p{number}", entries, scheduler)
+        count = self.random.choice((1, 1, 2, 3))
+        made = [self._pod(namespace, f"{name}-p{number}", entries, scheduler) for number in range(count)]
+        self._make_all(self._furnish(made))
+
+    def live(self) -> None:
+        """Pods that need no devices."""
+        if not self._room() or self.households is None:
+            self._tidy()
+            return
+        namespace, name, scheduler = self.random.choice(NAMESPACES), self._name("l"), self._scheduler()
+        count = self.random.choice((1, 2, 3, 4))
+        made = [self._pod(namespace, f"{name}-p{number}", [], scheduler) for number in range(count)]
+        self.households.furnish(made, always=True)
+        self._make_all(made)
+
+    def upset(self) -> None:
+        """Something happens to volumes."""
+        if self.households is not None:
+            self.households.act()
 
     def _template(self, namespace: str, name: str) -> Raw:
         return {
@@ -208,9 +244,10 @@ class Tenants:
         if mixed:  # the other scheduler's first
             self._create_pod(namespace, f"{name}-r", entries, self.rival)
             scheduler = "dovetail"
-        for number in range(self.random.choice((1, 2, 2, 3))):
-            delay = self.random.uniform(0, 5) if mixed else 0.0
-            self.world.after(delay, self._create_pod, namespace, f"{name}-p{number}", entries, scheduler)
+        count = self.random.choice((1, 2, 2, 3))
+        made = [self._pod(namespace, f"{name}-p{number}", entries, scheduler) for number in range(count)]
+        for each in self._furnish(made):
+            self.world.after(self.random.uniform(0, 5) if mixed else 0.0, self._create, each)
         if late:
             self.world.after(self.random.uniform(0, 10), self._make_all, [claim])
 
@@ -285,6 +322,7 @@ class Tenants:
             self.world.bite("F47")
             metadata = {name: raw["metadata"][name] for name in ("name", "namespace")}
             metadata["annotations"] = {"seconds": raw["metadata"]["annotations"].get("seconds", "20")}
+            metadata["labels"] = raw["metadata"].get("labels") or {}
             made = {name: value for name, value in raw["spec"].items() if name != "nodeName"}
             self.store.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": made}, "tenant")
 
