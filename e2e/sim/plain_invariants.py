@@ -7,7 +7,8 @@
   that it suits and that waits; no claim has two of us; what we take back was ours and is not bound | `_kept` |
 | I27 | of a claim we write only for which node its volume is to be made: one of ours, where nobody chose another one,
   of a class that waits for that, while it has no volume | `_chosen` |
-| I28 | at rest no volume is kept, or node chosen, by a process that lives for a claim that no pod waits for | `left` |
+| I28 | at rest no volume is kept, or node chosen, by a process that lives for a claim that no pod waits for,
+  unless the server refused for good to have it taken back | `left` |
 | I29 | no two pods on a node take the same port of the host | `_around`, at the binding |
 | I30 | required anti-affinity, of a pod and of those that are there, and spread hold | `_around`, at the binding |
 | I31 | a ReadWriteOncePod claim is used by one pod on a node | `_mounted`, at the binding |
@@ -78,6 +79,17 @@ class PlainJudge:
         if where.endswith("/binding"):
             self._serial += 1
             self._sent.setdefault(given["metadata"]["uid"], (peer.identity, self._serial))
+
+    def refused(self, peer: Peer, method: str, where: str, given: Any, code: int) -> None:
+        """A write of ours was refused; what it may not take back (403, 422) it leaves, and logs that."""
+        name = where.rpartition("/")[2]
+        if code not in {403, 422} or method != "PATCH":
+            return
+        if "/persistentvolumes/" in where and (volume := self.store.find(VOLUME, name)) is not None:
+            self._writers.pop(holder(volume.raw)[1], None)
+        elif "/persistentvolumeclaims/" in where:
+            claim = self.store.find(CLAIM, f"{where.split('/')[-3]}/{name}")
+            self._writers.pop(claim.uid if claim is not None else "", None)
 
     def _changed(self, change: Change) -> None:
         item, ours = change.item, self.judge.ours(change.who)

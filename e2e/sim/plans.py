@@ -16,10 +16,14 @@ from random import Random
 from typing import Any
 
 from e2e.sim import hardware, liveness
+from e2e.sim.actors import storage
 from e2e.sim.actors.controllers import Controllers
+from e2e.sim.actors.households import mounted
+from e2e.sim.actors.storage import Storage
 from e2e.sim.actors.tenants import NAMESPACES, pod, request
 from e2e.sim.faults import Rates
 from e2e.sim.invariants import Judge
+from e2e.sim.plain_invariants import PlainJudge
 from e2e.sim.replica import Replica, listen, settings, watch
 from e2e.sim.server import Answer, Peer, Server, Stream, failure
 from e2e.sim.simulation import SECRET
@@ -80,6 +84,7 @@ class Scripted(Server):
             self.world.after(0.01, respond, Answer(0))
         elif what != "never":
             code = int(what[:3])
+            self._tell_refused(peer, method, where, given, code)
             self.world.after(0.01, respond, Answer(code, failure(code, "Injected", "injected")))
 
     def _deliver(self, stream: Stream) -> None:
@@ -108,6 +113,7 @@ class Scenario:
     ask: Callable[["Small"], None]
     disturb: Disturb | None = None
     moment: float = 0.0
+    stored: bool = False  # whether there are volumes
 
 
 class Small:
@@ -136,6 +142,11 @@ class Small:
                 for item in hardware.slices(driver, name, {"nodeName": name}, own, 1):
                     store.create(item, "driver")
         self.controllers = Controllers(world, store, self.judge.hardware, 0.02, 0.0)
+        self.plain = PlainJudge(world, store, self.judge)
+        self.server.sent.append(self.plain.sent)
+        self.server.refused.append(self.plain.refused)
+        nodes = [f"n{number}" for number in range(len(scenario.flavours))]
+        self.storage = Storage(world, store, nodes, 0.02, fails=False) if scenario.stored else None
         chosen = settings(
             leader_election__lease_seconds=_LEASE_S, leader_election__renew_seconds=4,
             leader_election__retry_seconds=1, binding_timeout_seconds=20,
@@ -151,10 +162,14 @@ class Small:
         if self.scenario.disturb is not None:
             world.at(self.scenario.moment, self.scenario.disturb, self)
         world.at(60.0, self.controllers.rest)
+        if self.storage is not None:
+            world.at(60.0, self.storage.settle)
         done: list[bool] = []
         world.at(60.0 + _QUIET_S, done.append, True)
         world.run(lambda: bool(done))
         self.judge.full()
+        if self.replica.deciding and self.replica.life is not None:
+            self.plain.left([self.replica.life.identity])
         liveness.check(self.store, self.judge, [self.replica])
 
     # ------------------------------------------------------------ what tenants do
@@ -188,6 +203,12 @@ class Small:
             made["spec"] |= spec
             self.store.create(made, "tenant")
 
+    def volumes(self, *wanted: str) -> list[Raw]:
+        """Claims to volumes of these classes, as a pod mounts them."""
+        for number, name in enumerate(wanted):
+            self.store.create(storage.claim(NAMESPACE, f"v{number}", name), "tenant")
+        return mounted(*(f"v{number}" for number in range(len(wanted))))
+
     def extended(self, name: str, count: int) -> None:
         made = pod(NAMESPACE, name, "dovetail", [], Random(name), SECRET)
         made["metadata"]["annotations"] = {"seconds": "1e4"}
@@ -202,6 +223,11 @@ class Small:
         first = next(iter(self.store.objects["Pod"].values()), None)
         if first is not None:
             self.store.remove("Pod", first.key, "tenant")
+
+    def delete_a_volume_claim(self) -> None:
+        first = next(iter(self.store.objects[storage.CLAIM].values()), None)
+        if first is not None:
+            self.store.remove(storage.CLAIM, first.key, "tenant")
 
     def cordon(self) -> None:
         self.store.update("Node", "n0", lambda raw: {**raw, "spec": {"unschedulable": True}}, "admin")
@@ -252,10 +278,24 @@ _DISTURBED: tuple[tuple[str, Disturb | None, float], ...] = (
     ("", None, 0.0), ("pod deleted", Small.delete_a_pod, 2.08), ("node cordoned", Small.cordon, 2.06),
     ("device lost", Small.lose_a_device, 2.07),
 )  # fmt: skip
+_STORED: tuple[tuple[str, Callable[[Small], None]], ...] = (
+    ("kept volume", lambda small: small.pods("a", volumes=small.volumes(storage.LOCAL))),
+    ("made volume and devices", lambda small: small.pods("a", _gpu(), volumes=small.volumes(storage.MADE))),
+    ("volumes of both kinds", lambda small: small.pods("a b", volumes=small.volumes(storage.LOCAL, storage.MADE))),
+    ("volume that never comes", lambda small: small.pods("a", _gpu(), volumes=small.volumes(storage.NEVER))),
+    ("volume that nobody binds", lambda small: small.pods("a", volumes=small.volumes(storage.STUCK))),
+)
+_UPSET: tuple[tuple[str, Disturb | None, float], ...] = (
+    *_DISTURBED[:3], ("volume claim deleted", Small.delete_a_volume_claim, 2.07),
+)  # fmt: skip
 SCENARIOS = tuple(
     Scenario(f"{name}, {what}" if what else name, flavours, ask, disturb, moment)
     for name, flavours, ask in _ASKED
     for what, disturb, moment in _DISTURBED
+) + tuple(
+    Scenario(f"{name}, {what}" if what else name, _BOTH, ask, disturb, moment, stored=True)
+    for name, ask in _STORED
+    for what, disturb, moment in _UPSET
 )
 
 

@@ -147,6 +147,7 @@ class Server:
         back = self._random.expovariate(1 / rates.latency)
         if self.forbidden is not None and self.forbidden[0] == method and self.forbidden[1] in where:
             bite("F16")
+            self._tell_refused(peer, method, where, given, 403)
             refuse(403, "Forbidden")
             return
         if draw() < rates.throttled:
@@ -169,6 +170,7 @@ class Server:
                 return
             if draw() < rates.unprocessable * often:
                 bite("F17")
+                self._tell_refused(peer, method, where, given, 422)
                 refuse(422, "Invalid")
                 return
             if draw() < rates.lost * often:

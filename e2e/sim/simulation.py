@@ -98,6 +98,7 @@ class Simulation:
         self.server.applied.append(self.judge.applied)
         self.plain = PlainJudge(world, self.store, self.judge)
         self.server.sent.append(self.plain.sent)
+        self.server.refused.append(self.plain.refused)
         self.drivers = Drivers(world, self.store, options.nodes, options.foreign_nodes, 12 * options.pace)
         self.controllers = Controllers(world, self.store, self.judge.hardware, options.patience, options.refuses)
         nodes = [f"n{number}" for number in range(options.nodes + options.foreign_nodes)] if options.plain else []
