@@ -1,11 +1,16 @@
 """Volumes, their claims, classes and drivers: wire shapes to the model, as kube-scheduler's plugins read them."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from scheduler.cluster import inherited, wire
-from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required, size_of
-from scheduler.core.model import Disk, LabelSelector, NodeSelector, NodeSelectorTerm, Requirement, Uid
+from scheduler.cluster.kinds import inherited
+from scheduler.cluster.kinds.fields import FieldError, Kinds, metadata_of, owner_of, quantity_of, required, size_of
+from scheduler.cluster.kinds.volumes import disk_of
+from scheduler.cluster.wire import storage as wire
+from scheduler.cluster.wire.parts import Expression
+from scheduler.cluster.wire.parts import LabelSelector as RawLabels
+from scheduler.cluster.wire.parts import NodeSelectorTerm as RawTerm
+from scheduler.core.model import LabelSelector, NodeSelector, NodeSelectorTerm, Requirement, Uid
 from scheduler.core.storage import (
     BIND_COMPLETED,
     FILESYSTEM,
@@ -61,7 +66,7 @@ def _claim(raw: wire.PersistentVolumeClaim) -> PersistentVolumeClaim:
     )
 
 
-def _label_selector(raw: wire.LabelSelector, path: str) -> LabelSelector:
+def _label_selector(raw: RawLabels, path: str) -> LabelSelector:
     """As the API defines it; what it does not define is an error, here as in kube-scheduler."""
     found = [Requirement(key, "In", (value,)) for key, value in (raw.match_labels or {}).items()]
     for index, each in enumerate(raw.match_expressions or ()):
@@ -118,27 +123,13 @@ def _affinity(raw: wire.VolumeAffinity | None) -> NodeSelector | None:
     return NodeSelector(tuple(term for term in terms if term is not None))
 
 
-def _term(raw: wire.NodeSelectorTerm) -> NodeSelectorTerm | None:
+def _term(raw: RawTerm) -> NodeSelectorTerm | None:
     labels = [Requirement(each.key, each.operator, tuple(each.values or ())) for each in raw.match_expressions or ()]
     for each in raw.match_fields or ():
         if each.operator != "NotIn" or each.key != _NAME:
             return None
         labels.append(_ALWAYS)
     return NodeSelectorTerm(tuple(labels)) if labels else None
-
-
-def disk_of(raw: wire.Volume | wire.PersistentVolumeSpec) -> Disk | None:
-    """The disk of a kind that CSI drivers took over which is named there."""
-    if raw.gce_persistent_disk is not None:
-        source = raw.gce_persistent_disk
-        return Disk("gcePersistentDisk", (source.pd_name,), bool(source.read_only))
-    if raw.aws_elastic_block_store is not None:
-        return Disk("awsElasticBlockStore", (raw.aws_elastic_block_store.volume_id,))
-    if raw.azure_disk is not None:
-        return Disk("azureDisk", (raw.azure_disk.disk_uri,))
-    if raw.cinder is not None:
-        return Disk("cinder", (raw.cinder.volume_id,))
-    return Disk("portworxVolume", (raw.portworx_volume.volume_id,)) if raw.portworx_volume is not None else None
 
 
 def _class(raw: wire.StorageClass) -> StorageClass:
@@ -150,7 +141,7 @@ def _class(raw: wire.StorageClass) -> StorageClass:
 
 
 def _topology(raw: wire.TopologyTerm) -> NodeSelectorTerm:
-    lines: Iterable[wire.Expression] = raw.match_label_expressions or ()
+    lines: Iterable[Expression] = raw.match_label_expressions or ()
     return NodeSelectorTerm(tuple(Requirement(each.key, "In", tuple(each.values or ())) for each in lines))
 
 
@@ -195,7 +186,7 @@ def _attachment(raw: wire.VolumeAttachment) -> VolumeAttachment:
     )
 
 
-KINDS: Final[Mapping[str, tuple[type[wire.Part], Callable[[Any], Stored]]]] = {
+KINDS: Final[Kinds[Stored]] = {
     "PersistentVolumeClaim": (wire.PersistentVolumeClaim, _claim),
     "PersistentVolume": (wire.PersistentVolume, _volume),
     "StorageClass": (wire.StorageClass, _class),
@@ -204,4 +195,3 @@ KINDS: Final[Mapping[str, tuple[type[wire.Part], Callable[[Any], Stored]]]] = {
     "CSIStorageCapacity": (wire.CsiStorageCapacity, _capacity),
     "VolumeAttachment": (wire.VolumeAttachment, _attachment),
 }
-"""Shape and meaning by kind."""
