@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from scheduler.cluster.kinds.fields import FieldError
 from scheduler.cluster.wire import parts as wire
 from scheduler.core.model import LabelSelector, NodeSelector, NodeSelectorTerm, Requirement
 
@@ -50,6 +51,15 @@ def label_selector_of(raw: wire.LabelSelector | None, path: str, unsupported: li
         if each.operator in {"Exists", "DoesNotExist"} and each.values:
             unsupported.append(f"{at}.operator {each.operator} with values")
     return LabelSelector((*found, *expressions))
+
+
+def strict_label_selector_of(raw: wire.LabelSelector | None, path: str) -> LabelSelector | None:
+    """Where kube-scheduler takes what it cannot read for an error. Raises FieldError."""
+    unsupported: list[str] = []
+    found = label_selector_of(raw, path, unsupported)
+    if unsupported:
+        raise FieldError(path, f"is no selector of labels: {'; '.join(unsupported)}")
+    return found
 
 
 def device_selectors_of(raw: Sequence[wire.Selector] | None, path: str, unsupported: list[str]) -> tuple[str, ...]:
