@@ -234,7 +234,7 @@ class Process:
         map_ = self.settings.config_map
         wanted = needed(served, config.gates, election=self.lock is not None, config_map=(map_.namespace, map_.name))
         await self.permissions.passed(wanted)
-        self.writer.events = self.permissions.allows("create", "events")
+        self.writer.reports.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
         self.metrics.watch(self.engine)
         self._begin("writer", self.writer.run())
@@ -278,7 +278,7 @@ class Process:
         self.loop.deciding = True
         self.loop.wake()
         for report in self._unreadable.values():
-            self.writer.report(report)
+            self.writer.reports.put(report)
         log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
 
     async def _listed_since(self, begun: float) -> None:
@@ -356,7 +356,7 @@ class Process:
             await self.reload.changed.wait()
             await self.leading.wait()
             self.reload.changed.clear()
-            if not self.writer.events:
+            if not self.writer.reports.events:
                 continue
             notice, source = self.reload.notice(), self.reload.source
             about = {**lease, "namespace": names.NAMESPACE}
@@ -405,7 +405,7 @@ class Process:
             if self._unreadable.get(event.uid) != report:
                 self._unreadable[event.uid] = report
                 if self.loop.deciding:
-                    self.writer.report(report)
+                    self.writer.reports.put(report)
         elif isinstance(event, Gone | Rejected):
             self._unreadable.pop(event.uid, None)
         elif isinstance(event, Seen) and isinstance(event.item, Pod):
@@ -417,7 +417,7 @@ class Process:
         if isinstance(instruction, Write):
             self.writer.submit(instruction)
         elif isinstance(instruction, Report):
-            self.writer.report(instruction)
+            self.writer.reports.put(instruction)
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
         elif isinstance(instruction, ScoreRemotely):
@@ -445,7 +445,7 @@ class Process:
             # A claim that was just written may be one watch event away from its pod's binding.
             calm = calm + 1 if self.writer.idle else 0
             await asyncio.sleep(0.05)
-        written = self.writer.writing == self.writer.reporting == 0
+        written = self.writer.writing == self.writer.reports.under_way == 0
         self.writer.abandon()
         # A listener may wait for its clients for long, and a successor for the lease: what could write ends first.
         await self._cancel([task for task, name in self._tasks.items() if name in _WRITES])
@@ -556,8 +556,8 @@ class Process:
             drift=self.drift,
             inbox=self.loop.waiting,
             writing=self.writer.writing,
-            dropped=self.writer.reports_dropped,
-            failed=self.writer.reports_failed,
+            dropped=self.writer.reports.dropped,
+            failed=self.writer.reports.failed,
             assumed=self.journeys.assumed(now),
             circuits=self.remote.states,
             certificates=self._certificates(),
