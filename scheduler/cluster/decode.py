@@ -139,7 +139,11 @@ def decode(kind: str, raw: Raw) -> Model:
 def essence(kind: str, raw: Raw) -> bytes:
     """An object's JSON with nothing in it that `decode` does not read. Raises as decode, if that would."""
     parse, _ = _KINDS[kind]
-    return msgspec.json.encode(parse(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw)))
+    found = parse(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw))
+    if found.metadata is not None:
+        # kubectl keeps the whole of what was applied in an annotation, environment of containers and all.
+        found.metadata.annotations = _ours(found.metadata.annotations, _CLAIM_PREFIX, *storage.ANNOTATIONS) or None
+    return msgspec.json.encode(found)
 
 
 def identity(raw: Raw) -> Identity:
@@ -242,7 +246,7 @@ def _alien(value: Any, path: str = "") -> tuple[str, Any] | None:
 # ---------------------------------------------------------------- small parts
 
 
-def _ours(annotations: Mapping[str, str] | None, *prefixes: str) -> Mapping[str, str]:
+def _ours(annotations: Mapping[str, str] | None, *prefixes: str) -> dict[str, str]:
     if not annotations:
         return {}
     return {key: value for key, value in annotations.items() if key.startswith((names.PREFIX, *prefixes))}

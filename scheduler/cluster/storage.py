@@ -25,6 +25,8 @@ from scheduler.core.storage import (
 
 _CLASS: Final = "volume.beta.kubernetes.io/storage-class"  # goes before spec.storageClassName
 _MIGRATED: Final = "storage.alpha.kubernetes.io/migrated-plugins"
+ANNOTATIONS: Final = (_CLASS, _MIGRATED, BIND_COMPLETED, SELECTED_NODE)
+"""All that are read."""
 _SETS: Final = frozenset({"In", "NotIn"})
 _OPERATORS: Final = _SETS | {"Exists", "DoesNotExist"}
 _NAME: Final = "metadata.name"

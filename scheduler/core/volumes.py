@@ -361,10 +361,12 @@ class Volumes:
 
     def take(self, volume: str, claim: Uid) -> None:
         """Keep a volume for the claim of a placed pod."""
-        known = self.volumes.current[volume]
-        self._unfile(known)
+        known = self.volumes.current.get(volume)
+        if known is not None:
+            self._unfile(known)
         self.taken[volume] = claim
-        self._file(known)
+        if known is not None:
+            self._file(known)
 
     def give_back(self, volume: str) -> None:
         """No longer keep a volume; what the API shows stands."""
