@@ -186,6 +186,7 @@ def _capacity(raw: wire.CsiStorageCapacity) -> CSIStorageCapacity:
         storage_class=raw.storage_class_name,
         topology=None if raw.node_topology is None else _label_selector(raw.node_topology, "nodeTopology"),
         limit=None if named[1] is None else quantity_of(named[1], named[0]),
+        capacity=None if raw.capacity is None else quantity_of(raw.capacity, "capacity"),
     )
 
 

@@ -116,6 +116,7 @@ class Mounts:
 
     fresh : of each driver, how many volumes the pod uses that no other pod does. shared : those that others use.
     drivers : that a node must have. kept : by node, for pods of no lower priority that are nominated to it.
+    scored : whether nodes are judged by how much storage they have for `wanted`.
     """
 
     held: tuple[Held, ...] = ()
@@ -125,6 +126,7 @@ class Mounts:
     drivers: tuple[str, ...] = ()
     disks: tuple[Disk, ...] = ()
     kept: tuple[Kept, ...] = ()
+    scored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def mounted(pod: Pod, state: "State") -> Mounted | Unready:
         drivers=drivers,
         disks=disks,
         kept=nominated,
+        scored=state.gates.storage_scoring and bool(claims),
     )
     return Mounted(mounts, tuple(found.bound.values()), tuple(claims))
 

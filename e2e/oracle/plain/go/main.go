@@ -303,6 +303,11 @@ func (s *scheduler) scores(
 	if _, status, _ := s.framework.RunPreFilterPlugins(ctx, state, pod); !status.IsSuccess() {
 		return nil, nil
 	}
+	for _, node := range left { // the score of VolumeBinding is about the volumes that its filter found
+		if status := s.framework.RunFilterPluginsWithNominatedPods(ctx, state, pod, node); !status.IsSuccess() {
+			return nil, status.AsError()
+		}
+	}
 	if status := s.framework.RunPreScorePlugins(ctx, state, pod, left); !status.IsSuccess() {
 		return nil, status.AsError()
 	}
