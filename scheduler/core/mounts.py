@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from scheduler.core import plan
-from scheduler.core.match import selects_labels
+from scheduler.core.match import admits, selects_labels
 from scheduler.core.model import EXCLUSIVE, Disk, LabelSelector, Node, NodeSelector, Pod, PodVolume
 from scheduler.core.quantity import Quantity
 from scheduler.core.storage import (
@@ -28,7 +28,7 @@ from scheduler.core.storage import (
     StorageClass,
     places_in,
 )
-from scheduler.core.volumes import ODD, Attached, Volumes, attached_disk, reaches
+from scheduler.core.volumes import ODD, Attached, Volumes, attached_disk
 
 if TYPE_CHECKING:
     from scheduler.core.state import State
@@ -367,7 +367,7 @@ def choose(volumes: Volumes, mounts: Mounts, node: Node) -> tuple[str, ...] | No
 def _match(volumes: Volumes, wanted: Wanted, node: Node, chosen: list[str]) -> str:
     if wanted.reserved is not None:
         name, affinity = wanted.reserved
-        return name if reaches(affinity, node.labels) else ""
+        return name if admits(affinity, node.labels) else ""
     for volume in volumes.free_at(wanted.storage_class, node.labels):
         if volume.name not in chosen and wanted.suits(volume):
             return volume.name
@@ -378,7 +378,7 @@ def can_make(volumes: Volumes, wanted: Wanted, node: Node) -> bool:
     """Whether a volume can be made for a node."""
     if wanted.node not in {None, node.name} or wanted.provision is None:
         return False
-    if not reaches(wanted.provision.topologies, node.labels):
+    if not admits(wanted.provision.topologies, node.labels):
         return False
     if not wanted.provision.measured or wanted.size is None:
         return True

@@ -154,7 +154,7 @@ def cluster(shelf, offers, wanted):
 
 
 @given(shelves, rooms, asked)
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_columns_say_what_one_node_after_the_other_says(shelf, offers, wanted):
     state, demand = cluster(shelf, offers, wanted)
     rows = np.arange(24, dtype=np.int32)
@@ -169,7 +169,7 @@ def test_columns_say_what_one_node_after_the_other_says(shelf, offers, wanted):
 
 
 @given(shelves, rooms, asked, st.lists(st.integers(0, 10**6), max_size=8))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_scores_after_any_history_are_those_of_who_looks_for_the_first_time(shelf, offers, wanted, moves):
     state, demand = cluster(shelf, offers, wanted)
     opinion = Opinion(Weights({}))

@@ -7,12 +7,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.core.match import admits
 from scheduler.core.model import Node, NodeSelector
 from scheduler.core.mounts import Mounts, Wanted, choose
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import selected
 from scheduler.core.rules.base import spread_out
-from scheduler.core.volumes import Volumes, anywhere, indexed, reaches
+from scheduler.core.volumes import Volumes, anywhere, indexed
 from scoring.arrays import Mask, Rows
 
 FEW_ROWS = 16  # up to here one node after the other is faster than columns
@@ -130,6 +131,6 @@ def _at(volumes: Volumes, mounts: Mounts, node: Node) -> tuple[list[float], list
     taken = [volumes.volumes.current[name].capacity.value() if name else math.nan for name in names]
     room = []
     for wanted in mounts.wanted:
-        there = [-amount for selector, amount in _room(volumes, wanted) if reaches(selector, node.labels)]
+        there = [-amount for selector, amount in _room(volumes, wanted) if admits(selector, node.labels)]
         room.append(max(there, default=math.nan))
     return taken, room
