@@ -46,7 +46,7 @@ from scheduler.core.model import (
 )
 from scheduler.core.quantity import parse_quantity
 from scheduler.service.aside import Aside
-from scheduler.service.run import Loop
+from scheduler.service.loop import Loop
 
 ATTRIBUTE = f'device.attributes["{DRIVER}"]'
 PARTS = ((4, 0), (3, 0), (3, 4), (2, 0), (2, 2), (2, 4))

@@ -62,6 +62,11 @@ class ApiError(NotNowError):
         self.retry_after = retry_after
         super().__init__(message)
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the write may have been applied."""
+        return self.cause == "unknown" and self.status != NOT_SENT
+
 
 class _Details(msgspec.Struct, gc=False):
     retry_after: float = msgspec.field(default=0, name="retryAfterSeconds")

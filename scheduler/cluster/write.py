@@ -12,7 +12,6 @@ that it read before: of it and the newer write the API server takes one and refu
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -24,6 +23,7 @@ from scheduler.cluster import decode, encode, protobuf
 from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRATEGIC_PATCH, ApiError, Client
 from scheduler.cluster.lease import Fence
 from scheduler.cluster.machine import Machine
+from scheduler.cluster.reports import Reports, pod_path
 from scheduler.cluster.turns import Turns
 from scheduler.core.errors import InputError
 from scheduler.core.messages import (
@@ -41,10 +41,6 @@ from scheduler.core.messages import (
     PodBound,
     PodRef,
     ReleaseClaim,
-    Report,
-    ReportClash,
-    ReportScheduled,
-    ReportUnschedulable,
     ReserveClaim,
     SelectNode,
     StorageRef,
@@ -69,13 +65,9 @@ _KINDS: Final[Mapping[type[Any], str]] = {
     PersistentVolumeClaim: "PersistentVolumeClaim",
     Pod: "Pod",
 }
-_LONGEST_WAIT_S: Final = 5.0
 _REPORTERS: Final = 8
-_REPORTS_WAITING: Final = 4096
-_PODS_REMEMBERED: Final = 20_000
+_LONGEST_WAIT_S: Final = 5.0
 PATIENCE: Final = 1.4  # times the server's limit: lets its own refusal for time arrive
-SAME_REPORT_S: Final = 30.0
-_REPEATS: Final = 8  # of a reason that could not be written; the waits double
 _UNPROCESSABLE: Final = 422  # HTTP status: the server took the write as one of what may not change, or as nonsense
 QUOTA: Final = "exceeded quota"
 """Words of a 403 that is about a quota and not about permissions (admission plugin ResourceQuota)."""
@@ -89,7 +81,7 @@ class Writer:
     through, so the fence has to close that long before the lease can pass on.
     release_s : how long a release is tried, from its submission on.
     `forbidden` is the API server's last refusal for want of permission, until a write succeeds.
-    `events` : whether events are written, which takes a permission that scheduling does not need.
+    `reports` : what people read; it is written while the writer runs.
     """
 
     def __init__(
@@ -104,10 +96,7 @@ class Writer:
     ) -> None:
         machine = machine or Machine()
         self.forbidden = ""
-        self.events = True
         self.deposed = False  # the lease is lost: what the fence holds back now, it holds back for good
-        self.reports_dropped = 0
-        self.reports_failed = 0
         self._client = client
         self._post = post
         self._fence = fence
@@ -123,12 +112,7 @@ class Writer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: dict[Uid, list[asyncio.Task[None]]] = {}  # by claim, in the order in which they run
         self._failed: asyncio.Future[None] | None = None
-        self._reports: OrderedDict[tuple[Uid, type], Report] = OrderedDict()
-        self._reporting = 0
-        self._reports_wait = asyncio.Event()
-        self._told: OrderedDict[Uid, tuple[str, float]] = OrderedDict()
-        self._repeated: dict[Uid, int] = {}
-        self._told_of: set[Uid] = set()  # pods of which something is being told, or may still be
+        self.reports = Reports(self._send_in_time, limit_s, self.patience_s, machine)
 
     # ------------------------------------------------------------ work
 
@@ -143,33 +127,10 @@ class Writer:
                 release.cancel()
         self._begin(self._execute(write))
 
-    def report(self, report: Report) -> None:
-        """Queue what people read. Best effort: the newest word on a pod replaces one that still waits."""
-        uid = report.pod.uid
-        if isinstance(report, ReportUnschedulable):
-            now = self._clock()
-            told = self._told.get(uid)
-            if told is not None and told[0] == report.message and now - told[1] < SAME_REPORT_S:
-                return
-            self._told[uid] = (report.message, now)
-            self._told.move_to_end(uid)
-            if len(self._told) > _PODS_REMEMBERED:
-                self._told.popitem(last=False)
-        elif isinstance(report, ReportScheduled):
-            self._told.pop(uid, None)
-            self._reports.pop((uid, ReportUnschedulable), None)
-        self._reports[uid, type(report)] = report
-        if len(self._reports) > _REPORTS_WAITING:
-            self._reports.popitem(last=False)
-            self.reports_dropped += 1
-            if self.reports_dropped % 1000 == 1:
-                log.warning("%d pod events were dropped: the API server takes them too slowly", self.reports_dropped)
-        self._reports_wait.set()
-
     async def run(self) -> None:
         """Write reports until cancelled; raises what a write raised that is no answer of the API server."""
         self._failed = asyncio.get_running_loop().create_future()
-        reporters = [asyncio.ensure_future(self._write_reports()) for _ in range(_REPORTERS)]
+        reporters = [asyncio.ensure_future(self.reports.run()) for _ in range(_REPORTERS)]
         try:
             done, _ = await asyncio.wait([self._failed, *reporters], return_when=asyncio.FIRST_COMPLETED)
             for future in done:
@@ -246,12 +207,7 @@ class Writer:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way or waiting."""
-        return not self._tasks and not self._reports and not self._reporting
-
-    @property
-    def reporting(self) -> int:
-        """Reports under way."""
-        return self._reporting
+        return not self._tasks and self.reports.idle
 
     @property
     def writing(self) -> int:
@@ -301,6 +257,9 @@ class Writer:
         )
         self.forbidden = ""
         return answer if content_type == PROTOBUF else _whole(answer)
+
+    async def _send_in_time(self, method: str, path: str, body: bytes, content_type: str) -> None:
+        await self._send(method, f"{path}?{self._query}", body, content_type)
 
     async def _read(self, path: str, accept: str = JSON) -> bytes:
         answer = await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
@@ -387,14 +346,14 @@ class Writer:
             body = encode.special_claim(wanted, write.pod)
             return _decoded(Claim, await self._send("POST", f"{path}?{self._query}", body, JSON))
         except ApiError as error:
-            if not _doubtful(error):
+            if not error.doubtful:
                 raise
             return await self._settle(error, begun, f"{path}/{wanted.name}", look, fresh=True)
 
     async def _name_claim(self, write: CreateClaim, name: str) -> None:
         """Set the pod's status. Raises ApiError."""
         pod = write.pod
-        path = _pod_path(pod)
+        path = pod_path(pod)
         begun = self._clock()
 
         def look(raw: bytes) -> bool | None:
@@ -407,7 +366,7 @@ class Writer:
             body = encode.special_claim_patch(pod, name, write.special.mappings)
             await self._send("PATCH", f"{path}/status?{self._query}", body, STRATEGIC_PATCH)
         except ApiError as error:
-            if not _doubtful(error):
+            if not error.doubtful:
                 raise
             await self._settle(error, begun, path, look)
 
@@ -485,7 +444,7 @@ class Writer:
     ) -> T:
         """What `judge` finds in the claim as it is now; `sent` is the resourceVersion that the write carried."""
 
-        if not _doubtful(error):
+        if not error.doubtful:
             raise error
 
         def look(raw: bytes) -> T | None:
@@ -617,7 +576,7 @@ class Writer:
             raw = await self._send("PATCH", f"{path}?{self._query}", body, MERGE_PATCH)
             return decode.identity(raw).resource_version
         except ApiError as error:
-            if not _doubtful(error):
+            if not error.doubtful:
                 raise
             return await self._settle(error, begun, path, look)
 
@@ -641,7 +600,7 @@ class Writer:
 
     async def _bind(self, write: BindPod) -> PodBound | BindRefused:
         pod = write.pod
-        path = _pod_path(pod)
+        path = pod_path(pod)
         begun = self._clock()
 
         def look(raw: bytes) -> str | None:
@@ -664,7 +623,7 @@ class Writer:
             except ApiError as error:
                 if error.cause == "conflict":
                     begun = float("-inf")  # may mean that the pod has our binding already: one look tells
-                elif not _doubtful(error):
+                elif not error.doubtful:
                     raise
                 await self._settle(error, begun, path, look)
         except ApiError as error:
@@ -677,85 +636,9 @@ class Writer:
         """A pod that is not bound takes nothing of a node. Best effort: the next attempt says it anew."""
         try:
             body = encode.taken_patch(pod, "[]", published)
-            await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, MERGE_PATCH)
+            await self._send("PATCH", f"{pod_path(pod)}/status?{self._query}", body, MERGE_PATCH)
         except ApiError as error:
             log.info("pod %s/%s: what its devices take is left in its status: %s", pod.namespace, pod.name, error)
-
-    # ------------------------------------------------------------ what people read
-
-    async def _write_reports(self) -> None:
-        while True:
-            while (report := self._next_report()) is None:
-                self._reports_wait.clear()
-                await self._reports_wait.wait()
-            uid = report.pod.uid
-            self._reporting += 1
-            self._told_of.add(uid)
-            begun = self._clock()
-            held = 0.0
-            try:
-                await self._write_report(report)
-            except ApiError as error:
-                if _doubtful(error):  # it may still be applied, and must not come after a newer one
-                    held = max(0.0, begun + self.patience_s - self._clock())
-                # The pod or its namespace may be gone, which is no news; a lost lease is told once, elsewhere.
-                quiet = error.cause in {"gone", "conflict"} or error.status == NOT_SENT
-                self.reports_failed += not quiet
-                level = logging.DEBUG if quiet or self.reports_failed % 100 != 1 else logging.WARNING
-                where = f"{report.pod.namespace}/{report.pod.name}"
-                log.log(level, "event for pod %s not written, as %d so far: %s", where, self.reports_failed, error)
-                if isinstance(report, ReportUnschedulable | ReportClash) and error.cause != "gone":
-                    self._report_again(report, held)
-            finally:
-                self._reporting -= 1
-                if held:
-                    asyncio.get_running_loop().call_later(held, self._go_on_about, uid)
-                else:
-                    self._go_on_about(uid)
-
-    def _next_report(self) -> Report | None:
-        """The oldest one on a pod of which nothing is being told; the words on one pod arrive in their order."""
-        key = next((key for key in self._reports if key[0] not in self._told_of), None)
-        return self._reports.pop(key) if key is not None else None
-
-    def _go_on_about(self, pod: Uid) -> None:
-        self._told_of.discard(pod)
-        self._reports_wait.set()
-
-    def _report_again(self, report: ReportUnschedulable | ReportClash, least: float) -> None:
-        """Why a pod waits, or that it clashes, is told once by those who decide, and has to arrive."""
-        uid = report.pod.uid
-        tries = self._repeated[uid] = self._repeated.get(uid, 0) + 1
-
-        def again() -> None:
-            message, _ = self._told.get(uid, ("", 0.0))
-            current = isinstance(report, ReportClash) or message == report.message
-            if current and (uid, type(report)) not in self._reports:
-                self._reports[uid, type(report)] = report
-                self._reports_wait.set()
-            else:
-                self._repeated.pop(uid, None)
-
-        if tries > _REPEATS:
-            del self._repeated[uid]
-        else:
-            asyncio.get_running_loop().call_later(max(least, self._limit_s / 5 * 2**tries), again)
-
-    async def _write_report(self, report: Report) -> None:
-        pod = report.pod
-        if isinstance(report, ReportUnschedulable):
-            body = encode.unschedulable_condition_patch(report, self._now())
-            await self._send("PATCH", f"{_pod_path(pod)}/status?{self._query}", body, STRATEGIC_PATCH)
-            self._repeated.pop(pod.uid, None)
-        if not self.events:
-            return
-        body = encode.event(report, self._now())
-        await self._send("POST", f"/api/v1/namespaces/{pod.namespace}/events?{self._query}", body, JSON)
-
-
-def _doubtful(error: ApiError) -> bool:
-    """Whether the write may have been applied."""
-    return error.cause == "unknown" and error.status != NOT_SENT
 
 
 def _whole(answer: bytes) -> bytes:
@@ -769,10 +652,6 @@ def _whole(answer: bytes) -> bytes:
 
 def _claim_path(claim: ClaimRef) -> str:
     return f"/apis/resource.k8s.io/v1/namespaces/{claim.namespace}/resourceclaims/{claim.name}"
-
-
-def _pod_path(pod: PodRef) -> str:
-    return f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
 
 
 def _volume_path(volume: StorageRef) -> str:

@@ -13,32 +13,20 @@ _COMPACT = json.JSONEncoder(separators=(",", ":"))
 
 
 def to_dict(decision: Decision, *, weights: bool = True, heard: bool = True) -> dict[str, Any]:
-    """As the annotation `dovetail.scheduler/explain` carries it; on demand without its weights, and without all that
-    scorers of others said.
+    """As the annotation `dovetail.scheduler/explain` carries it, with all that scorers of others said; on demand
+    without that or without its weights.
     """
-    found: dict[str, Any] = {
-        "pod": decision.pod,
-        "nodes": decision.nodes,
-        "feasibleNodes": decision.feasible_nodes,
-        "winner": _option(decision.winner),
-        "profile": decision.profile,
-    }
-    if decision.config:
-        found["config"] = decision.config
-    if decision.ignored:
-        found["ignored"] = decision.ignored
-    if decision.window:
-        found["window"] = decision.window
-    if decision.remote:
-        found["remote"] = [_heard(each, scores=heard) for each in decision.remote]
-    if decision.runner_up is not None:
-        found["runnerUp"] = _option(decision.runner_up)
-    return found | {"weights": dict(decision.weights)} if weights else found
+    found: dict[str, Any] = json.loads(to_json(decision))
+    if heard and decision.remote:
+        found["remote"] = [_heard(each, scores=True) for each in decision.remote]
+    if not weights:
+        del found["weights"]
+    return found
 
 
 def to_json(decision: Decision) -> str:
-    """Compact: what `to_dict` says but for all that scorers of others said. Every pod gets it, and most numbers in it
-    are those of pods before."""
+    """Compact, and without all that scorers of others said. Every pod gets it, and most numbers in it are those of pods
+    before, so it is put together from parts that are kept."""
     parts = [
         f'{{"pod":{_quoted(decision.pod)},"nodes":{decision.nodes},"feasibleNodes":{decision.feasible_nodes}',
         f'"winner":{_encoded_option(decision.winner)}',
@@ -71,11 +59,7 @@ def _encoded(*weights: tuple[str, float]) -> str:
 
 @lru_cache(maxsize=1024)
 def _encoded_scores(*scores: tuple[str, float]) -> str:
-    return _COMPACT.encode(_rounded(dict(scores)))
-
-
-def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(score, 4) for name, score in scores.items()}
+    return _COMPACT.encode({name: round(score, 4) for name, score in scores})
 
 
 def _heard(heard: Heard, *, scores: bool) -> dict[str, Any]:
@@ -91,19 +75,6 @@ def heard_of(decision: Mapping[str, Any]) -> tuple[Heard, ...]:
         Heard(str(each["scorer"]), float(each["weight"]), each.get("scores", {}), str(each.get("absent", "")))
         for each in decision.get("remote", ())
     )
-
-
-def _option(option: Option) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "node": option.node,
-        "devices": ["/".join(device) for device in option.devices],
-        "total": round(option.total, 4),
-        "scores": _rounded(option.scores),
-        "links": option.links,
-    }
-    if option.truncated:
-        found["truncated"] = True
-    return found
 
 
 def render(decision: Mapping[str, Any]) -> str:

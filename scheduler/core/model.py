@@ -1,6 +1,6 @@
 """Kubernetes objects as the scheduler means them: frozen, with API names, holding only what a decision reads.
 
-`cluster/decode.py` builds these from API JSON and is the only place that knows the wire shapes. Meaning that this
+`cluster/decode.py` builds these from API JSON; only `cluster/wire` knows the wire shapes. Meaning that this
 version does not implement is not dropped: it is named in `unsupported`, and whoever would use the object refuses it
 with those words.
 

@@ -98,7 +98,7 @@ class Holder:
 class PersistentVolume:
     """A volume.
 
-    affinity : nodes that can use it, None for all. Fields of nodes mean nothing in it: see cluster/storage.py.
+    affinity : nodes that can use it, None for all. Fields of nodes mean nothing in it: see cluster/kinds/storage.py.
     driver, handle : of a CSI volume, else empty. plugin : the in-tree plugin of a kind that a CSI driver took over;
     driver and handle are given for that, too, unless the driver cannot know the volume. moved : `affinity` on nodes
     where that happened.

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from scheduler.service.run import exit_code, signalled
+from scheduler.service.command import exit_code, signalled
 from scheduler.service.scores import GRACE_S, open_scores
 from scheduler.service.settings import SchedulerConfig, load
 
@@ -11,7 +11,7 @@ log = logging.getLogger("dovetail")
 
 
 def main(config: Path | None) -> int:
-    """Serve until told to stop. Exit codes: see `run.exit_code`."""
+    """Serve until told to stop. Exit codes: see `command.exit_code`."""
     return exit_code(lambda: run(load(config)))
 
 

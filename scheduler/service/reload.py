@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from scheduler.cluster.decode import ConfigText
+from scheduler.cluster.kinds.config_maps import ConfigText
 from scheduler.core.errors import ConfigError
 from scheduler.core.messages import Gone, Rejected, Seen
 from scheduler.service.settings import SchedulerConfig, go_over, parse, read_text

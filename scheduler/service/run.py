@@ -6,19 +6,12 @@ it is after a lost lease, within the same process.
 """
 
 import asyncio
-import json
 import logging
-import os
-import signal
-import sys
-import time
-from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -35,13 +28,11 @@ from scheduler.cluster.write import PATIENCE, Write, Writer
 from scheduler.core import names, plan
 from scheduler.core.cel import compile_selector
 from scheduler.core.engine import Engine
-from scheduler.core.errors import ConfigError, DovetailError, FaultError, InputError, NotNowError, printable
+from scheduler.core.errors import ConfigError, DovetailError, InputError, NotNowError, printable
 from scheduler.core.explain import to_json
 from scheduler.core.gates import Gates
 from scheduler.core.messages import (
     AuditDue,
-    ClockRead,
-    Drained,
     Event,
     Gone,
     Instruction,
@@ -59,15 +50,15 @@ from scheduler.core.messages import (
     Slow,
     WarnOfTopology,
 )
-from scheduler.core.model import Claim, DeviceClass, Namespace, Node, Pod, PodGroup, Slice, TaintRule, Uid
-from scheduler.core.storage import KIND_OF
-from scheduler.core.topology import LinkMap
+from scheduler.core.model import Pod, Uid
 from scheduler.service.access import Access
 from scheduler.service.aside import Aside
+from scheduler.service.command import exit_code, signalled
 from scheduler.service.debug import Debug
 from scheduler.service.extender import PLACE, Extender
 from scheduler.service.http import Check, Listener
 from scheduler.service.journeys import Journeys
+from scheduler.service.loop import Loop
 from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.record import Recorder
@@ -81,36 +72,14 @@ from scoring.extender.server import Scoring
 
 log = logging.getLogger("dovetail")
 
-DISTRIBUTION: Final = "dovetail-scheduler"
-_CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
-_DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
-_FENCED_S: Final = 0.2
 _NEWS_S: Final = 1.0  # news of the configuration are told no faster
 _STALE_S: Final = 120.0
 _BROKEN_S: Final = 10.0
 _AUDIT_S: Final = 600.0  # between two audits of what is known
 _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: the loop is not alive
 _GRACE_S: Final = 15.0
-_EVENTS_AT_ONCE: Final = 2000
 _WRITES: Final = frozenset({"start", "writer", "decisions", "lease", "news of the configuration"})
 _WARNINGS_AT_ONCE: Final = 50
-_KIND_OF: Final[dict[type, Kind]] = {
-    Namespace: "Namespace", Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass",
-    TaintRule: "DeviceTaintRule", Claim: "ResourceClaim", PodGroup: "PodGroup", Pod: "Pod", LinkMap: "ConfigMap",
-    **KIND_OF,
-}  # fmt: skip
-
-
-class Decider(Protocol):
-    """What drives decisions: `core.engine.Engine`."""
-
-    def handle(self, event: Event, now: float) -> list[Instruction]:
-        """Take in one event; returns what to do."""
-        ...
-
-    def next_wakeup(self) -> float | None:
-        """When to decide though nothing happens."""
-        ...
 
 
 def main(kubeconfig: Path | None, config: Path | None) -> int:
@@ -118,179 +87,10 @@ def main(kubeconfig: Path | None, config: Path | None) -> int:
     return exit_code(lambda: serve(kubeconfig, load(config), config))
 
 
-def exit_code(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
-    """Do what a command serves, with logs. Exit codes: 0 stopped by a signal, 1 gave up, 2 unusable settings."""
-    start_logging()
-    try:
-        refuse_intruders(packages_distributions())
-        return asyncio.run(work())
-    except ConfigError as error:
-        log.error("%s", error)
-        return 2
-    except DovetailError as error:
-        log.error("%s", error)
-        return 1
-
-
-def refuse_intruders(owners: Mapping[str, list[str]]) -> None:
-    """Two import names of ours are common words. Raises ConfigError when another distribution has files under them."""
-    for package in ("scheduler", "scoring"):
-        others = sorted(set(owners.get(package, ())) - {DISTRIBUTION})
-        if others:
-            raise ConfigError(
-                f"import package {package}",
-                f"is also installed by {', '.join(others)}",
-                f"give {DISTRIBUTION} an environment of its own",
-            )
-
-
 def _tell(served: Served, gates: Gates) -> None:
     version = "an unknown version" if served.minor is None else f"1.{served.minor}"
     on = ", ".join(name for name, value in gates.by_name().items() if value)
     log.info("Kubernetes %s; feature gates that are on: %s", version, on)
-
-
-class _OneLine(logging.Formatter):
-    """JSON, one line each: what tenants wrote can neither start a line nor colour a terminal."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        said: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "from": record.name,
-            "message": record.getMessage()[:4000],
-        }
-        if record.exc_info:
-            said["trace"] = self.formatException(record.exc_info)
-        return json.dumps(said)
-
-
-def start_logging() -> None:
-    """To stderr; DOVETAIL_LOG_LEVEL names the level."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine())
-    level = os.environ.get("DOVETAIL_LOG_LEVEL", "INFO").upper()
-    logging.basicConfig(handlers=[handler], level=level if level in logging.getLevelNamesMapping() else "INFO")
-
-
-class Loop:
-    """Feeds the engine from the inbox and hands out what it asks for.
-
-    `deciding` : whether this process leads and knows enough; without it events are taken in, and nothing is decided.
-    `cycle` : when decisions last began, by the clock. decided : told how many seconds a cycle of them took.
-    """
-
-    def __init__(
-        self,
-        submit: Callable[[Instruction], None],
-        fence: Fence,
-        clock: Callable[[], float] = time.monotonic,
-        wall: Callable[[], float] = time.time,
-        decided: Callable[[float], None] | None = None,
-    ) -> None:
-        self.deciding = False
-        self.cycle = 0.0
-        self._decided = decided
-        self._submit = submit
-        self._fence = fence
-        self._clock = clock
-        self._wall = wall
-        self._inbox: deque[Event] = deque()
-        self._arrived = asyncio.Event()
-        self._taken_in = asyncio.Event()  # another one each time
-        self._moved = clock()  # when events were last taken in, or began to wait
-
-    async def heard(self) -> None:
-        """Wait until the engine has taken in further events."""
-        await self._taken_in.wait()
-
-    def post(self, event: Event) -> None:
-        """Put an event into the inbox."""
-        if not self._inbox:
-            self._moved = self._clock()
-        self._inbox.append(event)
-        self._arrived.set()
-
-    def wake(self) -> None:
-        """Decide soon."""
-        self._arrived.set()
-
-    @property
-    def waiting(self) -> int:
-        """Events in the inbox."""
-        return len(self._inbox)
-
-    def stuck(self) -> float:
-        """For how many seconds events have waited while none was taken in."""
-        return self._clock() - self._moved if self._inbox else 0.0
-
-    async def run(self, engine: Decider) -> None:
-        """Until cancelled. Raises what the engine raises, except for a single object that it cannot take."""
-        last = 0.0
-        ahead = float("-inf")
-        while True:
-            await self._wait(engine)
-            if (early := last + _CYCLE_S - self._clock()) > 0:
-                await asyncio.sleep(early)
-            self._arrived.clear()
-            while self._inbox:
-                now = self._moved = self._clock()
-                for _ in range(min(len(self._inbox), _EVENTS_AT_ONCE)):
-                    self._act(self._take(engine, self._inbox.popleft(), now))
-                if self._inbox:
-                    await asyncio.sleep(0)
-            self._taken_in.set()
-            self._taken_in = asyncio.Event()
-            last = self._clock()
-            if abs(self._wall() - last - ahead) > _DRIFT_S:
-                ahead = self._wall() - last
-                self._act(engine.handle(ClockRead(ahead), last))
-            if self.deciding and self._fence.allows():
-                self.cycle = self._clock()
-                self._act(engine.handle(Drained(), last))
-                if self._decided is not None:
-                    self._decided(self._clock() - self.cycle)
-
-    async def _wait(self, engine: Decider) -> None:
-        if self._inbox:
-            return
-        wakeup = engine.next_wakeup() if self.deciding else None
-        if wakeup is not None and not self._fence.allows():
-            wakeup = self._clock() + _FENCED_S
-        try:
-            async with asyncio.timeout(None if wakeup is None else max(0.0, wakeup - self._clock())):
-                await self._arrived.wait()
-        except TimeoutError:
-            pass
-
-    @staticmethod
-    def _take(engine: Decider, event: Event, now: float) -> Iterable[Instruction]:
-        try:
-            return engine.handle(event, now)
-        except FaultError:
-            raise
-        except Exception as error:
-            if not isinstance(event, Seen):
-                raise
-            # One object that nobody foresaw must not end the scheduling of all the others.
-            item = event.item
-            key = getattr(item, "key", item.name)
-            log.exception("%s %s set aside", _KIND_OF[type(item)], key)
-            problem = f"cannot be used ({type(error).__name__}: {error})"
-            return engine.handle(Rejected(_KIND_OF[type(item)], key, getattr(item, "uid", Uid("")), problem), now)
-
-    def _act(self, instructions: Iterable[Instruction]) -> None:
-        for instruction in instructions:
-            self._submit(instruction)
-
-
-def signalled() -> asyncio.Event:
-    """Set once SIGTERM or SIGINT comes."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
 
 
 async def serve(kubeconfig: Path | None, settings: SchedulerConfig, file: Path | None = None) -> int:
@@ -434,7 +234,7 @@ class Process:
         map_ = self.settings.config_map
         wanted = needed(served, config.gates, election=self.lock is not None, config_map=(map_.namespace, map_.name))
         await self.permissions.passed(wanted)
-        self.writer.events = self.permissions.allows("create", "events")
+        self.writer.reports.events = self.permissions.allows("create", "events")
         self.engine = Engine(config)
         self.metrics.watch(self.engine)
         self._begin("writer", self.writer.run())
@@ -478,7 +278,7 @@ class Process:
         self.loop.deciding = True
         self.loop.wake()
         for report in self._unreadable.values():
-            self.writer.report(report)
+            self.writer.reports.put(report)
         log.info("deciding for schedulerName %s", ", ".join(sorted(self.ours)))
 
     async def _listed_since(self, begun: float) -> None:
@@ -556,7 +356,7 @@ class Process:
             await self.reload.changed.wait()
             await self.leading.wait()
             self.reload.changed.clear()
-            if not self.writer.events:
+            if not self.writer.reports.events:
                 continue
             notice, source = self.reload.notice(), self.reload.source
             about = {**lease, "namespace": names.NAMESPACE}
@@ -605,7 +405,7 @@ class Process:
             if self._unreadable.get(event.uid) != report:
                 self._unreadable[event.uid] = report
                 if self.loop.deciding:
-                    self.writer.report(report)
+                    self.writer.reports.put(report)
         elif isinstance(event, Gone | Rejected):
             self._unreadable.pop(event.uid, None)
         elif isinstance(event, Seen) and isinstance(event.item, Pod):
@@ -617,7 +417,7 @@ class Process:
         if isinstance(instruction, Write):
             self.writer.submit(instruction)
         elif isinstance(instruction, Report):
-            self.writer.report(instruction)
+            self.writer.reports.put(instruction)
         elif isinstance(instruction, Slow):
             self.aside.submit(instruction)
         elif isinstance(instruction, ScoreRemotely):
@@ -645,7 +445,7 @@ class Process:
             # A claim that was just written may be one watch event away from its pod's binding.
             calm = calm + 1 if self.writer.idle else 0
             await asyncio.sleep(0.05)
-        written = self.writer.writing == self.writer.reporting == 0
+        written = self.writer.writing == self.writer.reports.under_way == 0
         self.writer.abandon()
         # A listener may wait for its clients for long, and a successor for the lease: what could write ends first.
         await self._cancel([task for task, name in self._tasks.items() if name in _WRITES])
@@ -756,8 +556,8 @@ class Process:
             drift=self.drift,
             inbox=self.loop.waiting,
             writing=self.writer.writing,
-            dropped=self.writer.reports_dropped,
-            failed=self.writer.reports_failed,
+            dropped=self.writer.reports.dropped,
+            failed=self.writer.reports.failed,
             assumed=self.journeys.assumed(now),
             circuits=self.remote.states,
             certificates=self._certificates(),

@@ -130,7 +130,7 @@ async def test_a_report_that_hangs_at_the_end_leaves_the_lease_to_run_out(api, s
     process = start(settings)
     await until(lambda: process.loop.deciding)
     api.script("PATCH", f"{POD}/status", steps.hang)
-    process.writer.report(ReportUnschedulable(PodRef("ns", "p", Uid("pod-uid"), "7"), "NoFit", "no node"))
+    process.writer.reports.put(ReportUnschedulable(PodRef("ns", "p", Uid("pod-uid"), "7"), "NoFit", "no node"))
     await until(lambda: api.sent("PATCH", POD))
 
     process.stop.set()
@@ -219,7 +219,7 @@ async def test_a_pod_of_ours_that_cannot_be_read_is_told_once_why_it_waits(api, 
     api.lists[PODS] = [unreadable(5)] if first_list else []
     process = start(settings)
     hours = itertools.count(step=3600)
-    process.writer._clock = lambda: next(hours)  # so that it is not the writer that drops repeats
+    process.writer.reports._clock = lambda: next(hours)  # so that it is not the writer that drops repeats
     await until(lambda: process.loop.deciding)
     pods = next(reflector for reflector in process.reflectors if reflector.watched.kind == "Pod")
 
@@ -573,7 +573,7 @@ async def test_without_events_it_decides_and_writes_none(api, start, settings):
     await until(lambda: process.loop.deciding)
     api.put(POD, {"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": {}})
 
-    process.writer.report(ReportUnschedulable(PodRef("ns", "p", Uid("u")), "Misconfigured", "why"))
+    process.writer.reports.put(ReportUnschedulable(PodRef("ns", "p", Uid("u")), "Misconfigured", "why"))
     await api.until(lambda: api.sent("PATCH", "/pods/p/status"))
     await until(lambda: process.writer.idle)
 

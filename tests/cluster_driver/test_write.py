@@ -760,7 +760,7 @@ async def settled(writer):
 async def test_a_pending_pod_gets_condition_and_event(api, writer):
     put_pod(api)
 
-    writer.report(ReportUnschedulable(POD_REF, "NoFit", "0 of 3 nodes: all are full"))
+    writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "0 of 3 nodes: all are full"))
     await settled(writer)
 
     (condition,) = api.objects[POD]["status"]["conditions"]
@@ -771,7 +771,7 @@ async def test_a_pending_pod_gets_condition_and_event(api, writer):
 
 
 async def test_a_scheduled_pod_gets_its_event(api, writer):
-    writer.report(ReportScheduled(POD_REF, "n1", "assigned ns/p to n1"))
+    writer.reports.put(ReportScheduled(POD_REF, "n1", "assigned ns/p to n1"))
     await settled(writer)
 
     (event,) = api.sent("POST", "/events")
@@ -787,7 +787,7 @@ async def test_the_same_word_on_a_pod_is_not_repeated_soon(api, client):
 
     for seconds, message in ((0, "full"), (10, "full"), (10, "no node"), (10, "no node"), (31, "no node")):
         now += seconds
-        writer.report(ReportUnschedulable(POD_REF, "NoFit", message))
+        writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", message))
         await settled(writer)
         sent.append(len(api.sent("POST", "/events")))
 
@@ -801,8 +801,8 @@ async def test_an_annotation_that_is_not_followed_is_told_beside_all_else(api, c
     put_pod(api)
 
     for _ in range(2):
-        writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
-        writer.report(ReportIgnored(POD_REF, "annotation x: is not JSON"))
+        writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "full"))
+        writer.reports.put(ReportIgnored(POD_REF, "annotation x: is not JSON"))
         await settled(writer)
 
     running.cancel()
@@ -815,7 +815,7 @@ async def test_reports_that_cannot_be_written_stop_nothing(api, writer, steps):
     api.script("POST", EVENTS, steps.refuse(403), steps.drop)
 
     for i in range(3):
-        writer.report(ReportScheduled(PodRef("ns", f"p{i}", Uid(f"u{i}")), "n1", "done"))
+        writer.reports.put(ReportScheduled(PodRef("ns", f"p{i}", Uid(f"u{i}")), "n1", "done"))
     await settled(writer)
 
     assert len(api.sent("POST", "/events")) == 3
@@ -826,7 +826,7 @@ async def test_why_a_pod_waits_is_told_again_where_it_could_not_be_written(api, 
     put_pod(api)
     api.script("PATCH", f"{POD}/status", steps.refuse(503), steps.drop, steps.refuse(403), steps.refuse(422))
 
-    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "full"))
     await api.until(lambda: "conditions" in api.objects[POD].get("status", {}))
 
     assert api.objects[POD]["status"]["conditions"][0]["message"] == "full"
@@ -841,10 +841,10 @@ async def test_the_words_on_one_pod_arrive_in_their_order(api, writer):
         return await type(fake).default(fake, request)
 
     api.script("PATCH", f"{POD}/status", wait)
-    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "full"))
     await api.until(lambda: api.sent("PATCH"))
-    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
-    writer.report(ReportScheduled(PodRef("ns", "q", Uid("other")), "n1", "done"))
+    writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    writer.reports.put(ReportScheduled(PodRef("ns", "q", Uid("other")), "n1", "done"))
     await api.until(lambda: api.sent("POST", "/events"))
     slow.set()
     await settled(writer)
@@ -857,10 +857,10 @@ async def test_a_word_that_may_still_arrive_is_waited_for_before_the_next(api, w
     put_pod(api)
     api.script("PATCH", f"{POD}/status", steps.drop)
 
-    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "full"))
     await api.until(lambda: api.sent("PATCH"))
     begun = asyncio.get_running_loop().time()
-    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "no node"))
     await api.until(lambda: len(api.sent("PATCH")) == 2)
 
     assert asyncio.get_running_loop().time() - begun > 0.9 * writer.patience_s
@@ -871,9 +871,9 @@ async def test_a_reason_that_could_not_be_written_does_not_come_after_a_newer_on
     put_pod(api)
     api.script("PATCH", f"{POD}/status", steps.refuse(503))
 
-    writer.report(ReportUnschedulable(POD_REF, "NoFit", "full"))
+    writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "full"))
     await settled(writer)
-    writer.report(ReportUnschedulable(POD_REF, "NoFit", "no node"))
+    writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "no node"))
     await settled(writer)
     await asyncio.sleep(0.1)  # the first would come after 0.04
     await settled(writer)
@@ -883,16 +883,16 @@ async def test_a_reason_that_could_not_be_written_does_not_come_after_a_newer_on
 
 
 async def test_too_many_reports_drop_the_oldest_and_count_them(api, client, monkeypatch):
-    monkeypatch.setattr("scheduler.cluster.write._REPORTS_WAITING", 3)
+    monkeypatch.setattr("scheduler.cluster.reports._WAITING", 3)
     writer = Writer(client, lambda event: None, OpenFence())
 
     for i in range(5):
-        writer.report(ReportScheduled(PodRef("ns", f"p{i}", Uid(f"u{i}")), "n1", "done"))
+        writer.reports.put(ReportScheduled(PodRef("ns", f"p{i}", Uid(f"u{i}")), "n1", "done"))
     running = asyncio.ensure_future(writer.run())
     await settled(writer)
 
     running.cancel()
-    assert writer.reports_dropped == 2
+    assert writer.reports.dropped == 2
     told = sorted(
         event["body"].get("regarding", event["body"].get("involvedObject"))["name"] for event in api.sent("POST")
     )

@@ -64,12 +64,17 @@ def test_the_old_annotation_names_the_class_first():
         (
             "PersistentVolumeClaim",
             {"selector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}},
-            "spec.selector.matchExpressions[0].operator: Near is not known",
+            "spec.selector: is no selector of labels: spec.selector.matchExpressions[0].operator Near",
         ),
         (
             "PersistentVolumeClaim",
             {"selector": {"matchExpressions": [{"key": "a", "operator": "In"}]}},
-            "spec.selector.matchExpressions[0].values: do not go with operator In",
+            "spec.selector: is no selector of labels: spec.selector.matchExpressions[0].operator In without values",
+        ),
+        (
+            "PersistentVolumeClaim",
+            {"selector": {"matchLabels": {"a b": "c"}}},
+            "spec.selector: is no selector of labels: spec.selector.matchLabels with 'a b', which is not the key of a",
         ),
         ("PersistentVolume", {"capacity": {"storage": "x"}}, "spec.capacity[storage]: quantity 'x'"),
         ("VolumeAttachment", {"nodeName": "n"}, "spec.attacher: is missing"),

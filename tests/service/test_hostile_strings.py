@@ -25,9 +25,9 @@ from scheduler.core.messages import (
 )
 from scheduler.core.model import Uid
 from scheduler.core.plan import Option
+from scheduler.service.command import _OneLine
 from scheduler.service.debug import Debug, _json
 from scheduler.service.metrics import Metrics, Own, label
-from scheduler.service.run import _OneLine
 from tests import build
 from tests.build import claim, device, device_class, match, node, pod, request, slice_of, taint
 from tests.driving import Hands

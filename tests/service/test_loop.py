@@ -7,7 +7,8 @@ from scheduler.cluster.lease import OpenFence
 from scheduler.core.errors import ConfigError, FaultError
 from scheduler.core.messages import ClockRead, Drained, Gone, Listed, Rejected, Seen
 from scheduler.core.model import Node, Uid
-from scheduler.service.run import DISTRIBUTION, Loop, refuse_intruders
+from scheduler.service.command import DISTRIBUTION, refuse_intruders
+from scheduler.service.loop import Loop
 
 
 def node(name):

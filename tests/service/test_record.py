@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from e2e import soak
 from scheduler.cli import app
-from scheduler.cluster import decode, storage
+from scheduler.cluster import decode
+from scheduler.cluster.kinds import ANNOTATIONS
 from scheduler.core import names
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError
@@ -376,7 +377,7 @@ def test_only_what_is_read_of_an_object_is_recorded(tmp_path, kind, raw):
 
 
 def test_annotations_that_are_read_are_recorded():
-    keys = [*storage.ANNOTATIONS, names.WEIGHTS, "resource.kubernetes.io/pod-claim-name"]
+    keys = [*ANNOTATIONS, names.WEIGHTS, "resource.kubernetes.io/pod-claim-name"]
     raw = {"metadata": {"name": "v", "namespace": "n", "uid": "u", "annotations": dict.fromkeys([*keys, "x"], "1")}}
 
     kept = json.loads(decode.essence("PersistentVolumeClaim", raw))

@@ -10,8 +10,8 @@ from scheduler.cluster.lease import OpenFence
 from scheduler.core.config import EngineConfig, Ownership, RemoteScorer
 from scheduler.core.engine import Engine
 from scheduler.core.messages import BindPod, Listed, RecordDecision, ScoreRemotely, Seen
+from scheduler.service.loop import Loop
 from scheduler.service.remote import RemoteScorers
-from scheduler.service.run import Loop
 from scheduler.service.settings import RemoteScorerSettings
 from tests.build import claim, device_class, gpus, node, pod
 from tests.driving import Hands

@@ -1,11 +1,15 @@
 """Volumes, their claims, classes and drivers: wire shapes to the model, as kube-scheduler's plugins read them."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from scheduler.cluster import inherited, wire
-from scheduler.cluster.fields import FieldError, metadata_of, owner_of, quantity_of, required, size_of
-from scheduler.core.model import Disk, LabelSelector, NodeSelector, NodeSelectorTerm, Requirement, Uid
+from scheduler.cluster.kinds import inherited
+from scheduler.cluster.kinds.fields import Kinds, metadata_of, owner_of, quantity_of, required, size_of
+from scheduler.cluster.kinds.selectors import node_selector_of, strict_label_selector_of
+from scheduler.cluster.kinds.volumes import disk_of
+from scheduler.cluster.wire import storage as wire
+from scheduler.cluster.wire.parts import Expression
+from scheduler.core.model import NodeSelector, NodeSelectorTerm, Requirement, Uid
 from scheduler.core.storage import (
     BIND_COMPLETED,
     FILESYSTEM,
@@ -27,8 +31,6 @@ _CLASS: Final = "volume.beta.kubernetes.io/storage-class"  # goes before spec.st
 _MIGRATED: Final = "storage.alpha.kubernetes.io/migrated-plugins"
 ANNOTATIONS: Final = (_CLASS, _MIGRATED, BIND_COMPLETED, SELECTED_NODE)
 """All that are read."""
-_SETS: Final = frozenset({"In", "NotIn"})
-_OPERATORS: Final = _SETS | {"Exists", "DoesNotExist"}
 _NAME: Final = "metadata.name"
 _ALWAYS: Final = Requirement("", "DoesNotExist")
 """Holds on every node: no label has an empty key."""
@@ -52,7 +54,7 @@ def _claim(raw: wire.PersistentVolumeClaim) -> PersistentVolumeClaim:
         size=size,
         modes=tuple(spec.access_modes or ()),
         mode=spec.volume_mode or FILESYSTEM,
-        selector=_label_selector(spec.selector, "spec.selector") if spec.selector is not None else None,
+        selector=strict_label_selector_of(spec.selector, "spec.selector"),
         attributes_class=spec.volume_attributes_class_name or "",
         volume=volume,
         bound=bool(volume) and BIND_COMPLETED in annotations,
@@ -61,19 +63,6 @@ def _claim(raw: wire.PersistentVolumeClaim) -> PersistentVolumeClaim:
         deleting=metadata.deletion_timestamp is not None,
         selected_node=annotations.get(SELECTED_NODE),
     )
-
-
-def _label_selector(raw: wire.LabelSelector, path: str) -> LabelSelector:
-    """As the API defines it; what it does not define is an error, here as in kube-scheduler."""
-    found = [Requirement(key, "In", (value,)) for key, value in (raw.match_labels or {}).items()]
-    for index, each in enumerate(raw.match_expressions or ()):
-        at = f"{path}.matchExpressions[{index}]"
-        if each.operator not in _OPERATORS:
-            raise FieldError(f"{at}.operator", f"{each.operator or '(none)'} is not known")
-        if bool(each.values) != (each.operator in _SETS):
-            raise FieldError(f"{at}.values", f"do not go with operator {each.operator}")
-        found.append(Requirement(each.key, each.operator, tuple(each.values or ())))
-    return LabelSelector(tuple(found))
 
 
 def _volume(raw: wire.PersistentVolume) -> PersistentVolume:
@@ -114,33 +103,20 @@ def _volume(raw: wire.PersistentVolume) -> PersistentVolume:
 
 def _affinity(raw: wire.VolumeAffinity | None) -> NodeSelector | None:
     """kube-scheduler holds it against a node's labels alone, so that its name is none: fields are settled here."""
-    if raw is None or raw.required is None:
+    ignored: list[str] = []  # an operator that nobody knows is met by no node, here as in kube-scheduler
+    found = node_selector_of(raw.required if raw is not None else None, "", ignored)
+    if found is None:
         return None
-    terms = (_term(each) for each in raw.required.node_selector_terms or ())
-    return NodeSelector(tuple(term for term in terms if term is not None))
+    return NodeSelector(tuple(_settled(term) for term in found.terms if _can_hold(term)))
 
 
-def _term(raw: wire.NodeSelectorTerm) -> NodeSelectorTerm | None:
-    labels = [Requirement(each.key, each.operator, tuple(each.values or ())) for each in raw.match_expressions or ()]
-    for each in raw.match_fields or ():
-        if each.operator != "NotIn" or each.key != _NAME:
-            return None
-        labels.append(_ALWAYS)
-    return NodeSelectorTerm(tuple(labels)) if labels else None
+def _can_hold(term: NodeSelectorTerm) -> bool:
+    known = all(each.operator == "NotIn" and each.key == _NAME for each in term.fields)
+    return known and bool(term.labels or term.fields)
 
 
-def disk_of(raw: wire.Volume | wire.PersistentVolumeSpec) -> Disk | None:
-    """The disk of a kind that CSI drivers took over which is named there."""
-    if raw.gce_persistent_disk is not None:
-        source = raw.gce_persistent_disk
-        return Disk("gcePersistentDisk", (source.pd_name,), bool(source.read_only))
-    if raw.aws_elastic_block_store is not None:
-        return Disk("awsElasticBlockStore", (raw.aws_elastic_block_store.volume_id,))
-    if raw.azure_disk is not None:
-        return Disk("azureDisk", (raw.azure_disk.disk_uri,))
-    if raw.cinder is not None:
-        return Disk("cinder", (raw.cinder.volume_id,))
-    return Disk("portworxVolume", (raw.portworx_volume.volume_id,)) if raw.portworx_volume is not None else None
+def _settled(term: NodeSelectorTerm) -> NodeSelectorTerm:
+    return NodeSelectorTerm((*term.labels, *(_ALWAYS for _ in term.fields)))
 
 
 def _class(raw: wire.StorageClass) -> StorageClass:
@@ -152,7 +128,7 @@ def _class(raw: wire.StorageClass) -> StorageClass:
 
 
 def _topology(raw: wire.TopologyTerm) -> NodeSelectorTerm:
-    lines: Iterable[wire.Expression] = raw.match_label_expressions or ()
+    lines: Iterable[Expression] = raw.match_label_expressions or ()
     return NodeSelectorTerm(tuple(Requirement(each.key, "In", tuple(each.values or ())) for each in lines))
 
 
@@ -184,7 +160,7 @@ def _capacity(raw: wire.CsiStorageCapacity) -> CSIStorageCapacity:
         namespace=metadata.namespace or "",
         name=metadata.name,
         storage_class=raw.storage_class_name,
-        topology=None if raw.node_topology is None else _label_selector(raw.node_topology, "nodeTopology"),
+        topology=strict_label_selector_of(raw.node_topology, "nodeTopology"),
         limit=None if named[1] is None else quantity_of(named[1], named[0]),
         capacity=None if raw.capacity is None else quantity_of(raw.capacity, "capacity"),
     )
@@ -198,7 +174,7 @@ def _attachment(raw: wire.VolumeAttachment) -> VolumeAttachment:
     )
 
 
-KINDS: Final[Mapping[str, tuple[type[wire.Part], Callable[[Any], Stored]]]] = {
+KINDS: Final[Kinds[Stored]] = {
     "PersistentVolumeClaim": (wire.PersistentVolumeClaim, _claim),
     "PersistentVolume": (wire.PersistentVolume, _volume),
     "StorageClass": (wire.StorageClass, _class),
@@ -207,4 +183,3 @@ KINDS: Final[Mapping[str, tuple[type[wire.Part], Callable[[Any], Stored]]]] = {
     "CSIStorageCapacity": (wire.CsiStorageCapacity, _capacity),
     "VolumeAttachment": (wire.VolumeAttachment, _attachment),
 }
-"""Shape and meaning by kind."""

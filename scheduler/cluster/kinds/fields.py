@@ -1,9 +1,17 @@
 """Parts of any object, and what is wrong with one of its fields."""
 
-from scheduler.cluster import wire
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from scheduler.cluster.wire.parts import Amount, Metadata, Part
+from scheduler.core import names
 from scheduler.core.errors import QuantityError
 from scheduler.core.model import Uid
 from scheduler.core.quantity import Quantity, parse_quantity
+
+Read = TypeVar("Read")
+Kinds = Mapping[str, tuple[type[Part], Callable[[Any], Read]]]
+"""By kind its shape, and what makes an object of the model of it or raises FieldError."""
 
 
 class FieldError(Exception):
@@ -16,7 +24,7 @@ class FieldError(Exception):
         super().__init__(f"{path}: {problem}")
 
 
-def metadata_of(metadata: wire.Metadata | None, *, uid: bool = False, namespaced: bool = False) -> wire.Metadata:
+def metadata_of(metadata: Metadata | None, *, uid: bool = False, namespaced: bool = False) -> Metadata:
     """Metadata with a name and, where they are asked for, a namespace and a uid. Raises FieldError."""
     if metadata is None or not metadata.name:
         raise FieldError("metadata.name", "is missing")
@@ -34,7 +42,7 @@ def required(text: str, path: str) -> str:
     return text
 
 
-def quantity_of(amount: wire.Amount, path: str) -> Quantity:
+def quantity_of(amount: Amount, path: str) -> Quantity:
     """An amount. Raises FieldError."""
     try:
         return parse_quantity(amount if isinstance(amount, str) else repr(amount))
@@ -42,7 +50,7 @@ def quantity_of(amount: wire.Amount, path: str) -> Quantity:
         raise FieldError(path, str(error)) from error
 
 
-def size_of(amount: wire.Amount, path: str) -> Quantity:
+def size_of(amount: Amount, path: str) -> Quantity:
     """An amount of something, which is not less than none. Raises FieldError."""
     found = quantity_of(amount, path)
     if found.nanos < 0:
@@ -50,9 +58,16 @@ def size_of(amount: wire.Amount, path: str) -> Quantity:
     return found
 
 
-def owner_of(metadata: wire.Metadata) -> Uid:
+def owner_of(metadata: Metadata) -> Uid:
     """UID of the controller, empty for none."""
     for reference in metadata.owner_references or ():
         if reference.controller:
             return Uid(reference.uid)
     return Uid("")
+
+
+def ours_of(metadata: Metadata, *prefixes: str) -> Mapping[str, str]:
+    """Annotations that are ours, or that begin with one of the prefixes."""
+    if not metadata.annotations:
+        return {}
+    return {key: value for key, value in metadata.annotations.items() if key.startswith((names.PREFIX, *prefixes))}
