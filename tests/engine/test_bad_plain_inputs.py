@@ -131,7 +131,7 @@ FAULTS = [
     ),
     Fault(
         "selector of a claim", (with_claim(), CLASS, claim(selector=near("Near", "x"))),
-        ("PersistentVolumeClaim default/data: spec.selector: is no selector of labels: spec.selector.matchExpressions[0]",),
+        ("PersistentVolumeClaim default/data: spec.selector", "spec.selector.matchExpressions[0].operator Near"),
         (VOLUME, bound_claim()),
     ),
     Fault(
