@@ -36,12 +36,14 @@ DEFAULTS: Final[Mapping[str, float]] = MappingProxyType(
         "most": 0.0,
         "balanced": 0.0,
         # What a pod states itself outweighs what it leaves to others, up to some 40 devices, and yields to links. Among
-        # each other in the proportions of kube-scheduler; images count as little as a device.
+        # each other in the proportions of kube-scheduler; images and storage count as little as a device: the first
+        # only save time, and the second would rather waste a large volume than a share of a GPU.
         "affinity": 40.0,
         "welcome": 60.0,
         "images": 1.0,
         "company": 40.0,
         "evenness": 40.0,
+        "storage": 1.0,
         # 64 is 1 milli for every milli saved. Fitted on seeds from 100 on and flat around: each may be a tenth larger
         # or smaller (e2e/bench/quality.py).
         "fragmentation": 64.0,

@@ -12,9 +12,9 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeVar, overload
 
 import msgspec
 
-from scheduler.cluster.kinds import KINDS, Model, Watched, config_maps
+from scheduler.cluster.kinds import ANNOTATIONS, KINDS, Model, Watched, config_maps
 from scheduler.cluster.kinds.config_maps import ConfigText
-from scheduler.cluster.kinds.fields import FieldError
+from scheduler.cluster.kinds.fields import FieldError, ours_of
 from scheduler.cluster.wire.config_maps import ConfigMap
 from scheduler.cluster.wire.parts import Metadata, Object
 from scheduler.core.errors import DecodeError
@@ -72,7 +72,11 @@ def config_text(raw: Raw) -> ConfigText:
 def essence(kind: str, raw: Raw) -> bytes:
     """An object's JSON with nothing in it that `decode` does not read. Raises as decode, if that would."""
     parse, _ = _KINDS[kind]
-    return msgspec.json.encode(parse(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw)))
+    found = parse(raw if isinstance(raw, bytes | msgspec.Raw) else _dump(raw))
+    if found.metadata is not None:
+        # kubectl keeps the whole of what was applied in an annotation, environment of containers and all.
+        found.metadata.annotations = ours_of(found.metadata, *ANNOTATIONS) or None
+    return msgspec.json.encode(found)
 
 
 def identity(raw: Raw) -> Identity:

@@ -35,18 +35,34 @@ class Column(Generic[T]):
         self._index: dict[tuple[object, T], int] = {}
         self._shared = False
 
+    def find(self, value: T) -> int:
+        """The code of a value, ABSENT if it has none."""
+        return self._index.get(self._key(value), ABSENT)
+
     def code(self, value: T) -> int:
         """The code of a value, given now if it is new."""
-        # True and 1 are equal to Python, not to CEL.
-        kind: object = type(value)
-        if kind is tuple:
-            kind = tuple(map(type, value))  # type: ignore[call-overload]
-        key = (kind, value)
+        key = self._key(value)
         found = self._index.get(key)
         if found is None:
             found = self._index[key] = len(self.values)
             self.values.append(value)
         return found
+
+    @staticmethod
+    def _key(value: T) -> tuple[object, T]:
+        # True and 1 are equal to Python, not to CEL.
+        kind: object = type(value)
+        if kind is tuple:
+            kind = tuple(map(type, value))  # type: ignore[call-overload]
+        return kind, value
+
+    def in_use(self) -> "Column[T]":
+        """The same with other codes, without the values that no row has. Nobody may hold codes of before against it."""
+        fresh: Column[T] = Column(len(self.codes))
+        used, places = np.unique(self.codes, return_inverse=True)
+        codes = [fresh.code(self.values[code]) if code != ABSENT else ABSENT for code in used.tolist()]
+        fresh.codes = np.array(codes, np.int32)[places]
+        return fresh
 
     def write(self, rows: int | slice, codes: int | Rows) -> None:
         """Set codes, leaving snapshots as they are."""

@@ -485,6 +485,8 @@ class Engine:
             resized or pod.uid not in self.state.nominees or pod.nominated != nominee.nominated
         ):
             self.backlog.wake(Happening.ROOM_FREED)
+        if nominee is not None and pod.labels != nominee.labels:
+            self.backlog.wake(Happening.NEIGHBOURS_CHANGED)
         if place is not None and (resized or self.state.places.current.get(pod.uid) != place):
             self.backlog.wake(Happening.ROOM_FREED)
         if pod.scheduler_name not in self._ours:
@@ -522,7 +524,7 @@ class Engine:
         found = [f"{pod.namespace}/{name}" for name in names if name is not None]
         if pod.group:
             found.append(_group_key(groups.key_of(pod)))
-        stored = [_volume_claim_key(key) for key in _volume_claims(pod)]
+        stored = [_volume_claim_key(key) for key in pod.volume_claims]
         return tuple(dict.fromkeys([*found, *stored, *([_STORAGE] if stored else [])]))
 
     def _await(self, pod: Pod) -> None:
@@ -686,7 +688,7 @@ class Engine:
         if not volumes.ripples:
             return
         for uid in sorted(self._waiting_for.get(_STORAGE, ())):
-            claims = (volumes.claims.current.get(key) for key in _volume_claims(self.state.pods.current[uid]))
+            claims = (volumes.claims.current.get(key) for key in self.state.pods.current[uid].volume_claims)
             if any(claim is not None and volumes.is_reached(claim) for claim in claims):
                 self.backlog.wake_one(uid, self._now)
         volumes.ripples.clear()
@@ -717,13 +719,14 @@ class Engine:
     def _unpin(self, pod: Pod, resolved: Resolved) -> list[Instruction]:
         """Of claims that nobody else waits for, have no node chosen any more if the pod cannot run there."""
         claims = resolved.mounted.claims if resolved.mounted is not None else ()
+        pods = self.state.pods.current
         alone = [
             claim
             for claim in claims
             if claim.selected_node is not None
             and not any(
-                other.uid != pod.uid and not other.node_name and not other.done and claim.key in _volume_claims(other)
-                for other in self.state.pods.current.values()
+                uid != pod.uid and not pods[uid].node_name and not pods[uid].done
+                for uid in self.state.volumes.named_in(claim.key)
             )
         ]
         return self._mounting.unpin(_pod_ref(pod), alone, self._now)
@@ -1660,11 +1663,6 @@ def _group_key(key: str) -> str:
 def _volume_claim_key(key: str) -> str:
     """What pods wait for that wait for a volume claim."""
     return f"PersistentVolumeClaim {key}"
-
-
-def _volume_claims(pod: Pod) -> list[str]:
-    """Keys of the volume claims that a pod uses."""
-    return [f"{pod.namespace}/{volume.claim}" for volume in pod.volumes if volume.claim]
 
 
 def _pod_ref(pod: Pod) -> PodRef:

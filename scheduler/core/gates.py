@@ -27,6 +27,7 @@ NAMES: Final = {
     "node_allocatable": "DRANodeAllocatableResources",
     "workload_claims": "DRAWorkloadResourceClaims",
     "taint_comparison": "TaintTolerationComparisonOperators",
+    "storage_scoring": "StorageCapacityScoring",
 }
 """Kubernetes' names, by field of Gates."""
 
@@ -55,6 +56,7 @@ class Gates:
     node_allocatable: bool = False
     workload_claims: bool = False
     taint_comparison: bool = False
+    storage_scoring: bool = True
 
     @property
     def settled(self) -> bool:
@@ -82,7 +84,7 @@ class Gates:
         if minor >= 37:
             return cls()
         if minor == 36:
-            return cls(device_taint_rules=False)
+            return cls(device_taint_rules=False, storage_scoring=False)
         return cls(
             partitionable_devices=False,
             device_taints=False,
@@ -90,6 +92,7 @@ class Gates:
             binding_conditions=False,
             consumable_capacity=False,
             extended_resources=False,
+            storage_scoring=False,
         )
 
     def override(self, given: Mapping[str, bool]) -> "Gates":

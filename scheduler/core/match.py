@@ -1,6 +1,7 @@
 """Scalar matching of labels, selectors, taints and tolerations, as core/v1 defines it."""
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from scheduler.core.model import (
@@ -17,6 +18,7 @@ from scheduler.core.model import (
 
 COMPARISONS: Final = ("Gt", "Lt")
 """Operators of tolerations that count while the gate TaintTolerationComparisonOperators is on."""
+_NO_FIELDS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def _integer(text: str) -> int | None:
@@ -52,18 +54,22 @@ def selects_labels(selector: LabelSelector, labels: Mapping[str, str]) -> bool:
     return all(satisfies(requirement, labels.get(requirement.key)) for requirement in selector.requirements)
 
 
-def _term_holds(term: NodeSelectorTerm, node: Node) -> bool:
+def _term_holds(term: NodeSelectorTerm, labels: Mapping[str, str], fields: Mapping[str, str]) -> bool:
     if not term.labels and not term.fields:
         return False
-    fields = {"metadata.name": node.name}
-    return all(satisfies(each, node.labels.get(each.key)) for each in term.labels) and all(
+    return all(satisfies(each, labels.get(each.key)) for each in term.labels) and all(
         each.key in fields and satisfies(each, fields[each.key]) for each in term.fields
     )
 
 
+def admits(selector: NodeSelector | None, labels: Mapping[str, str], fields: Mapping[str, str] = _NO_FIELDS) -> bool:
+    """Whether one of the terms holds for a node with these labels and fields; None admits all nodes."""
+    return selector is None or any(_term_holds(term, labels, fields) for term in selector.terms)
+
+
 def selects_node(selector: NodeSelector, node: Node) -> bool:
     """Whether one of the selector's terms holds for a node."""
-    return any(_term_holds(term, node) for term in selector.terms)
+    return admits(selector, node.labels, {"metadata.name": node.name})
 
 
 def tolerates(toleration: Toleration, taint: Taint) -> bool:

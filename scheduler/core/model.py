@@ -597,6 +597,11 @@ class Pod:
         return f"{self.namespace}/{self.name}"
 
     @property
+    def volume_claims(self) -> list[str]:
+        """Keys of the volume claims that it uses."""
+        return [f"{self.namespace}/{volume.claim}" for volume in self.volumes if volume.claim]
+
+    @property
     def charge(self) -> Resources:
         """What it takes of its node: what it requests, and what its devices take as published."""
         if not self.published:

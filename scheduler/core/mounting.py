@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from scheduler.core.match import admits
 from scheduler.core.messages import (
     RELEASE_S,
     BindVolume,
@@ -30,7 +31,6 @@ from scheduler.core.model import Uid
 from scheduler.core.plan import Mount
 from scheduler.core.state import State
 from scheduler.core.storage import PersistentVolume, PersistentVolumeClaim, Stored
-from scheduler.core.volumes import reaches
 
 
 @dataclass(slots=True)
@@ -165,7 +165,7 @@ class Mounting:
         if claim.bound:
             volume = volumes.volumes.current.get(claim.volume)
             node = self._state.node_by_name.current.get(way.node)
-            reached = volume is None or node is None or reaches(volumes.affinity_on(volume, node.name), node.labels)
+            reached = volume is None or node is None or admits(volumes.affinity_on(volume, node.name), node.labels)
             if volume is not None and not reached:
                 text = f"{where} got PersistentVolume {volume.name}, which node {way.node} cannot use"
                 return False, text

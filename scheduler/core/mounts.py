@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from scheduler.core import plan
-from scheduler.core.match import selects_labels
+from scheduler.core.match import admits, selects_labels
 from scheduler.core.model import EXCLUSIVE, Disk, LabelSelector, Node, NodeSelector, Pod, PodVolume
 from scheduler.core.quantity import Quantity
 from scheduler.core.storage import (
@@ -28,7 +28,7 @@ from scheduler.core.storage import (
     StorageClass,
     places_in,
 )
-from scheduler.core.volumes import ODD, Attached, Volumes, attached_disk, reaches
+from scheduler.core.volumes import ODD, Attached, Volumes, attached_disk
 
 if TYPE_CHECKING:
     from scheduler.core.state import State
@@ -116,6 +116,7 @@ class Mounts:
 
     fresh : of each driver, how many volumes the pod uses that no other pod does. shared : those that others use.
     drivers : that a node must have. kept : by node, for pods of no lower priority that are nominated to it.
+    scored : whether nodes are judged by how much storage they have for `wanted`.
     """
 
     held: tuple[Held, ...] = ()
@@ -125,6 +126,7 @@ class Mounts:
     drivers: tuple[str, ...] = ()
     disks: tuple[Disk, ...] = ()
     kept: tuple[Kept, ...] = ()
+    scored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +208,7 @@ def mounted(pod: Pod, state: "State") -> Mounted | Unready:
         drivers=drivers,
         disks=disks,
         kept=nominated,
+        scored=state.gates.storage_scoring and bool(claims),
     )
     return Mounted(mounts, tuple(found.bound.values()), tuple(claims))
 
@@ -364,7 +367,7 @@ def choose(volumes: Volumes, mounts: Mounts, node: Node) -> tuple[str, ...] | No
 def _match(volumes: Volumes, wanted: Wanted, node: Node, chosen: list[str]) -> str:
     if wanted.reserved is not None:
         name, affinity = wanted.reserved
-        return name if reaches(affinity, node.labels) else ""
+        return name if admits(affinity, node.labels) else ""
     for volume in volumes.free_at(wanted.storage_class, node.labels):
         if volume.name not in chosen and wanted.suits(volume):
             return volume.name
@@ -375,7 +378,7 @@ def can_make(volumes: Volumes, wanted: Wanted, node: Node) -> bool:
     """Whether a volume can be made for a node."""
     if wanted.node not in {None, node.name} or wanted.provision is None:
         return False
-    if not reaches(wanted.provision.topologies, node.labels):
+    if not admits(wanted.provision.topologies, node.labels):
         return False
     if not wanted.provision.measured or wanted.size is None:
         return True

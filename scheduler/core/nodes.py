@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from scheduler.core.columns import Column
+from scheduler.core.columns import ABSENT, Column
 from scheduler.core.images import Images
 from scheduler.core.model import PREFER_NO_SCHEDULE, Node, Resources, Taint
 from scheduler.core.residents import Residents
@@ -70,6 +70,7 @@ class NodeTable:
     residents : the pods that stand on them. volumes : what is known of storage, for pods that use it; State sets it.
     """
 
+    SPARE_VALUES = 64  # of a label, beyond twice as many as there are nodes
     MAX_KNOWN = 256  # things that are remembered of nodes as they are
     volumes: "Volumes"
 
@@ -213,7 +214,10 @@ class NodeTable:
     def _write_labels(self, row: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
         for key in before:
             if key not in after:
-                self.labels[key].write(row, -1)
+                gone = self.labels[key]
+                gone.write(row, ABSENT)
+                if (gone.codes == ABSENT).all():
+                    del self.labels[key]
         for key, value in after.items():
             if before.get(key) == value:
                 continue
@@ -221,6 +225,8 @@ class NodeTable:
             if column is None:
                 column = self.labels[key] = Column(self.size)
             column.write(row, column.code(value))
+            if len(column.values) > 2 * len(self.rows) + self.SPARE_VALUES:
+                self.labels[key] = column.in_use()  # whoever keeps codes keeps `remade.position` with them
 
     def _write_resources(self, table: dict[str, Counts], row: int, amounts: Resources) -> None:
         for name in amounts:

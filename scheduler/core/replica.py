@@ -53,12 +53,14 @@ class Trade:
 class Assumed:
     """How what an engine assumed differs from what it assumed at the decision before; None: no longer.
 
-    places : by pod, its node and what it takes there. avoided : by device, why it is left alone.
+    places : by pod, its node and what it takes there. avoided : by device, why it is left alone. volumes : by volume,
+    the claim that it is kept for.
     """
 
     allocations: Mapping[Uid, Allocation | None]
     places: Mapping[Uid, tuple[str, Resources] | None]
     avoided: Mapping[tuple[str, str, str], str | None]
+    volumes: Mapping[str, Uid | None]
 
 
 class Judge:
@@ -80,7 +82,10 @@ class Judge:
         self._catalogue.stock.trade(trade.market)
 
     def decide(self, uid: Uid, hint: Hint | None = None, heard: Sequence[Heard] = ()) -> Placement | Unplaced:
-        """What becomes of a pod in the state as it is, which is not changed. hint, heard : see `place`."""
+        """What becomes of a pod in the state as it is, which is not changed. hint, heard : see `place`.
+
+        A pod that is nominated to a node goes there if it fits, whatever the weights.
+        """
         state = self._state
         pod = state.pods.current.get(uid)
         if pod is None:
@@ -88,6 +93,8 @@ class Judge:
         ways = resolve(pod, state)
         if isinstance(ways, Refusal):
             return Unplaced(uid, ways.token, ways.message)
+        if hint is None and pod.nominated:
+            hint = Hint(pod.nominated)
         preference = self._opinions.of(pod)
         tried = [(resolved, self._class(resolved.demand, preference.opinion)) for resolved in ways.open]
         for _ in range(_ROUNDS):
@@ -160,4 +167,8 @@ class Replica:
                 state.charge_place(pod, *charge)
         for device, why in assumed.avoided.items():
             state.avoid(device, why)
+        for volume, holder in assumed.volumes.items():
+            state.volumes.give_back(volume)
+            if holder is not None:
+                state.volumes.take(volume, holder)
         state.settle()

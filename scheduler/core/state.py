@@ -337,6 +337,8 @@ class State:
             self.drop_pod(known)
         before = self.pods.current.get(pod.uid)
         self.pods.put(pod.uid, pod)
+        if before is None or before.volumes != pod.volumes:
+            self.volumes.know(before, pod)
         self.pod_by_key[pod.key] = pod.uid
         if pod.done:
             self._place(pod.uid, "", {})
@@ -358,6 +360,7 @@ class State:
         pod = self.pods.pop(uid)
         if pod is None:
             return
+        self.volumes.know(pod, None)
         if self.pod_by_key.get(pod.key) == uid:
             del self.pod_by_key[pod.key]
         self.nominees.pop(uid, None)

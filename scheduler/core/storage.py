@@ -156,13 +156,17 @@ class CSIDriver:
 
 @dataclass(frozen=True, slots=True)
 class CSIStorageCapacity:
-    """The largest volume of a class that can be made where `topology` selects nodes; None: nowhere, nothing."""
+    """The largest volume of a class that can be made where `topology` selects nodes; None: nowhere, nothing.
+
+    capacity : of all volumes together, None where that is not told.
+    """
 
     namespace: str
     name: str
     storage_class: str
     topology: LabelSelector | None = None
     limit: Quantity | None = None
+    capacity: Quantity | None = None
 
     @property
     def key(self) -> str:

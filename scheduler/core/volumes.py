@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from scheduler.core.match import satisfies, selects_labels
+from scheduler.core.columns import ABSENT
+from scheduler.core.match import admits, selects_labels
 from scheduler.core.model import Disk, LabelSelector, NodeSelector, NodeSelectorTerm, Pod, Requirement, Uid
 from scheduler.core.nodes import Changes, NodeTable
 from scheduler.core.quantity import Quantity
@@ -39,14 +40,6 @@ Attached = tuple[str, str]
 ODD: Final = ("", "")
 """Stands among volumes for one that was made for another pod."""
 _NONE: Final[Mapping[Attached, int]] = {}
-
-
-def reaches(selector: NodeSelector | None, labels: Mapping[str, str]) -> bool:
-    """Whether a node with these labels is selected by a volume's affinity or a class's topologies; None: all are."""
-    return selector is None or any(
-        bool(term.labels) and all(satisfies(each, labels.get(each.key)) for each in term.labels)
-        for term in selector.terms
-    )
 
 
 def anywhere(selector: LabelSelector) -> NodeSelector | None:
@@ -113,6 +106,7 @@ class Volumes:
         self._pods: dict[Uid, tuple[str, Pod]] = {}  # placed pods that use volumes
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
         self._pods_of: dict[str, set[Uid]] = defaultdict(set)  # by key of a claim
+        self._named_in: dict[str, set[Uid]] = defaultdict(set)  # by key of a claim, pods wherever they are
         self._named_by: dict[str, set[str]] = defaultdict(set)  # volume -> keys of claims that say that it is theirs
         self._attached_to: dict[str, set[str]] = defaultdict(set)  # node -> names of attachments
         self._attachments_of: dict[str, set[str]] = defaultdict(set)  # volume -> names of attachments
@@ -340,7 +334,7 @@ class Volumes:
         free = self.free.get(storage_class, {})
         wide = self._wide.get(storage_class, ())
         volumes = [free[name] for name in found]
-        volumes += [free[name] for name in wide if reaches(free[name].affinity, labels)]
+        volumes += [free[name] for name in wide if admits(free[name].affinity, labels)]
         return sorted(volumes, key=lambda each: (each.capacity.nanos, each.name))
 
     def room_at(self, storage_class: str, size: Quantity, labels: Mapping[str, str]) -> bool:
@@ -361,10 +355,12 @@ class Volumes:
 
     def take(self, volume: str, claim: Uid) -> None:
         """Keep a volume for the claim of a placed pod."""
-        known = self.volumes.current[volume]
-        self._unfile(known)
+        known = self.volumes.current.get(volume)
+        if known is not None:
+            self._unfile(known)
         self.taken[volume] = claim
-        self._file(known)
+        if known is not None:
+            self._file(known)
 
     def give_back(self, volume: str) -> None:
         """No longer keep a volume; what the API shows stands."""
@@ -382,15 +378,28 @@ class Volumes:
         before = self._pods.pop(uid, None)
         if before is not None:
             _discard(self._pods_on, before[0], uid)
-            for volume in before[1].volumes:
-                _discard(self._pods_of, f"{before[1].namespace}/{volume.claim}", uid)
+            for key in before[1].volume_claims:
+                _discard(self._pods_of, key, uid)
             self._disturb(before[0])
         if pod is not None and node:
             self._pods[uid] = (node, pod)
             self._pods_on[node].add(uid)
-            for volume in pod.volumes:
-                self._pods_of[f"{pod.namespace}/{volume.claim}"].add(uid)
+            for key in pod.volume_claims:
+                self._pods_of[key].add(uid)
             self._disturb(node)
+
+    def know(self, before: Pod | None, after: Pod | None) -> None:
+        """A pod came, changed or went, placed or not."""
+        if before is not None:
+            for key in before.volume_claims:
+                _discard(self._named_in, key, before.uid)
+        if after is not None:
+            for key in after.volume_claims:
+                self._named_in[key].add(after.uid)
+
+    def named_in(self, claim: str) -> Iterable[Uid]:
+        """All pods that use a claim (`namespace/name`), placed or not."""
+        return self._named_in.get(claim, ())
 
     def users(self, claim: str) -> list[Pod]:
         """Pods on nodes that exist which name a claim (`namespace/name`), by name; one that is made for its pod is not
@@ -461,7 +470,7 @@ class Volumes:
             column = self._nodes.labels.get(line.key)
             if column is None:
                 return
-            chosen = np.isin(column.codes, [column.code(value) for value in line.values])
+            chosen = np.isin(column.codes, [code for value in line.values if (code := column.find(value)) != ABSENT])
         for row in np.flatnonzero(chosen).tolist():
             self.changes.mark(row)
 

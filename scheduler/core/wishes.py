@@ -20,6 +20,7 @@ from scheduler.core.neighbours import Even
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import term_holds
 from scheduler.core.rules.base import in_all, spread_out, topology_of
+from scheduler.core.rules.offers import used_share
 from scheduler.core.rules.spread import domains_of
 from scoring.arrays import Counts, Mask, Rows
 from scoring.opinion import Opinion
@@ -28,7 +29,7 @@ from scoring.scorers import WISH_SCORERS
 from scoring.scorers.base import Wishes as Measured
 from scoring.scorers.base import WishScorer
 
-AFFINITY, WELCOME, IMAGES, COMPANY, EVENNESS = (scorer.name for scorer in WISH_SCORERS)
+AFFINITY, WELCOME, IMAGES, COMPANY, EVENNESS, STORAGE = (scorer.name for scorer in WISH_SCORERS)
 HOSTNAME: Final = "kubernetes.io/hostname"
 Column = NDArray[np.float64]
 
@@ -47,12 +48,14 @@ class Wishes:
         self._more: Counts = np.zeros(0, np.int64)
         self._images_at: Hashable = None
         self._around_at: tuple[int, int] | None = None
+        self._stored_at: int | None = None  # how far changes of storage were followed
         self.stated: tuple[str, ...] = ()
 
     def look(self, nodes: NodeTable) -> tuple[str, ...]:
         """Note and return who is to be asked now; if that differs from before, `resize` and `sort` all nodes anew."""
         demand = self._demand
-        if not (demand.preferred or demand.images or demand.leanings or nodes.discouraged):
+        stored = demand.mounts is not None and demand.mounts.scored
+        if not (demand.preferred or demand.images or demand.leanings or nodes.discouraged or stored):
             self.stated = ()
             return self.stated
         leanings = demand.leanings or Leanings()
@@ -62,6 +65,7 @@ class Wishes:
             IMAGES: demand.images,
             COMPANY: leanings.own or leanings.others,
             EVENNESS: leanings.evens,
+            STORAGE: stored,
         }
         self.stated = tuple([name for name, found in there.items() if found and name in self._weights])
         return self.stated
@@ -74,6 +78,7 @@ class Wishes:
         self._more = np.zeros(size, np.int64)
         self._images_at = None
         self._around_at = None
+        self._stored_at = None
 
     def sort(self, nodes: NodeTable, rows: Rows) -> None:
         """Measure of these nodes what changes with them only."""
@@ -81,6 +86,10 @@ class Wishes:
             self._columns[AFFINITY][rows] = _preferred(nodes, self._demand.preferred, rows)
         if WELCOME in self._columns:
             self._columns[WELCOME][rows] = self._unwelcome(nodes, rows)
+        if STORAGE in self._columns and self._demand.mounts is not None:
+            if self._stored_at is None:
+                self._stored_at = nodes.volumes.changes.position
+            self._columns[STORAGE][rows] = used_share(nodes, self._demand.mounts, rows)
 
     def weigh(self, nodes: NodeTable, base: Counts) -> Counts:
         """Ranks with what is preferred in them, int64 (N,); base : without, -1 where the pod does not fit."""
@@ -111,6 +120,8 @@ class Wishes:
         """Whether all that hangs on more than the node itself is as it was when it was measured last."""
         if IMAGES in self._columns and self._images_at != nodes.images.version(self._demand.images):
             return False
+        if STORAGE in self._columns and self._stored_at != nodes.volumes.changes.position:
+            return False
         around = COMPANY in self._columns or EVENNESS in self._columns
         return not around or self._around_at == (nodes.residents.version, nodes.remade.position)
 
@@ -140,7 +151,21 @@ class Wishes:
             self._columns[EVENNESS] = _evenness(nodes, self._demand, leanings.evens, fits)
             moved.add(EVENNESS)
         self._around_at = around_at
+        if STORAGE in self._columns and self._follow_storage(nodes):
+            moved.add(STORAGE)
         return moved
+
+    def _follow_storage(self, nodes: NodeTable) -> bool:
+        """Measure nodes again of which the storage changed; whether that came to anything."""
+        changes, at = nodes.volumes.changes, self._stored_at
+        self._stored_at = changes.position
+        found = changes.since(at) if at is not None else None
+        rows = np.flatnonzero(nodes.live) if found is None else np.array(found, np.int64)
+        if self._demand.mounts is None or not len(rows):
+            return False
+        column = self._columns[STORAGE]
+        before, column[rows] = column[rows], used_share(nodes, self._demand.mounts, rows.astype(np.int32))
+        return not np.array_equal(before, column[rows], equal_nan=True)
 
     def _unwelcome(self, nodes: NodeTable, rows: Rows) -> Column:
         tolerations = [each for each in self._demand.tolerations if each.effect in {"", PREFER_NO_SCHEDULE}]

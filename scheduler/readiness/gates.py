@@ -122,6 +122,7 @@ GATES: Final = (
     ),
     Gate("DRAWorkloadResourceClaims", ((36, "alpha", False, False), (37, "beta", False, False))),
     Gate("TaintTolerationComparisonOperators", ((35, "alpha", False, False),)),
+    Gate("StorageCapacityScoring", ((34, "alpha", False, False), (37, "beta", True, False))),
 )
 
 

@@ -28,7 +28,8 @@ TYPES: Final = frozenset({
 })  # fmt: skip
 """Types of resource.k8s.io whose fields tell something."""
 FEATURES: Final = re.compile(
-    r"DRA\w+|DynamicResourceAllocation|GenericWorkload|GangScheduling|\w*PodGroup\w*|TaintTolerationComparisonOperators"
+    r"DRA\w+|DynamicResourceAllocation|GenericWorkload|GangScheduling|\w*PodGroup\w*"
+    r"|TaintTolerationComparisonOperators|StorageCapacityScoring"
 )
 """Feature gates that a record keeps."""
 _GATES: Final = "FEATURE_GATES"

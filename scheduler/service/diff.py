@@ -9,14 +9,14 @@ so that only what the weights do is shown. What scorers of others said counts as
 import json
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from scheduler.core.errors import ConfigError, printable
 from scheduler.core.explain import heard_of
-from scheduler.core.plan import Option, Placement, Unplaced
+from scheduler.core.plan import Mount, Option, Placement, Unplaced
 from scheduler.core.replica import Judge, Replica, Trade
 from scheduler.core.windows import Hint
 from scheduler.service.record import Configured, Decided, read
@@ -101,6 +101,10 @@ def compare(record: Path, wanted: SchedulerConfig, last: int) -> Comparison:
             if _where(again) != was:
                 strange.append(f"{entry.told['pod']}: was on {_say(was)}, comes out on {_say(_where(again))}")
                 continue
+            if entry.mounts is not None and _mounts(again) != entry.mounts:
+                told = f"got {_volumes(entry.mounts)}, and now gets {_volumes(_mounts(again))}"
+                strange.append(f"{entry.told['pod']}: {told}")
+                continue
             now = new.decide(entry.pod, None, heard)
             if _where(now) != _where(then):
                 found.append(Move(str(entry.told["pod"]), _where(then), _where(now)))
@@ -125,6 +129,15 @@ def _where(outcome: Placement | Unplaced) -> _Where:
         return ("", ())
     winner: Option = outcome.decision.winner
     return (winner.node, tuple(sorted("/".join(device) for device in winner.devices)))
+
+
+def _mounts(outcome: Placement | Unplaced) -> tuple[Mount, ...]:
+    return () if isinstance(outcome, Unplaced) else outcome.mounts
+
+
+def _volumes(mounts: Sequence[Mount]) -> str:
+    names = [f"PersistentVolume {each.volume}" if each.volume else "a new volume" for each in mounts]
+    return printable(", ".join(names)) or "no volume"
 
 
 def _told(winner: Mapping[str, Any]) -> _Where:

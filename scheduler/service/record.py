@@ -2,7 +2,9 @@
 
 A file is lines of JSON: first the configuration and every object as it was then, reduced to what Dovetail reads of it,
 and from there on what happened, in the order in which the engine was told. Before each decision stands what the
-engine assumed otherwise than at the one before: with that, the state of the moment is known. When a file holds as many
+engine assumed otherwise than at the one before: with that, the state of the moment is known. (Of volumes it is told
+which are kept for claims; claims that are being bound or released keep their pods from being decided, so there is no
+decision that hangs on them.) When a file holds as many
 decisions as are to be kept, or is too long, or is that of a process before, it becomes PATH.1 in place of the one that
 was, and the next begins anew. So the last decisions are there, once or twice as many unless processes follow each other
 fast, and no more than two files.
@@ -41,7 +43,7 @@ from scheduler.core.messages import (
     Seen,
 )
 from scheduler.core.model import Allocation, Claim, Resources, Uid
-from scheduler.core.plan import Placement
+from scheduler.core.plan import Mount, Placement
 from scheduler.core.replica import Assumed, Trade
 from scheduler.service.settings import RecordSettings, SchedulerConfig
 from scoring.market import Market
@@ -53,8 +55,8 @@ _BYTES: Final = 2**20  # in a megabyte
 _WAITING: Final = 100_000  # lines that the thread is behind with at most
 _ENCODE: Final = json.JSONEncoder(separators=(",", ":")).encode
 _BEGUN: Final = "1970-01-01T00:00:00Z"
-_Three = tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]
-_NONE: Final[_Three] = ({}, {}, {})
+_Four = tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any], dict[Any, Any]]
+_NONE: Final[_Four] = ({}, {}, {}, {})
 
 
 class Recorder:
@@ -69,7 +71,7 @@ class Recorder:
         self._configs: dict[str, SchedulerConfig] = {}
         self._active = active
         self._market: Market | None = None
-        self._assumed: _Three = _NONE
+        self._assumed: _Four = _NONE
         self._noted: list[tuple[Placement, Assumed]] = []
         self._decisions = self._bytes = 0
         self._file = _File(Path(settings.path))
@@ -138,7 +140,8 @@ class Recorder:
 
     def _observe(self, placement: Placement) -> None:
         allocations, places = self._engine.assumptions()
-        now: _Three = (allocations, places, dict(self._engine.state.avoided))
+        state = self._engine.state
+        now: _Four = (allocations, places, dict(state.avoided), dict(state.volumes.taken))
         self._noted.append((placement, Assumed(*map(_changes, self._assumed, now))))
         self._assumed = now
 
@@ -148,6 +151,7 @@ class Recorder:
                 "decision": to_dict(placement.decision, weights=False),
                 "pod": placement.pod,
                 "kept": placement.decision.pod in kept,
+                "mounts": [[mount.claim, mount.volume] for mount in placement.mounts],
                 "assumed": _of_assumed(assumed),
             }
             self._write(_line(told))
@@ -246,13 +250,15 @@ class Configured:
 class Decided:
     """A decision, as `core.explain.to_dict` tells it.
 
-    kept : false where it was taken back in the same cycle.
+    kept : false where it was taken back in the same cycle. mounts : which volumes its claims got, None in a record of a
+    version that did not tell.
     """
 
     pod: Uid
     told: Mapping[str, Any]
     kept: bool
     assumed: Assumed
+    mounts: tuple[Mount, ...] | None = None
 
 
 Entry = Configured | Event | Trade | Decided
@@ -293,7 +299,14 @@ def _entries(told: dict[str, Any], *, first: bool, begins: bool) -> Iterator[Ent
     elif "market" in told:
         yield _trade(told)
     else:
-        yield Decided(Uid(told["pod"]), told["decision"], told["kept"], _assumed(told["assumed"]))
+        mounts = told.get("mounts")
+        yield Decided(
+            Uid(told["pod"]),
+            told["decision"],
+            told["kept"],
+            _assumed(told["assumed"]),
+            None if mounts is None else tuple(Mount(str(claim), str(volume)) for claim, volume in mounts),
+        )
 
 
 # ---------------------------------------------------------------- codecs
@@ -345,6 +358,7 @@ def _of_assumed(assumed: Assumed) -> dict[str, Any]:
         },
         "places": {uid: found and [found[0], dict(found[1])] for uid, found in assumed.places.items()},
         "avoided": [[*device, why] for device, why in assumed.avoided.items()],
+        "volumes": dict(assumed.volumes),
     }
 
 
@@ -354,6 +368,7 @@ def _assumed(told: Mapping[str, Any]) -> Assumed:
         {Uid(uid): found and _allocation(found) for uid, found in told["allocations"].items()},
         {Uid(uid): found and (str(found[0]), _resources(found[1])) for uid, found in places},
         {(driver, pool, device): why for driver, pool, device, why in told["avoided"]},
+        {str(volume): holder and Uid(holder) for volume, holder in told.get("volumes", {}).items()},
     )
 
 

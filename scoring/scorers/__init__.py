@@ -25,6 +25,7 @@ from scoring.scorers.scarcity import Scarcity
 from scoring.scorers.sockets import Sockets
 from scoring.scorers.spreading import Spreading
 from scoring.scorers.stability import Stability
+from scoring.scorers.storage import Storage
 from scoring.scorers.stranding import Stranding
 from scoring.scorers.untouched import Untouched
 from scoring.scorers.welcome import Welcome
@@ -54,6 +55,7 @@ WISH_SCORERS: Final[tuple[WishScorer, ...]] = (
     Images(),
     Company(),
     Evenness(),
+    Storage(),
 )
 
 # Summed in milli by scoring/placement.py.

@@ -3,8 +3,8 @@
 import pytest
 
 from scheduler.cluster import decode
+from scheduler.core.match import admits
 from scheduler.core.storage import PersistentVolume
-from scheduler.core.volumes import reaches
 
 ZONE, OLD = "topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"
 OLD_REGION, REGION = "failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"
@@ -52,8 +52,8 @@ def test_what_the_driver_cannot_know_is_counted_nowhere_and_usable_on_no_node_of
     found = volume(source, labels)
 
     assert found.driver == ""
-    assert not reaches(found.moved, {ZONE: "a"})
-    assert reaches(found.affinity, {ZONE: "a"})
+    assert not admits(found.moved, {ZONE: "a"})
+    assert admits(found.affinity, {ZONE: "a"})
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_what_the_driver_cannot_know_is_counted_nowhere_and_usable_on_no_node_of
     ],
 )
 def test_its_nodes_are_told_by_the_label_of_the_driver(found, fits, misses):
-    assert reaches(found.moved, fits)
-    assert not reaches(found.moved, misses)
+    assert admits(found.moved, fits)
+    assert not admits(found.moved, misses)
 
 
 def test_without_zones_nothing_changes():

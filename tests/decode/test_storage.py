@@ -124,9 +124,9 @@ def test_a_volumes_affinity_knows_no_fields_of_nodes(operator, labels, matched):
     }
     found = read("PersistentVolume", {"nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}})
 
-    from scheduler.core.volumes import reaches
+    from scheduler.core.match import admits
 
-    assert reaches(found.affinity, {"kubernetes.io/hostname": "n1"}) is matched
+    assert admits(found.affinity, {"kubernetes.io/hostname": "n1"}) is matched
 
 
 def test_an_affinity_without_terms_reaches_no_node():

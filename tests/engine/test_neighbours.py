@@ -458,6 +458,19 @@ def test_a_pod_that_is_nominated_to_a_node_counts_there_as_if_it_ran(keeper, ask
     assert taken.node_of("p") == ""
 
 
+@pytest.mark.parametrize(
+    "asks", [pod("p", repels=[repels(WEB)]), web("p", spreads=[spread(WEB, node_affinity=False)])], ids=lambda each: ""
+)
+def test_a_nominated_pod_that_is_only_relabelled_makes_way(asks):
+    hands = Hands(*zoned(n1="a", n2="b"), nominee(), replace(asks, node_selector={HOSTNAME: "n1"})).settle()
+    assert hands.node_of("p") == ""
+
+    hands.see(replace(nominee(), labels={"app": "other"}))
+    hands.pass_time(30)
+
+    assert hands.node_of("p") == "n1"
+
+
 def test_a_pod_that_is_only_nominated_is_nobody_to_be_with():
     hands = Hands(*zoned(n1="a"), nominee(), pod("p", attracts=[repels(WEB)])).settle()
 

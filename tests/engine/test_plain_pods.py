@@ -1,5 +1,7 @@
 """Pods without devices: scheduled like any other, and where kube-scheduler would let them go."""
 
+import pytest
+
 from scheduler.core.gates import Gates
 from scheduler.core.messages import BindPod, Gone, RecordDecision, ReportScheduled
 from tests.build import node, pod, pod_uid, taint, toleration
@@ -91,3 +93,14 @@ def test_terminating_pods_still_count_and_ended_ones_do_not():
 
     assert Hands(node("n1", cpu=4000), leaving, pod("p", cpu=2000)).settle().node_of("p") == ""
     assert Hands(node("n1", cpu=4000), ended, pod("p", cpu=2000)).settle().node_of("p") == "n1"
+
+
+@pytest.mark.parametrize("name", ["n1", "gone"])
+def test_a_pod_that_names_its_node_is_counted_there_and_nobody_decides_about_it(name):
+    hands = Hands(node("n1", cpu=1000), node("n2", cpu=1000), pod("p", cpu=1000, node=name), pod("q", cpu=1000))
+
+    hands.settle().pass_time(120)
+
+    assert [each.decision.pod for each in hands.of(RecordDecision)] == ["default/q"]
+    assert hands.engine.state.places.current[pod_uid("p")] == name
+    assert name == "gone" or hands.node_of("q") == "n2"

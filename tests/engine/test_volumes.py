@@ -423,6 +423,20 @@ def test_a_joined_claim_is_freed_with_the_last_pod_that_awaits_a_volume(others):
     assert (release.pod.name, release.deallocate) == ("p", not others)
 
 
+def test_who_uses_a_claim_is_forgotten_with_the_pod():
+    hands = placed(*bound("v"), *bound("w"), using(pod("p"), "v"), using(pod("q", gates=("wait",)), "v", "w"))
+    volumes = hands.engine.state.volumes
+    assert set(volumes.named_in("default/v")) == {pod_uid("p"), pod_uid("q")}
+
+    hands.see(using(pod("q", gates=("wait",)), "w"))
+    hands.tell(Gone("Pod", "default/p", pod_uid("p")))
+
+    assert set(volumes.named_in("default/v")) == set()
+    assert set(volumes.named_in("default/w")) == {pod_uid("q")}
+    hands.tell(Gone("Pod", "default/q", pod_uid("q")))
+    assert not volumes._named_in
+
+
 def test_what_takes_too_long_is_taken_back():
     own = volume_claim(storage_class="made")
     hands = Hands(*NODES, made(), own, using(pod(), "v"), volume_timeout_s=20.0).settle()

@@ -11,7 +11,7 @@ import pytest
 
 from e2e.oracle.plain import golden
 from e2e.oracle.plain.differ import SOME, Seen, judged, report, told, verdicts
-from e2e.oracle.plain.generator import PLUGINS, Json
+from e2e.oracle.plain.generator import NAMED, PLUGINS, Json
 from e2e.oracle.plain.ours import SERVED
 
 GOLDEN = Path(__file__).parent / "plain.jsonl.gz"
@@ -45,7 +45,7 @@ def test_every_rule_is_seen_to_keep_pods_off_some_nodes_and_let_them_onto_others
         seen.verdicts.update(verdicts(case, case))
 
     print("\n".join(report(seen, LEAST)))
-    assert {plugin for plugin in PLUGINS if seen.verdicts[plugin, SOME] < LEAST} == set()
+    assert {plugin for plugin in (*PLUGINS, NAMED) if seen.verdicts[plugin, SOME] < LEAST} == set()
 
 
 def test_what_once_differed_does_not_any_more():

@@ -69,6 +69,23 @@ def test_what_a_pod_leaves_behind_in_a_cluster_is_nothing():
     assert cluster.ask(pod("q", cpu="3")) == first
 
 
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ({"nodeName": "b"}, []),
+        ({"nodeName": "a"}, ["pod default/r: only we reject ['b'], only upstream rejects ['a']"]),
+        ({"nodeName": "gone"}, ["pod default/r: only we reject ['b']"]),
+        ({}, ["pod default/r: only we reject ['b']"]),
+    ],
+)
+def test_a_pod_that_names_its_node_is_to_be_counted_there(spec, told):
+    cluster = Cluster({"nodes": [node("a"), node("b")], "pods": [pod("r", **spec)]})
+
+    found = judge.counted(frozenset("ab"), cluster.place_of("default/r"), "default/r", ["a"])
+
+    assert [each.text for each in found] == told
+
+
 def test_upstream_is_held_to_its_own_word():
     rejected = {"NodePorts": {"a": "Unschedulable"}}
 

@@ -18,6 +18,13 @@ def test_scores_are_those_of_upstream():
     assert found == []
     assert set(seen) == set(SCORERS)
     assert min(seen.values()) >= 300
+    percents = {
+        percent
+        for each in CASES
+        for told in each["answers"]
+        for percent in (told.get("scores") or {}).get("VolumeBinding", {}).values()
+    }
+    assert len(percents) > 50  # pods without claims to be bound have 0
 
 
 @pytest.mark.parametrize("plugin", sorted(SCORERS))

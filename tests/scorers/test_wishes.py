@@ -88,6 +88,19 @@ def test_images_are_counted_as_upstream(values, containers):
     assert close(scored("images", values, containers), [upstream_images(each, containers) for each in values])
 
 
+def upstream_storage(requested, capacity):
+    """`buildScorerFunction` of VolumeBinding with the default shape: 100 for nothing taken, 0 for all of it."""
+    return 100 - (100 * requested // capacity if 0 < capacity >= requested else 100)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 9000)), min_size=1, max_size=8))
+@settings(max_examples=200)
+def test_storage_is_scored_as_upstream(pairs):
+    shares = [min(requested / capacity, 1.0) if capacity else 1.0 for requested, capacity in pairs]
+
+    assert close(scored("storage", shares), [upstream_storage(*pair) for pair in pairs])
+
+
 @pytest.mark.parametrize(
     ("name", "values", "expected"),
     [
@@ -100,6 +113,7 @@ def test_images_are_counted_as_upstream(values, containers):
         ("evenness", [0, 2, 4], [1, 0.5, 0]),
         ("evenness", [2, 4, None], [1, 0.5, 0]),
         ("evenness", [0, None], [1, 0]),
+        ("storage", [0, 0.25, 1, None], [1, 0.75, 0, 0]),
         ("images", [0, 23 * MEGABYTE, 511.5 * MEGABYTE, 1000 * MEGABYTE, 9000 * MEGABYTE], [0, 0, 0.5, 1, 1]),
     ],
 )

@@ -11,16 +11,19 @@ from typer.testing import CliRunner
 from e2e import soak
 from scheduler.cli import app
 from scheduler.cluster import decode
+from scheduler.cluster.kinds import ANNOTATIONS
 from scheduler.core import names
 from scheduler.core.engine import Engine
 from scheduler.core.errors import ConfigError
 from scheduler.core.explain import heard_of
 from scheduler.core.messages import Drained, Listed, Reconfigured, RemoteScored, ScoreRemotely, Seen
+from scheduler.core.replica import Assumed, Replica
 from scheduler.service import record
 from scheduler.service.diff import compare
 from scheduler.service.record import Configured, Decided, Recorder, read
 from scheduler.service.settings import RecordSettings, parse
 from scheduler.simulator import api, fleet, run
+from tests.simulate import test_volumes as volumes
 from tests.simulate.test_simulate import claim, pod
 
 HEAD = f"apiVersion: {names.CONFIG_API_VERSION}\nkind: {names.CONFIG_KIND}\nownership: {{nodes: all}}\n"
@@ -135,6 +138,104 @@ def test_what_the_market_of_demand_taught_is_given_back_too(recording):
     assert (found.strange, found.moves) == ((), ())
 
 
+def stored(settings, shelves=12, pods=24):
+    """A simulation in which pods with one local volume each come in two waves, and some of the first go."""
+    nodes = [volumes.node(f"n{number}") for number in range(6)]
+    made = [volumes.volume(f"pv{number}", f"n{number % 6}", f"{1 + number}Gi") for number in range(shelves)]
+    simulation = run.Simulation([*nodes, volumes.LOCAL, volumes.MADE, *made], settings.engine())
+    for wave in (range(pods // 2), range(pods // 2, pods)):
+        for number in wave:
+            simulation.api.create(volumes.claim(f"v{number}", "made" if number % 3 == 0 else "local"))
+            simulation.api.create(volumes.pod(f"p{number}", f"v{number}"))
+        simulation.settle()
+        for gone in list(wave)[::4]:
+            simulation.api.delete("Pod", f"default/p{gone}")
+        simulation.settle()
+    simulation.engine.recorder.close()
+    return simulation
+
+
+@pytest.mark.parametrize("limit", [1000, 5])
+def test_pods_with_volumes_are_given_back_with_the_volumes_they_got(recording, limit):
+    settings = given("profiles: {night: {weights: {depth: 0}}}")
+    path = recording(settings, decisions=limit)
+    simulation = stored(settings)
+
+    found = compare(path, settings, 10_000)
+    got = {mount.volume for each in decisions(path) for mount in each.mounts}
+
+    assert (found.strange, found.moves) == ((), ())
+    assert found.decisions == len(decisions(path)) >= 5
+    assert "" in got
+    assert len(got) > 3
+    if limit == 1000:
+        assert found.decisions == len(simulation.decisions) == 8 + 12
+
+
+def test_a_volume_that_was_kept_for_another_claim_is_not_there_to_take(recording):
+    settings = given()
+    path = recording(settings)
+    stored(settings)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line.get("assumed", {}).pop("volumes", None)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    found = compare(path, settings, 10_000)
+
+    assert any("got PersistentVolume" in each for each in found.strange)
+
+
+def test_a_volume_is_kept_though_nobody_can_see_it_yet():
+    seen = {**volumes.volume("pv", "n1", "1Gi"), "status": {"phase": "Available"}}
+    seen["metadata"]["uid"] = "u"
+    replica = Replica(given().engine())
+
+    replica.assume(Assumed({}, {}, {}, {"pv": "claim"}))
+    replica.take(Seen(decode.decode("PersistentVolume", seen)))
+    kept = dict(replica.state.volumes.free["local"])
+    replica.assume(Assumed({}, {}, {}, {"pv": None}))
+
+    assert (list(kept), list(replica.state.volumes.free["local"])) == ([], ["pv"])
+
+
+def test_a_record_that_does_not_tell_of_volumes_is_read_still(recording):
+    settings = given()
+    path = recording(settings)
+    crowded(settings)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line.pop("mounts", None)
+        line.get("assumed", {}).pop("volumes", None)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    found = compare(path, settings, 10_000)
+
+    assert {each.mounts for each in decisions(path)} == {None}
+    assert (found.decisions, found.strange, found.moves) == (64, (), ())
+
+
+def test_a_pod_that_was_nominated_went_there_and_goes_there_again(tmp_path):
+    settings = given("weights: {least: 1000}")
+    recorder = Recorder(Engine(settings.engine()), RecordSettings(path=str(tmp_path / "r")), settings, None)
+    nominated = volumes.pod("p") | {"status": {"nominatedNodeName": "n2"}}
+    nominated["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+    rival = volumes.pod("q")
+    rival["spec"] |= {"nodeName": "n2", "containers": nominated["spec"]["containers"]}
+    for raw in (*volumes.NODES, rival, nominated):
+        known = {**raw["metadata"], "uid": raw["metadata"]["name"]}
+        recorder.handle(Seen(recorder.read(raw["kind"], json.dumps({**raw, "metadata": known}).encode())), 0.0)
+    recorder.handle(Listed(), 0.0)
+    recorder.handle(Drained(), 0.0)
+    recorder.close()
+
+    [decided] = decisions(tmp_path / "r")
+    found = compare(tmp_path / "r", settings, 10)
+
+    assert (decided.told["winner"]["node"], decided.told["runnerUp"]["node"]) == ("n2", "n1")
+    assert (found.decisions, found.strange, found.moves) == (1, (), ())
+
+
 def test_other_weights_move_what_they_would_have_moved(recording):
     settings, spread = given("weights: {packing: 100000}"), given("weights: {spreading: 100000}")
     path = recording(settings)
@@ -230,16 +331,58 @@ def test_what_is_no_file_is_written_to_and_not_moved_away(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["r"]
 
 
-def test_only_what_is_read_of_an_object_is_recorded(tmp_path):
+SECRET = "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"),
+    [
+        ("Pod", {"spec": {"containers": [{"name": "c", "env": [{"name": "PASSWORD", "value": SECRET}]}]}}),
+        ("PersistentVolumeClaim", {"spec": {"dataSourceRef": {"kind": "Secret", "name": SECRET}}}),
+        (
+            "PersistentVolume",
+            {
+                "spec": {
+                    "csi": {
+                        "driver": "d", "volumeHandle": "h", "volumeAttributes": {"token": SECRET},
+                        "nodeStageSecretRef": {"name": SECRET},
+                    },
+                    "mountOptions": [f"password={SECRET}"],
+                }
+            },
+        ),
+        ("StorageClass", {"provisioner": "d", "parameters": {"password": SECRET}, "mountOptions": [SECRET]}),
+        ("CSINode", {"spec": {"drivers": [{"name": "d", "nodeID": SECRET}]}}),
+        ("CSIDriver", {"spec": {"tokenRequests": [{"audience": SECRET}]}}),
+        ("CSIStorageCapacity", {"storageClassName": "c", "capacity": "1Gi"}),
+        (
+            "VolumeAttachment",
+            {
+                "spec": {"attacher": "d", "nodeName": "n", "source": {"inlineVolumeSpec": {"csi": {"driver": SECRET}}}},
+                "status": {"attached": True, "attachmentMetadata": {"path": SECRET}},
+            },
+        ),
+    ],
+)  # fmt: skip
+def test_only_what_is_read_of_an_object_is_recorded(tmp_path, kind, raw):
+    applied = {"kubectl.kubernetes.io/last-applied-configuration": SECRET}
+    raw = {"metadata": {"name": "p", "namespace": "n", "uid": "u", "annotations": applied}, **raw}
     recorder = Recorder(Engine(given().engine()), RecordSettings(path=str(tmp_path / "r")), given(), None)
-    raw = pod("p") | {"status": {}}
-    raw["metadata"]["uid"] = "u"
-    raw["spec"]["containers"][0]["env"] = [{"name": "PASSWORD", "value": "hunter2"}]
-    recorder.handle(Seen(recorder.read("Pod", json.dumps(raw).encode())), 0.0)
+    recorder.handle(Seen(recorder.read(kind, json.dumps(raw).encode())), 0.0)
     recorder.close()
 
-    assert b'"name":"p"' in (tmp_path / "r").read_bytes()
-    assert b"hunter2" not in (tmp_path / "r").read_bytes()
+    [seen] = [each for each in read(tmp_path / "r") if isinstance(each, Seen)]
+    assert seen.item == decode.decode(kind, raw)
+    assert SECRET not in (tmp_path / "r").read_text()
+
+
+def test_annotations_that_are_read_are_recorded():
+    keys = [*ANNOTATIONS, names.WEIGHTS, "resource.kubernetes.io/pod-claim-name"]
+    raw = {"metadata": {"name": "v", "namespace": "n", "uid": "u", "annotations": dict.fromkeys([*keys, "x"], "1")}}
+
+    kept = json.loads(decode.essence("PersistentVolumeClaim", raw))
+
+    assert set(kept["metadata"]["annotations"]) == set(keys)
 
 
 def test_decisions_after_a_change_of_weights_are_judged_by_the_weights_of_then(recording):

@@ -25,6 +25,7 @@ SINCE = {
     "DRANodeAllocatableResources": None,
     "DRAWorkloadResourceClaims": None,
     "TaintTolerationComparisonOperators": None,
+    "StorageCapacityScoring": 37,
 }
 
 
@@ -84,6 +85,7 @@ def test_every_feature_of_the_upstream_allocator_is_known():
         "DRANodeAllocatableResources",
         "DRAWorkloadResourceClaims",
         "TaintTolerationComparisonOperators",
+        "StorageCapacityScoring",
     }
 
 

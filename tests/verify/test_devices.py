@@ -49,7 +49,6 @@ from tests.build import (
     toleration,
     world,
 )
-from tests.verify import test_extended, test_storage, test_verify
 from tests.verify.scenes import BOTH, FIRST, Cases, Scene, derive, devices, evaluate, found, of_claims, scene
 
 CASES = Cases()
@@ -1283,19 +1282,3 @@ def test_each_claim_needs_its_allocation():
 
 
 # ---------------------------------------------------------------- the cases
-
-
-@pytest.mark.parametrize(("rule", "case"), CASES, ids=lambda part: part if isinstance(part, str) else part.__name__)
-def test_a_correct_plan_passes_and_a_broken_one_is_reported(rule, case):
-    good, bad = case()
-
-    reported = found(bad)
-
-    assert found(good) == []
-    assert {one.rule for one in reported} == {rule}
-    assert all(one.where and one.text for one in reported)
-
-
-def test_every_rule_has_a_planted_violation():
-    cases = [*CASES, *test_verify.CASES, *test_extended.CASES, *test_storage.CASES]
-    assert {rule for rule, _ in cases} == set(verify.RULES)

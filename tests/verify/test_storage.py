@@ -183,14 +183,3 @@ def a_disk_that_a_pod_on_the_node_has() -> tuple[Scene, Scene]:
     writes = replace(reads, read_only=False)
     there = using(pod("other", node="n1"), disk=reads)
     return scene(using(pod(), disk=reads), there), scene(using(pod(), disk=writes), there)
-
-
-@pytest.mark.parametrize(("rule", "case"), CASES, ids=lambda part: part if isinstance(part, str) else part.__name__)
-def test_a_correct_plan_passes_and_a_broken_one_is_reported(rule, case):
-    good, bad = case()
-
-    reported = found(bad)
-
-    assert found(good) == []
-    assert {one.rule for one in reported} == {rule}
-    assert all(one.where and one.text for one in reported)

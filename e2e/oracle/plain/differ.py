@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from e2e.oracle.plain import golden, judge
-from e2e.oracle.plain.generator import ASKED, PLUGINS, Json, make
+from e2e.oracle.plain.generator import ASKED, NAMED, PLUGINS, Json, make
 from e2e.oracle.plain.judge import Difference
 from e2e.oracle.plain.ours import Cluster
 from e2e.oracle.plain.smaller import smaller
@@ -44,10 +44,15 @@ class Seen:
 def verdicts(case: Json, answer: Json) -> Counter[tuple[str, str]]:
     """How many pods of a case each of upstream's plugins keeps off some nodes, all nodes and none."""
     found: Counter[tuple[str, str]] = Counter()
+
+    def count(plugin: str, rejected: int) -> None:
+        found[plugin, NONE if not rejected else ALL if rejected == len(case["nodes"]) else SOME] += 1
+
     for told in answer["answers"]:
         for plugin in PLUGINS:
-            rejected = len(judge.rejected(told, plugin))
-            found[plugin, NONE if not rejected else ALL if rejected == len(case["nodes"]) else SOME] += 1
+            count(plugin, len(judge.rejected(told, plugin)))
+    for rejected in answer.get("named", {}).values():
+        count(NAMED, len(rejected))
     return found
 
 
@@ -55,6 +60,9 @@ def judged(case: Json, answer: Json, seen: Seen) -> None:
     """Compare all pods of a case, as the API server keeps it, with upstream's answers, and count them."""
     cluster = Cluster(case)
     names = frozenset(cluster.names)
+    for key, rejected in answer.get("named", {}).items():
+        place = cluster.place_of(key)
+        seen.differing += [(case["id"], key, each) for each in judge.counted(names, place, key, rejected)]
     for pod, told in zip(case["asked"], answer["answers"], strict=True):
         seen.cases += 1
         where = (case["id"], pod["metadata"]["name"])
@@ -135,7 +143,7 @@ def report(seen: Seen, least: int) -> list[str]:
     """The summary's lines; those of plugins with fewer than `least` pods of both verdicts say so."""
     lines = [f"{seen.cases} cases"]
     lines.append(f"{'rejects':22}" + "".join(f"{how:>12}" for how in (SOME, ALL, NONE)))
-    for plugin in PLUGINS:
+    for plugin in (*PLUGINS, NAMED):
         counts = [seen.verdicts[plugin, how] for how in (SOME, ALL, NONE)]
         lines.append(f"{plugin:22}" + "".join(f"{count:12}" for count in counts) + " short" * (counts[0] < least))
     kinds = Counter(each.rule for _, _, each in seen.differing)

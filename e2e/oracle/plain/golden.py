@@ -30,7 +30,7 @@ def lean(value: Any) -> Any:
 
 def entry(answer: Json) -> Json:
     """A case as the API server keeps it, with upstream's answers."""
-    return {**lean(answer["stored"]), "answers": answer["answers"]}
+    return {**lean(answer["stored"]), "answers": answer["answers"], "named": answer.get("named", {})}
 
 
 def write(path: Path, entries: Iterable[Json]) -> str:

@@ -4,13 +4,12 @@ Where Dovetail means to differ, nothing is drawn: `spec.os` is asked of a node's
 kubelet turns the pod away), and room is kept for nominated pods of every scheduler, there for those of its profiles.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from e2e.oracle.plain.generator import PLUGINS, Json
+from e2e.oracle.plain.generator import NAMED, PLUGINS, Json
 from e2e.oracle.plain.ours import SERVED, Found, feasible
 
-NAMED: Final = "NodeName"
 FEASIBLE: Final = "feasible"
 REFUSED: Final = "refused"
 
@@ -40,6 +39,13 @@ def differences(names: frozenset[str], found: Found, answer: Json) -> Iterator[D
             yield Difference(" + ".join(plugins), _told(ours, rejected(answer, *plugins)))
     if feasible(found, names) != left:
         yield Difference(FEASIBLE, _told(names - feasible(found, names), names - left))
+
+
+def counted(names: frozenset[str], where: str, pod: str, rejected: Iterable[str]) -> Iterator[Difference]:
+    """Of a pod that names its node: it has to be counted on the node that NodeName leaves it; where : ours."""
+    ours, theirs = names - {where}, frozenset(rejected)
+    if ours != theirs:
+        yield Difference(NAMED, f"pod {pod}: {_told(ours, theirs)}")
 
 
 def _told(ours: frozenset[str], theirs: frozenset[str]) -> str:

@@ -81,6 +81,11 @@ class Cluster:
         self.state.put_pod(pod)
         return pod
 
+    def place_of(self, pod: str) -> str:
+        """The node that a pod (`namespace/name`) is counted on, empty for none."""
+        uid = self.state.pod_by_key.get(pod)
+        return self.state.places.current.get(uid, "") if uid is not None else ""
+
     def ask(self, item: Json) -> Found:
         """What the rules say to a pod that waits; nothing of it is left behind."""
         try:

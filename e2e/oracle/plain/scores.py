@@ -1,7 +1,8 @@
 """Scores beside those of kube-scheduler's own plugins: `python -m e2e.oracle.plain.scores --cases N --seed S`.
 
-A case is a cluster with labels, soft taints, images and pods that prefer things, and pods to find nodes for. Ours may
-be off by one percent, since upstream rounds down to whole ones, at places twice. Exits with 1 when one is off by more.
+A case is a cluster with labels, soft taints, images, storage and pods that prefer things, and pods to find nodes for.
+Ours may be off by one percent, since upstream rounds down to whole ones, at places twice. Exits with 1 when one is off
+by more.
 """
 
 import argparse
@@ -33,11 +34,12 @@ SCORERS: Final = {
     "ImageLocality": "images",
     "InterPodAffinity": "company",
     "PodTopologySpread": "evenness",
+    "VolumeBinding": "storage",
     "NodeResourcesFit": "least",
     "NodeResourcesBalancedAllocation": "balanced",
 }
 """Upstream's plugins and our scorers."""
-SILENT: Final = {"affinity": 0.0, "welcome": 1.0, "images": 0.0, "company": 0.0}
+SILENT: Final = {"affinity": 0.0, "welcome": 1.0, "images": 0.0, "company": 0.0, "storage": 0.0}
 """What upstream says to a pod that states nothing, of whom ours then is not asked."""
 TOLERATED: Final = 0.0201
 OPINION: Final = Opinion(Weights({"least": 1.0, "most": 1.0, "balanced": 1.0}))
@@ -117,6 +119,83 @@ def _pod(dice: Draw, name: str, node: str = "") -> Json:
     return {"metadata": metadata, "spec": spec, "status": {"phase": "Running" if node else "Pending"}}
 
 
+MAKES: Final = ("made", "zonal", "free")  # classes whose driver makes volumes; of `free` there are some, too
+CLASSES: Final = (*MAKES, "local", "unmeasured")
+CLAIMS: Final = tuple(f"c{number}" for number in range(6))
+DRIVER: Final = "d.csi.example.com"
+
+
+def _at(key: str, *values: str) -> Json:
+    terms = [{"matchExpressions": [{"key": key, "operator": "In", "values": [*values]}]}]
+    return {"required": {"nodeSelectorTerms": terms}}
+
+
+def _storage(dice: Draw, nodes: list[str]) -> dict[str, list[Json]]:
+    """Classes, free volumes, claims that wait for their first pod or have a volume, and what the driver has room for.
+
+    Of two volumes of one size, and of two capacities for one node, upstream takes any: there are none.
+    """
+    sizes = [f"{size}Mi" for size in dice.sample(range(256, 8192, 32), 40)]
+    zonal = [{"matchLabelExpressions": [{"key": ZONE, "values": ["a", "b"]}]}]
+    found: dict[str, list[Json]] = {
+        "storageClasses": [
+            {
+                "metadata": {"name": name, "uid": name}, "volumeBindingMode": "WaitForFirstConsumer",
+                "provisioner": {"local": "kubernetes.io/no-provisioner", "unmeasured": "e.csi.example.com"}.get(
+                    name, DRIVER
+                ),
+                **({"allowedTopologies": zonal} if name == "zonal" else {}),
+            }
+            for name in CLASSES
+        ],
+        "csiDrivers": [{"metadata": {"name": DRIVER, "uid": DRIVER}, "spec": {"storageCapacity": True}}],
+        "csiStorageCapacities": [
+            {
+                "metadata": {"name": f"{name}-{value}", "namespace": "one", "uid": f"{name}-{value}"},
+                "storageClassName": name, "capacity": f"{dice.randrange(1, 30)}Gi",
+                "nodeTopology": {"matchLabels": {DISK: value}},
+                **dice.choice([{}, {"maximumVolumeSize": "2Gi"}]),
+            }
+            for name in MAKES for value in ("ssd", "hdd", "nvme") if dice.chance(0.8)
+        ],
+        "persistentVolumes": [],
+        "persistentVolumeClaims": [],
+    }  # fmt: skip
+    for number in range(dice.randrange(0, 12)):
+        where: Json = dice.choice([{}, _at(DISK, "ssd", "nvme"), _at(ZONE, "a"), *[_at(HOST, each) for each in nodes]])
+        spec = {"storageClassName": dice.choice(["local", "local", "free"]), "csi": _csi(f"pv{number}")}
+        found["persistentVolumes"].append(_volume(f"pv{number}", sizes.pop(), {**spec, "nodeAffinity": where}))
+    for namespace in ("one", "two"):
+        for name in CLAIMS:
+            metadata: Json = {"name": name, "namespace": namespace, "uid": f"{namespace}-{name}"}
+            size = sizes.pop()
+            spec = {"storageClassName": dice.choice(CLASSES), "accessModes": ["ReadWriteOnce"]}
+            spec["resources"] = {"requests": {"storage": size}}
+            if dice.chance(0.15):
+                metadata["annotations"] = {"pv.kubernetes.io/bind-completed": "yes"}
+                spec["volumeName"] = f"{namespace}-{name}"
+                claim = {"kind": "PersistentVolumeClaim", **metadata}
+                claim.pop("annotations")
+                whole = {"storageClassName": spec["storageClassName"], "csi": _csi(spec["volumeName"])}
+                kept = _volume(f"{namespace}-{name}", size, {**whole, "claimRef": claim})
+                found["persistentVolumes"].append(kept | {"status": {"phase": "Bound"}})
+            elif dice.chance(0.1):
+                metadata["annotations"] = {"volume.kubernetes.io/selected-node": dice.choice(nodes)}
+            found["persistentVolumeClaims"].append({"metadata": metadata, "spec": spec, "status": {"phase": "Pending"}})
+    return found
+
+
+def _csi(handle: str) -> Json:
+    return {"driver": DRIVER, "volumeHandle": handle}
+
+
+def _volume(name: str, size: str, spec: Json) -> Json:
+    own = {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain"}
+    metadata = {"name": name, "uid": name}
+    return {"metadata": metadata, "spec": {**own, **{key: value for key, value in spec.items() if value}},
+            "status": {"phase": "Available"}}  # fmt: skip
+
+
 def make(seed: int, number: int) -> Json:
     """One case."""
     dice = Draw(f"{seed}/{number}")
@@ -128,8 +207,15 @@ def make(seed: int, number: int) -> Json:
         "nodes": [_node(dice, name, sizes) for name in names],
         "pods": [_pod(dice, f"p{each}", dice.choice(names)) for each in range(dice.randrange(0, 12))],
         "namespaces": [{"metadata": {"name": name, "labels": {}}} for name in ("one", "two")],
-        "asked": [_pod(dice, f"q{each}") for each in range(3)],
+        "asked": [_with_volumes(dice, _pod(dice, f"q{each}")) for each in range(3)],
+        **_storage(dice, names),
     }
+
+
+def _with_volumes(dice: Draw, pod: Json) -> Json:
+    claims = dice.sample(CLAIMS, dice.choice([0, 1, 1, 1, 2, 3]))
+    pod["spec"]["volumes"] = [{"name": each, "persistentVolumeClaim": {"claimName": each}} for each in claims]
+    return pod
 
 
 def ours(case: Json, asked: Json) -> dict[str, dict[str, float]]:
@@ -182,7 +268,7 @@ def main() -> int:
                 wrong.append(f"{chosen.seed}/{number}: {answer}")
                 continue
             wrong += differences(answer["stored"], answer, seen)
-            kept.append({"case": answer["stored"], "answers": answer["answers"]})
+            kept.append({"case": golden.lean(answer["stored"]), "answers": answer["answers"]})
     if chosen.write:
         print(golden.write(GOLDEN, kept))
     print("\n".join([*wrong[:20], f"{len(wrong)} differences in {chosen.cases} cases, scores compared: {dict(seen)}"]))

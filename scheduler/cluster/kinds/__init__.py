@@ -26,3 +26,5 @@ KINDS: Final[Kinds[Model]] = {
     **storage.KINDS,
 }
 """Shape and meaning by kind."""
+ANNOTATIONS: Final = (claims.PREFIX, *storage.ANNOTATIONS)
+"""What annotations that are read begin with, beside our own."""

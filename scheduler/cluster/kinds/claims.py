@@ -27,7 +27,7 @@ from scheduler.core.model import (
 )
 from scheduler.core.quantity import Quantity
 
-_CLAIM_PREFIX: Final = "resource.kubernetes.io/"
+PREFIX: Final = "resource.kubernetes.io/"
 
 
 def _claim(raw: wire.ResourceClaim) -> Claim:
@@ -47,7 +47,7 @@ def _claim(raw: wire.ResourceClaim) -> Claim:
         owner=owner_of(metadata),
         deleting=metadata.deletion_timestamp is not None,
         finalized=names.CLAIM_FINALIZER in (metadata.finalizers or ()),
-        annotations=ours_of(metadata, _CLAIM_PREFIX),
+        annotations=ours_of(metadata, PREFIX),
         devices=tuple(
             DeviceStatus(
                 each.driver,

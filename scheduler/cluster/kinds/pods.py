@@ -6,7 +6,7 @@ from typing import Final
 from scheduler.cluster.kinds.amounts import Nanos, add, units_of
 from scheduler.cluster.kinds.fields import Kinds, metadata_of, ours_of, quantity_of, required
 from scheduler.cluster.kinds.neighbours import leans_of, preferred_of, spreads_of, terms_of
-from scheduler.cluster.kinds.requests import extended_of, requests_of, unstated_of
+from scheduler.cluster.kinds.requests import asked_of, extended_of, requests_of, unstated_of
 from scheduler.cluster.kinds.selectors import node_selector_of
 from scheduler.cluster.kinds.taints import TOLERATION_OPERATORS, tolerations_of
 from scheduler.cluster.kinds.volumes import volumes_of
@@ -44,7 +44,8 @@ def _pod(raw: wire.Pod) -> Pod:
     spreads = spreads_of(spec.topology_spread_constraints, metadata.labels or {}, unsupported)
     claims = claims_of(spec.resource_claims, unsupported)
     tolerations = tolerations_of(spec.tolerations, "tolerations", unsupported, POD_TOLERATION_OPERATORS)
-    requests, margins = requests_of(spec, status)
+    summed = asked_of(spec)
+    requests, margins = requests_of(spec, status, summed)
     named = status.extended_resource_claim_status
     return Pod(
         namespace=metadata.namespace or "",
@@ -82,7 +83,7 @@ def _pod(raw: wire.Pod) -> Pod:
         nominated=status.nominated_node_name or "",
         preferred=preferred_of(spec.affinity.node_affinity) if spec.affinity and spec.affinity.node_affinity else (),
         images=_images(spec),
-        unstated=unstated_of(spec),
+        unstated=unstated_of(spec, summed),
         leans=leans,
     )
 

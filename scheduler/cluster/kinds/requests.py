@@ -16,16 +16,22 @@ Counted = Callable[[Container, str], Nanos]
 """What one container at a path is counted for."""
 
 
-def requests_of(spec: wire.PodSpec, status: wire.PodStatus) -> tuple[Mapping[str, int], Mapping[str, int]]:
+def asked_of(spec: wire.PodSpec) -> Nanos:
+    """What a pod's containers request together at most."""
+    return _together(spec, _asked)
+
+
+def requests_of(
+    spec: wire.PodSpec, status: wire.PodStatus, asked: Nanos
+) -> tuple[Mapping[str, int], Mapping[str, int]]:
     """Requests as kube-scheduler counts them (`PodRequests` of k8s.io/component-helpers/resource), and of those that
     are made for the pod as a whole what its containers leave.
 
     Requests of the pod as a whole take the place of cpu, memory and huge pages; overhead is added. While a resize is
     under way the largest of what is asked, allocated and actual counts; what its node called infeasible is not asked
-    (KEP-1287, KEP-5419). A pod that waits for a node has only what it asks.
+    (KEP-1287, KEP-5419). A pod that waits for a node has only what it asks. asked : of its containers.
     """
-    asked = _together(spec, _asked)
-    total = _resized(spec, status, asked) if spec.node_name else asked
+    total = dict(_resized(spec, status, asked) if spec.node_name else asked)
     margins: Mapping[str, int] = {}
     whole = nanos_of((spec.resources or Resources()).requests, "spec.resources.requests")
     whole = {name: amount for name, amount in whole.items() if _of_the_pod(name)}
@@ -42,8 +48,8 @@ def requests_of(spec: wire.PodSpec, status: wire.PodStatus) -> tuple[Mapping[str
     return units_of({name: amount for name, amount in total.items() if names.is_counted(name)}), margins
 
 
-def unstated_of(spec: wire.PodSpec) -> Mapping[str, int]:
-    """What kube-scheduler's scores take containers for that say nothing of cpu or memory, beyond what is requested."""
+def unstated_of(spec: wire.PodSpec, asked: Nanos) -> Mapping[str, int]:
+    """What kube-scheduler's scores take containers for that say nothing of cpu or memory, beyond what they ask."""
     whole = (spec.resources.requests if spec.resources else None) or {}
     pod_level = any(_of_the_pod(name) for name in whole)
     containers = (*(spec.containers or ()), *(spec.init_containers or ()))
@@ -54,7 +60,6 @@ def unstated_of(spec: wire.PodSpec) -> Mapping[str, int]:
         }
     if not assumed or all(_says(each, name) for each in containers for name in assumed):
         return {}
-    asked = _together(spec, _asked)
     more = _together(spec, lambda container, path: {**assumed, **_asked(container, path)})
     return units_of({name: more.get(name, 0) - asked.get(name, 0) for name in assumed})
 

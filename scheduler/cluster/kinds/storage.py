@@ -29,6 +29,8 @@ from scheduler.core.storage import (
 
 _CLASS: Final = "volume.beta.kubernetes.io/storage-class"  # goes before spec.storageClassName
 _MIGRATED: Final = "storage.alpha.kubernetes.io/migrated-plugins"
+ANNOTATIONS: Final = (_CLASS, _MIGRATED, BIND_COMPLETED, SELECTED_NODE)
+"""All that are read."""
 _NAME: Final = "metadata.name"
 _ALWAYS: Final = Requirement("", "DoesNotExist")
 """Holds on every node: no label has an empty key."""
@@ -160,6 +162,7 @@ def _capacity(raw: wire.CsiStorageCapacity) -> CSIStorageCapacity:
         storage_class=raw.storage_class_name,
         topology=strict_label_selector_of(raw.node_topology, "nodeTopology"),
         limit=None if named[1] is None else quantity_of(named[1], named[0]),
+        capacity=None if raw.capacity is None else quantity_of(raw.capacity, "capacity"),
     )
 
 

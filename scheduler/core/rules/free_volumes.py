@@ -10,11 +10,10 @@ from scheduler.core.model import NodeSelector
 from scheduler.core.mounts import UNBOUND, Wanted, choose, mark
 from scheduler.core.nodes import NodeTable
 from scheduler.core.rules.affinity import selected
-from scheduler.core.rules.base import NodeRule, per_value
-from scheduler.core.volumes import anywhere, indexed
+from scheduler.core.rules.base import NodeRule
+from scheduler.core.rules.offers import FEW_ROWS, compete, least
+from scheduler.core.volumes import anywhere
 from scoring.arrays import Mask, Rows
-
-_FEW_ROWS = 16  # up to here one node after the other is faster than columns
 
 
 class FreeVolumes(NodeRule):
@@ -31,10 +30,10 @@ class FreeVolumes(NodeRule):
         held: Mask = np.ones(len(rows), np.bool_)
         if demand.mounts is None or not demand.mounts.wanted:
             return held
-        if len(rows) > _FEW_ROWS:
+        if len(rows) > FEW_ROWS:
             for wanted in demand.mounts.wanted:
                 held &= _match(nodes, wanted, rows) | _make(nodes, wanted, rows)
-            if not _compete(demand.mounts.wanted):
+            if not compete(demand.mounts.wanted):
                 return held
         [at] = held.nonzero()
         held[at] = [self.holds(nodes, demand, row) for row in rows[at].tolist()]
@@ -111,25 +110,6 @@ def _make(nodes: NodeTable, wanted: Wanted, rows: Rows) -> Mask:
 
 
 def _reached(nodes: NodeTable, selectors: Iterable[NodeSelector | None], rows: Rows) -> Mask:
-    """Nodes that one of the selectors selects; None selects all. Those for one label each are looked up together."""
-    held: Mask = np.zeros(len(rows), np.bool_)
-    values: dict[str, set[str]] = {}
-    for selector in dict.fromkeys(selectors):
-        if selector is None:
-            return np.ones(len(rows), np.bool_)
-        line = indexed(selector)
-        if line is None:
-            held |= selected(nodes, selector, rows)
-        else:
-            values.setdefault(line.key, set()).update(line.values)
-    for key, wanted in values.items():
-        column = nodes.labels.get(key)
-        if column is not None:
-            held |= per_value(column, rows, wanted.__contains__)
+    """Nodes that one of the selectors selects; None selects all."""
+    held: Mask = least(nodes, ((each, 0.0) for each in selectors), rows) == 0
     return held
-
-
-def _compete(wanted: tuple[Wanted, ...]) -> bool:
-    """Whether claims may be after the same volumes."""
-    classes = [each.storage_class for each in wanted if each.node is None and each.reserved is None]
-    return len(set(classes)) < len(classes)

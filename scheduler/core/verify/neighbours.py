@@ -116,7 +116,8 @@ def _check_spread(
             continue
         if spread.node_affinity and not _chosen(pod, each):
             continue
-        if spread.node_taints and any(keeps_off(taint, pod.tolerations) for taint in each.taints):
+        compare = world.gates.taint_comparison
+        if spread.node_taints and any(keeps_off(taint, pod.tolerations, compare=compare) for taint in each.taints):
             continue
         counted.setdefault(each.labels[key], 0)
         for other in there.get(each.name, ()):

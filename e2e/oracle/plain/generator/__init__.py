@@ -6,13 +6,13 @@ the API server makes of the objects is left to it: the oracle says what it keeps
 
 from typing import Final
 
-from e2e.oracle.plain.generator.dice import FAMILIES, NOMINATED, PLUGINS, Dice, Json
+from e2e.oracle.plain.generator.dice import FAMILIES, NAMED, NOMINATED, PLUGINS, Dice, Json
 from e2e.oracle.plain.generator.nodes import draw_nodes
 from e2e.oracle.plain.generator.pods import draw_asked, draw_pods
 from e2e.oracle.plain.generator.topology import draw_namespaces
 from e2e.oracle.plain.generator.volumes import draw_storage
 
-__all__ = ["ASKED", "FAMILIES", "NOMINATED", "PLUGINS", "Dice", "Json", "make"]
+__all__ = ["ASKED", "FAMILIES", "NAMED", "NOMINATED", "PLUGINS", "Dice", "Json", "make"]
 
 ASKED: Final = 5
 """Pods that are asked about in a cluster, each of them alone: so many cases."""

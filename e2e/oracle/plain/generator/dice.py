@@ -10,7 +10,10 @@ PLUGINS: Final = (
     "NodeUnschedulable", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit", "VolumeRestrictions",
     "NodeVolumeLimits", "VolumeBinding", "VolumeZone", "PodTopologySpread", "InterPodAffinity", "NodeDeclaredFeatures",
 )  # fmt: skip
-"""Upstream's filter plugins whose rules are drawn. NodeName is none: a pod with a nodeName waits for no scheduler."""
+"""Upstream's filter plugins whose rules are drawn, and judged of pods that wait."""
+NAMED: Final = "NodeName"
+"""The one that pods which wait have nothing to do with: those with a nodeName wait for no scheduler. It is judged of
+those that run: what it leaves of the nodes is where they must be counted, and nowhere else."""
 NOMINATED: Final = "nominated pods"
 FAMILIES: Final = (*PLUGINS, NOMINATED)
 _RARE: Final = ("VolumeRestrictions", "PodTopologySpread")  # drawn more often, since they seldom tell nodes apart

@@ -7,7 +7,7 @@
 //	 "persistentVolumes": [...], "storageClasses": [...], "csiNodes": [...], "csiDrivers": [...],
 //	 "csiStorageCapacities": [...], "volumeAttachments": [...], "asked": [Pod]}
 //	-> {"id": any, "outcome": "ok", "answers": [{"feasible": [node name], "rejected": {plugin: {node name: code}}}],
-//	    "stored": the case}
+//	    "named": {namespace/name: [node name]}, "stored": the case}
 //
 // The objects are first made what the API server keeps of them (store.go), and come back so; a case with an object that
 // it would refuse is a bad one.
@@ -19,7 +19,8 @@
 // With "scored": true each answer has "scores" too: {plugin: {node name: 0 to 100}} of the nodes that are feasible, as the
 // score plugins of the default profile give them, normalized and not weighted.
 //
-// Of "pods" those with a nodeName run, unless they have ended; those with a nominatedNodeName are nominated.
+// Of "pods" those with a nodeName run, unless they have ended; those with a nominatedNodeName are nominated. "named" says
+// of those that run which nodes NodeName keeps them off.
 //
 // A line that is no case is answered by {"outcome": "bad-case", "error": str}; a case that would have brought the
 // scheduler down, by outcome "panic".
@@ -72,11 +73,12 @@ type question struct {
 }
 
 type answer struct {
-	ID      any             `json:"id"`
-	Outcome string          `json:"outcome"`
-	Error   string          `json:"error,omitempty"`
-	Answers []verdict       `json:"answers,omitempty"`
-	Stored  json.RawMessage `json:"stored,omitempty"`
+	ID      any                 `json:"id"`
+	Outcome string              `json:"outcome"`
+	Error   string              `json:"error,omitempty"`
+	Answers []verdict           `json:"answers,omitempty"`
+	Named   map[string][]string `json:"named,omitempty"`
+	Stored  json.RawMessage     `json:"stored,omitempty"`
 }
 
 type verdict struct {
@@ -184,7 +186,7 @@ func (s *scheduler) load(ctx context.Context, q *question) error {
 	}
 	for _, pod := range q.Pods {
 		switch {
-		case pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed: // its informer does not list them
+		case ended(pod): // its informer does not list them
 		case pod.Spec.NodeName != "":
 			if err := known.AddPod(logger, pod); err != nil {
 				return err
@@ -199,6 +201,10 @@ func (s *scheduler) load(ctx context.Context, q *question) error {
 	}
 	s.cluster.Snapshot, s.cluster.nominated = schedulercache.NewEmptySnapshot(), nominated
 	return known.UpdateSnapshot(logger, s.cluster.Snapshot)
+}
+
+func ended(pod *v1.Pod) bool {
+	return pod.Status.Phase == v1.PodSucceeded || pod.Status.Phase == v1.PodFailed
 }
 
 func fill[T any](informer cache.SharedIndexInformer, items []T) error {
@@ -270,7 +276,13 @@ func (s *scheduler) answer(ctx context.Context, q *question) answer {
 	if err != nil {
 		return answer{Outcome: "bad-case", Error: err.Error()}
 	}
-	a := answer{Outcome: "ok"}
+	a := answer{Outcome: "ok", Named: map[string][]string{}}
+	for _, pod := range q.Pods {
+		if pod.Spec.NodeName != "" && !ended(pod) {
+			found := sets.List(sets.KeySet(s.rejected(ctx, names.NodeName, pod, nodes)))
+			a.Named[pod.Namespace+"/"+pod.Name] = found
+		}
+	}
 	for _, pod := range q.Asked {
 		rejected := map[string]map[string]string{}
 		for _, name := range filters {
@@ -302,6 +314,11 @@ func (s *scheduler) scores(
 	state := framework.NewCycleState()
 	if _, status, _ := s.framework.RunPreFilterPlugins(ctx, state, pod); !status.IsSuccess() {
 		return nil, nil
+	}
+	for _, node := range left { // the score of VolumeBinding is about the volumes that its filter found
+		if status := s.framework.RunFilterPluginsWithNominatedPods(ctx, state, pod, node); !status.IsSuccess() {
+			return nil, status.AsError()
+		}
 	}
 	if status := s.framework.RunPreScorePlugins(ctx, state, pod, left); !status.IsSuccess() {
 		return nil, status.AsError()
