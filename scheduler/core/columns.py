@@ -80,7 +80,7 @@ class Column(Generic[T]):
 
     def snapshot(self) -> "Column[T]":
         """A column that later writes to this one do not change."""
-        copy: Column[T] = Column.__new__(Column)
+        copy: Column[T] = Column(0)
         copy.codes, copy.values, copy._index, copy._shared = self.codes, self.values, self._index, True
         self._shared = True
         return copy
@@ -144,7 +144,7 @@ class DeviceTable:
 
     def snapshot(self) -> "DeviceTable":
         """A table that later changes to this one leave alone."""
-        copy = DeviceTable.__new__(DeviceTable)
+        copy = DeviceTable(0)
         copy.size, copy.live, copy.drivers = self.size, self.live, self.drivers.snapshot()
         copy._sharing = self._sharing
         copy.shareable = self.shareable.snapshot()

@@ -9,7 +9,7 @@ from typing import Final
 
 from scheduler.core import allocatable, groups, plan
 from scheduler.core.extended import SpecialClaim, backing_class, special_claim
-from scheduler.core.hashing import Hashed, hashed_once
+from scheduler.core.hashing import Hashed
 from scheduler.core.leanings import Leanings, leanings
 from scheduler.core.match import COMPARISONS
 from scheduler.core.model import (
@@ -71,7 +71,6 @@ class Ask:
         return (self.request, self.count == 0)
 
 
-@hashed_once
 @dataclass(frozen=True, slots=True)
 class Want(Hashed):
     """A request of one of the pod's claims: its alternatives, just one if it is no list."""
@@ -79,6 +78,10 @@ class Want(Hashed):
     claim: int
     asks: tuple[Ask, ...]
     listed: bool = False
+
+    def __hash__(self) -> int:
+        known = self.known_hash
+        return known if known is not None else self.keep_hash((self.claim, self.asks, self.listed))
 
     @property
     def request(self) -> DeviceRequest:
@@ -120,7 +123,6 @@ class Sizing:
     margins: tuple[tuple[str, int], ...]
 
 
-@hashed_once
 @dataclass(frozen=True, slots=True)
 class Demand(Hashed):
     """All that decides where a pod fits and how well: the key of an equivalence class.
@@ -158,6 +160,17 @@ class Demand(Hashed):
     preferred: tuple[tuple[int, NodeSelectorTerm], ...] = ()
     images: tuple[str, ...] = ()
     leanings: Leanings | None = None
+
+    def __hash__(self) -> int:
+        known = self.known_hash
+        if known is not None:
+            return known
+        parts = (
+            self.node_selector, self.affinity, self.tolerations, self.resources, self.wants, self.relations, self.held,
+            self.offered, self.sizing, self.foreign, self.ports, self.neighbours, self.guests, self.mounts,
+            self.features, self.nominees, self.unstated, self.preferred, self.images, self.leanings,
+        )  # fmt: skip
+        return self.keep_hash(parts)
 
     @property
     def plain(self) -> bool:

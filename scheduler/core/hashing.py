@@ -1,29 +1,24 @@
 """Values that are looked up again and again, and whose hash is worked out once."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
-T = TypeVar("T")
+from collections.abc import Hashable
 
 
 class Hashed:
-    """Base of a frozen dataclass with slots under `hashed_once`. The hash is no field: it may not outlive a process."""
+    """Base of a frozen dataclass with slots that has a `__hash__` of its own. The hash may not outlive a process."""
 
     __slots__ = ("_hash",)
     _hash: int
 
-
-def hashed_once(cls: type[T]) -> type[T]:
-    """Have a class keep the hash of each of its objects."""
-    worked_out: Callable[[T], int] = cls.__hash__
-
-    def kept(self: T) -> int:
+    @property
+    def known_hash(self) -> int | None:
+        """What was kept, if anything was."""
         try:
-            return self._hash  # type: ignore[attr-defined, no-any-return]
+            return self._hash
         except AttributeError:
-            found = worked_out(self)
-            object.__setattr__(self, "_hash", found)
-            return found
+            return None
 
-    cls.__hash__ = kept  # type: ignore[method-assign, assignment]
-    return cls
+    def keep_hash(self, parts: Hashable) -> int:
+        """Work out the hash from what equality compares."""
+        found = hash(parts)
+        object.__setattr__(self, "_hash", found)
+        return found

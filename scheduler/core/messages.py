@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from scheduler.core.config import EngineConfig
 from scheduler.core.extended import SpecialClaim
@@ -166,9 +166,9 @@ class BindRefused:
 class Solved:
     """Answer to Solve."""
 
-    problem: object
+    problem: Any
     generation: int
-    answer: object
+    answer: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ class Inspected:
 
     expression: str
     generation: int
-    outline: object
+    outline: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class Appraised:
     """Answer to Appraise: a `scoring.market.Market`, None where none could be worked out."""
 
     generation: int
-    market: object
+    market: Any
 
 
 Event = (
@@ -448,7 +448,7 @@ class Solve:
     the pod, here and below: whoever does slow work gives every tenant its turn.
     """
 
-    problem: object
+    problem: Any
     budget: int
     generation: int
     tenant: str = ""
@@ -461,7 +461,7 @@ class SolveWindow:
     `window` is a `solvers.window.Window`; method : of core/windows.py; limit_s : for HiGHS.
     """
 
-    window: object
+    window: Any
     method: str
     limit_s: float
     generation: int
@@ -513,8 +513,8 @@ class Appraise:
     sample, supply : a `scoring.mix.Sample` and a `scoring.prices.Supply`.
     """
 
-    sample: object
-    supply: object
+    sample: Any
+    supply: Any
     generation: int
     tenant: str = ""
 

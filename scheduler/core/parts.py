@@ -565,7 +565,7 @@ class Cuts:
         distinct, member = np.unique(flat, return_inverse=True)
         found = [each.tobytes() for each in distinct]
         numbers = [self._pattern(int.from_bytes(each[:bits], "little"), each[bits:]) for each in found]
-        self._usable[rows] = np.array(numbers, np.int32)[member.reshape(flat.shape)]
+        self._usable[rows] = np.array(numbers, np.int32)[member.reshape(places.shape[:2])]
 
     def choose(self, rows: Rows, *, first: bool) -> Picks:
         """The part of each node that saves most waste, the first among equals; or with `first` the first that fits."""

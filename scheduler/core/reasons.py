@@ -311,11 +311,11 @@ def _searched(
             continue
         short.nearest.setdefault(reason, (0, ""))
         seen = state.bays.rows[counted[lacking]]
-        selected = (seen >= 0) & candidates.eligible[index][0].selected[seen]
-        for at in np.flatnonzero(selected.any(axis=1)).tolist():
+        matching = (seen >= 0) & candidates.eligible[index][0].selected[seen]
+        for at in np.flatnonzero(matching.any(axis=1)).tolist():
             if not short.hindered.get(reason, NONE_MATCHES):
                 break
-            positions = np.flatnonzero(selected[at]).tolist()
+            positions = np.flatnonzero(matching[at]).tolist()
             short.hinder(state, candidates, reason, int(counted[lacking][at]), positions, (index, 0))
         short.hindered.setdefault(reason, NONE_MATCHES)
     joint = _joint(candidates.demand)

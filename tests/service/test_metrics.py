@@ -13,6 +13,7 @@ from scheduler.core.messages import (
     ClaimRefused,
     Gone,
     PodBound,
+    PodRef,
     RecordDecision,
     Rejected,
     ReportIgnored,
@@ -337,7 +338,7 @@ async def test_what_solvers_and_sources_say_is_counted():
     metrics.event(BindRefused(Uid("u"), "conflict", "no"))
     metrics.event(Rejected("Pod", "ns/p", Uid("u"), "odd"))
     metrics.instruction(WarnOfTopology(("a", "b")))
-    metrics.instruction(ReportIgnored(None, "text"))
+    metrics.instruction(ReportIgnored(PodRef("ns", "p", Uid("u")), "text"))
     metrics.cycle(0.004)
 
     told = await hands.told()

@@ -43,7 +43,7 @@ def test_the_best_two_are_those_of_a_full_look(leaders, steps, order):
         expected = [*fitting, None, None][:2]
         assert ranking.best(order) == tuple(expected)
         assert ranking.fitting == len(fitting)
-        assert [ranking.rank(row) for row in rows] == ranks[rows].tolist()
+        assert [ranking.rank(row) for row in rows.tolist()] == ranks[rows].tolist()
 
 
 seen = st.lists(

@@ -87,7 +87,7 @@ def joint(
                 share = left if level == len(levels) - 1 else _PART * left
             found, bound = program.solve(gains, floors, share)
             if level < len(window.tiers):
-                bound = math.floor(bound + _WHOLE)
+                bound = float(math.floor(bound + _WHOLE))
             if found is not None and feasible(window, found):
                 found = mended(window, found, _STEPS_A_POD * len(window.pods))  # below this level anything goes
                 best = max(best, found, key=window.worth)
