@@ -47,6 +47,9 @@ class Quantity:
     def __repr__(self) -> str:
         return f"Quantity({self.text!r})"
 
+    def __reduce__(self) -> tuple[type["Quantity"], tuple[int, str]]:
+        return Quantity, (self.nanos, self.text)
+
     @property
     def format(self) -> str:
         """How it is spelled: `binary` (Ki), `exponent` (e3) or `decimal`."""

@@ -1,8 +1,11 @@
 """Answers to the instructions that take too long for the core: pure functions, for whoever runs them."""
 
+import copyreg
 from collections.abc import Callable
-from typing import Final
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
 
+from scheduler.core import messages
 from scheduler.core.cel import compile_selector, evaluate_tuple, outline_of
 from scheduler.core.config import JOINT
 from scheduler.core.errors import FaultError
@@ -18,6 +21,7 @@ from scheduler.core.messages import (
     SolveWindow,
     WindowSolved,
 )
+from scheduler.core.solvers import puzzle, search, window
 from scheduler.core.solvers.joint import joint
 from scheduler.core.solvers.puzzle import Puzzle
 from scheduler.core.solvers.regret import STEPS_A_POD, regret
@@ -74,3 +78,14 @@ def _appraised(sample: object, supply: object) -> Market | None:
         return market_of(sample, supply)
     except ArithmeticError:
         return None
+
+
+def _rebuilt(item: Any) -> tuple[Any, tuple[Any, ...]]:
+    """What pickle makes an object of: its class cannot be filled afterwards where it is compiled."""
+    return type(item), tuple(getattr(item, each.name) for each in fields(item) if each.init)
+
+
+for _module in (messages, puzzle, search, window):
+    for _each in list(vars(_module).values()):
+        if isinstance(_each, type) and is_dataclass(_each) and _each.__module__ == _module.__name__:
+            copyreg.pickle(_each, _rebuilt)

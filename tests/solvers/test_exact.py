@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import fields
 from itertools import product
 
 import numpy as np
@@ -354,7 +355,7 @@ def test_the_best_of_all_sets_is_taken():
     base = puzzle([Piece(binds) for binds in (False,) * 4], [[ask(4, 2)]])
     given = Puzzle(
         **{
-            **{name: getattr(base, name) for name in base.__slots__},
+            **{each.name: getattr(base, each.name) for each in fields(base)},
             "layout": Layout(speed, unknown, unknown, "test"),
             "weights": tuple(float(scorer.name == "bandwidth") for scorer in SET_SCORERS),
         }
