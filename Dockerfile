@@ -1,7 +1,9 @@
 # Pin the base by digest where images are built for production: --build-arg BASE=python:3.13-slim-bookworm@sha256:...
 ARG BASE=python:3.13-slim-bookworm
+# The same with a C compiler, which compiles the core and stays behind.
+ARG BUILD_BASE=python:3.13-bookworm
 
-FROM ${BASE} AS build
+FROM ${BUILD_BASE} AS build
 WORKDIR /src
 RUN python -m venv /opt/dovetail
 COPY requirements.lock ./
@@ -10,10 +12,10 @@ RUN /opt/dovetail/bin/pip install --no-cache-dir --require-hashes --only-binary 
 COPY requirements-dev.lock ./
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements-dev.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY scoring scoring
 COPY scheduler scheduler
-RUN /opt/build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
+RUN HATCH_BUILD_HOOKS_ENABLE=1 /opt/build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel . \
     && /opt/dovetail/bin/pip install --no-cache-dir --no-deps /wheel/*.whl
 # It only saves time at start, and packages may ship files for other versions of Python, which do not compile.
 RUN /opt/dovetail/bin/python -m compileall -q /opt/dovetail/lib || true

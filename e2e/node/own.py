@@ -46,7 +46,8 @@ def image(folder: Path) -> Path:
     environment = environment_layer()
     with LayerWriter(folder / "dovetail.layer") as writer, tempfile.TemporaryDirectory() as made:
         build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", made]
-        ran = subprocess.run(build, cwd=ROOT, check=False, capture_output=True, text=True)
+        hooks = {} if os.environ.get("DOVETAIL_PURE") else {"HATCH_BUILD_HOOKS_ENABLE": "1"}
+        ran = subprocess.run(build, cwd=ROOT, env=os.environ | hooks, check=False, capture_output=True, text=True)
         if ran.returncode != 0:
             raise NodeError(f"building the wheel failed: {ran.stderr[-2000:]}")
         [wheel] = Path(made).glob("*.whl")

@@ -87,7 +87,7 @@ def caught(bug: Bug, seed: int, steps: int) -> tuple[str, int, str]:
     """Invariant, steps and words of the first failure; empty and the steps if there was none."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        shutil.copytree(ROOT / "scheduler", place / "scheduler", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / "scheduler", place / "scheduler", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
         for name in ("scoring", "e2e"):
             (place / name).symlink_to(ROOT / name)
         file = place / bug.file

@@ -178,6 +178,7 @@ async def test_a_cluster_without_claims_is_refused(api, start, settings):
         await start(settings).task
 
 
+@pytest.mark.interpreted
 async def test_a_part_that_fails_ends_the_process_with_the_lease_given_back(api, start, settings):
     serving(api)
     process = start(settings)

@@ -25,6 +25,7 @@ def table(*names, **labels):
     return found
 
 
+@pytest.mark.interpreted
 def test_hostnames_of_nodes_that_went_are_forgotten():
     nodes = table(*(f"n{number}" for number in range(50)), zone="a")
 

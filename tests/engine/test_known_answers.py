@@ -63,6 +63,7 @@ def forget(monkeypatch):
     return monkeypatch
 
 
+@pytest.mark.interpreted
 def test_pods_are_decided_as_if_none_had_come_before(forget):
     plain = run()
     forget.undo()

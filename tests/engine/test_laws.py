@@ -4,6 +4,7 @@ import random
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -245,6 +246,7 @@ def test_a_slice_that_changes_meanwhile_does_not_hide_that_verdicts_are_missing(
     assert hands.devices_of("c") == ["gpu-0", "gpu-1"]
 
 
+@pytest.mark.interpreted
 def test_a_class_forgets_node_states_that_are_long_past(monkeypatch):
     monkeypatch.setattr(Candidates, "MAX_SHAPES", 3)
     objects = [item for i in range(12) for item in (claim(f"c{i}"), pod(f"p{i}", claims=[f"c{i}"], created=f"{i:03d}"))]

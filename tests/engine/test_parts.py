@@ -200,6 +200,7 @@ def one(selector, count=1):
     return request("r", count, selector)
 
 
+@pytest.mark.interpreted
 def test_parts_are_counted_and_not_searched(monkeypatch):
     hands = Hands(node("n1"), *cards("n1", 2))
     monkeypatch.setattr(hands.engine._catalogue.puzzles, "make", None)
@@ -231,6 +232,7 @@ def test_what_is_taken_spoils_least_once_the_demand_is_known():
     assert decision.winner.scores["partitions"] != 0.5
 
 
+@pytest.mark.interpreted
 def test_whole_gpus_that_could_be_cut_are_counted_and_their_links_are_looked_at(monkeypatch):
     pairs = {"dovetail.scheduler/links": '{"pairs": [["gpu-0", "gpu-2", 300], ["gpu-1", "gpu-3", 300]], "default": 0}'}
     hands = Hands(node("n1", annotations=pairs), *cards("n1", 4, whole=True))
@@ -312,6 +314,7 @@ def test_gpus_that_go_by_fabric_partitions_do_so_beside_the_parts_of_others():
     assert "Fabric Manager partition" in hands.reason("p2") or "lack 2 free devices" in hands.reason("p2")
 
 
+@pytest.mark.interpreted
 def test_what_is_known_of_cards_stays_when_a_node_with_more_devices_comes(monkeypatch):
     hands = Hands(node("n1"), *cards("n1", 1))
     monkeypatch.setattr(hands.engine._catalogue.puzzles, "make", None)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,6 +163,7 @@ def test_several_devices_of_one_request_are_different_ones_with_room():
     assert hands.devices_of("p1") == ["gpu-1", "gpu-2"]
 
 
+@pytest.mark.interpreted
 def test_shares_are_counted_and_not_searched(monkeypatch):
     hands = Hands(node("n1"), shared("n1", 2))
     monkeypatch.setattr(hands.engine._catalogue.puzzles, "make", None)

@@ -736,6 +736,7 @@ def test_a_migrated_plugin_is_served_where_its_driver_has_its_label():
     assert hands.node_of("q") == "n1"
 
 
+@pytest.mark.interpreted
 def test_nothing_stays_of_what_is_gone():
     def sizes(hands):
         return {name: len(each) for name, each in vars(hands.engine.state.volumes).items() if isinstance(each, dict)}

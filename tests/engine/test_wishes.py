@@ -148,6 +148,7 @@ def test_an_image_that_was_loaded_wakes_no_pod_and_what_else_changes_does():
     assert hands.node_of("p") == "n1"
 
 
+@pytest.mark.interpreted
 def test_wishes_are_weighed_again_only_after_something_moved(monkeypatch):
     looks, weigh = [], Wishes.weigh
     monkeypatch.setattr(Wishes, "weigh", lambda *args: looks.append(1) or weigh(*args))

@@ -1,5 +1,6 @@
 """Pools: an incremental index says what a look at all slices says, and only those nodes are rebuilt that may differ."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,7 @@ def test_after_any_history_every_node_sees_what_a_fresh_start_would_see(steps, l
         Pool.MANY = many
 
 
+@pytest.mark.interpreted
 def test_a_slice_of_a_pool_over_many_nodes_costs_its_own_node_until_the_pool_is_whole():
     state = State(Ownership(all_nodes=True))
     count = Pool.MANY + 36

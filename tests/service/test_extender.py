@@ -196,6 +196,7 @@ async def test_what_changed_is_looked_at_before_anybody_asks(server):
     assert server.calls == 0
 
 
+@pytest.mark.interpreted
 async def test_a_mistake_of_our_own_beside_the_questions_ends_the_listener(server, monkeypatch):
     monkeypatch.setattr(server.hands.engine, "catch_up", None)
     holding = asyncio.ensure_future(server.extender.hold())
@@ -361,6 +362,7 @@ async def test_more_requests_than_can_be_under_way_are_sent_off(server, monkeypa
     assert (await first)["NodeNames"] == ["n2"]
 
 
+@pytest.mark.interpreted
 async def test_a_mistake_of_our_own_tells_nothing_but_that(server, monkeypatch, caplog):
     def fail(*_):
         raise ZeroDivisionError("secret")
@@ -399,6 +401,7 @@ async def test_the_same_mistake_is_logged_once(server, caplog):
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
 
 
+@pytest.mark.interpreted
 async def test_every_request_is_counted_by_how_it_ended(server, monkeypatch):
     told = []
     server.extender.answered = lambda verb, result, seconds: told.append((verb, result, seconds))

@@ -342,6 +342,7 @@ def cluster(*more):
     return Hands(*(node(f"n{i}") for i in range(3)), *boxes, *more)
 
 
+@pytest.mark.interpreted
 def test_a_change_is_learned_at_once_by_the_nodes_concerned_and_no_others():
     hands = cluster(told(about("n0", matrix=MIXED)))
     first = links_of(hands, "n0")
