@@ -16,11 +16,11 @@ import resource
 import statistics
 import sys
 import time
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from scheduler import NATIVE
 from scheduler.core.cel import compile_selector
 from scheduler.core.config import EngineConfig, Ownership
 from scheduler.core.engine import Engine
@@ -218,8 +218,7 @@ class Run:
         self.engine = Engine(EngineConfig(ownership=Ownership(all_nodes=True), batch=batch))
         self.seconds, self.bound = 0.0, 0
         self.cycles: list[float] = []
-        for event in events:
-            self._handle(event)
+        self._handle(events)
         begun = time.process_time()
         self.engine.state.settle()
         self.loaded = self.seconds + time.process_time() - begun
@@ -229,15 +228,13 @@ class Run:
 
     def decide(self, events: Sequence[Event]) -> float:
         """Until there is nothing left to do; returns the seconds of the engine's own work."""
-        inbox, before = deque(events), self.seconds
+        inbox, before = list(events), self.seconds
         while True:
-            out: list[Instruction] = []
-            while inbox:
-                event = inbox.popleft()
-                self.bound += isinstance(event, PodBound)
-                out += self._handle(event)
+            events, inbox = inbox, []
+            self.bound += sum(isinstance(event, PodBound) for event in events)
+            out = self._handle(events)
             begun = self.seconds
-            out += self._handle(Drained())
+            out += self._handle([Drained()])
             self.cycles.append(self.seconds - begun)
             wakeup = self.engine.next_wakeup()
             if not out and (wakeup is None or wakeup > 1.0):
@@ -250,8 +247,8 @@ class Run:
         for number in range(CHANGES):
             name = f"changing-{number:03d}"
             resources = {"cpu": 96_000, "memory": 2**40, "pods": 110, "ephemeral-storage": 2**40}
-            self._handle(Seen(Node(name, Uid(name), {HOSTNAME: name}, {}, (), False, resources)))
-            self._handle(Seen(changing(name, "off.example.com", number, devices, 1)))
+            node = Node(name, Uid(name), {HOSTNAME: name}, {}, (), False, resources)
+            self._handle([Seen(node), Seen(changing(name, "off.example.com", number, devices, 1))])
         self.decide([])
 
     def change(self, number: int, devices: int) -> float:
@@ -266,9 +263,11 @@ class Run:
             raise RuntimeError(f"slice {number} changed, and the pod that waited for it was not bound")
         return seconds
 
-    def _handle(self, event: Event) -> list[Instruction]:
+    def _handle(self, events: Iterable[Event]) -> list[Instruction]:
+        handle, out = self.engine.handle, []
         begun = time.process_time()
-        out = self.engine.handle(event, 1.0)
+        for event in events:
+            out += handle(event, 1.0)
         self.seconds += time.process_time() - begun
         return out
 
@@ -329,7 +328,7 @@ def main() -> int:
             runs = [measure(there, seen, chosen.batch, changed) for _ in range(chosen.rounds)]
             found.append({key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]})
             complete &= all(run["bound"] == chosen.pods // part for run in runs)
-        said = {"bench": "engine", "kind": kind, **vars(chosen), **found[-1]}
+        said = {"bench": "engine", "kind": kind, "native": NATIVE, **vars(chosen), **found[-1]}
         if not chosen.plain:
             less, more = found
             said["growth_per_pod"] = round(less["pods_per_s"] / more["pods_per_s"], 2)
