@@ -974,8 +974,6 @@ class Engine:
             self._shapes.arrive(ways.open[0].demand)
         failures = self._failures.get(pod.uid, 0)
         hint = self._hints.get(pod.uid)
-        if hint is None and pod.nominated:
-            hint = Hint(pod.nominated)
         asking = self._ask_others(pod, tried, out, budget)
         if asking is not None:
             return asking

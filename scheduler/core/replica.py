@@ -82,10 +82,7 @@ class Judge:
         self._catalogue.stock.trade(trade.market)
 
     def decide(self, uid: Uid, hint: Hint | None = None, heard: Sequence[Heard] = ()) -> Placement | Unplaced:
-        """What becomes of a pod in the state as it is, which is not changed. hint, heard : see `place`.
-
-        A pod that is nominated to a node goes there if it fits, whatever the weights.
-        """
+        """What becomes of a pod in the state as it is, which is not changed. hint, heard : see `place`."""
         state = self._state
         pod = state.pods.current.get(uid)
         if pod is None:
@@ -93,8 +90,6 @@ class Judge:
         ways = resolve(pod, state)
         if isinstance(ways, Refusal):
             return Unplaced(uid, ways.token, ways.message)
-        if hint is None and pod.nominated:
-            hint = Hint(pod.nominated)
         preference = self._opinions.of(pod)
         tried = [(resolved, self._class(resolved.demand, preference.opinion)) for resolved in ways.open]
         for _ in range(_ROUNDS):

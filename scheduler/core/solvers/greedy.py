@@ -33,8 +33,9 @@ def place(
 
     ways : as demand.resolve found them, with the class of each. closed : why there are not more, for the reason.
     preference : with whose opinion they were made. attempt : how often placing the pod was tried before and failed
-    later on. hint : the node that a plan for several pods has for it; it is taken if the pod fits there. heard : what
-    scorers of others said; their shares count beside our own, on the nodes that they were asked about.
+    later on. hint : the node that a plan for several pods has for it, or else the one that the pod is nominated to; it
+    is taken if the pod fits there. heard : what scorers of others said; their shares count beside our own, on the nodes
+    that they were asked about.
     """
     for resolved, candidates in ways:
         broken = candidates.fatal
@@ -51,7 +52,8 @@ def place(
     found.sort(key=lambda each: each[:3])
     first, resolved = found[0][3:]
     second = found[1][3] if len(found) > 1 else None
-    hinted = ways[0][1].at(state, hint.node) if hint is not None and len(ways) == 1 else None
+    wanted = hint.node if hint is not None else pod.nominated
+    hinted = ways[0][1].at(state, wanted) if wanted and len(ways) == 1 else None
     if hinted is not None and hinted.row != first.row:
         first, second = raised(hinted, heard, preference.opinion), first
     node = first.option.node
