@@ -105,7 +105,6 @@ class Volumes:
         self._wide: dict[str, set[str]] = defaultdict(set)  # class -> names of the other free volumes
         self._pods: dict[Uid, tuple[str, Pod]] = {}  # placed pods that use volumes
         self._pods_on: dict[str, set[Uid]] = defaultdict(set)
-        self._pods_of: dict[str, set[Uid]] = defaultdict(set)  # by key of a claim
         self._named_in: dict[str, set[Uid]] = defaultdict(set)  # by key of a claim, pods wherever they are
         self._named_by: dict[str, set[str]] = defaultdict(set)  # volume -> keys of claims that say that it is theirs
         self._attached_to: dict[str, set[str]] = defaultdict(set)  # node -> names of attachments
@@ -378,14 +377,10 @@ class Volumes:
         before = self._pods.pop(uid, None)
         if before is not None:
             _discard(self._pods_on, before[0], uid)
-            for key in before[1].volume_claims:
-                _discard(self._pods_of, key, uid)
             self._disturb(before[0])
         if pod is not None and node:
             self._pods[uid] = (node, pod)
             self._pods_on[node].add(uid)
-            for key in pod.volume_claims:
-                self._pods_of[key].add(uid)
             self._disturb(node)
 
     def know(self, before: Pod | None, after: Pod | None) -> None:
@@ -401,11 +396,14 @@ class Volumes:
         """All pods that use a claim (`namespace/name`), placed or not."""
         return self._named_in.get(claim, ())
 
+    def _placed(self, claim: str) -> list[tuple[str, Pod]]:
+        """Those of them that are placed, with their nodes."""
+        return [self._pods[uid] for uid in self.named_in(claim) if uid in self._pods]
+
     def users(self, claim: str) -> list[Pod]:
         """Pods on nodes that exist which name a claim (`namespace/name`), by name; one that is made for its pod is not
         theirs to name."""
-        placed = (self._pods[uid] for uid in self._pods_of.get(claim, ()))
-        found = [pod for node, pod in placed if node in self._rows]
+        found = [pod for node, pod in self._placed(claim) if node in self._rows]
         named = [
             pod
             for pod in found
@@ -453,8 +451,8 @@ class Volumes:
             self._disturb(node)
 
     def _disturb_users(self, claim: str) -> None:
-        for uid in self._pods_of.get(claim, ()):
-            self._disturb(self._pods[uid][0])
+        for node, _ in self._placed(claim):
+            self._disturb(node)
 
     def _disturb_volume(self, volume: PersistentVolume) -> None:
         if volume.holder is not None:
