@@ -1,7 +1,7 @@
 """What nodes have to offer claims that wait for their volumes, in columns over nodes."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,9 +18,10 @@ from scoring.arrays import Mask, Rows
 
 FEW_ROWS = 16  # up to here one node after the other is faster than columns
 Amounts = NDArray[np.float64]
+_Offer = tuple[NodeSelector | None, float]
 
 
-def least(nodes: NodeTable, offers: Iterable[tuple[NodeSelector | None, float]], rows: Rows) -> Amounts:
+def least(nodes: NodeTable, offers: Iterable[_Offer], rows: Rows) -> Amounts:
     """The least of the offers whose selector selects a node, None all of them; inf without any: float64 (len(rows),).
 
     Selectors for one label each are looked up together.
@@ -88,22 +89,23 @@ def _capacities(nodes: NodeTable, mounts: Mounts, rows: Rows) -> tuple[Amounts, 
     """
     shape = (len(mounts.wanted), len(rows))
     taken, room = np.full(shape, math.nan), np.full(shape, math.nan)
+    rooms = [_room(nodes.volumes, wanted) for wanted in mounts.wanted]
     apart: Mask = np.ones(len(rows), np.bool_)
     if len(rows) > FEW_ROWS:
         for at, wanted in enumerate(mounts.wanted):
             smallest = least(nodes, _volumes(nodes.volumes, wanted), rows)
-            most = -least(nodes, _room(nodes.volumes, wanted), rows)
+            most = -least(nodes, rooms[at], rows)
             taken[at] = np.where(np.isinf(smallest), math.nan, smallest)
             room[at] = np.where(np.isinf(most), math.nan, most)
         apart = ~np.isnan(taken).all(axis=0) & compete(mounts.wanted)
     for number in np.flatnonzero(apart).tolist():
         node = nodes.nodes[int(rows[number])]
         if node is not None:
-            taken[:, number], room[:, number] = _at(nodes.volumes, mounts, node)
+            taken[:, number], room[:, number] = _at(nodes.volumes, mounts, rooms, node)
     return taken, room
 
 
-def _volumes(volumes: Volumes, wanted: Wanted) -> Iterable[tuple[NodeSelector | None, float]]:
+def _volumes(volumes: Volumes, wanted: Wanted) -> list[_Offer]:
     """Free volumes that would do for a claim, where they can be used, with their capacity."""
     if wanted.node is not None:
         return []
@@ -114,7 +116,7 @@ def _volumes(volumes: Volumes, wanted: Wanted) -> Iterable[tuple[NodeSelector | 
     return [(each.affinity, each.capacity.value()) for each in free if wanted.suits(each)]
 
 
-def _room(volumes: Volumes, wanted: Wanted) -> Iterable[tuple[NodeSelector | None, float]]:
+def _room(volumes: Volumes, wanted: Wanted) -> list[_Offer]:
     """Where drivers have room for a claim, with how much, below zero: of several the least is the most."""
     if wanted.provision is None or not wanted.provision.measured or wanted.size is None:
         return []
@@ -125,12 +127,12 @@ def _room(volumes: Volumes, wanted: Wanted) -> Iterable[tuple[NodeSelector | Non
     ]
 
 
-def _at(volumes: Volumes, mounts: Mounts, node: Node) -> tuple[list[float], list[float]]:
-    """As `_capacities`, of one node."""
+def _at(volumes: Volumes, mounts: Mounts, rooms: Sequence[list[_Offer]], node: Node) -> tuple[list[float], list[float]]:
+    """As `_capacities`, of one node. rooms : of each claim, what `_room` says."""
     names = choose(volumes, mounts, node) or ("",) * len(mounts.wanted)
     taken = [volumes.volumes.current[name].capacity.value() if name else math.nan for name in names]
     room = []
-    for wanted in mounts.wanted:
-        there = [-amount for selector, amount in _room(volumes, wanted) if admits(selector, node.labels)]
+    for offers in rooms:
+        there = [-amount for selector, amount in offers if admits(selector, node.labels)]
         room.append(max(there, default=math.nan))
     return taken, room
