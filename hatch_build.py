@@ -4,7 +4,6 @@ What is compiled behaves as its sources do, only faster; without it everything r
 """
 
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -43,9 +42,10 @@ def compile_into(place: Path) -> None:
         build.run()
     finally:
         os.chdir(before)
+    wanted = set(modules())
     for compiled in [path for folder in FOLDERS for path in (place / folder).glob("*.so")]:
         source = compiled.with_name(f"{compiled.name.partition('.')[0]}.py").relative_to(place)
-        if str(source) in modules():
+        if str(source) in wanted:
             os.utime(compiled, (begun, begun))  # even if nothing changed; what is edited meanwhile is younger
         else:
             compiled.unlink()
@@ -69,4 +69,3 @@ class Native(BuildHookInterface):  # type: ignore[type-arg]
 
 if __name__ == "__main__":
     compile_into(ROOT)
-    sys.exit(0)

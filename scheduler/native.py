@@ -7,28 +7,29 @@ NATIVE : whether it is compiled here.
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib.machinery import FileFinder, SourceFileLoader
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_PLACES = tuple(_HERE / "core" / each for each in ("", "rules", "solvers"))
+_COMPILED = sorted((_HERE / "core").rglob("*.so"))
 
 
-def _compiled() -> bool:
-    """Whether there is something compiled that may count."""
-    found = [path for place in _PLACES for path in place.glob("*.so")]
-    if not found or os.environ.get("DOVETAIL_PURE"):
+def _count(compiled: Sequence[Path]) -> bool:
+    """Whether what is compiled counts, if anything is."""
+    if not compiled or os.environ.get("DOVETAIL_PURE"):
         return False
     if not (_HERE.parent / "hatch_build.py").exists():
         return True  # installed, and nothing is edited there
-    sources = [path.with_name(f"{path.name.partition('.')[0]}.py") for path in found]
+    sources = [path.with_name(f"{path.name.partition('.')[0]}.py") for path in compiled]
     return not any(
         source.exists() and source.stat().st_mtime > path.stat().st_mtime
-        for source, path in zip(sources, found, strict=True)
+        for source, path in zip(sources, compiled, strict=True)
     )
 
 
-NATIVE = _compiled()
+NATIVE = _count(_COMPILED)
 if not NATIVE:
-    for place in map(str, _PLACES):
-        sys.path_importer_cache[place] = FileFinder(place, (SourceFileLoader, [".py"]))
+    sys.path_importer_cache.update(
+        (place, FileFinder(place, (SourceFileLoader, [".py"]))) for place in {str(path.parent) for path in _COMPILED}
+    )
