@@ -259,10 +259,7 @@ class Storage:
         """The next of the four writes that bind a claim to a volume."""
         if holder(found.raw)[1] != item.uid:
             by_us = {BY_CONTROLLER: "yes"} if holder(found.raw) == ("", "") else {}
-            reference = {
-                "apiVersion": "v1", "kind": CLAIM, "namespace": item.raw["metadata"]["namespace"],
-                "name": item.raw["metadata"]["name"], "uid": item.uid,
-            }  # fmt: skip
+            reference = _reference(item)
             self._write(
                 found, lambda raw: annotated({**raw, "spec": {**raw["spec"], "claimRef": reference}}, by_us), BINDER
             )
@@ -307,9 +304,7 @@ class Storage:
             self._write(item, lambda raw: _phase(raw, "Released"), BINDER)
             return
         self.world.step("reclaim", PROVISIONER, item.key)
-        self.store.remove(VOLUME, item.key, PROVISIONER)
-        if "local" in item.spec:
-            self.world.after(self.random.uniform(1, 5), self._restock, item.key)
+        self._remove(item, PROVISIONER)
 
     def _restock(self, name: str) -> None:
         """Clean a local volume, and offer it again."""
@@ -320,8 +315,12 @@ class Storage:
             self.world.after(1.0, self._restock, name)
 
     def lose(self, item: Item) -> None:
-        """Delete a volume; one that is local is offered again later."""
-        self.store.remove(VOLUME, item.key, ADMIN)
+        """Delete a volume."""
+        self._remove(item, ADMIN)
+
+    def _remove(self, item: Item, who: str) -> None:
+        """One that is local is offered again later."""
+        self.store.remove(VOLUME, item.key, who)
         if "local" in item.spec:
             self.world.after(self.random.uniform(1, 5), self._restock, item.key)
 
@@ -364,15 +363,20 @@ class Storage:
             self.world.bite("V9")
         if node is not None and where[1] != node:
             self.world.bite("V8")
-        reference = {
-            "apiVersion": "v1", "kind": CLAIM, "namespace": item.raw["metadata"]["namespace"],
-            "name": item.raw["metadata"]["name"], "uid": item.uid,
-        }  # fmt: skip
         made = volume(
-            name, item.spec["storageClassName"], where, 20, "Delete", claimRef=reference,
+            name, item.spec["storageClassName"], where, 20, "Delete", claimRef=_reference(item),
             csi={"driver": DRIVER, "volumeHandle": name},
         )  # fmt: skip
         self.store.create(annotated(made, {_MAKES: DRIVER}), PROVISIONER)
+
+
+def _reference(item: Item) -> Raw:
+    """What a volume says of the claim that it is for."""
+    metadata = item.raw["metadata"]
+    return {
+        "apiVersion": "v1", "kind": CLAIM, "namespace": metadata["namespace"], "name": metadata["name"],
+        "uid": item.uid,
+    }  # fmt: skip
 
 
 def _phase(raw: Raw, phase: str) -> Raw:
