@@ -130,6 +130,22 @@ def test_what_a_result_does_not_have_is_left_out(consumed):
     assert written == {"request": "r", "driver": "d", "pool": "p", "device": "x"}
 
 
+def test_what_is_meant_for_a_driver_is_written_letter_by_letter():
+    text = '{"opaque":{"driver":"d","parameters":{"a":1.50,"b":1e400,"c":123456789012345678901234567890}}}'
+    allocated = Allocation((), None, (AllocationConfig("FromClass", (), text),))
+    consumer = PodRef("ns", "pod", Uid("u")).consumer
+
+    body = encode.allocation_patch(CLAIM.uid, "41", allocated, consumer, "2026-11-27T00:00:00.000000Z")
+
+    assert text.strip("{}").encode() in body
+
+
+def test_half_a_character_is_written_as_a_question_mark():
+    body = encode.binding(PodRef("ns", "pod", Uid("u")), "node", {"a": "x\ud800y"})
+
+    assert json.loads(body)["metadata"]["annotations"] == {"a": "x?y"}
+
+
 def test_an_allocation_without_node_selector_leaves_it_out():
     found = encode.allocation(Allocation((), None), NOW)
 
