@@ -6,6 +6,7 @@ it is after a lost lease, within the same process.
 """
 
 import asyncio
+import gc
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
@@ -80,6 +81,7 @@ _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: 
 _GRACE_S: Final = 15.0
 _WRITES: Final = frozenset({"start", "writer", "decisions", "lease", "news of the configuration"})
 _WARNINGS_AT_ONCE: Final = 50
+_GARBAGE: Final = 50_000  # objects more, and cycles are searched for; there are few, and a search reads all that waits
 
 
 def main(kubeconfig: Path | None, config: Path | None) -> int:
@@ -95,6 +97,7 @@ def _tell(served: Served, gates: Gates) -> None:
 
 async def serve(kubeconfig: Path | None, settings: SchedulerConfig, file: Path | None = None) -> int:
     """Run against a cluster until SIGTERM or SIGINT; returns the exit code. file : whose changes are followed."""
+    gc.set_threshold(_GARBAGE, *gc.get_threshold()[1:])
     stop = signalled()
     client = await Client.connect(kubeconfig)
     reload = Reload(settings)
