@@ -237,7 +237,9 @@ class Client:
         is repeated once with fresh credentials. `permitted` is asked before each send, and ends it with status
         NOT_SENT. Raises ApiError.
         """
-        limit = self._timeouts.setdefault(timeout, aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_S))
+        limit = self._timeouts.get(timeout)
+        if limit is None:
+            limit = self._timeouts[timeout] = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_S)
         url = URL(self._address.host + path, encoded=True)
         refreshed = False
         throttled = 0

@@ -174,6 +174,9 @@ class Metrics:
             "api_request_duration_seconds", "Until the API server answered; watches are not in it.", _REQUEST_SECONDS,
             "verb", "resource",
         )  # fmt: skip
+        # Finding a series by its labels takes longer than counting in it.
+        self._answers: dict[tuple[str, str, int], Counter] = {}
+        self._times: dict[tuple[str, str], Histogram] = {}
         self._refused = self._counter(
             "writes_refused", "Writes of claims and bindings that the API server refused.", "write", "cause"
         )
@@ -285,9 +288,16 @@ class Metrics:
     def request(self, method: str, path: str, code: int, seconds: float) -> None:
         """A request to the API server ended; code : its status, 0 if there was none. seconds : negative for a watch."""
         verb, resource = call_of(method, path)
-        self._requests.labels(verb, resource, str(code) if 100 <= code < 600 else "<error>").inc()
+        answers = self._answers.get((verb, resource, code))
+        if answers is None:
+            told = str(code) if 100 <= code < 600 else "<error>"
+            answers = self._answers[verb, resource, code] = self._requests.labels(verb, resource, told)
+        answers.inc()
         if seconds >= 0:
-            self._request_seconds.labels(verb, resource).observe(seconds)
+            times = self._times.get((verb, resource))
+            if times is None:
+                times = self._times[verb, resource] = self._request_seconds.labels(verb, resource)
+            times.observe(seconds)
 
     def question(self, verb: str, result: str, seconds: float) -> None:
         """A kube-scheduler was answered; verb and result : as service/extender.py names them."""
