@@ -1,5 +1,6 @@
 """A small synchronous way to the API server, for tests: raw dictionaries in, raw dictionaries out."""
 
+import asyncio
 import base64
 import http.client
 import json
@@ -8,20 +9,23 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import aiohttp
 from ruamel.yaml import YAML
 
 Raw = dict[str, Any]
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _IDLE_S = 60.0  # the server closes connections that were idle for 90
+_CLOSING_S = 5.0  # how long TLS may take to say goodbye
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -133,6 +137,30 @@ class Access:
     def headers(self, content_type: str = "application/json") -> dict[str, str]:
         base = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": "dovetail-e2e"}
         return {**base, "Authorization": f"Bearer {self.token}"} if self.token else base
+
+    @asynccontextmanager
+    async def session(self, connections: int = 100, **options: Any) -> AsyncIterator[aiohttp.ClientSession]:
+        """At most so many connections, all closed at its end: aiohttp does not wait for those that it gave up before.
+
+        A TLS connection is closed some turns of the loop later, and the loop of whoever is done has none left.
+        """
+        sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+        def made(address: aiohttp.AddrInfoType) -> socket.socket:
+            family, kind, protocol = address[:3]
+            sockets.add(opened := socket.socket(family, kind, protocol))
+            return opened
+
+        connector = aiohttp.TCPConnector(limit=connections, ssl=self.tls or True, socket_factory=made)
+        try:
+            async with aiohttp.ClientSession(
+                self.server, headers=self.headers(), connector=connector, **options
+            ) as session:
+                yield session
+        finally:
+            end = time.monotonic() + _CLOSING_S
+            while any(each.fileno() >= 0 for each in sockets) and time.monotonic() < end:
+                await asyncio.sleep(0.01)
 
 
 class Api:

@@ -50,12 +50,8 @@ class Client:
     @classmethod
     @asynccontextmanager
     async def open(cls, access: Access, connections: int) -> AsyncIterator["Client"]:
-        connector = aiohttp.TCPConnector(limit=connections, ssl=access.tls or True)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=None)
-        headers = access.headers()
-        async with aiohttp.ClientSession(
-            access.server, connector=connector, timeout=timeout, headers=headers, auto_decompress=False
-        ) as session:
+        async with access.session(connections, timeout=timeout, auto_decompress=False) as session:
             yield cls(access, session)
 
     async def send(

@@ -116,9 +116,7 @@ class Auditor:
 
     async def run(self) -> None:
         """Until cancelled."""
-        tls = aiohttp.TCPConnector(ssl=self._access.tls or True)
-        headers = self._access.headers()
-        async with aiohttp.ClientSession(self._access.server, headers=headers, connector=tls) as session:
+        async with self._access.session() as session:
             follow = (
                 self._follow(session, "ResourceClaim", self._claim),
                 self._follow(session, "Pod", self._pod),

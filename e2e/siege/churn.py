@@ -48,9 +48,7 @@ class Churn:
 
     async def run(self) -> None:
         """Until cancelled; once `going` is False nothing more is made or deleted."""
-        tls = aiohttp.TCPConnector(ssl=self._access.tls or True, limit=64)
-        headers = self._access.headers()
-        async with aiohttp.ClientSession(self._access.server, headers=headers, connector=tls) as session:
+        async with self._access.session(64) as session:
             await asyncio.gather(self._make(session), self._end(session))
 
     async def _make(self, session: aiohttp.ClientSession) -> None:

@@ -141,7 +141,8 @@ class PlainJudge:
         if not any(suits(each, new.raw) and not complete(each) for each in claims):
             self.judge.fail("I26", f"PersistentVolume {key} does not suit {is_[0]}, or that does not wait", key, is_[0])
         for other in self.store.objects[VOLUME].values():
-            if other.uid in self._before and other.uid != new.uid and holder(other.raw)[1] == is_[1]:
+            given = other.uid in self._before and other.uid != new.uid and holder(other.raw)[1] == is_[1]
+            if given and not other.deleting:  # the volume controller binds nothing to one that is on its way out
                 self.judge.fail("I26", f"{is_[0]} is given {other.key} and {key}", key, other.key, is_[0])
         self._before[new.uid] = was
         self._writers[is_[1]] = change.who

@@ -135,7 +135,7 @@ class Simulation:
         world = self.world
         self.server.rates = self.options.rates
         self.chaos.active = self.tenants.active = self.drivers.active = self.meddler.active = True
-        self.controllers.resting = False
+        self.controllers.resting = self.server.calm = False
         if self.storage is not None:
             self.storage.hostile()
         self.controllers.refuses = self.options.refuses
@@ -164,6 +164,7 @@ class Simulation:
         self.controllers.refuses = 0.0
         if self.storage is not None:
             self.storage.rest()
+        self.server.calm = True
         self._pass(40.0)
         self.drivers.settle()
         if self.storage is not None:

@@ -32,8 +32,8 @@ class BrokenError(Exception):
 class World:
     """One run.
 
-    now : virtual seconds. steps : delivered watch events, API requests, responses, timers of actors, crashes and
-    toggled faults so far. bites : how often each fault, or each thing worth counting, had an effect.
+    now : virtual seconds. steps : delivered watch events, API requests that may move something, timers of actors,
+    crashes and toggled faults so far. bites : how often each fault, or each thing worth counting, had an effect.
     """
 
     def __init__(self, seed: int) -> None:

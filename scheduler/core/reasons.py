@@ -85,10 +85,11 @@ def _reason(state: State, candidates: Candidates) -> str:
         found += [(f"lack {name} for what the devices take of their node", count) for name, count in short.items()]
         rows = rows[[row not in candidates.short for row in rows.tolist()]]
     if len(rows) and demand.wants:
-        searched = candidates.searched(rows)
-        shared, able = candidates.shares(state, rows)
-        found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched & ~shared])
-        found += _searched(state, candidates, rows[searched], rows[shared], able)
+        sighted = rows[~_unseen_only(state, candidates, rows)]
+        searched = candidates.searched(sighted)
+        shared, able = candidates.shares(state, sighted)
+        found += _devices(state, demand, [asks[0] for asks in candidates.eligible], sighted[~searched & ~shared])
+        found += _searched(state, candidates, sighted[searched], sighted[shared], able)
         found += _out_of_reach(state, rows)
     notes = [
         f"request {_mark(index)}: {broken}"
@@ -468,6 +469,16 @@ def _able(puzzle: Puzzle, ask: Ask) -> int:
             continue
         found += all(used + taken <= room for used, taken, room in zip(piece.used, charge, piece.room, strict=False))
     return found
+
+
+def _unseen_only(state: State, candidates: Candidates, rows: Rows) -> Mask:
+    """Nodes where devices that match may only be in a pool out of reach, so that nobody can say that none matches."""
+    unseen: Mask = np.zeros(len(rows), np.bool_)
+    for at in np.flatnonzero([row in state.bays.problems for row in rows.tolist()]).tolist():
+        seen = state.bays.rows[rows[at]]
+        seen = seen[seen >= 0]
+        unseen[at] = not all(any(each.selected[seen].any() for each in asks) for asks in candidates.eligible)
+    return unseen
 
 
 def _out_of_reach(state: State, rows: Rows) -> list[tuple[str, int]]:
