@@ -25,6 +25,7 @@ OURS: Final = "dovetail"
 REPORTED_S: Final = 5.0
 _LATE_S: Final = 10.0  # how long what two watches show may lie apart
 _AGAIN_S: Final = 0.2
+_NEVER: Final = float("inf")
 _LAG_S: Final = 1.0  # how far the watch of claims may be behind that of events
 
 
@@ -39,6 +40,7 @@ class Clash:
     ended: float | None = None
     reported: float | None = None
     ours: frozenset[str] = frozenset()  # pods of ours that use one of the claims
+    left: float | None = None  # when the last of them was gone, and nobody of ours was there to be told
     bound: bool = False  # whether one of them was bound while it lasted
     theirs: bool = False  # both claims are of other schedulers' pods
 
@@ -63,7 +65,7 @@ class Verdict:
             return "theirs"
         if clash.reported is not None and self._seconds(clash.begun, clash.reported) <= REPORTED_S:
             return "reported"
-        lasted = self._seconds(clash.begun, clash.ended if clash.ended is not None else float("inf"))
+        lasted = self._seconds(clash.begun, min(each for each in (clash.ended, clash.left, _NEVER) if each is not None))
         if lasted > REPORTED_S:
             return "unreported"
         return "gone" if clash.bound else "yielded"
@@ -222,9 +224,10 @@ class Auditor:
     def _look(self, clash: Clash, first: str, second: str) -> None:
         """Whose pods are in it, and whether one of ours is bound."""
         users = {user for uid in (first, second) if uid in self._claims for user in self._claims[uid].users}
-        ours = {user for user in users if user in self.pods and self.pods[user]["spec"]["schedulerName"] == OURS}
-        clash.ours |= ours
-        clash.bound |= any(self.pods[user]["spec"].get("nodeName") for user in ours)
+        clash.ours |= {user for user in users if self._scheduler.get(user) == OURS}
+        clash.bound |= not clash.ours.isdisjoint(self._bound)
+        if clash.ours and clash.ours.isdisjoint(self.pods):
+            clash.left = clash.left or time.monotonic()
         if clash.reported is None:
             told = [self._told[user] for user in clash.ours if self._told.get(user, 0.0) >= clash.begun - _LAG_S]
             clash.reported = min(told, default=None)

@@ -40,6 +40,10 @@ class Told:
         spec = {"schedulerName": scheduler, "resourceClaims": entries} | ({"nodeName": node} if node else {})
         self.auditor._pod("MODIFIED", {"metadata": metadata, "spec": spec, "status": {}})
 
+    def delete(self, name):
+        metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self.version)}
+        self.auditor._pod("DELETED", {"metadata": metadata})
+
     def reported(self, pod):
         self.auditor._event("ADDED", {"reason": "DeviceClash", "involvedObject": {"uid": f"uid-{pod}"}})
 
@@ -158,3 +162,27 @@ def test_what_was_reported_of_an_earlier_clash_says_nothing_of_a_later_one(clock
     clock.now += 6
 
     assert told.outcomes() == ["gone", "unreported"]
+
+
+@pytest.mark.parametrize(("after", "outcome"), [(4, "gone"), (6, "unreported")])
+def test_a_clash_is_over_for_us_with_our_last_pod_in_it(clock, after, outcome):
+    told = clash(clock, bound=True)
+    clock.now += after
+    told.delete("ours")
+    told.look()
+    clock.now += 60
+
+    assert told.outcomes() == [outcome]
+
+
+def test_what_a_pod_left_behind_clashes_with_nobody_of_ours(clock):
+    told = Told(clock, contested=True)
+    told.pod("ours", "a", node="n")
+    told.claim("a", "gpu-0", pods=["ours"], owner="ours")
+    told.delete("ours")
+    told.pod("theirs", "b", scheduler="default-scheduler")
+    told.claim("b", "gpu-0", pods=["theirs"])
+    told.look()
+    clock.now += 60
+
+    assert told.outcomes() == ["gone"]
