@@ -31,12 +31,12 @@ def untrue(store: Store, judge: Judge, pod: Item, reason: str) -> str:
     causes = Causes(store, judge, pod, nodes)
     for way in split(found[2] or "", "; "):
         told = [match for part in split(way, ", ") if (match := _OBSTACLE.fullmatch(part))]
+        told = [each for each in told if not each[2].startswith("see ")]  # more about nodes that are counted already
         if not told or not way[0].isdigit():
             continue  # a note
         amounts = [int(each[1]) for each in told if _AMOUNT.match(each[2])]
-        pools = sum(int(each[1]) for each in told if each[2].startswith("see "))
         total = sum(int(each[1]) for each in told)
-        if not total - pools - sum(amounts) + max(amounts, default=0) <= len(nodes) <= total:
+        if not total - sum(amounts) + max(amounts, default=0) <= len(nodes) <= total:
             return f"{total} of {len(nodes)} nodes are counted in {way!r}"
         for each in told:
             problem = causes.problem(int(each[1]), each[2])

@@ -8,7 +8,7 @@ Each function says how its body is sent: POST, or PATCH with the content type ME
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -51,8 +51,8 @@ STRATEGIC: Final = "application/strategic-merge-patch+json"
 MAX_NOTE: Final = 1024  # bytes of an event's message (events.k8s.io NoteLengthLimit)
 CONTROLLER: Final = "dovetail.scheduler/dovetail"
 _MAX_NAME: Final = 253
-_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-"""Of a JSON object, as they are written there: what is meant for a driver gets to it letter by letter."""
+_verbatim: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+"""A JSON object whose members are written as they stand: what is meant for a driver gets to it letter by letter."""
 _EVENTS: Final[dict[type[Report], tuple[str, str, str]]] = {
     ReportScheduled: ("Normal", "Scheduled", "Binding"),
     ReportUnschedulable: ("Warning", "FailedScheduling", "Scheduling"),
@@ -85,7 +85,7 @@ def allocation_patch(
     resource_version : the one that the finalizer's write returned, or the decision's if the finalizer was there.
     timestamp : now, RFC 3339. Without one, kube-scheduler could never let a pod of its own share the claim.
     """
-    status = {"allocation": allocation(allocated, timestamp), "reservedFor": [_consumer(consumer)]}
+    status = {"allocation": allocation(allocated, timestamp, _verbatim), "reservedFor": [_consumer(consumer)]}
     return _json({"metadata": {"uid": uid, "resourceVersion": resource_version}, "status": status})
 
 
@@ -254,11 +254,11 @@ def unschedulable_condition_patch(report: ReportUnschedulable, timestamp: str) -
     return _json({"metadata": {"uid": report.pod.uid}, "status": {"conditions": [condition]}})
 
 
-def allocation(allocated: Allocation, timestamp: str) -> Body:
-    """An AllocationResult, with `timestamp` (RFC 3339) as the time at which it was made."""
+def allocation(allocated: Allocation, timestamp: str, read: Callable[[str], Body] = json.loads) -> Body:
+    """An AllocationResult. timestamp : when it was made, RFC 3339. read : its configuration."""
     devices: Body = {"results": [_result(result) for result in allocated.results]}
     if allocated.config:
-        devices["config"] = [_config(entry) for entry in allocated.config]
+        devices["config"] = [_config(entry, read) for entry in allocated.config]
     found: Body = {"devices": devices, "allocationTimestamp": _seconds(timestamp)}
     if allocated.node_selector is not None:
         found["nodeSelector"] = _node_selector(allocated.node_selector)
@@ -323,11 +323,11 @@ def _toleration(toleration: Toleration) -> Body:
     return found
 
 
-def _config(entry: AllocationConfig) -> Body:
+def _config(entry: AllocationConfig, read: Callable[[str], Body]) -> Body:
     found: Body = {"source": entry.source}
     if entry.requests:
         found["requests"] = list(entry.requests)
-    return {**found, **_members(entry.entry)}
+    return {**found, **read(entry.entry)}
 
 
 def _node_selector(selector: NodeSelector) -> Body:

@@ -25,6 +25,7 @@ from scoring.topology.base import Layout
 
 _FEW = 8  # devices that are looked at one by one before all are
 NONE_MATCHES = "no device matches its selectors"
+NONE_SEEN = "no device that can be seen matches its selectors"
 _REMEDIES = (
     ("no such key", "guard it with has()"),
     ("no such overload", "compare it with a value of the type that its driver publishes"),
@@ -85,12 +86,14 @@ def _reason(state: State, candidates: Candidates) -> str:
         found += [(f"lack {name} for what the devices take of their node", count) for name, count in short.items()]
         rows = rows[[row not in candidates.short for row in rows.tolist()]]
     if len(rows) and demand.wants:
-        sighted = rows[~_unseen_only(state, candidates, rows)]
-        searched = candidates.searched(sighted)
-        shared, able = candidates.shares(state, sighted)
-        found += _devices(state, demand, [asks[0] for asks in candidates.eligible], sighted[~searched & ~shared])
-        found += _searched(state, candidates, sighted[searched], sighted[shared], able)
-        found += _out_of_reach(state, rows)
+        searched = candidates.searched(rows)
+        shared, able = candidates.shares(state, rows)
+        found += _devices(state, demand, [asks[0] for asks in candidates.eligible], rows[~searched & ~shared])
+        found += _searched(state, candidates, rows[searched], rows[shared], able)
+        hidden = _out_of_reach(state, rows)
+        if hidden:  # nobody can say of those nodes that none matches
+            found = [(text.replace(NONE_MATCHES, NONE_SEEN), count) for text, count in found]
+        found += hidden
     notes = [
         f"request {_mark(index)}: {broken}"
         for index, asks in enumerate(candidates.eligible)
@@ -108,7 +111,7 @@ def _joined(found: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
     for text, count in found:
         plain = text.partition(" (")[0]
         known, before = kept.get(plain, ("", 0))
-        told = text if not known or known.endswith(f"({NONE_MATCHES})") else known
+        told = text if not known or known.endswith((f"({NONE_MATCHES})", f"({NONE_SEEN})")) else known
         kept[plain] = (told, before + count)
     return list(kept.values())
 
@@ -469,16 +472,6 @@ def _able(puzzle: Puzzle, ask: Ask) -> int:
             continue
         found += all(used + taken <= room for used, taken, room in zip(piece.used, charge, piece.room, strict=False))
     return found
-
-
-def _unseen_only(state: State, candidates: Candidates, rows: Rows) -> Mask:
-    """Nodes where devices that match may only be in a pool out of reach, so that nobody can say that none matches."""
-    unseen: Mask = np.zeros(len(rows), np.bool_)
-    for at in np.flatnonzero([row in state.bays.problems for row in rows.tolist()]).tolist():
-        seen = state.bays.rows[rows[at]]
-        seen = seen[seen >= 0]
-        unseen[at] = not all(any(each.selected[seen].any() for each in asks) for asks in candidates.eligible)
-    return unseen
 
 
 def _out_of_reach(state: State, rows: Rows) -> list[tuple[str, int]]:
