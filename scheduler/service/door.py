@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -89,7 +89,8 @@ class _Guest(asyncio.Protocol):
         self.early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._arrive(self, cast("asyncio.Transport", transport))  # what another loop makes is one without its name
+        assert isinstance(transport, asyncio.Transport)
+        self._arrive(self, transport)
 
     def data_received(self, data: bytes) -> None:
         self.early += data
