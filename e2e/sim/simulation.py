@@ -26,7 +26,8 @@ APART, CONTESTED, BOTH = "apart", "contested", "both"
 EPISODE = 5_000  # steps of a cluster, about
 _HOSTILE = 2_000  # steps between two rests
 _FULL = 500  # steps between two looks at everything
-_HEAL_S, _REST_S = 140.0, 75.0
+# A device that failed a pod is left alone for two minutes, and who waits for it is looked at again a minute later.
+_HEAL_S, _REST_S = 200.0, 75.0
 _PATIENCE = 2.4  # of the scheduler's time limit of a write: how long before its lease ends it sends the last one
 
 
