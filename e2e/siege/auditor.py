@@ -9,6 +9,7 @@ twice where a restart of the API server loses the answer to a write that was don
 
 import asyncio
 import json
+import math
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -25,22 +26,21 @@ OURS: Final = "dovetail"
 REPORTED_S: Final = 5.0
 _LATE_S: Final = 10.0  # how long what two watches show may lie apart
 _AGAIN_S: Final = 0.2
-_NEVER: Final = float("inf")
 _LAG_S: Final = 1.0  # how far the watch of claims may be behind that of events
 
 
 @dataclass
 class Clash:
-    """Two claims that hold one device, from `begun` to `ended`, by the auditor's clock."""
+    """Two claims that hold one device, from `begun` to `ended`, by the auditor's clock; inf is not yet."""
 
     device: Device
     claims: tuple[str, str]
     owners: tuple[str, str]  # uids of the pods that they were made for
     begun: float
-    ended: float | None = None
+    ended: float = math.inf
     reported: float | None = None
     ours: frozenset[str] = frozenset()  # pods of ours that use one of the claims
-    left: float | None = None  # when the last of them was gone, and nobody of ours was there to be told
+    left: float = math.inf  # when the last of them was gone, and nobody of ours was there to be told
     bound: bool = False  # whether one of them was bound while it lasted
     theirs: bool = False  # both claims are of other schedulers' pods
 
@@ -65,7 +65,7 @@ class Verdict:
             return "theirs"
         if clash.reported is not None and self._seconds(clash.begun, clash.reported) <= REPORTED_S:
             return "reported"
-        lasted = self._seconds(clash.begun, min(each for each in (clash.ended, clash.left, _NEVER) if each is not None))
+        lasted = self._seconds(clash.begun, min(clash.ended, clash.left))
         if lasted > REPORTED_S:
             return "unreported"
         return "gone" if clash.bound else "yielded"
@@ -227,7 +227,7 @@ class Auditor:
         clash.ours |= {user for user in users if self._scheduler.get(user) == OURS}
         clash.bound |= not clash.ours.isdisjoint(self._bound)
         if clash.ours and clash.ours.isdisjoint(self.pods):
-            clash.left = clash.left or time.monotonic()
+            clash.left = min(clash.left, time.monotonic())
         if clash.reported is None:
             told = [self._told[user] for user in clash.ours if self._told.get(user, 0.0) >= clash.begun - _LAG_S]
             clash.reported = min(told, default=None)

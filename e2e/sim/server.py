@@ -230,7 +230,7 @@ class Server:
             self.world.step(f"answer {refusal.code}", f"{peer.name} {method}", f"{where} {refusal.message}")
             self._tell_refused(peer, method, where, given, refusal.code)
             return Answer(refusal.code, failure(refusal.code, refusal.reason, refusal.message))
-        # What each replica asks about its own permissions, some ninety times a start, moves nothing either.
+        # What each replica asks about its permissions, some ninety times a start, moves as little as a lease at rest.
         routine = "reviews" in where or (self.calm and "/leases/" in where)
         (self.world.note if routine else self.world.step)("answer", f"{peer.name} {method}", where)
         return found

@@ -13,6 +13,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -110,6 +111,12 @@ def error_of(status: int, body: bytes, where: str, retry_after: str = "") -> Api
     return ApiError(_CAUSES.get(status, "unknown"), status, text + (f": {said.message}" if said.message else ""), wait)
 
 
+@cache
+def _limit(seconds: float) -> aiohttp.ClientTimeout:
+    """Of a request; there are few different ones."""
+    return aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_S)
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where the API server is and how to trust it. `configuration` is a `kubernetes.client.Configuration`."""
@@ -205,7 +212,6 @@ class Client:
         self._refreshing = asyncio.Lock()
         self._tls_reloaded = 0.0
         self._hold_until = 0.0
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self.heard: Callable[[str, str, int, float], None] = _unheard
 
     @classmethod
@@ -237,9 +243,7 @@ class Client:
         is repeated once with fresh credentials. `permitted` is asked before each send, and ends it with status
         NOT_SENT. Raises ApiError.
         """
-        limit = self._timeouts.get(timeout)
-        if limit is None:
-            limit = self._timeouts[timeout] = aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_S)
+        limit = _limit(timeout)
         url = URL(self._address.host + path, encoded=True)
         refreshed = False
         throttled = 0

@@ -255,7 +255,7 @@ def unschedulable_condition_patch(report: ReportUnschedulable, timestamp: str) -
 
 
 def allocation(allocated: Allocation, timestamp: str, read: Callable[[str], Body] = json.loads) -> Body:
-    """An AllocationResult. timestamp : when it was made, RFC 3339. read : its configuration."""
+    """An AllocationResult. timestamp : when it was made, RFC 3339. read : of its configuration, JSON."""
     devices: Body = {"results": [_result(result) for result in allocated.results]}
     if allocated.config:
         devices["config"] = [_config(entry, read) for entry in allocated.config]

@@ -11,6 +11,7 @@ import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from itertools import product
 from typing import Final, get_args
@@ -175,8 +176,8 @@ class Metrics:
             "verb", "resource",
         )  # fmt: skip
         # Finding a series by its labels takes longer than counting in it.
-        self._answers: dict[tuple[str, str, int], Counter] = {}
-        self._times: dict[tuple[str, str], Histogram] = {}
+        self._answers = cache(self._requests.labels)
+        self._times = cache(self._request_seconds.labels)
         self._refused = self._counter(
             "writes_refused", "Writes of claims and bindings that the API server refused.", "write", "cause"
         )
@@ -288,16 +289,9 @@ class Metrics:
     def request(self, method: str, path: str, code: int, seconds: float) -> None:
         """A request to the API server ended; code : its status, 0 if there was none. seconds : negative for a watch."""
         verb, resource = call_of(method, path)
-        answers = self._answers.get((verb, resource, code))
-        if answers is None:
-            told = str(code) if 100 <= code < 600 else "<error>"
-            answers = self._answers[verb, resource, code] = self._requests.labels(verb, resource, told)
-        answers.inc()
+        self._answers(verb, resource, str(code) if 100 <= code < 600 else "<error>").inc()
         if seconds >= 0:
-            times = self._times.get((verb, resource))
-            if times is None:
-                times = self._times[verb, resource] = self._request_seconds.labels(verb, resource)
-            times.observe(seconds)
+            self._times(verb, resource).observe(seconds)
 
     def question(self, verb: str, result: str, seconds: float) -> None:
         """A kube-scheduler was answered; verb and result : as service/extender.py names them."""

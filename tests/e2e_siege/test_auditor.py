@@ -23,26 +23,27 @@ class Told:
         self.version = 0
         self.auditor = Auditor(None, "siege", contested=contested)
 
-    def claim(self, name, *devices, pods=(), event="MODIFIED", share=False, owner=""):
+    def _metadata(self, name):
         self.version += 1
+        return {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self.version)}
+
+    def claim(self, name, *devices, pods=(), event="MODIFIED", share=False, owner=""):
         more = {"shareID": f"share-{name}"} if share else {}
         results = [{"driver": "d", "pool": "p", "device": each, **more} for each in devices]
         status = {"allocation": {"devices": {"results": results}}} if devices else {}
         status["reservedFor"] = [{"uid": f"uid-{each}"} for each in pods]
-        metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self.version)}
+        metadata = self._metadata(name)
         owners = {"ownerReferences": [{"uid": f"uid-{owner}"}]} if owner else {}
         self.auditor._claim(event, {"metadata": metadata | owners, "status": status})
 
     def pod(self, name, *claims, node="", scheduler="dovetail"):
-        self.version += 1
-        metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self.version)}
+        metadata = self._metadata(name)
         entries = [{"name": each, "resourceClaimName": each} for each in claims]
         spec = {"schedulerName": scheduler, "resourceClaims": entries} | ({"nodeName": node} if node else {})
         self.auditor._pod("MODIFIED", {"metadata": metadata, "spec": spec, "status": {}})
 
     def delete(self, name):
-        metadata = {"name": name, "uid": f"uid-{name}", "resourceVersion": str(self.version)}
-        self.auditor._pod("DELETED", {"metadata": metadata})
+        self.auditor._pod("DELETED", {"metadata": self._metadata(name)})
 
     def reported(self, pod):
         self.auditor._event("ADDED", {"reason": "DeviceClash", "involvedObject": {"uid": f"uid-{pod}"}})
