@@ -1,8 +1,10 @@
 """How connections come in: so many at once, each for so long, however slowly its other end sends or reads."""
 
 import asyncio
+import contextlib
+import functools
+import socket
 import ssl
-from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -12,35 +14,40 @@ from scheduler.core.errors import ConfigError
 CONNECTIONS: Final = 64
 LASTS_S: Final = 120.0  # then a connection ends, once what it asked for is answered
 GRACE_S: Final = 10.0
+_BACKLOG: Final = 64
+_EXHAUSTED_S: Final = 0.1  # until it is tried again to take a connection where the system had no room for one
 
 
 class Door:
     """Serves an application on one address until it is closed.
 
-    place : the key of the configuration that says where, such as `http`. options : of aiohttp's server.
+    It takes connections from their sockets itself, so that one counts from its first byte and not from the end of its
+    TLS handshake, on whatever event loop. place : the key of the configuration that says where, such as `http`.
+    options : of aiohttp's server.
     """
 
     def __init__(self, place: str, host: str, port: int, application: web.Application, **options: Any) -> None:
         self._place = place
         self._host, self._port = host, port
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, **options)
-        self._server: asyncio.Server | None = None
-        self._tls: ssl.SSLContext | None = None
-        self._greeted: set[asyncio.Task[None]] = set()  # those whose handshake is under way
+        self._sockets: list[socket.socket] = []
+        self._taking: list[asyncio.Task[None]] = []
+        # Those that come in, as a rule in the middle of a handshake.
+        self._greeted: dict[asyncio.Task[None], web.RequestHandler] = {}
 
     async def open(self, tls: ssl.SSLContext | None = None) -> None:
         """Begin. Raises ConfigError where the address cannot be had."""
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        self._tls = tls
+        server = self._runner.server
+        assert server is not None
         try:
-            # Without `ssl`, with which asyncio tells of a connection only after its handshake, however many there are.
-            self._server = await loop.create_server(lambda: _Guest(self._arrive), self._host, self._port, backlog=64)
+            await self._listen()
         except OSError as error:
-            await self._runner.cleanup()
+            await self.close()
             where = f"{self._place} {self._host}:{self._port}"
             problem = f"cannot be served on ({error.strerror})"
             raise ConfigError(where, problem, f"choose another {self._place}.port") from error
+        self._taking = [asyncio.create_task(self._take(each, server, tls)) for each in self._sockets]
 
     async def hold(self) -> None:
         """Serve until cancelled."""
@@ -51,58 +58,53 @@ class Door:
 
     async def close(self) -> None:
         """End, once what is under way is answered."""
-        if self._server is not None:
-            self._server.close()
-        for task in list(self._greeted):
+        ending = [*self._taking, *self._greeted]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._greeted, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
+        for each in self._sockets:
+            each.close()
         await self._runner.cleanup()
 
-    def _arrive(self, guest: "_Guest", transport: asyncio.Transport) -> None:
-        server = self._runner.server
-        if server is None or len(server.connections) + len(self._greeted) >= CONNECTIONS:
-            transport.close()
-        elif self._tls is None:
-            _enter(server, guest, transport)
-        else:
-            transport.pause_reading()  # what comes is for the handshake
-            task = asyncio.create_task(self._greet(server, guest, transport, self._tls))
-            self._greeted.add(task)
-            task.add_done_callback(self._greeted.discard)
+    async def _listen(self) -> None:
+        """On each address of the host. Raises OSError."""
+        found = await asyncio.get_running_loop().getaddrinfo(
+            self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, _, _, _, address in dict.fromkeys(found):
+            each = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+            each.setblocking(False)
+            self._sockets.append(each)
 
-    @staticmethod
-    async def _greet(server: web.Server, guest: "_Guest", transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+    async def _take(self, listening: socket.socket, server: web.Server, tls: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
-        try:
-            inside = await loop.start_tls(transport, guest, tls, server_side=True, ssl_handshake_timeout=GRACE_S)
-        except OSError:  # no handshake, or none in time; the connection is closed
-            return
-        if inside is not None and not inside.is_closing():
-            _enter(server, guest, inside)
+        while True:
+            try:
+                guest, _ = await loop.sock_accept(listening)
+            except OSError:  # the other end has gone again, or there are too many open files
+                await asyncio.sleep(_EXHAUSTED_S)
+                continue
+            if len({*server.connections, *self._greeted.values()}) < CONNECTIONS:
+                made = server()
+                task = asyncio.create_task(_enter(made, guest, tls))
+                self._greeted[task] = made
+                task.add_done_callback(functools.partial(self._entered, guest))
+            else:
+                guest.close()
+            await asyncio.sleep(0)  # a crowd outside must not hold up who is in
+
+    def _entered(self, guest: socket.socket, task: asyncio.Task[None]) -> None:
+        del self._greeted[task]
+        if task.cancelled():  # perhaps before anything else had the socket
+            guest.close()
 
 
-class _Guest(asyncio.Protocol):
-    """A connection that is not let in yet. early : what it sent with the end of its handshake."""
-
-    def __init__(self, arrive: Callable[["_Guest", asyncio.Transport], None]) -> None:
-        self._arrive = arrive
-        self.early = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._arrive(self, transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.early += data
-
-
-def _enter(server: web.Server, guest: _Guest, transport: asyncio.Transport) -> None:
-    made = server()
-    transport.set_protocol(made)
-    made.connection_made(transport)
-    if guest.early:
-        made.data_received(guest.early)
-    asyncio.get_running_loop().call_later(LASTS_S, _expire, made)
+async def _enter(made: web.RequestHandler, guest: socket.socket, tls: ssl.SSLContext | None) -> None:
+    loop = asyncio.get_running_loop()
+    grace = None if tls is None else GRACE_S
+    with contextlib.suppress(OSError):  # no handshake, or none in time; the connection is closed
+        await loop.connect_accepted_socket(lambda: made, guest, ssl=tls, ssl_handshake_timeout=grace)
+        loop.call_later(LASTS_S, _expire, made)
 
 
 def _expire(connection: web.RequestHandler) -> None:

@@ -220,6 +220,18 @@ async def test_with_a_certificate_it_is_served_encrypted(encrypted):
             await session.get(f"http://localhost:{port}/healthz")
 
 
+async def test_handshakes_that_begin_at_once_all_succeed(encrypted):
+    port, context = encrypted
+
+    async def asked():
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"https://localhost:{port}/healthz", ssl=context) as response:
+                return response.status
+
+    async with asyncio.timeout(30):
+        assert set(await asyncio.gather(*[asked() for _ in range(40)])) == {200}
+
+
 async def test_handshakes_under_way_are_bounded_in_number(encrypted, monkeypatch):
     monkeypatch.setattr(door, "CONNECTIONS", 2)
     port, _ = encrypted
