@@ -1,6 +1,9 @@
-"""How property tests choose their examples, and which form of the core is tested."""
+"""How property tests choose their examples, which form of the core is tested, and on which event loops."""
 
+import asyncio
 import os
+import sys
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -15,6 +18,24 @@ if not NATIVE:
 settings.register_profile("fixed", derandomize=True)
 settings.register_profile("fresh", derandomize=False, print_blob=True)
 settings.load_profile("fixed")
+
+# As served: on uvloop. What takes connections differently is tested on the loop of places without it, too.
+LOOPS = {"asyncio": asyncio.SelectorEventLoop}
+if sys.platform != "win32":
+    import uvloop
+
+    LOOPS["uvloop"] = uvloop.new_event_loop
+ON_BOTH = {"test_http", "test_tls"}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Which loops a test runs on."""
+    if item.path.stem in ON_BOTH:
+        return LOOPS
+    usual = "uvloop" if "uvloop" in LOOPS else "asyncio"
+    return {usual: LOOPS[usual]}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

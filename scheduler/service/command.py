@@ -23,13 +23,24 @@ def exit_code(work: Callable[[], Coroutine[Any, Any, int]]) -> int:
     start_logging()
     try:
         refuse_intruders(packages_distributions())
-        return asyncio.run(work())
+        with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+            return runner.run(work())
     except ConfigError as error:
         log.error("%s", error)
         return 2
     except DovetailError as error:
         log.error("%s", error)
         return 1
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes a loop: uvloop, whose sockets and TLS are compiled; None, which is asyncio's own, where it is not."""
+    try:
+        import uvloop  # noqa: PLC0415 (there is none for Windows)
+    except ImportError as error:
+        log.warning("running on asyncio's own loop, which takes more CPU: %s", error)
+        return None
+    return uvloop.new_event_loop
 
 
 def refuse_intruders(owners: Mapping[str, list[str]]) -> None:

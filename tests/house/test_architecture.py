@@ -64,7 +64,8 @@ MAY_IMPORT = {
     | {"scheduler.core", "scheduler.readiness"}
     | {f"scheduler.audit.{reading}" for reading in ("devices", "sources")},
     "scheduler.service": SHELL
-    | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "scheduler.core", "scheduler.cluster", "scoring"}
+    | {"aiohttp", "msgspec", "opentelemetry", "prometheus_client", "uvloop"}
+    | {"scheduler.core", "scheduler.cluster", "scoring"}
     | {"scheduler.readiness.record"},
     "scheduler": SHELL
     | {f"scheduler.{each}" for each in ("audit", "core", "doublebook", "readiness", "service", "sharing", "simulator")},
