@@ -17,6 +17,7 @@ from scheduler.core.topology import LinkMap
 log = logging.getLogger("dovetail")
 
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
+_CROWDED_S: Final = 0.015  # nor than this where writes have to wait for each other anyway
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
 _EVENTS_AT_ONCE: Final = 2000
@@ -44,6 +45,7 @@ class Loop:
 
     `deciding` : whether this process leads and knows enough; without it events are taken in, and nothing is decided.
     `cycle` : when decisions last began, by the clock. decided : told how many seconds a cycle of them took.
+    crowded : whether so much is being written that fewer cycles cost nobody anything.
     """
 
     def __init__(
@@ -53,10 +55,12 @@ class Loop:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         decided: Callable[[float], None] | None = None,
+        crowded: Callable[[], bool] = lambda: False,
     ) -> None:
         self.deciding = False
         self.cycle = 0.0
         self._decided = decided
+        self._crowded = crowded
         self._submit = submit
         self._fence = fence
         self._clock = clock
@@ -96,7 +100,7 @@ class Loop:
         ahead = float("-inf")
         while True:
             await self._wait(engine)
-            if (early := last + _CYCLE_S - self._clock()) > 0:
+            if (early := last + (_CROWDED_S if self._crowded() else _CYCLE_S) - self._clock()) > 0:
                 await asyncio.sleep(early)
             self._arrived.clear()
             while self._inbox:

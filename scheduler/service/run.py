@@ -81,6 +81,7 @@ _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: 
 _GRACE_S: Final = 15.0
 _WRITES: Final = frozenset({"start", "writer", "decisions", "lease", "news of the configuration"})
 _WARNINGS_AT_ONCE: Final = 50
+_MANY_WRITES: Final = 32  # under way at once: the API server is what everybody waits for
 _GARBAGE: Final = 50_000  # objects more, and cycles are searched for; there are few, and a search reads all that waits
 
 
@@ -159,7 +160,10 @@ class Process:
         observers = [each for each in (self.metrics, self.tracing) if each is not None]
         self.journeys = Journeys(self.ours, observers)
         client.heard = self.metrics.request
-        self.loop = Loop(self._submit, self.fence, clock, self._machine.wall, decided=self.metrics.cycle)
+        self.loop = Loop(
+            self._submit, self.fence, clock, self._machine.wall, decided=self.metrics.cycle,
+            crowded=lambda: self.writer.writing >= _MANY_WRITES,
+        )  # fmt: skip
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s, machine=self._machine)
         self.aside = aside(self._hear)
         self.remote = RemoteScorers(settings.remote_scorers, self._hear)

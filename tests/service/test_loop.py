@@ -7,6 +7,7 @@ from scheduler.cluster.lease import OpenFence
 from scheduler.core.errors import ConfigError, FaultError
 from scheduler.core.messages import ClockRead, Drained, Gone, Listed, Rejected, Seen
 from scheduler.core.model import Node, Uid
+from scheduler.service import loop as loop_module
 from scheduler.service.command import DISTRIBUTION, refuse_intruders
 from scheduler.service.loop import Loop
 
@@ -77,6 +78,24 @@ async def test_events_reach_the_engine_in_order_and_one_decision_follows(started
 
     assert it.engine.events == [*events, Drained()]
     assert it.submitted == it.engine.events
+
+
+async def test_cycles_are_further_apart_where_much_is_being_written(started, monkeypatch):
+    monkeypatch.setattr(loop_module, "_CROWDED_S", 0.3)
+    crowded = [True]
+    it = started(crowded=lambda: crowded[0])
+    it.loop.deciding = True
+    begun = []
+    for crowded[0] in (False, True, False):
+        it.loop.post(Listed())
+        async with asyncio.timeout(30):
+            await it.loop.heard()
+        await asyncio.sleep(0)
+        begun.append(it.loop.cycle)
+    first, second, third = begun
+
+    assert second - first >= 0.3
+    assert third > second
 
 
 async def test_the_engine_is_told_the_time_of_day_and_again_when_it_is_set(started):
