@@ -224,9 +224,9 @@ async def test_handshakes_that_begin_at_once_all_succeed(encrypted):
     port, context = encrypted
 
     async def asked():
-        async with aiohttp.ClientSession() as session:
-            async with session.get(f"https://localhost:{port}/healthz", ssl=context) as response:
-                return response.status
+        url = f"https://localhost:{port}/healthz"
+        async with aiohttp.ClientSession() as session, session.get(url, ssl=context) as response:
+            return response.status
 
     async with asyncio.timeout(30):
         assert set(await asyncio.gather(*[asked() for _ in range(40)])) == {200}
