@@ -109,7 +109,8 @@ class Writer:
         self._clock = machine.clock
         self._now = machine.timestamp
         self._random = machine.random
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._doubtful_until = float("-inf")  # a write that nobody waits for any more may be applied until then
         self._releases: dict[Uid, list[asyncio.Task[None]]] = {}  # by claim, in the order in which they run
         self._failed: asyncio.Future[None] | None = None
         self.reports = Reports(self._send_in_time, limit_s, self.patience_s, machine)
@@ -147,7 +148,7 @@ class Writer:
         What cannot be written in the time that a release has is left, and told in the log.
         """
         until = asyncio.get_running_loop().time() + self._release_s
-        return any(await asyncio.gather(*(self._supersede(claim, until) for claim in claims)))
+        return any(await asyncio.gather(*[self._begin(self._supersede(claim, until)) for claim in claims]))
 
     async def _supersede(self, claim: ClaimRef, until: float) -> bool:
         path = _claim_path(claim)
@@ -205,22 +206,27 @@ class Writer:
             task.cancel()
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing is under way, and nothing that was sent can still be applied without anybody's knowing."""
+        return not self._tasks and not self.reports.under_way and self._clock() >= self._doubtful_until
+
+    @property
     def idle(self) -> bool:
-        """Whether nothing is under way or waiting."""
-        return not self._tasks and self.reports.idle
+        """Whether everything is settled, and nothing waits to be written."""
+        return self.settled and self.reports.idle
 
     @property
     def writing(self) -> int:
         """Writes under way or waiting for a slot."""
         return len(self._tasks)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _begin(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if task.cancelled():
             return
@@ -252,9 +258,14 @@ class Writer:
         self._post(answer)
 
     async def _send(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
-        answer = await self._noted(
-            self._client.request(method, path, body, content_type, self.patience_s, permitted=self._fence.allows)
-        )
+        try:
+            answer = await self._noted(
+                self._client.request(method, path, body, content_type, self.patience_s, permitted=self._fence.allows)
+            )
+        except (ApiError, asyncio.CancelledError) as error:
+            if not isinstance(error, ApiError) or error.doubtful:
+                self._doubtful_until = self._clock() + self.patience_s
+            raise
         self.forbidden = ""
         return answer if content_type == PROTOBUF else _whole(answer)
 

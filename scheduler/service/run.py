@@ -452,7 +452,7 @@ class Process:
             # A claim that was just written may be one watch event away from its pod's binding.
             calm = calm + 1 if self.writer.idle else 0
             await asyncio.sleep(0.05)
-        written = self.writer.writing == self.writer.reports.under_way == 0
+        written = self.writer.settled
         self.writer.abandon()
         # A listener may wait for its clients for long, and a successor for the lease: what could write ends first.
         await self._cancel([task for task, name in self._tasks.items() if name in _WRITES])

@@ -751,6 +751,12 @@ async def test_a_permission_that_is_missing_is_remembered_until_a_write_succeeds
 # ---------------------------------------------------------------- what people read
 
 
+async def refused_once(writer):
+    async with asyncio.timeout(30):
+        while not writer.reports.failed:
+            await asyncio.sleep(0.01)
+
+
 async def settled(writer):
     async with asyncio.timeout(30):
         while not writer.idle:
@@ -872,7 +878,7 @@ async def test_a_reason_that_could_not_be_written_does_not_come_after_a_newer_on
     api.script("PATCH", f"{POD}/status", steps.refuse(503))
 
     writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "full"))
-    await settled(writer)
+    await refused_once(writer)
     writer.reports.put(ReportUnschedulable(POD_REF, "NoFit", "no node"))
     await settled(writer)
     await asyncio.sleep(0.1)  # the first would come after 0.04
@@ -1064,3 +1070,34 @@ async def test_who_no_longer_leads_takes_nothing_back(api, writer, gate):
     assert await writer.supersede([claim])
 
     assert api.sent("PATCH") == []
+
+
+async def test_nothing_is_settled_while_a_claim_is_taken_back_nor_soon_after_that_was_given_up(api, writer, steps):
+    claim = put_claim(api, finalized=True)
+    api.script("PATCH", CLAIM, steps.hang)
+    writer.patience_s = 1.0
+    before = writer.settled
+
+    taking = asyncio.ensure_future(writer.supersede([claim]))
+    await api.until(lambda: api.sent("PATCH"))
+    during = writer.settled
+    taking.cancel()
+    await asyncio.wait([taking])
+    after = writer.settled, writer.writing
+
+    assert (before, during, after) == (True, False, (False, 0))
+    async with asyncio.timeout(30):
+        while not writer.settled:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(("status", "settled"), [(500, False), (422, True)])
+async def test_a_write_without_an_answer_may_be_applied_for_some_time(api, writer, steps, status, settled):
+    put_pod(api)
+    api.script("PATCH", f"{POD}/status", steps.refuse(status))
+    writer.patience_s = 60.0
+
+    writer.reports.put(ReportUnschedulable(POD_REF, "Nope", "no room"))
+    await refused_once(writer)
+
+    assert writer.settled == settled
