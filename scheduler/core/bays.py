@@ -23,13 +23,16 @@ class Sight:
 
     pools : with the position behind the last device of each, in order of positions. foreign : positions of devices
     that selectors are tried on and that can only be used elsewhere. problems : of pools out of reach, as texts;
-    invalid : one of them is not just incomplete. intricate : devices here need more than counting of devices;
-    drawn : nothing but that they draw on shared counters.
+    incomplete : the first of those with which a request for all devices ends its attempt; withheld : with one of them
+    it just fails here; invalid : one of them is not just incomplete. intricate : devices here need more than counting
+    of devices; drawn : nothing but that they draw on shared counters.
     """
 
     pools: tuple[tuple[int, PoolKey, PoolView], ...] = ()
     foreign: frozenset[int] = frozenset()
     problems: tuple[str, ...] = ()
+    incomplete: str = ""
+    withheld: bool = False
     invalid: bool = False
     intricate: bool = False
     drawn: bool = False

@@ -45,7 +45,8 @@ class PoolView:
     """What of one pool a node sees: the slices to allocate from, or why none of it may be used.
 
     `problem` is set for a pool that is incomplete, or `invalid`: its devices are out of reach, and a request for All
-    devices fails on the node, or "all" would mean "all that we happened to see".
+    devices fails, or "all" would mean "all that we happened to see". Of one that is just `withheld`, by caution of our
+    own, it fails on the node and ends no attempt.
     counters : by counter set and counter what the pool has. uses : by device name what each device of the pool, on
     this node or another, takes of them; both empty where the pool has none.
     """
@@ -53,6 +54,7 @@ class PoolView:
     usable: tuple[Published, ...]
     problem: str = ""
     invalid: bool = False
+    withheld: bool = False
     counters: Mapping[str, CounterSet] = field(default_factory=dict)
     uses: Mapping[str, tuple[CounterUse, ...]] = field(default_factory=dict)
 
@@ -200,7 +202,7 @@ class Pool:
     def shut(self, seen: PoolView, unlisted: str) -> PoolView:
         """Nothing of it can be used: a device that is in use draws on its counters, and nobody knows how much."""
         problem = f"{self} no longer lists device {unlisted}, which is in use: what it draws on counters is not known"
-        return replace(seen, usable=(), problem=problem)
+        return replace(seen, usable=(), problem=problem, withheld=True)
 
     def slices(self) -> Iterable[Published]:
         """All of them."""

@@ -18,7 +18,7 @@ from scheduler.core.quantity import Quantity
 from scheduler.core.rules.capacity import UnrepresentableError, resolve
 from scheduler.core.rules.compatibility import Groups, together
 from scheduler.core.rules.constraints import ABSENT, LIST, Label
-from scheduler.core.solvers.puzzle import ERROR, NO, YES, Ask, ClaimPuzzle, Piece, Puzzle
+from scheduler.core.solvers.puzzle import ALL, ERROR, NO, YES, Ask, ClaimPuzzle, Piece, Puzzle
 from scheduler.core.state import State
 from scoring.arrays import Rows
 
@@ -99,7 +99,7 @@ class Puzzles:
             groups=_groups(state, board),
             capacity=state.gates.consumable_capacity,
             compatibility=state.gates.compatibility_groups,
-            incomplete=board.sight.problems[0] if board.sight.problems else "",
+            incomplete=board.sight.incomplete,
             weights=weights,
             first_fit=self._first_fit or demand.foreign,
             flaws=tuple(flaws.tolist()) if flaws.any() else (),
@@ -195,6 +195,8 @@ class Puzzles:
         for position in board.sight.foreign:
             if status[position] == YES:
                 status[position] = NO
+        if board.sight.withheld and asked.count == ALL:
+            status[status == YES] = NO  # all but what is withheld are not all
         if not state.gates.binding_conditions:
             for position, (_, device) in enumerate(board.devices):
                 if device.binding_conditions:

@@ -911,7 +911,8 @@ class State:
         node = self.node_by_name.current[name]
         views: list[tuple[PoolKey, PoolView]] = []
         problems: list[str] = []
-        invalid = False
+        incomplete = ""
+        invalid = withheld = False
         reachable = self._local_pools.get(name, set()) | self._spread_pools
         if self.gates.settled:
             reachable |= {key for key, pool in self._pools.items() if pool.counted}
@@ -922,6 +923,8 @@ class State:
             if seen.problem:
                 problems.append(seen.problem)
                 invalid |= seen.invalid
+                withheld |= seen.withheld
+                incomplete = incomplete or ("" if seen.withheld else seen.problem)
             elif seen.usable:
                 views.append((key, seen))
             if seen.counters or self._pools[key].counted:
@@ -935,7 +938,9 @@ class State:
                 devices.extend(range(published.span.start, published.span.stop))
             pools.append((len(devices), key, seen))
         if len(devices) > MAX_WIDTH:
-            problems.append(f"node {name} sees {len(devices)} devices, more than the {MAX_WIDTH} that are considered")
+            too_many = f"node {name} sees {len(devices)} devices, more than the {MAX_WIDTH} that are considered"
+            problems.append(too_many)
+            incomplete = incomplete or too_many
             devices, pools = [], []
         described = [self.row_device[device] for device in devices]
         foreign = frozenset(
@@ -950,8 +955,9 @@ class State:
         self._warn(name, learned.warnings)
         self._products[name] = learned.products
         sight = Sight(
-            tuple(pools), foreign, tuple(problems), invalid, intricate or drawn, drawn=drawn and not intricate
-        )
+            tuple(pools), foreign, tuple(problems), incomplete, withheld, invalid, intricate or drawn,
+            drawn=drawn and not intricate,
+        )  # fmt: skip
         self.bays.put(row, devices, learned.layout, sight, self.taken)
         self.bays.disturbed[row] = self._disturbed.get(name, 0)
         self.nodes.remake(row)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from scheduler.core.messages import Seen
 from scheduler.core.model import CounterSet, CounterUse
 from scheduler.core.quantity import parse_quantity
@@ -61,6 +63,21 @@ def test_nobody_says_that_no_device_matches_where_a_pool_is_in_doubt():
     assert lacking.startswith("2 lack 1 free devices for request r of claim c ")
     assert lacking.endswith(" (no device that can be seen matches its selectors)")
     assert doubtful.startswith("1 see pool n1 of driver ")
+
+
+@pytest.mark.parametrize("beside", [[], [slice_of([build.device("gpu-7", {})], node="n1", pool="other")]])
+def test_all_devices_are_found_on_another_node_than_the_one_that_waits_for_its_driver(beside):
+    everything = claim("c", request("r", all=True))
+    hands = Hands(node("n1"), node("n2"), *card("half"), *beside, held("whole"), everything, pod("p", claims=["c"]))
+    hands.settle()
+    waiting = hands.node_of("p")
+
+    hands.see(slice_of([build.device("gpu-0", {}), build.device("gpu-1", {})], node="n2"))
+    hands.pass_time(100)
+
+    assert waiting == ""
+    assert hands.node_of("p") == "n2"
+    assert hands.devices_of("c") == ["gpu-0", "gpu-1"]
 
 
 def test_a_scheduler_started_afresh_knows_no_less():
