@@ -101,7 +101,7 @@ TEXTS = {
     "a template with actions only": ("{{- if .Values.gpu }}\n{{- end }}\n", 1, "is a template"),
     "a lone surrogate": ('a: "\\ud800"\n', 1, "not YAML"),
 }  # fmt: skip
-DEADLINE_S = 2.0  # of the processor: others use it too
+STARTS = 10  # times what the interpreter takes to start: two seconds of the processor on a machine of today
 MEMORY_KIB = 300 * 1024
 
 
@@ -178,7 +178,7 @@ def test_none_takes_long_or_much_memory(name, measurements):
     assert audited[0] == 2
     assert migrated[0] in {1, 2}  # a template needs a human
     for _, seconds, kib in (audited, migrated):
-        assert start + seconds < DEADLINE_S
+        assert start + seconds < STARTS * start
         assert kib < MEMORY_KIB
 
 
