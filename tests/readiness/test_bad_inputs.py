@@ -107,7 +107,7 @@ RECORDS = {
     ),
     "two records": (RECORD + "}\n" + RECORD + "}", 3, "a second ClusterRecord"),
 }  # fmt: skip
-DEADLINE_S = 2.0  # of the processor: others use it too
+DEADLINE_S = 4.0  # of the processor, two of an ordinary one: shared machines are half as fast in some hours
 
 
 def judge(command, file, line, word, capsys):
