@@ -1086,9 +1086,7 @@ async def test_nothing_is_settled_while_a_claim_is_taken_back_nor_soon_after_tha
     after = writer.settled, writer.writing
 
     assert (before, during, after) == (True, False, (False, 0))
-    async with asyncio.timeout(30):
-        while not writer.settled:
-            await asyncio.sleep(0.01)
+    await settled(writer)
 
 
 @pytest.mark.parametrize(("status", "settled"), [(500, False), (422, True)])
