@@ -25,7 +25,7 @@ if sys.platform != "win32":
     import uvloop
 
     LOOPS["uvloop"] = uvloop.new_event_loop
-ON_BOTH = {"test_http", "test_tls"}
+ON_BOTH = {"test_http", "test_stream", "test_tls"}
 
 
 def pytest_asyncio_loop_factories(

@@ -75,6 +75,8 @@ class _Content:
 class _Watch:
     """A watch, as an asynchronous context manager of its response."""
 
+    connection = None  # what is not read at once waits here anyway
+
     def __init__(self, session: "Session", path: str) -> None:
         self._session, self._path = session, path
         self.status = 0

@@ -170,6 +170,29 @@ def _tls(configuration: Any) -> ssl.SSLContext:
     return context
 
 
+class Stream:
+    """The open body of a watch."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    async def read(self) -> bytes:
+        """What has come, as soon as there is something; empty at the end."""
+        return await self._response.content.readany()
+
+    async def gather(self, seconds: float) -> None:
+        """Leave what comes unread for so long: read together it costs one turn of everything that it passes through."""
+        connection = self._response.connection
+        transport: Any = connection.transport if connection is not None else None
+        if transport is None:  # it is at its end
+            return
+        transport.pause_reading()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            transport.resume_reading()
+
+
 def _unheard(method: str, path: str, status: int, seconds: float) -> None:
     """Nobody wants to know."""
 
@@ -285,7 +308,7 @@ class Client:
             raise failure
 
     @contextlib.asynccontextmanager
-    async def stream(self, path: str) -> AsyncIterator[aiohttp.StreamReader]:
+    async def stream(self, path: str) -> AsyncIterator[Stream]:
         """The open body of a watch. No time limit of its own: the reader sets one. Raises ApiError."""
         if self._hold_until:
             await self._hold()
@@ -299,7 +322,7 @@ class Client:
                     if response.status == 401:
                         await self._reload()
                     raise error_of(response.status, data, f"WATCH {path}", response.headers.get("Retry-After", ""))
-                yield response.content
+                yield Stream(response)
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError):
                 raise

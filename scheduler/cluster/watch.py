@@ -143,9 +143,10 @@ def split_lines(rest: list[bytes], chunk: bytes) -> list[bytes]:
 class Reflector:
     """Mirrors one kind into events.
 
-    post : takes each event. read : what Seen tells of an object, by its kind and JSON. `listed` is set after the first
-    complete list; `listed_from` is the time at which the newest complete list was begun, `heard` that of the last sign
-    of life, `failed` that of the last failure, all by `clock`.
+    post : takes each event. read : what Seen tells of an object, by its kind and JSON. gather_s : for how many seconds,
+    after something was read of a watch, what follows is left to gather. `listed` is set after the first complete list;
+    `listed_from` is the time at which the newest complete list was begun, `heard` that of the last sign of life,
+    `failed` that of the last failure, all by `clock`.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Reflector:
         clock: Callable[[], float] = time.monotonic,
         seed: int | None = None,
         read: Callable[[Kind, msgspec.Raw], Any] = decode.decode,
+        gather_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self.watched = watched
         self.listed = asyncio.Event()
@@ -168,6 +170,7 @@ class Reflector:
         self._timing = timing
         self._clock = clock
         self._read = read
+        self._gather_s = gather_s
         self._random = random.Random(seed)
         self._known: dict[str, tuple[str, int]] = {}
         self._version: str | None = None
@@ -307,9 +310,9 @@ class Reflector:
             pause.enter_context(_garbage_paused())
             try:
                 async with asyncio.timeout(self._timing.progress_s) as limit:
-                    async with self._client.stream(self._path(query)) as content:
+                    async with self._client.stream(self._path(query)) as stream:
                         loop = asyncio.get_running_loop()
-                        while chunk := await content.readany():
+                        while chunk := await stream.read():
                             self.heard = self._clock()
                             for line in split_lines(rest, chunk):
                                 if present is None:
@@ -321,6 +324,8 @@ class Reflector:
                                     limit.reschedule(loop.time() + self._timing.watch_s)
                             if present is not None:
                                 limit.reschedule(loop.time() + self._timing.progress_s)
+                            elif wait := self._gather_s():
+                                await stream.gather(wait)
             except TimeoutError:
                 if present is not None:
                     raise
@@ -414,12 +419,14 @@ class Reflector:
         rest: list[bytes] = []
         async with asyncio.timeout(seconds + self._timing.grace_s):
             try:
-                async with self._client.stream(self._path(query)) as content:
+                async with self._client.stream(self._path(query)) as stream:
                     self.heard = self._clock()
-                    while chunk := await content.readany():
+                    while chunk := await stream.read():
                         self.heard = self._clock()
                         for line in split_lines(rest, chunk):
                             self._take(line)
+                        if wait := self._gather_s():
+                            await stream.gather(wait)
             except ApiError as error:
                 if error.status == 410:
                     raise _ExpiredError(error.message) from error

@@ -17,7 +17,7 @@ from scheduler.core.topology import LinkMap
 log = logging.getLogger("dovetail")
 
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
-_CROWDED_S: Final = 0.015  # nor than this where writes have to wait for each other anyway
+CROWDED_S: Final = 0.015  # nor than this where writes have to wait for each other anyway
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _FENCED_S: Final = 0.2
 _EVENTS_AT_ONCE: Final = 2000
@@ -100,7 +100,7 @@ class Loop:
         ahead = float("-inf")
         while True:
             await self._wait(engine)
-            if (early := last + (_CROWDED_S if self._crowded() else _CYCLE_S) - self._clock()) > 0:
+            if (early := last + (CROWDED_S if self._crowded() else _CYCLE_S) - self._clock()) > 0:
                 await asyncio.sleep(early)
             self._arrived.clear()
             while self._inbox:

@@ -4,6 +4,7 @@ import json
 
 import msgspec
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,6 +200,43 @@ async def test_a_closed_watch_is_resumed_where_it_ended(api, reflect, steps):
 
     assert told(events) == ["+a", "+b", "+a", "+b", "+a"]
     assert [query.get("resourceVersion") for query in watches(api)] == [None, "12", "13"]
+
+
+@pytest.mark.parametrize("listed", ["as a stream", "in pages"])
+async def test_what_follows_is_left_to_gather_for_as_long_as_is_said(api, client, steps, listed):
+    gathering = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    asked, seen = [], {}
+
+    def gather_s():
+        gathering.set()
+        asked.append(loop.time())
+        return 0.3 if len(asked) == 1 else 0.0
+
+    async def watch(fake, request):
+        response = web.StreamResponse()
+        await response.prepare(request)
+        first = (
+            [added(node("a", 5)), bookmark(9, initial_end=True)] if listed == "as a stream" else [added(node("a", 21))]
+        )
+        await response.write(b"".join(json.dumps(each).encode() + b"\n" for each in first))
+        await gathering.wait()
+        await response.write(json.dumps(added(node("b", 22))).encode() + b"\n")
+        await asyncio.sleep(60)
+
+    def post(event):
+        seen[event.item.name] = loop.time()
+        api.changed.set()
+
+    before = () if listed == "as a stream" else (steps.refuse(422, "Invalid"), steps.answer(page(20)))
+    api.script("GET", NODES, *before, watch)
+    reflector = Reflector(client, Watched("Node", NODES), post, Timing(), gather_s=gather_s)
+    running = asyncio.ensure_future(reflector.run())
+    await api.until(lambda: "b" in seen)
+    running.cancel()
+
+    assert seen["a"] <= asked[0]
+    assert seen["b"] >= asked[0] + 0.3
 
 
 async def test_a_bookmark_moves_the_place_to_resume_from(api, reflect, steps):

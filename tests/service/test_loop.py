@@ -81,7 +81,7 @@ async def test_events_reach_the_engine_in_order_and_one_decision_follows(started
 
 
 async def test_cycles_are_further_apart_where_much_is_being_written(started, monkeypatch):
-    monkeypatch.setattr(loop_module, "_CROWDED_S", 0.3)
+    monkeypatch.setattr(loop_module, "CROWDED_S", 0.3)
     crowded = [True]
     it = started(crowded=lambda: crowded[0])
     it.loop.deciding = True
