@@ -8,7 +8,7 @@ Each function says how its body is sent: POST, or PATCH with the content type ME
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -89,10 +89,10 @@ def allocation_patch(
     return _json({"metadata": {"uid": uid, "resourceVersion": resource_version}, "status": status})
 
 
-def reservation_patch(claim: ClaimRef, consumer: Consumer) -> bytes:
-    """Adds a consumer to those of an allocated claim. STRATEGIC, to the claim's status: the list is merged by uid."""
+def reservation_patch(claim: ClaimRef, consumers: Iterable[Consumer]) -> bytes:
+    """Adds consumers to those of an allocated claim. STRATEGIC, to the claim's status: the list is merged by uid."""
     metadata = {"uid": claim.uid, "resourceVersion": claim.resource_version}
-    return _json({"metadata": metadata, "status": {"reservedFor": [_consumer(consumer)]}})
+    return _json({"metadata": metadata, "status": {"reservedFor": [_consumer(each) for each in consumers]}})
 
 
 def unreserve_patch(claim: Uid, resource_version: str, consumer: Uid) -> bytes:

@@ -10,7 +10,7 @@ Field numbers are those of `generated.proto` in k8s.io/api/resource/v1, apimachi
 apimachinery/pkg/runtime.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from scheduler.core import names
@@ -32,10 +32,11 @@ def finalizer(claim: ClaimRef) -> bytes:
     return _message(_METADATA, _identity(claim) + _text(_FINALIZERS, names.CLAIM_FINALIZER))
 
 
-def reservation(claim: ClaimRef, consumer: Consumer) -> bytes:
-    """One more consumer; uid and resourceVersion make the write conditional."""
-    fields = b"".join(_text(number, getattr(consumer, name)) for name, number in _CONSUMER.items())
-    return _message(_METADATA, _identity(claim)) + _message(_STATUS, _message(_RESERVED_FOR, fields))
+def reservation(claim: ClaimRef, consumers: Iterable[Consumer]) -> bytes:
+    """Further consumers; uid and resourceVersion make the write conditional."""
+    entries = [b"".join(_text(number, getattr(each, name)) for name, number in _CONSUMER.items()) for each in consumers]
+    status = b"".join(_message(_RESERVED_FOR, entry) for entry in entries)
+    return _message(_METADATA, _identity(claim)) + _message(_STATUS, status)
 
 
 def added(whole: bytes, addition: bytes) -> bytes:

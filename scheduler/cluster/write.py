@@ -12,7 +12,7 @@ that it read before: of it and the newer write the API server takes one and refu
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -101,7 +101,7 @@ class Writer:
         self._post = post
         self._fence = fence
         self._slots = asyncio.Semaphore(in_flight)
-        self._turns = Turns()
+        self._turns: Turns[ReserveClaim, Claim | ApiError] = Turns(self._reserve)
         self._limit_s = limit_s
         self.patience_s = PATIENCE * limit_s
         self._query = f"timeout={limit_s:g}s"
@@ -383,31 +383,48 @@ class Writer:
 
     async def _in_turn(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
         """Those that wait for their turn take no slot from others."""
-        claim = write.claim
-        async with self._turns.take(claim.uid, claim.resource_version) as turn, self._slots:
-            answer = await self._reserve(replace(write, claim=replace(claim, resource_version=turn.version)))
-            if isinstance(answer, ClaimWritten):
-                turn.left = answer.claim.resource_version
-        return answer
-
-    async def _reserve(self, write: ReserveClaim) -> ClaimWritten | ClaimRefused:
         claim, pod = write.claim, write.pod
+        answer = await self._turns.add(claim.uid, claim.resource_version, write)
+        if isinstance(answer, ApiError):
+            return ClaimRefused(pod.uid, claim.uid, answer.cause, answer.message)
+        return ClaimWritten(pod.uid, answer)
+
+    async def _reserve(self, version: str, writes: Sequence[ReserveClaim]) -> tuple[Sequence[Claim | ApiError], str]:
+        """Add the consumers of all these writes, which are to one claim, at once."""
+        found = await self._reserve_for(version, writes)
+        if not isinstance(found, ApiError):
+            return [found] * len(writes), found.resource_version
+        if found.cause != "invalid" or len(writes) == 1:
+            return [found] * len(writes), ""
+        # One consumer that the server does not take keeps nobody else out.
+        answers: list[Claim | ApiError] = []
+        left = ""
+        for write in writes:
+            found = await self._reserve_for(left or version, [write])
+            answers.append(found)
+            if not isinstance(found, ApiError):
+                left = found.resource_version
+        return answers, left
+
+    async def _reserve_for(self, version: str, writes: Sequence[ReserveClaim]) -> Claim | ApiError:
+        claim = replace(writes[0].claim, resource_version=version)
+        consumers = {write.consumer.uid: write.consumer for write in writes}
 
         def reserved(found: Claim) -> Claim | None:
-            return found if found.reserved_by(write.consumer.uid) else None
+            return found if all(map(found.reserved_by, consumers)) else None
 
         try:
-            found = await self._add(
-                claim,
-                "/status",
-                encode.reservation_patch(claim, write.consumer),
-                protobuf.reservation(claim, write.consumer),
-                partial(_decoded, Claim),
-                reserved,
-            )
-            return ClaimWritten(pod.uid, found)
+            async with self._slots:
+                return await self._add(
+                    claim,
+                    "/status",
+                    encode.reservation_patch(claim, consumers.values()),
+                    protobuf.reservation(claim, consumers.values()),
+                    partial(_decoded, Claim),
+                    reserved,
+                )
         except ApiError as error:
-            return ClaimRefused(pod.uid, claim.uid, error.cause, error.message)
+            return error
 
     async def _add(
         self,

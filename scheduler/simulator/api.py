@@ -451,7 +451,7 @@ class Api:
 
     def _reserve(self, write: ReserveClaim) -> list[Event]:
         claim = write.claim
-        body = encode.reservation_patch(claim, write.consumer)
+        body = encode.reservation_patch(claim, [write.consumer])
         try:
             raw = self.patch("ResourceClaim", f"{claim.namespace}/{claim.name}", body, encode.STRATEGIC, status=True)
         except RefusedError as error:

@@ -34,11 +34,21 @@ def test_a_reservation_is_an_entry_of_the_status_beside_that_identity():
 
     entry = b"\x12" + bytes([len(pod)]) + pod  # field 2 of the status, which is field 3
     wanted = b"\x0a" + bytes([len(IDENTITY)]) + IDENTITY + b"\x1a" + bytes([len(entry)]) + entry
-    assert reservation(CLAIM, Consumer("pods", "p", Uid("p1"))) == wanted
+    assert reservation(CLAIM, [Consumer("pods", "p", Uid("p1"))]) == wanted
+
+
+def test_each_of_several_consumers_is_an_entry_of_its_own():
+    pods = [Consumer("pods", name, Uid(f"uid-{name}")) for name in ("p", "q")]
+
+    alone = [reservation(CLAIM, [each]) for each in pods]
+    metadata = b"\x0a" + bytes([len(IDENTITY)]) + IDENTITY
+    entries = [text.removeprefix(metadata)[2:] for text in alone]  # without the status' own number and length
+    status = b"".join(entries)
+    assert reservation(CLAIM, pods) == metadata + b"\x1a" + bytes([len(status)]) + status
 
 
 def test_a_group_of_pods_is_reserved_for_with_its_api_group():
-    text = reservation(CLAIM, Consumer("podgroups", "g", Uid("g1"), "scheduling.k8s.io"))
+    text = reservation(CLAIM, [Consumer("podgroups", "g", Uid("g1"), "scheduling.k8s.io")])
 
     assert b"\x0a\x11scheduling.k8s.io\x1a\x09podgroups\x22\x01g\x2a\x02g1" in text
 

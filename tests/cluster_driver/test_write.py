@@ -169,7 +169,7 @@ async def test_where_no_patch_is_taken_a_reservation_is_added_to_the_bytes_of_th
     event = await answer(writer, ReserveClaim(POD_REF, claim, POD_REF.consumer))
 
     put = api.sent("PUT")[0]
-    assert put["body"] == added(WHOLE, reservation(claim, POD_REF.consumer))
+    assert put["body"] == added(WHOLE, reservation(claim, [POD_REF.consumer]))
     assert isinstance(event, ClaimWritten)
     assert [consumer.uid for consumer in event.claim.reserved_for] == ["other", "pod-uid"]
 
@@ -329,34 +329,107 @@ async def answers(writer, *instructions):
     return [await asyncio.wait_for(writer.answers.get(), 30) for _ in instructions]
 
 
-async def test_reservations_that_were_decided_at_once_follow_each_other(api, writer):
+async def test_reservations_that_were_decided_at_once_are_one_write(api, writer):
     claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
     pods = users(200)  # more than there are slots
 
     events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in pods))
 
     assert [type(each) for each in events] == [ClaimWritten] * 200
+    assert {each.pod for each in events} == {each.uid for each in pods}
     assert {user["uid"] for user in status(api)["reservedFor"]} == {"other", *(each.uid for each in pods)}
-    assert len(api.sent("PATCH")) == 200
+    assert len(api.sent("PATCH")) == 1
+
+
+async def test_reservations_that_come_while_another_is_written_follow_it_together(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    first, *others = users(4)
+
+    async def joined(fake, request):
+        for each in others:
+            writer.submit(ReserveClaim(each, claim, each.consumer))
+        return await fake.default(request)
+
+    api.script("PATCH", STATUS, joined)
+    writer.submit(ReserveClaim(first, claim, first.consumer))
+    events = [await asyncio.wait_for(writer.answers.get(), 30) for _ in range(4)]
+
+    assert [type(each) for each in events] == [ClaimWritten] * 4
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["other", *(each.uid for each in (first, *others))]
+    assert len(api.sent("PATCH")) == 2
+
+
+async def test_a_group_that_reserves_for_several_pods_is_told_once(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    group = Consumer("podgroups", "g", Uid("group-uid"), "scheduling.k8s.io")
+
+    events = await answers(writer, *(ReserveClaim(each, claim, group) for each in users(3)))
+
+    assert [type(each) for each in events] == [ClaimWritten] * 3
+    (patch,) = api.sent("PATCH")
+    assert [user["uid"] for user in patch["body"]["status"]["reservedFor"]] == ["group-uid"]
+
+
+async def test_a_consumer_that_the_server_does_not_take_keeps_nobody_else_out(api, writer, steps):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    first, bad, last = users(3)
+
+    async def judged(fake, request):
+        entries = fake.requests[-1]["body"]["status"]["reservedFor"]
+        if any(entry["uid"] == bad.uid for entry in entries):
+            return await steps.refuse(422, "Invalid")(fake, request)
+        return await fake.default(request)
+
+    api.script("PATCH", STATUS, *[judged] * 4)
+    api.script("GET", CLAIM, *[steps.send(WHOLE)] * 2)
+    api.script("PUT", STATUS, *[steps.refuse(422, "Invalid")] * 2)
+    events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in (first, bad, last)))
+
+    found = {each.pod: getattr(each, "cause", "written") for each in events}
+    assert found == {first.uid: "written", bad.uid: "invalid", last.uid: "written"}
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["other", first.uid, last.uid]
 
 
 async def test_a_change_by_another_ends_what_follows_each_other(api, writer):
     claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
     first, second, third, fourth = users(4)
 
+    async def joined(fake, request):
+        for each in (second, third):
+            writer.submit(ReserveClaim(each, claim, each.consumer))
+        return await fake.default(request)
+
     async def changed(fake, request):
         put_claim(fake, finalized=True, status=held("gpu-1", "another"))
         return await fake.default(request)
 
-    # given that somebody changes the claim between the first reservation and the second
-    api.script("PATCH", STATUS, type(api).default, changed)
-    events = await answers(writer, *(ReserveClaim(each, claim, each.consumer) for each in (first, second, third)))
+    # given that somebody changes the claim between the first reservation and those that came meanwhile
+    api.script("PATCH", STATUS, joined, changed)
+    writer.submit(ReserveClaim(first, claim, first.consumer))
+    events = [await asyncio.wait_for(writer.answers.get(), 30) for _ in range(3)]
 
     # then those that did not know of it are refused, and a decision that does is not
     assert [getattr(each, "cause", "written") for each in events] == ["written", "conflict", "conflict"]
     fresh = replace(claim, resource_version=api.objects[CLAIM]["metadata"]["resourceVersion"])
     assert isinstance(await answer(writer, ReserveClaim(fourth, fresh, fourth.consumer)), ClaimWritten)
     assert [user["uid"] for user in status(api)["reservedFor"]] == ["another", fourth.uid]
+
+
+async def test_decisions_that_knew_different_versions_are_not_written_together(api, writer):
+    claim = put_claim(api, finalized=True, status=held("gpu-0", "other"))
+    newer = put_claim(api, finalized=True, status=held("gpu-1", "another"))
+    first, second, third = users(3)
+
+    events = await answers(
+        writer,
+        ReserveClaim(first, claim, first.consumer),
+        ReserveClaim(second, newer, second.consumer),
+        ReserveClaim(third, newer, third.consumer),
+    )
+
+    found = {each.pod: getattr(each, "cause", "written") for each in events}
+    assert found == {first.uid: "conflict", second.uid: "written", third.uid: "written"}
+    assert [user["uid"] for user in status(api)["reservedFor"]] == ["another", second.uid, third.uid]
 
 
 async def test_a_reservation_whose_answer_was_lost_is_adopted(api, writer, steps):

@@ -72,7 +72,7 @@ def test_a_reservation_for_a_group_says_what_kind_of_object_it_is():
     claim = ClaimRef("ns", "c", Uid("claim-uid"), "7", finalized=True)
     consumer = Consumer("podgroups", "g", Uid("u"), "scheduling.k8s.io")
 
-    body = json.loads(encode.reservation_patch(claim, consumer))
+    body = json.loads(encode.reservation_patch(claim, [consumer]))
 
     assert body["status"]["reservedFor"] == [
         {"apiGroup": "scheduling.k8s.io", "resource": "podgroups", "name": "g", "uid": "u"}

@@ -154,7 +154,7 @@ def test_an_allocation_without_node_selector_leaves_it_out():
 
 def test_claim_patches_name_the_object_that_the_decision_knew():
     finalizer = json.loads(encode.finalizer_patch(CLAIM))
-    reservation = json.loads(encode.reservation_patch(CLAIM, POD.consumer))
+    reservation = json.loads(encode.reservation_patch(CLAIM, [POD.consumer]))
     deallocation = json.loads(encode.deallocate_patch(CLAIM.uid, "41"))
     release = json.loads(encode.unreserve_patch(CLAIM.uid, "41", POD.uid))
 
@@ -176,7 +176,7 @@ def test_no_patch_but_the_deallocation_speaks_of_driver_status():
 
     patches = [
         encode.allocation_patch(CLAIM.uid, "41", allocation, POD.consumer, NOW),
-        encode.reservation_patch(CLAIM, POD.consumer),
+        encode.reservation_patch(CLAIM, [POD.consumer]),
         encode.unreserve_patch(CLAIM.uid, "41", POD.uid),
     ]
 
