@@ -12,9 +12,10 @@ from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeVar, overload
 
 import msgspec
 
-from scheduler.cluster.kinds import ANNOTATIONS, KINDS, Model, Watched, config_maps
+from scheduler.cluster.kinds import ANNOTATIONS, KINDS, Model, Watched, claims, config_maps
 from scheduler.cluster.kinds.config_maps import ConfigText
 from scheduler.cluster.kinds.fields import FieldError, ours_of
+from scheduler.cluster.wire.claims import SealedClaim
 from scheduler.cluster.wire.config_maps import ConfigMap
 from scheduler.cluster.wire.parts import Metadata, Object
 from scheduler.core.errors import DecodeError
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 _DELETED: Final = "deletionTimestamp"
 _parse_config_map = msgspec.json.Decoder(ConfigMap).decode
+_parse_sealed_claim = msgspec.json.Decoder(SealedClaim).decode
 _parse_object = msgspec.json.Decoder(Object).decode
 _KINDS: Final[Mapping[str, tuple[Callable[[Any], Any], Callable[[Any], Model]]]] = {
     kind: (msgspec.json.Decoder(shape).decode, build) for kind, (shape, build) in KINDS.items()
@@ -61,6 +63,11 @@ def decode(kind: str, raw: Raw) -> Model:
         parse, build = _KINDS[kind]
     except KeyError:
         raise DecodeError(f"kind {kind}", "is not one that can be decoded", f"known are {', '.join(_KINDS)}") from None
+    if kind == "ResourceClaim" and not isinstance(raw, Mapping):
+        try:
+            return claims.sealed_claim(_parse_sealed_claim(raw))
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError, FieldError):
+            pass  # read once more in a way that tells what is wrong, and where
     return _read(kind, raw, parse, build)
 
 

@@ -1,6 +1,6 @@
 """ResourceClaims and their templates."""
 
-from msgspec import field
+from msgspec import Raw, field
 
 from scheduler.cluster.wire.parts import Amounts, Entry, Metadata, NodeSelector, Part, Selector, Toleration
 
@@ -132,6 +132,14 @@ class ResourceClaim(Part):
 
     metadata: Metadata | None = None
     spec: ClaimSpec | None = None
+    status: ClaimStatus | None = None
+
+
+class SealedClaim(Part):
+    """resource/v1 ResourceClaim, whose spec is left as it was written."""
+
+    spec: Raw
+    metadata: Metadata | None = None
     status: ClaimStatus | None = None
 
 
