@@ -24,6 +24,7 @@ from scheduler.cluster.client import JSON, MERGE_PATCH, NOT_SENT, PROTOBUF, STRA
 from scheduler.cluster.lease import Fence
 from scheduler.cluster.machine import Machine
 from scheduler.cluster.reports import Reports, pod_path
+from scheduler.cluster.slots import Slots
 from scheduler.cluster.turns import Turns
 from scheduler.core.errors import InputError
 from scheduler.core.messages import (
@@ -76,7 +77,7 @@ QUOTA: Final = "exceeded quota"
 class Writer:
     """Runs many writes at once.
 
-    post : takes the answers. in_flight : writes under way at once; more wait in order.
+    post : takes the answers. in_flight : writes under way at once, fewer while the server is slow; more wait in order.
     limit_s : how long the server may work on one write. A write is over (1 + PATIENCE) times this after it was let
     through, so the fence has to close that long before the lease can pass on.
     release_s : how long a release is tried, from its submission on.
@@ -100,7 +101,7 @@ class Writer:
         self._client = client
         self._post = post
         self._fence = fence
-        self._slots = asyncio.Semaphore(in_flight)
+        self._slots = Slots(in_flight, limit_s / 4, machine.clock)
         self._turns: Turns[ReserveClaim, Claim | ApiError] = Turns(self._reserve)
         self._limit_s = limit_s
         self.patience_s = PATIENCE * limit_s
@@ -258,6 +259,7 @@ class Writer:
         self._post(answer)
 
     async def _send(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
+        begun = self._clock()
         try:
             answer = await self._noted(
                 self._client.request(method, path, body, content_type, self.patience_s, permitted=self._fence.allows)
@@ -266,6 +268,8 @@ class Writer:
             if not isinstance(error, ApiError) or error.doubtful:
                 self._doubtful_until = self._clock() + self.patience_s
             raise
+        finally:
+            self._slots.answered(begun)
         self.forbidden = ""
         return answer if content_type == PROTOBUF else _whole(answer)
 
