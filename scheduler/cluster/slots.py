@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 LEAST: Final = 8  # writes that may always be under way
-FIRST: Final = 32  # before anything is known of the server
+FIRST: Final = 64  # before anything is known of the server
 
 
 class Slots:

@@ -101,7 +101,7 @@ class Writer:
         self._client = client
         self._post = post
         self._fence = fence
-        self._slots = Slots(in_flight, limit_s / 4, machine.clock)
+        self._slots = Slots(in_flight, limit_s / 2, machine.clock)
         self._turns: Turns[ReserveClaim, Claim | ApiError] = Turns(self._reserve)
         self._limit_s = limit_s
         self.patience_s = PATIENCE * limit_s

@@ -105,15 +105,15 @@ async def test_some_are_always_left(clock):
 
 
 async def test_they_begin_with_few_and_grow_to_the_most(clock):
-    slots = Slots(64, 1.0, clock)
+    slots = Slots(128, 1.0, clock)
     work = Work(slots)
-    await work.begin(*range(100))
+    await work.begin(*range(200))
     assert len(work.inside) == FIRST
 
     for _ in range(10_000):
         slots.answered(clock.now)
     await work.turn()
-    assert len(work.inside) == slots.limit == 64
+    assert len(work.inside) == slots.limit == 128
 
 
 async def test_quick_answers_bring_them_back_where_somebody_waits(clock):
