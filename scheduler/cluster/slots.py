@@ -41,9 +41,9 @@ class Slots:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
+            if not turn.cancelled():
                 self._leave()  # it had its slot already
-            else:
+            elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 

@@ -153,3 +153,15 @@ async def test_who_gives_up_waiting_takes_no_slot(clock):
     await work.turn()
     await work.begin("e")
     assert work.inside == ["e"]
+
+
+async def test_who_gives_up_just_when_a_slot_becomes_free_leaves_it_to_the_next(clock):
+    slots = Slots(1, 1.0, clock)
+    work = Work(slots)
+    await work.begin(*"abc")
+    work.tasks["b"][0].cancel()
+    await slots.__aexit__()  # before b has noticed
+    await work.turn()
+
+    assert work.inside == ["a", "c"]
+    assert work.tasks["b"][0].cancelled()
