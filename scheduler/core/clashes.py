@@ -84,9 +84,11 @@ class Clashes:
             if not others:
                 del self._standing[other]
 
-    def fresh(self, state: State) -> Iterator[Clash]:
-        """Clashes of claims that changed."""
-        changed, self._changed = sorted(self._changed), set()
+    def fresh(self, state: State, *, again: bool = False) -> Iterator[Clash]:
+        """Clashes of claims that changed. again : these claims are looked at once more next time."""
+        changed = sorted(self._changed)
+        if not again:
+            self._changed = set()
         for uid in changed:
             claim = state.claims.current.get(uid)
             if claim is None or claim.allocation is None:

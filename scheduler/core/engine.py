@@ -75,6 +75,7 @@ from scheduler.core.messages import (
     VolumeWritten,
     WarnOfTopology,
     WindowSolved,
+    Won,
     WriteAllocation,
 )
 from scheduler.core.model import (
@@ -243,6 +244,7 @@ class Engine:
             ClockRead: self._clock_read,
             Reconfigured: self._reconfigured,
             AuditDue: self._audit,
+            Won: self._won,
             Drained: lambda event: self._decide(),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
@@ -395,6 +397,13 @@ class Engine:
         for uid in sorted(self._ignored):
             self.backlog.wake_one(uid, self._now)
         return []
+
+    def _won(self, event: Won) -> list[Instruction]:
+        """Devices that were given twice while nobody led have been so for long enough: their pods are told first.
+
+        Those of which it is not known yet that they are bound are told when it is.
+        """
+        return self._tell_clashes(again=True)
 
     def _audit(self, event: AuditDue) -> list[Instruction]:
         """Put back pods of ours that wait though nobody knows it. There are none, unless something here is wrong."""
@@ -1298,10 +1307,13 @@ class Engine:
         keys = [each.key if each else uid for each, uid in zip(known, (clash.claim, clash.other), strict=True)]
         return f"ResourceClaim {keys[0]} and claim {keys[1]} {clash.how}"
 
-    def _tell_clashes(self) -> list[Instruction]:
-        """Of claims that changed, tell the pods of ours that are bound already; those that are not yet yield."""
+    def _tell_clashes(self, *, again: bool = False) -> list[Instruction]:
+        """Of claims that changed, tell the pods of ours that are bound already; those that are not yet yield.
+
+        again : look at the same claims once more next time.
+        """
         told: dict[Uid, list[str]] = {}
-        for clash in self.clashes.fresh(self.state):
+        for clash in self.clashes.fresh(self.state, again=again):
             bound = self._bound_with(clash.claim) | self._bound_with(clash.other)
             if bound:
                 self.clashes.tell(clash)

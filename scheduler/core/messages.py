@@ -96,6 +96,11 @@ class AuditDue:
 
 
 @dataclass(frozen=True, slots=True)
+class Won:
+    """From now on we lead. What is known may be a moment old, so nothing is decided yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drained:
     """No more events are at hand: decide now."""
 
@@ -223,7 +228,7 @@ class Appraised:
 
 
 Event = (
-    Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | AuditDue | Drained
+    Seen | Gone | Rejected | Listed | ClockRead | Reconfigured | AuditDue | Won | Drained
     | ClaimCreated | ClaimWritten | ClaimRefused | VolumeWritten | VolumeRefused | PodBound | BindRefused
     | Solved | WindowSolved | RemoteScored | ScalarEvaluated | Inspected | Appraised
 )  # fmt: skip

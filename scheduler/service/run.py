@@ -50,6 +50,7 @@ from scheduler.core.messages import (
     Seen,
     Slow,
     WarnOfTopology,
+    Won,
 )
 from scheduler.core.model import Pod, Uid
 from scheduler.service.access import Access
@@ -277,6 +278,7 @@ class Process:
         await self.leading.wait()
         if won is None:
             won = self._clock()
+            self.loop.post(Won())
             # What the last leader wrote right before its lease ended must be known before the first decision.
             for reflector in self.reflectors:
                 reflector.relist()

@@ -16,7 +16,7 @@ from scheduler.cluster.client import ApiError, Client
 from scheduler.cluster.watch import Reflector, Timing
 from scheduler.core import names
 from scheduler.core.errors import ConfigError
-from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable, Seen, WarnOfTopology
+from scheduler.core.messages import Gone, PodRef, Rejected, ReportUnschedulable, Seen, WarnOfTopology, Won
 from scheduler.core.model import Uid
 from scheduler.service.access import TOKEN_REVIEWS
 from scheduler.service.reload import Reload
@@ -205,6 +205,31 @@ async def test_a_standby_lists_and_does_not_decide(api, start, settings):
 
     assert not process.loop.deciding
     assert await health(settings, "/readyz") == (200, "standing by")
+
+
+async def test_a_standby_that_wins_says_so_before_it_lists_and_decides(api, start, settings, monkeypatch):
+    serving(api)
+    held = {"holderIdentity": "other", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    api.put(LEASE, {"metadata": {"name": "dovetail"}, "spec": {**held, "acquireTime": held["renewTime"]}})
+    told = []
+    process = start(settings)
+    process.patience_s = 0.05
+    await until(lambda: process.reflectors and all(reflector.listed.is_set() for reflector in process.reflectors))
+    listed = {each.watched.kind: each.listed_from for each in process.reflectors}
+    post = process.loop.post
+
+    def noted(event):
+        if isinstance(event, Won):
+            fresh = [each for each in process.reflectors if each.listed_from != listed[each.watched.kind]]
+            told.append((process.loop.deciding, fresh))
+        post(event)
+
+    monkeypatch.setattr(process.loop, "post", noted)
+    lease = api.objects[LEASE]
+    api.put(LEASE, {**lease, "spec": {**lease["spec"], "holderIdentity": ""}})
+    await until(lambda: process.loop.deciding)
+
+    assert told == [(False, [])]
 
 
 def unreadable(version, **spec):

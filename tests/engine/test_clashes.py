@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from scheduler.core.clashes import clashes
-from scheduler.core.messages import BindPod, Gone, ReleaseClaim, ReportClash, ReportUnschedulable, WriteAllocation
+from scheduler.core.messages import BindPod, Gone, ReleaseClaim, ReportClash, ReportUnschedulable, Won, WriteAllocation
 from scheduler.core.model import CounterSet, CounterUse
 from scheduler.core.quantity import parse_quantity
 from tests import build
@@ -110,6 +110,27 @@ def test_clashes_that_were_there_before_the_start_are_told():
     mine = allocated(claim("mine"), result("gpu-0"), reserved_for=["p"])
     hands = Hands(theirs(), mine, pod("p", claims=[mine], node="n1"), gpus("n1", 1), node("n1")).settle()
 
+    assert [each.pod.name for each in hands.of(ReportClash)] == ["p"]
+
+
+def test_who_begins_to_lead_tells_clashes_before_anything_is_decided_and_once():
+    mine = allocated(claim("mine"), result("gpu-0"), reserved_for=["p"])
+    hands = Hands(theirs(), mine, pod("p", claims=[mine], node="n1"), gpus("n1", 1), node("n1"))
+
+    hands.tell(Won())
+    assert [each.pod.name for each in hands.of(ReportClash)] == ["p"]
+    hands.settle()
+    assert len(hands.of(ReportClash)) == 1
+
+
+def test_a_pod_that_is_seen_bound_only_after_we_began_to_lead_is_told_then():
+    mine = allocated(claim("mine"), result("gpu-0"), reserved_for=["p"])
+    hands = Hands(theirs(), mine, pod("p", claims=[mine]), gpus("n1", 1), node("n1"))
+
+    hands.tell(Won())
+    assert not hands.of(ReportClash)
+    hands.see(pod("p", claims=[mine], node="n1"))
+    hands.settle()
     assert [each.pod.name for each in hands.of(ReportClash)] == ["p"]
 
 
