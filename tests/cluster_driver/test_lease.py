@@ -9,19 +9,6 @@ PATH = "/apis/coordination.k8s.io/v1/namespaces/dovetail-system/leases/dovetail"
 TIMING = LeaseTiming(lease_s=15, renew_s=10, retry_s=2)
 
 
-class Clock:
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
 @pytest.fixture
 def make(client, clock):
     from kubernetes.aio.leaderelection.electionconfig import Config

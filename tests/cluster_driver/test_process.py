@@ -59,6 +59,11 @@ async def start(client):
     await asyncio.gather(*(process.task for process in running), return_exceptions=True)
 
 
+def led_by_another(api):
+    held = {"holderIdentity": "other", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}
+    api.put(LEASE, {"metadata": {"name": "dovetail"}, "spec": {**held, "acquireTime": held["renewTime"]}})
+
+
 async def until(condition, within_s=30):
     async with asyncio.timeout(within_s):
         while not condition():
@@ -196,8 +201,7 @@ async def test_a_part_that_fails_ends_the_process_with_the_lease_given_back(api,
 
 async def test_a_standby_lists_and_does_not_decide(api, start, settings):
     serving(api)
-    held = {"holderIdentity": "other", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}
-    api.put(LEASE, {"metadata": {"name": "dovetail"}, "spec": {**held, "acquireTime": held["renewTime"]}})
+    led_by_another(api)
 
     process = start(settings)
     process.patience_s = 0.05
@@ -209,8 +213,7 @@ async def test_a_standby_lists_and_does_not_decide(api, start, settings):
 
 async def test_a_standby_that_wins_says_so_before_it_lists_and_decides(api, start, settings, monkeypatch):
     serving(api)
-    held = {"holderIdentity": "other", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}
-    api.put(LEASE, {"metadata": {"name": "dovetail"}, "spec": {**held, "acquireTime": held["renewTime"]}})
+    led_by_another(api)
     told = []
     process = start(settings)
     process.patience_s = 0.05

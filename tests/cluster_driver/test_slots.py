@@ -2,22 +2,7 @@
 
 import asyncio
 
-import pytest
-
 from scheduler.cluster.slots import FIRST, LEAST, Slots
-
-
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
 
 
 class Work:

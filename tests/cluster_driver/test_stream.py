@@ -15,7 +15,7 @@ ALL = b"".join(b"%d\n" % number for number in range(LINES))
 
 
 class Source:
-    """A server of one body: the first line at once, the others one by one once `more` is set, then what `end` says."""
+    """A server of one body: the first line at once, the others one by one once `more` is set; it ends once `end` is."""
 
     def __init__(self):
         self.more = asyncio.Event()

@@ -323,10 +323,15 @@ def users(count):
     return [PodRef("ns", f"p{number}", Uid(f"pod-{number}")) for number in range(count)]
 
 
+async def told(writer, count):
+    """The next answers."""
+    return [await asyncio.wait_for(writer.answers.get(), 30) for _ in range(count)]
+
+
 async def answers(writer, *instructions):
     for each in instructions:
         writer.submit(each)
-    return [await asyncio.wait_for(writer.answers.get(), 30) for _ in instructions]
+    return await told(writer, len(instructions))
 
 
 async def test_reservations_that_were_decided_at_once_are_one_write(api, writer):
@@ -352,7 +357,7 @@ async def test_reservations_that_come_while_another_is_written_follow_it_togethe
 
     api.script("PATCH", STATUS, joined)
     writer.submit(ReserveClaim(first, claim, first.consumer))
-    events = [await asyncio.wait_for(writer.answers.get(), 30) for _ in range(4)]
+    events = await told(writer, 4)
 
     assert [type(each) for each in events] == [ClaimWritten] * 4
     assert [user["uid"] for user in status(api)["reservedFor"]] == ["other", *(each.uid for each in (first, *others))]
@@ -406,7 +411,7 @@ async def test_a_change_by_another_ends_what_follows_each_other(api, writer):
     # given that somebody changes the claim between the first reservation and those that came meanwhile
     api.script("PATCH", STATUS, joined, changed)
     writer.submit(ReserveClaim(first, claim, first.consumer))
-    events = [await asyncio.wait_for(writer.answers.get(), 30) for _ in range(3)]
+    events = await told(writer, 3)
 
     # then those that did not know of it are refused, and a decision that does is not
     assert [getattr(each, "cause", "written") for each in events] == ["written", "conflict", "conflict"]
