@@ -1,12 +1,17 @@
 """The clusters that the other tests run on are what they claim to be."""
 
+from typing import Final
+
 import pytest
 
-from e2e.api import Access, Api, ApiRefusalError, until
+from e2e.api import Access, Api, ApiRefusalError, collection, until
 from e2e.cluster import Cluster
 from e2e.conftest import World
-from e2e.dovetail import token
+from e2e.dovetail import NAMESPACE, token
 from e2e.workload import claim_spec, pod, request, template
+from scheduler.core import names
+
+_FLOWS: Final = "/apis/flowcontrol.apiserver.k8s.io/v1"
 
 
 def test_default_profile_is_the_pinned_version_with_its_defaults(cluster: Cluster) -> None:
@@ -61,3 +66,27 @@ def test_dovetails_account_may_do_its_work_and_no_more(cluster: Cluster) -> None
         own.delete("Node", "any")
     assert refusal.value.status == 403
     own.close()
+
+
+def test_renewals_of_the_lease_do_not_queue_with_other_requests(cluster: Cluster) -> None:
+    """The API server says which level of its priority and fairness it counts a request to."""
+    access = cluster.api.access
+    headers = {"Authorization": f"Bearer {token(cluster.api)}"}
+    levels = {
+        each["metadata"]["uid"]: each["metadata"]["name"]
+        for each in cluster.api.call("GET", f"{_FLOWS}/prioritylevelconfigurations")["items"]
+    }
+    connection = access.connect(30.0)
+
+    def level(path: str) -> str:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        response.read()
+        return levels[response.headers["X-Kubernetes-PF-PriorityLevel-UID"]]
+
+    try:
+        assert level(f"{collection('Lease', NAMESPACE)}/{names.LEASE}") == "leader-election"
+        assert level(collection("Lease", "default")) == "workload-low"
+        assert level(collection("Pod")) == "workload-low"
+    finally:
+        connection.close()

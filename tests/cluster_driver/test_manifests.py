@@ -51,7 +51,7 @@ def test_every_file_of_a_folder_is_used(folder):
 
 def test_everything_namespaced_stands_in_the_one_namespace():
     for (kind, _), document in documents().items():
-        if kind not in {"Namespace", "ClusterRole", "ClusterRoleBinding"}:
+        if kind not in {"Namespace", "ClusterRole", "ClusterRoleBinding", "FlowSchema"}:
             assert document["metadata"]["namespace"] == names.NAMESPACE
     assert ("Namespace", names.NAMESPACE) in documents()
 
@@ -133,6 +133,19 @@ def test_roles_grant_no_wildcard_no_secret_and_only_the_one_lease_to_change():
     assert [rule["nonResourceURLs"] for rule in rules if "resources" not in rule] == [["/metrics"], ["/debug/*"]]
     (changing,) = [rule for rule in found["Role", "dovetail"]["rules"] if "update" in rule["verbs"]]
     assert changing["resourceNames"] == [names.LEASE]
+
+
+def test_renewals_of_the_lease_and_nothing_else_have_a_flow_of_their_own():
+    found = documents()
+    (rule,) = found["FlowSchema", "dovetail-leader-election"]["spec"]["rules"]
+    leases = [each for each in found["Role", "dovetail"]["rules"] if each["resources"] == ["leases"]]
+
+    (account,) = (each["serviceAccount"] for each in rule["subjects"])
+    assert ("ServiceAccount", account["name"]) in found
+    assert account["namespace"] == names.NAMESPACE
+    (resources,) = rule["resourceRules"]
+    assert (resources["resources"], resources["namespaces"]) == (["leases"], [names.NAMESPACE])
+    assert sorted(resources["verbs"]) == sorted(verb for each in leases for verb in each["verbs"])
 
 
 def test_the_ownership_example_taints_with_our_own_key():
