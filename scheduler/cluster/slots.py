@@ -3,7 +3,8 @@
 With n writes under way, of which the server does r a second, each takes n / r seconds (Little's law). Where that is
 long, it is so for everybody, the renewal of our own lease among them; and what times out was done for nothing. So an
 answer that comes late halves the number, and answers that come in time raise it by one for each round of them (additive
-increase, multiplicative decrease: Chiu and Jain 1989).
+increase, multiplicative decrease: Chiu and Jain 1989). Until one comes late each round doubles it (Jacobson's slow
+start, 1988), so that who begins to lead finds out what the server can bear before it is flooded.
 """
 
 import asyncio
@@ -13,28 +14,23 @@ from collections.abc import Callable
 from typing import Final
 
 LEAST: Final = 8  # writes that may always be under way
-FIRST: Final = 64  # before anything is known of the server
+FIRST: Final = 16  # before anything is known of the server
 
 
-class Slots:
-    """A semaphore of changing size; those that wait get in by their order.
+class Lane:
+    """Those that wait for a slot by their order, in one of the lanes of Slots: `async with` it."""
 
-    most : slots there are at best. slow_s : an answer that takes longer says that there are too many writes.
-    limit : slots there are now.
-    """
-
-    def __init__(self, most: int, slow_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.limit = float(min(FIRST, most))
-        self._most = most
-        self._slow_s = slow_s
-        self._clock = clock
-        self._cut = float("-inf")  # when there were last made fewer
-        self._used = 0
+    def __init__(self, slots: "Slots") -> None:
+        self._slots = slots
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def queued(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     async def __aenter__(self) -> None:
-        if not self._waiting and self._used < int(self.limit):
-            self._used += 1
+        if self._slots.take(self):
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -42,13 +38,63 @@ class Slots:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._leave()  # it had its slot already
+                self._slots.leave()  # it had its slot already
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._leave()
+        self._slots.leave()
+
+    def admit(self) -> bool:
+        """Let the first one in that still waits; whether there was one."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return True
+        return False
+
+
+class Slots:
+    """A semaphore of changing size with two lanes: who waits in `ends` comes before all that wait in `begins`.
+
+    What ends something is to wait behind no new beginnings: a claim that others hold as well is given back at once, and
+    a pod whose devices are allocated is bound while they still are its own.
+
+    most : slots there are at best. slow_s : an answer that takes longer says that there are too many writes.
+    limit : slots there are now.
+    """
+
+    def __init__(self, most: int, slow_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit = float(min(FIRST, most))
+        self.ends, self.begins = Lane(self), Lane(self)
+        self._most = most
+        self._slow_s = slow_s
+        self._clock = clock
+        self._cut = float("-inf")  # when there were last made fewer
+        self._used = 0
+
+    @property
+    def room(self) -> int:
+        """How many more may come so that each soon has a slot: none before somebody has none to wait behind.
+
+        As many at once as make work for two rounds, so that slots are never idle and what comes, comes together.
+        """
+        limit = int(self.limit)
+        busy = self._used + self.ends.queued + self.begins.queued
+        return 2 * limit - busy if busy < limit else 0
+
+    def take(self, lane: Lane) -> bool:
+        """A slot for whom nobody is to come before; whether there is one."""
+        free = not (self.ends.queued or lane.queued) and self._used < int(self.limit)
+        self._used += free
+        return free
+
+    def leave(self) -> None:
+        """A slot is free again."""
+        self._used -= 1
+        self._admit()
 
     def answered(self, begun: float) -> None:
         """A request that was sent at this time by the clock has ended, with whatever answer or none."""
@@ -57,17 +103,11 @@ class Slots:
             if begun >= self._cut:  # what was sent before tells nothing of the number now
                 self.limit = max(self.limit / 2, min(LEAST, self._most))
                 self._cut = now
-        elif self._waiting and self.limit < self._most:
-            self.limit = min(self.limit + 1 / self.limit, self._most)
+        elif (self.ends.queued or self.begins.queued) and self.limit < self._most:
+            more = 1 / self.limit if self._cut > float("-inf") else 1.0
+            self.limit = min(self.limit + more, self._most)
             self._admit()
 
-    def _leave(self) -> None:
-        self._used -= 1
-        self._admit()
-
     def _admit(self) -> None:
-        while self._waiting and self._used < int(self.limit):
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._used += 1
-                turn.set_result(None)
+        while self._used < int(self.limit) and (self.ends.admit() or self.begins.admit()):
+            self._used += 1

@@ -183,7 +183,8 @@ class Writer:
             async with asyncio.timeout_at(until):
                 while True:
                     try:
-                        async with self._slots:
+                        await self._let_through()
+                        async with self._slots.ends:
                             await once()
                         return
                     except ApiError as error:
@@ -217,6 +218,11 @@ class Writer:
         return self.settled and self.reports.idle
 
     @property
+    def room(self) -> int:
+        """For how many more pods what is decided now would be written soon."""
+        return self._slots.room
+
+    @property
     def writing(self) -> int:
         """Writes under way or waiting for a slot."""
         return len(self._tasks)
@@ -242,7 +248,10 @@ class Writer:
         if isinstance(write, ReserveClaim):
             answer = await self._in_turn(write)
         else:
-            async with self._slots:
+            async with self._slots.ends if isinstance(write, BindPod) else self._slots.begins:
+                # A binding is rather decided again: what was seen of others meanwhile may forbid it.
+                if not isinstance(write, BindPod):
+                    await self._let_through()
                 if isinstance(write, WriteAllocation):
                     answer = await self._allocate(write)
                 elif isinstance(write, CreateClaim):
@@ -279,6 +288,11 @@ class Writer:
     async def _read(self, path: str, accept: str = JSON) -> bytes:
         answer = await self._noted(self._client.request("GET", path, timeout=self.patience_s, accept=accept))
         return answer if accept == PROTOBUF else _whole(answer)
+
+    async def _let_through(self) -> None:
+        """Wait while the fence is closed and may open again: a renewal that comes late is no lost lease."""
+        while not self._fence.allows() and not self.deposed:
+            await asyncio.sleep(self._limit_s / 20)
 
     async def _noted(self, request: Coroutine[Any, Any, bytes]) -> bytes:
         try:
@@ -320,6 +334,7 @@ class Writer:
                     lambda raw: decode.identity(raw).resource_version,
                     finalized,
                 )
+                await self._let_through()
             begun = self._clock()
             body = encode.allocation_patch(claim.uid, version, write.allocation, write.consumer, self._now())
             try:
@@ -418,7 +433,8 @@ class Writer:
             return found if all(map(found.reserved_by, consumers)) else None
 
         try:
-            async with self._slots:
+            async with self._slots.begins:
+                await self._let_through()
                 return await self._add(
                     claim,
                     "/status",

@@ -245,7 +245,7 @@ class Engine:
             Reconfigured: self._reconfigured,
             AuditDue: self._audit,
             Won: self._won,
-            Drained: lambda event: self._decide(),
+            Drained: lambda event: self._decide(self.config.batch if event.room is None else event.room),
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
             ClaimRefused: self._claim_refused,
@@ -761,7 +761,7 @@ class Engine:
 
     # ------------------------------------------------------------ decisions
 
-    def _decide(self) -> list[Instruction]:
+    def _decide(self, room: int) -> list[Instruction]:
         if not self._listed:
             return []
         out = self._stop_waiting()
@@ -780,7 +780,7 @@ class Engine:
         self._tried.clear()
         budget = Budget(self.config.cycle_steps)
         spent: Counter[str] = Counter()  # by tenant
-        for pod in self._turns(budget, spent):
+        for pod in self._turns(min(room, self.config.batch), budget, spent):
             if before is None and self.config.verify_plans:
                 before = self._world()
             left = budget.left
@@ -922,13 +922,14 @@ class Engine:
             self._catalogue.stock.trade(event.market)
         return []
 
-    def _turns(self, budget: Budget, spent: Mapping[str, int]) -> Iterator[Pod]:
+    def _turns(self, room: int, budget: Budget, spent: Mapping[str, int]) -> Iterator[Pod]:
         """The pods to try in a cycle: those that are light, then heavy ones until the budget is spent, one at least.
 
-        Many light pods of one tenant come to much: the rest of them stand in its line.
+        room : light ones at most, and none that are heavy without it. Many light pods of one tenant come to much: the
+        rest of them stand in its line.
         """
         most = LIGHT_CYCLES * self.config.cycle_steps
-        due = [self.state.pods.current[uid] for uid in self.backlog.due(self._now, self.config.batch)]
+        due = [self.state.pods.current[uid] for uid in self.backlog.due(self._now, room)]
         if self._hints:
             due.sort(key=lambda pod: (-pod.priority, self._hints[pod.uid].node == "" if pod.uid in self._hints else 0))
         for pod in due:
@@ -938,7 +939,7 @@ class Engine:
             else:
                 yield pod
         first = True
-        while first or not budget.spent:
+        while room and (first or not budget.spent):
             heavy = self.backlog.next_heavy()
             if heavy is None:
                 return

@@ -102,7 +102,13 @@ class Won:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """No more events are at hand: decide now."""
+    """No more events are at hand: decide now.
+
+    room : how many pods may be decided; None: as many as EngineConfig.batch says. What cannot be written soon is better
+    decided later, when more is known, and after pods of a higher priority that came meanwhile.
+    """
+
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ log = logging.getLogger("dovetail")
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
 CROWDED_S: Final = 0.015  # nor than this where writes have to wait for each other anyway
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
-_FENCED_S: Final = 0.2
+_HELD_S: Final = 0.2  # while nothing may be decided, for want of the lease or of room: until it is asked again
 _EVENTS_AT_ONCE: Final = 2000
 _KIND_OF: Final[dict[type, Kind]] = {
     Namespace: "Namespace", Node: "Node", Slice: "ResourceSlice", DeviceClass: "DeviceClass",
@@ -46,6 +46,7 @@ class Loop:
     `deciding` : whether this process leads and knows enough; without it events are taken in, and nothing is decided.
     `cycle` : when decisions last began, by the clock. decided : told how many seconds a cycle of them took.
     crowded : whether so much is being written that fewer cycles cost nobody anything.
+    room : for how many pods more what is decided could be written soon; None is no limit.
     """
 
     def __init__(
@@ -56,11 +57,13 @@ class Loop:
         wall: Callable[[], float] = time.time,
         decided: Callable[[float], None] | None = None,
         crowded: Callable[[], bool] = lambda: False,
+        room: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.deciding = False
         self.cycle = 0.0
         self._decided = decided
         self._crowded = crowded
+        self._room = room
         self._submit = submit
         self._fence = fence
         self._clock = clock
@@ -117,7 +120,7 @@ class Loop:
                 self._act(engine.handle(ClockRead(ahead), last))
             if self.deciding and self._fence.allows():
                 self.cycle = self._clock()
-                self._act(engine.handle(Drained(), last))
+                self._act(engine.handle(Drained(self._room()), last))
                 if self._decided is not None:
                     self._decided(self._clock() - self.cycle)
 
@@ -125,8 +128,8 @@ class Loop:
         if self._inbox:
             return
         wakeup = engine.next_wakeup() if self.deciding else None
-        if wakeup is not None and not self._fence.allows():
-            wakeup = self._clock() + _FENCED_S
+        if wakeup is not None and (not self._fence.allows() or self._room() == 0):
+            wakeup = max(wakeup, self._clock() + _HELD_S)
         try:
             async with asyncio.timeout(None if wakeup is None else max(0.0, wakeup - self._clock())):
                 await self._arrived.wait()

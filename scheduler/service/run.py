@@ -163,7 +163,7 @@ class Process:
         client.heard = self.metrics.request
         self.loop = Loop(
             self._submit, self.fence, clock, self._machine.wall, decided=self.metrics.cycle,
-            crowded=self._crowded,
+            crowded=self._crowded, room=lambda: self.writer.room,
         )  # fmt: skip
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s, machine=self._machine)
         self.aside = aside(self._hear)

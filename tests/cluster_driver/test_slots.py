@@ -13,10 +13,10 @@ class Work:
         self.inside = []
         self.tasks = {}
 
-    async def begin(self, *names):
+    async def begin(self, *names, lane=None):
         for name in names:
             go = asyncio.Event()
-            self.tasks[name] = (asyncio.create_task(self._hold(name, go)), go)
+            self.tasks[name] = (asyncio.create_task(self._hold(name, go, lane or self.slots.begins)), go)
         await self.turn()
 
     async def end(self, *names):
@@ -29,11 +29,17 @@ class Work:
         for _ in range(5):
             await asyncio.sleep(0)
 
-    async def _hold(self, name, go):
-        async with self.slots:
+    async def _hold(self, name, go, lane):
+        async with lane:
             self.inside.append(name)
             await go.wait()
             self.inside.remove(name)
+
+
+def grown(number, clock):
+    slots = Slots(number, 1.0, clock)
+    slots.limit = float(number)
+    return slots
 
 
 def slow(slots, clock, seconds=2.0):
@@ -54,7 +60,7 @@ async def test_no_more_than_there_are_slots_and_in_order(clock):
 
 
 async def test_a_late_answer_halves_them_and_what_is_under_way_goes_on(clock):
-    slots = Slots(32, 1.0, clock)
+    slots = grown(32, clock)
     work = Work(slots)
     await work.begin(*range(40))
     slow(slots, clock)
@@ -68,7 +74,7 @@ async def test_a_late_answer_halves_them_and_what_is_under_way_goes_on(clock):
 
 
 async def test_what_was_sent_before_they_were_halved_does_not_halve_them_again(clock):
-    slots = Slots(32, 1.0, clock)
+    slots = grown(32, clock)
     begun = clock.now
     clock.now += 5
     for _ in range(10):
@@ -80,7 +86,7 @@ async def test_what_was_sent_before_they_were_halved_does_not_halve_them_again(c
 
 
 async def test_some_are_always_left(clock):
-    slots, few = Slots(128, 1.0, clock), Slots(2, 1.0, clock)
+    slots, few = grown(128, clock), grown(2, clock)
     for _ in range(20):
         slow(slots, clock)
         slow(few, clock)
@@ -89,20 +95,34 @@ async def test_some_are_always_left(clock):
     assert few.limit == 2
 
 
-async def test_they_begin_with_few_and_grow_to_the_most(clock):
+async def test_they_begin_with_few_and_each_round_doubles_them(clock):
     slots = Slots(128, 1.0, clock)
     work = Work(slots)
     await work.begin(*range(200))
     assert len(work.inside) == FIRST
 
-    for _ in range(10_000):
+    for most in (2 * FIRST, 4 * FIRST, 128):
+        for _ in range(int(slots.limit)):
+            slots.answered(clock.now)
+        await work.turn()
+        assert len(work.inside) == slots.limit == most
+
+
+async def test_once_an_answer_was_late_they_grow_by_one_a_round(clock):
+    slots = Slots(128, 1.0, clock)
+    work = Work(slots)
+    await work.begin(*range(200))
+    slow(slots, clock)
+    half = slots.limit
+    for _ in range(FIRST):
         slots.answered(clock.now)
-    await work.turn()
-    assert len(work.inside) == slots.limit == 128
+
+    assert half == FIRST / 2
+    assert half + 1 < slots.limit < half + 3
 
 
 async def test_quick_answers_bring_them_back_where_somebody_waits(clock):
-    slots = Slots(32, 1.0, clock)
+    slots = grown(32, clock)
     slow(slots, clock)
     for _ in range(100):
         slots.answered(clock.now)
@@ -145,8 +165,58 @@ async def test_who_gives_up_just_when_a_slot_becomes_free_leaves_it_to_the_next(
     work = Work(slots)
     await work.begin(*"abc")
     work.tasks["b"][0].cancel()
-    await slots.__aexit__()  # before b has noticed
+    slots.leave()  # before b has noticed
     await work.turn()
 
     assert work.inside == ["a", "c"]
     assert work.tasks["b"][0].cancelled()
+
+
+async def test_what_ends_something_waits_behind_no_beginning(clock):
+    slots = Slots(2, 1.0, clock)
+    work = Work(slots)
+    await work.begin(*"abcd")
+    await work.begin("x", "y", "z", lane=slots.ends)
+    assert work.inside == ["a", "b"]
+
+    await work.end("a")
+    assert work.inside == ["b", "x"]
+    await work.end("b", "x")
+    assert work.inside == ["y", "z"]
+    await work.begin("v", lane=slots.ends)
+    await work.end("y", "z")
+    assert work.inside == ["v", "c"]
+    await work.end("v", "c")
+    assert work.inside == ["d"]
+
+
+async def test_a_slot_that_has_just_become_free_goes_to_what_ends_something(clock):
+    """Nobody new takes it before those that wait for it have it."""
+    slots = Slots(1, 1.0, clock)
+    work = Work(slots)
+    await work.begin("a")
+    await work.begin("x", "y", lane=slots.ends)
+    work.tasks["a"][1].set()
+    work.tasks["b"] = (asyncio.create_task(work._hold("b", asyncio.Event(), slots.begins)), asyncio.Event())
+    await work.turn()
+
+    assert work.inside == ["x"]
+    await work.end("x")
+    assert work.inside == ["y"]
+    work.tasks["b"][0].cancel()
+
+
+async def test_there_is_room_for_two_rounds_and_none_until_one_of_them_is_over(clock):
+    slots = Slots(4, 1.0, clock)
+    work = Work(slots)
+    assert slots.room == 8
+
+    await work.begin(*range(3))
+    assert slots.room == 5
+    await work.begin(*range(3, 7))
+    await work.begin(7, lane=slots.ends)
+    assert slots.room == 0
+    await work.end(0, 1, 2, 3)
+    assert slots.room == 0
+    await work.end(7)
+    assert slots.room == 5

@@ -736,11 +736,37 @@ async def test_a_release_outlasts_a_renewal_that_comes_late(api, writer, gate):
     assert len(api.sent("PATCH", "/status")) == 1
 
 
+@pytest.mark.parametrize("kind", ["allocation", "reservation"])
+async def test_what_is_decided_outlasts_a_renewal_that_comes_late(api, writer, gate, kind):
+    claim = put_claim(api, finalized=True, status=held() if kind == "reservation" else None)
+    put_pod(api)
+    gate.open = False
+    allocate = WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer)
+    writer.submit(allocate if kind == "allocation" else ReserveClaim(POD_REF, claim, POD_REF.consumer))
+    await asyncio.sleep(0.1)
+    assert not api.requests
+
+    gate.open = True
+    event = await writer.answers.get()
+
+    assert isinstance(event, ClaimWritten)
+    assert event.claim.reserved_by(POD_REF.uid)
+
+
+async def test_a_binding_is_not_kept_until_the_lease_is_renewed(api, writer, gate):
+    """Somebody may have taken its devices meanwhile, so it is decided anew."""
+    put_pod(api)
+    gate.open = False
+
+    assert (await answer(writer, BindPod(POD_REF, "n1", {}))).message == "lease lost"
+
+
 async def test_the_fence_is_asked_between_finalizer_and_status(api, writer, gate):
     claim = put_claim(api)
 
     async def closing(fake, request):
         gate.open = False
+        writer.deposed = True
         return await type(api).default(fake, request)
 
     api.script("PATCH", CLAIM, closing)
@@ -788,6 +814,21 @@ async def test_no_more_writes_run_at_once_than_allowed(api, client):
         await answers.get()
 
     assert most == 3
+
+
+async def test_a_pod_is_bound_before_allocations_that_waited_for_longer(api, client):
+    """Its devices are others' to take for as long as it is not."""
+    claim = put_claim(api)
+    answers = asyncio.Queue()
+    writer = Writer(client, answers.put_nowait, OpenFence(), in_flight=1)
+    put_pod(api)
+
+    for _ in range(3):
+        writer.submit(WriteAllocation(POD_REF, claim, allocation(), POD_REF.consumer))
+    writer.submit(BindPod(POD_REF, "n1", {}))
+    found = [await answers.get() for _ in range(4)]
+
+    assert [type(each) for each in found].index(PodBound) == 1
 
 
 async def half_an_answer(fake, request):

@@ -125,6 +125,37 @@ def test_an_ordinary_pod_does_not_wait_for_those_that_take_long():
     assert hands.of(RecordDecision)[-1].decision.pod == "default/p"
 
 
+def test_no_more_is_decided_than_there_is_room_for_and_who_came_later_with_more_right_comes_first():
+    hands = Hands(node("n1"), gpus("n1", 8))
+    for number in range(4):
+        hands.see(claim(f"c{number}"), pod(f"p{number}", claims=[f"c{number}"]))
+
+    hands.tell(Drained(room=0))
+    assert not hands.of(RecordDecision)
+    hands.tell(Drained(room=2))
+    hands.see(claim("late"), pod("late", claims=["late"], priority=5))
+    assert hands.engine.next_wakeup() == hands.now
+    hands.tell(Drained(room=1))
+    hands.tell(Drained())
+
+    told = [each.decision.pod for each in hands.of(RecordDecision)]
+    assert told == [f"default/{name}" for name in ("p0", "p1", "late", "p2", "p3")]
+
+
+def test_without_room_nothing_that_takes_long_is_tried_either():
+    boxes = [each for i in range(20) for each in (node(f"n{i}"), gpus(f"n{i}", 8))]
+    hands = Hands(*boxes, *hostile(0), cycle_steps=500)
+    hands.decide()
+    assert not hands.of(RecordDecision)
+
+    for _ in range(100):
+        assert not hands.tell(Drained(room=0))
+    while not hands.tell(Drained(room=1)):
+        pass
+
+    assert len(hands.of(RecordDecision)) == 1
+
+
 def test_the_plans_are_the_same_for_any_budget():
     def chosen(steps: int) -> dict[str, list[str]]:
         boxes = [each for i in range(6) for each in (node(f"n{i}"), gpus(f"n{i}", 8))]
