@@ -1309,22 +1309,46 @@ class Engine:
         return f"ResourceClaim {keys[0]} and claim {keys[1]} {clash.how}"
 
     def _tell_clashes(self, *, again: bool = False) -> list[Instruction]:
-        """Of claims that changed, tell the pods of ours that are bound already; those that are not yet yield.
+        """Of claims that changed, tell the pods of ours that are bound already; those that are not yet yield theirs.
 
-        again : look at the same claims once more next time.
+        again : only tell, and look at the same claims once more next time.
         """
         told: dict[Uid, list[str]] = {}
+        out: list[Instruction] = []
         for clash in self.clashes.fresh(self.state, again=again):
             bound = self._bound_with(clash.claim) | self._bound_with(clash.other)
             if bound:
                 self.clashes.tell(clash)
+            elif not again:
+                out += self._yield(clash)
             for uid in bound:
                 told.setdefault(uid, []).append(self._clash_told(clash))
         pods = self.state.pods.current
-        return [
+        out += [
             ReportClash(_pod_ref(pods[uid]), printable(f"pod {pods[uid].key}: {'; '.join(lines)}; {STRANGER}"))
             for uid, lines in sorted(told.items())
         ]
+        return out
+
+    def _yield(self, clash: Clash) -> list[Instruction]:
+        """Free what a pod of ours holds that waits, as one does that an earlier leader left half done.
+
+        Its turn may be far, and the other one may run already. What is being written yields when it is to be bound.
+        """
+        known = self.state.claims.current
+        claims = [known[uid] for uid in (clash.claim, clash.other) if uid in known and uid not in self._releasing]
+        if len(claims) < 2:  # one yields already
+            return []
+        for claim in claims:
+            for pod in [self.state.pods.current[each.uid] for each in claim.reserved_for if each.uid in self.backlog]:
+                out: list[Instruction] = []
+                if is_special(claim):
+                    self._delete_leftovers(pod, out)
+                else:
+                    out += self._untie(pod, (claim,))
+                if out:
+                    return out
+        return []
 
     def _bound_with(self, uid: Uid) -> set[Uid]:
         """Pods of ours that are bound, or are just being bound, and use a claim."""

@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 
 from scheduler.core.clashes import clashes
-from scheduler.core.messages import BindPod, Gone, ReleaseClaim, ReportClash, ReportUnschedulable, Won, WriteAllocation
+from scheduler.core.messages import (
+    BindPod,
+    Drained,
+    Gone,
+    ReleaseClaim,
+    ReportClash,
+    ReportUnschedulable,
+    Won,
+    WriteAllocation,
+)
 from scheduler.core.model import CounterSet, CounterUse
 from scheduler.core.quantity import parse_quantity
 from tests import build
@@ -81,6 +90,54 @@ def test_a_rival_that_is_there_before_the_bind_is_yielded_and_not_told():
     hands.pass_time(5.0)
     assert hands.devices_of("mine") == [device for device in ("gpu-0", "gpu-1") if device != taken]
     assert not hands.of(ReportClash)
+
+
+def half_done():
+    """An earlier leader allocated the claim of a pod and did not bind it; others wait, too."""
+    mine = allocated(claim("mine"), result("gpu-0"), reserved_for=["p"])
+    return Hands(node("n1"), gpus("n1", 2), mine, pod("p", claims=[mine]), theirs())
+
+
+def test_what_an_earlier_leader_left_half_done_is_yielded_before_the_turn_of_its_pod_comes():
+    hands = half_done()
+
+    hands.tell(Won())
+    assert not hands.asked
+    hands.tell(Drained(room=0))
+    hands.tell(Drained(room=0))
+    [release] = hands.of(ReleaseClaim)
+    assert (release.claim.name, release.pod.name, release.deallocate) == ("mine", "p", True)
+    hands.decide()  # waits until it is released
+    assert not hands.of(WriteAllocation)
+
+    hands.obey(release)
+    hands.settle()
+    assert hands.devices_of("mine") == ["gpu-1"]
+    assert hands.node_of("p") == "n1"
+    assert not hands.of(ReportClash)
+
+
+def test_a_claim_that_others_use_as_well_is_not_yielded():
+    mine = allocated(claim("mine"), result("gpu-0"), reserved_for=["p", "stranger"])
+    hands = Hands(node("n1"), gpus("n1", 2), mine, pod("p", claims=[mine]), theirs())
+
+    hands.tell(Drained(room=0))
+
+    assert not hands.asked
+
+
+def test_of_two_that_wait_one_yields():
+    both = [allocated(claim(f"c{name}"), result("gpu-0"), reserved_for=[name]) for name in "pq"]
+    pods = [pod(name, claims=[f"c{name}"]) for name in "pq"]
+    hands = Hands(node("n1"), gpus("n1", 2), *both, *pods)
+
+    hands.tell(Drained(room=0))
+    assert len(hands.of(ReleaseClaim)) == 1
+    hands.obey_all(hands.asked)
+    hands.settle()
+
+    assert len(hands.of(ReleaseClaim)) == 1
+    assert sorted(hands.devices_of("cp") + hands.devices_of("cq")) == ["gpu-0", "gpu-1"]
 
 
 def test_a_rival_that_appears_while_the_binding_is_under_way_is_told():
