@@ -83,7 +83,10 @@ class LeaseLostError(Exception):
 
 
 class LeaseLock:
-    """What the official election locks: get, create and update of one Lease, by our client."""
+    """What the official election locks: get, create and update of one Lease, by our client.
+
+    `held` : set once another process was seen to hold it.
+    """
 
     def __init__(
         self,
@@ -101,6 +104,7 @@ class LeaseLock:
         self._timing = timing
         self._clock = machine.clock
         self._timestamp = machine.timestamp
+        self.held = asyncio.Event()
         self._timeout_s = min(timing.renew_s / 2, 5.0)
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
         self._lease: dict[str, Any] = {}
@@ -151,6 +155,7 @@ class LeaseLock:
         if holder not in {"", self.identity}:
             silent_s = self._clock() - self._seen_at
             if silent_s < max(self._timing.lease_s, float(spec.get("leaseDurationSeconds") or 0)):
+                self.held.set()
                 return False
         return await self._write("PUT", f"{self._path}/{self.name}", {**self._lease, "spec": self._spec(spec)})
 

@@ -257,10 +257,13 @@ class Process:
         else:
             self._begin("lease", self._lead(self.lock))
             # A list begun after the lease was won needs no repetition; a standby lists now and again when it wins.
+            known = [asyncio.ensure_future(each.wait()) for each in (self.leading, self.lock.held)]
             try:
-                async with asyncio.timeout(self.patience_s):
-                    await self.leading.wait()
-            except TimeoutError:
+                await asyncio.wait(known, timeout=self.patience_s, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for each in known:
+                    each.cancel()
+            if not self.leading.is_set():
                 log.info("another process leads; standing by")
         won = self._clock() if self.leading.is_set() else None
         read = self.recorder.read if self.recorder is not None else decode.decode
