@@ -245,6 +245,7 @@ def besiege(cluster: LocalCluster, plan: Plan) -> Raw:
     faults = [*verdict.faults, *left, *([watching.failure] if watching.failure else [])]
     faults += [
         f"{'/'.join(each.device)} is in {' and '.join(each.claims)}: neither yielded nor reported in {REPORTED_S:g} s"
+        f" ({each.timed(begun)})"
         for each in verdict.clashes
         if contested and verdict.count(each) == "unreported"
     ]

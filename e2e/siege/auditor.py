@@ -44,6 +44,12 @@ class Clash:
     bound: bool = False  # whether one of them was bound while it lasted
     theirs: bool = False  # both claims are of other schedulers' pods
 
+    def timed(self, start: float) -> str:
+        """When what happened, in seconds since the start."""
+        times = {"begun": self.begun, "reported": self.reported, "ended": self.ended, "left": self.left}
+        told = [f"{name} {at - start:.1f} s" for name, at in times.items() if at is not None and at < math.inf]
+        return ", ".join([*told, "bound" if self.bound else "not bound"])
+
 
 @dataclass
 class Verdict:
