@@ -76,14 +76,23 @@ class Slots:
         self._used = 0
 
     @property
+    def busy(self) -> int:
+        """How many have a slot or wait for one."""
+        return self._used + self.ends.queued + self.begins.queued
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many slots are in use that it is the server that everybody waits for."""
+        return 2 * self.busy >= int(self.limit)
+
+    @property
     def room(self) -> int:
         """How many more may come so that each soon has a slot: none before somebody has none to wait behind.
 
         As many at once as make work for two rounds, so that slots are never idle and what comes, comes together.
         """
         limit = int(self.limit)
-        busy = self._used + self.ends.queued + self.begins.queued
-        return 2 * limit - busy if busy < limit else 0
+        return 2 * limit - self.busy if self.busy < limit else 0
 
     def take(self, lane: Lane) -> bool:
         """A slot for whom nobody is to come before; whether there is one."""

@@ -223,6 +223,16 @@ class Writer:
         return self._slots.room
 
     @property
+    def crowded(self) -> bool:
+        """Whether so much is being written that it is the API server that everybody waits for."""
+        return self._slots.crowded
+
+    @property
+    def limit(self) -> int:
+        """How many writes may be under way at once now."""
+        return int(self._slots.limit)
+
+    @property
     def writing(self) -> int:
         """Writes under way or waiting for a slot."""
         return len(self._tasks)

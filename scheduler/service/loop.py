@@ -17,7 +17,6 @@ from scheduler.core.topology import LinkMap
 log = logging.getLogger("dovetail")
 
 _CYCLE_S: Final = 0.003  # cycles are no closer than this: what arrives together is decided together
-CROWDED_S: Final = 0.015  # nor than this where writes have to wait for each other anyway
 _DRIFT_S: Final = 1.0  # how far the time of day may move before the engine is told
 _HELD_S: Final = 0.2  # while nothing may be decided, for want of the lease or of room: until it is asked again
 _EVENTS_AT_ONCE: Final = 2000
@@ -45,7 +44,7 @@ class Loop:
 
     `deciding` : whether this process leads and knows enough; without it events are taken in, and nothing is decided.
     `cycle` : when decisions last began, by the clock. decided : told how many seconds a cycle of them took.
-    crowded : whether so much is being written that fewer cycles cost nobody anything.
+    gather_s : how far apart cycles are at least, where that is more.
     room : for how many pods more what is decided could be written soon; None is no limit.
     """
 
@@ -56,13 +55,13 @@ class Loop:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
         decided: Callable[[float], None] | None = None,
-        crowded: Callable[[], bool] = lambda: False,
+        gather_s: Callable[[], float] = lambda: 0.0,
         room: Callable[[], int | None] = lambda: None,
     ) -> None:
         self.deciding = False
         self.cycle = 0.0
         self._decided = decided
-        self._crowded = crowded
+        self._gather_s = gather_s
         self._room = room
         self._submit = submit
         self._fence = fence
@@ -103,7 +102,7 @@ class Loop:
         ahead = float("-inf")
         while True:
             await self._wait(engine)
-            if (early := last + (CROWDED_S if self._crowded() else _CYCLE_S) - self._clock()) > 0:
+            if (early := last + max(_CYCLE_S, self._gather_s()) - self._clock()) > 0:
                 await asyncio.sleep(early)
             self._arrived.clear()
             while self._inbox:

@@ -104,7 +104,8 @@ def call_of(method: str, path: str) -> tuple[str, str]:
 class Own:
     """What a process knows of itself at the moment. kinds : by kind, seconds since something was heard, and if listed.
 
-    dropped, failed : events of pods that were not written. writing : writes under way. inbox : events that wait.
+    dropped, failed : events of pods that were not written. inbox : events that wait. writing : writes under way or
+    waiting; writes_limit : how many may be under way at once now.
     circuits : of scorers of others, whether they are asked: closed, open or half-open.
     accepted, refused : changes of the configuration. current : whether the last one was accepted; restart : whether
     some of it waits for one. certificates : by listener, when its own one ends, in seconds since 1970.
@@ -117,6 +118,7 @@ class Own:
     kinds: Mapping[str, tuple[float, bool]]
     inbox: int
     writing: int
+    writes_limit: int
     dropped: int
     failed: int
     assumed: tuple[int, float]
@@ -344,6 +346,8 @@ class Metrics:
                        [((kind,), own.drift.get(kind, 0)) for kind in own.kinds], "kind")  # fmt: skip
         yield _gauge("inbox_events", "Events that wait for the loop.", [((), own.inbox)])
         yield _gauge("writes_in_flight", "Writes under way or waiting for their turn.", [((), own.writing)])
+        yield _gauge("writes_limit", "Writes that may be under way at once: fewer where the API server answers late.",
+                     [((), own.writes_limit)])  # fmt: skip
         yield _gauge("certificate_expiration_timestamp_seconds", "When the certificate of a listener ends.",
                      [((listener,), ends) for listener, ends in own.certificates.items()], "listener")  # fmt: skip
         yield _counter("pod_events_lost", "Events of pods that were not written.",

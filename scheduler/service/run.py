@@ -60,7 +60,7 @@ from scheduler.service.debug import Debug
 from scheduler.service.extender import PLACE, Extender
 from scheduler.service.http import Check, Listener
 from scheduler.service.journeys import Journeys
-from scheduler.service.loop import CROWDED_S, Loop
+from scheduler.service.loop import Loop
 from scheduler.service.metrics import Metrics, Own
 from scheduler.service.permissions import SelfCheck, needed
 from scheduler.service.record import Recorder
@@ -82,7 +82,7 @@ _STUCK_S: Final = 60.0  # events that wait this long while nothing is taken in: 
 _GRACE_S: Final = 15.0
 _WRITES: Final = frozenset({"start", "writer", "decisions", "lease", "news of the configuration"})
 _WARNINGS_AT_ONCE: Final = 50
-_MANY_WRITES: Final = 32  # under way at once
+_GATHER_S: Final = 0.015  # for how long events gather where writes have to wait for each other anyway
 _GARBAGE: Final = 50_000  # objects more, and cycles are searched for; there are few, and a search reads all that waits
 
 
@@ -163,7 +163,7 @@ class Process:
         client.heard = self.metrics.request
         self.loop = Loop(
             self._submit, self.fence, clock, self._machine.wall, decided=self.metrics.cycle,
-            crowded=self._crowded, room=lambda: self.writer.room,
+            gather_s=self._gather_s, room=lambda: self.writer.room,
         )  # fmt: skip
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s, machine=self._machine)
         self.aside = aside(self._hear)
@@ -337,13 +337,9 @@ class Process:
         seed = self._machine.random.getrandbits(64)
         return Reflector(self.client, watched, post, self._watch_timing, self._clock, seed, read, self._gather_s)
 
-    def _crowded(self) -> bool:
-        """Whether so much is being written that it is the API server that everybody waits for."""
-        return self.writer.writing >= _MANY_WRITES
-
     def _gather_s(self) -> float:
-        """For how long a watch is left unread: no longer than until the next cycle."""
-        return CROWDED_S if self._crowded() else 0.0
+        """For how long watches are left unread, and cycles are apart."""
+        return _GATHER_S if self.writer.crowded else 0.0
 
     def _follow_configuration(self, served: Served) -> None:
         """From here on a change of the configuration is an event like any other."""
@@ -407,7 +403,7 @@ class Process:
             except ApiError as error:
                 log.warning("the API server does not answer: %s", error)
                 await asyncio.sleep(wait)
-                wait = min(2 * wait, 10.0)
+                wait = min(2 * wait, 2.0)
 
     def _hear(self, event: Event) -> None:
         """Hand on what happened, and note it."""
@@ -576,6 +572,7 @@ class Process:
             drift=self.drift,
             inbox=self.loop.waiting,
             writing=self.writer.writing,
+            writes_limit=self.writer.limit,
             dropped=self.writer.reports.dropped,
             failed=self.writer.reports.failed,
             assumed=self.journeys.assumed(now),

@@ -220,3 +220,15 @@ async def test_there_is_room_for_two_rounds_and_none_until_one_of_them_is_over(c
     assert slots.room == 0
     await work.end(7)
     assert slots.room == 5
+
+
+async def test_they_are_crowded_once_half_of_them_are_busy(clock):
+    slots = grown(8, clock)
+    work = Work(slots)
+
+    await work.begin(*range(3))
+    assert not slots.crowded
+    await work.begin(3, lane=slots.ends)
+    assert slots.crowded
+    await work.end(0)
+    assert not slots.crowded

@@ -33,7 +33,7 @@ async def told():
     scorers = (RemoteScorer("cost", 1.0, 0.05),)
     hands = Hands(node("n1"), build.gpus("n1", 2), claim("c"), pod("p", claims=["c"]), remote=scorers).settle()
     own = Own(
-        True, "hash", "default", {"Pod": (1.0, True)}, 0, 0, 0, 0, (0, 0.0),
+        True, "hash", "default", {"Pod": (1.0, True)}, 0, 0, 0, 0, 0, (0, 0.0),
         circuits={"cost": "closed"}, certificates={"extender.http": 2e9},
     )  # fmt: skip
     metrics = Metrics("dovetail", lambda: own)
@@ -73,6 +73,7 @@ async def test_every_metric_of_ours_is_on_the_dashboard_or_known_to_be_left_out(
 
     assert missing == {
         "dovetail_build_info",  # for whoever asks which version runs
+        "dovetail_writes_limit",  # what it comes to shows in the durations of requests and stages
         "dovetail_inbox_events", "dovetail_writes_in_flight",  # what cycles and stages show better, unless one hangs
         "dovetail_watch_listed",  # readiness
         "dovetail_config_restart_needed",  # an event and the log say what it waits for

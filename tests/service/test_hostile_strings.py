@@ -173,7 +173,7 @@ async def test_metrics_of_a_cluster_of_hostile_names_hold_no_raw_line(strings):
             pod(f"p{number}", claims=[f"c{number}"]),
         ]
     hands = Hands(*objects, verify_plans=False).go_on()
-    own = Own(True, strings[0], strings[-1], {}, 0, 0, 0, 0, (0, 0.0))
+    own = Own(True, strings[0], strings[-1], {}, 0, 0, 0, 0, 0, (0, 0.0))
     metrics = Metrics("dovetail", lambda: own)
     metrics.watch(hands.engine)
     for text in strings:

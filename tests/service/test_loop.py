@@ -7,7 +7,6 @@ from scheduler.cluster.lease import OpenFence
 from scheduler.core.errors import ConfigError, FaultError
 from scheduler.core.messages import ClockRead, Drained, Gone, Listed, Rejected, Seen
 from scheduler.core.model import Node, Uid
-from scheduler.service import loop as loop_module
 from scheduler.service.command import DISTRIBUTION, refuse_intruders
 from scheduler.service.loop import Loop
 
@@ -80,13 +79,12 @@ async def test_events_reach_the_engine_in_order_and_one_decision_follows(started
     assert it.submitted == it.engine.events
 
 
-async def test_cycles_are_further_apart_where_much_is_being_written(started, monkeypatch):
-    monkeypatch.setattr(loop_module, "CROWDED_S", 0.3)
-    crowded = [True]
-    it = started(crowded=lambda: crowded[0])
+async def test_cycles_are_further_apart_where_events_are_to_gather(started):
+    gather = [0.0]
+    it = started(gather_s=lambda: gather[0])
     it.loop.deciding = True
     begun = []
-    for crowded[0] in (False, True, False):
+    for gather[0] in (0.0, 0.3, 0.0):
         it.loop.post(Listed())
         async with asyncio.timeout(30):
             await it.loop.heard()

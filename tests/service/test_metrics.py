@@ -53,8 +53,8 @@ class Instrumented(Hands):
         assumed = self.journeys.assumed(self.clock)
         changes = {"accepted": 2, "refused": 1, "current": False}
         return Own(
-            self.deciding, "abc", "default", kinds, inbox=3, writing=2, dropped=1, failed=4, assumed=assumed,
-            circuits=self.circuits, **changes,
+            self.deciding, "abc", "default", kinds, inbox=3, writing=2, writes_limit=16, dropped=1, failed=4,
+            assumed=assumed, circuits=self.circuits, **changes,
         )  # fmt: skip
 
     def tell(self, event):
@@ -308,6 +308,7 @@ async def test_what_a_process_knows_of_itself_is_told():
     assert told["dovetail_watch_listed", "kind=Node"] == 0
     assert told[("dovetail_inbox_events",)] == 3
     assert told[("dovetail_writes_in_flight",)] == 2
+    assert told[("dovetail_writes_limit",)] == 16
     assert told["dovetail_pod_events_lost_total", "why=refused"] == 4
     assert told[("process_resident_memory_bytes",)] > 0
 
