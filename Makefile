@@ -59,8 +59,9 @@ lint: $(READY)
 native: $(NATIVE)
 
 $(NATIVE): $(READY) hatch_build.py $(CORE)
+	mkdir -p $(@D) && touch $@.begun
 	$(BIN)/python hatch_build.py
-	touch $(NATIVE)
+	mv $@.begun $@  # as old as its beginning: what is edited meanwhile is younger
 
 # The environment is exactly the lock file: every archive is checked against its hash.
 $(READY): requirements-dev.lock pyproject.toml
