@@ -106,7 +106,8 @@ class Judge:
         self.writes: Counter[str] = Counter()
         self.sent_knowing: dict[tuple[str, str], int] = {}  # of claims, by who bound which pod
         self.reported: set[str] = set()  # pods of which a clash was told
-        self.clashes: dict[frozenset[str], tuple[int, float]] = {}
+        self.clashes: dict[frozenset[str], dict[str, int]] = {}  # of two claims, when which got what it has, by version
+        self._given_at: dict[str, int] = {}  # by claim
         self._slices: dict[tuple[str, str], dict[str, Raw]] = defaultdict(dict)
         store.listeners.append(self._changed)
 
@@ -233,7 +234,8 @@ class Judge:
                 consumed = {name: amount(text) for name, text in (result.get("consumedCapacity") or {}).items()}
                 hold = Hold(uid, result.get("shareID") or "", consumed, bool(result.get("adminAccess")))
                 self.holders[result["driver"], result["pool"], result["device"]].append(hold)
-            self._clash(new, after, change)
+            self._given_at[uid] = change.version
+            self._clash(new, after)
             if ours:
                 self._allocated(new, after)
         if not ours or old is None:
@@ -279,7 +281,7 @@ class Judge:
         """As it is now."""
         return Hardware(self.pools.last, self.classes.last, self.rules.last, SELECTORS)
 
-    def _clash(self, claim: Item, given: Iterable[Raw], change: Change) -> None:
+    def _clash(self, claim: Item, given: Iterable[Raw]) -> None:
         """I1: a device that is not shared has one holder."""
         for result in given:
             id_ = (result["driver"], result["pool"], result["device"])
@@ -293,7 +295,7 @@ class Judge:
             if not self.contested:
                 self.fail("I1", f"{'/'.join(id_)} is in claims {', '.join(sorted(claims))}", claim.key)
             for other in claims - {claim.uid}:
-                self.clashes[frozenset((claim.uid, other))] = (change.version, self.world.now)
+                self.clashes[frozenset((claim.uid, other))] = {uid: self._given_at[uid] for uid in (claim.uid, other)}
                 self.world.bite("clash")
 
     def _allocated(self, claim: Item, given: list[Raw]) -> None:
@@ -449,8 +451,9 @@ class Judge:
     def _yielded(self, pod: Item, claim: Item) -> None:
         """I1 where devices are contested: a clash that was seen before the binding is yielded."""
         who = self.bound[pod.uid][0]
-        for pair, (version, _) in self.clashes.items():
-            if claim.uid in pair and self.sent_knowing.get((who, pod.uid), 0) >= version:
+        for pair, given_at in self.clashes.items():
+            rivals = [given_at[uid] for uid in pair - {claim.uid}] if claim.uid in pair else []
+            if rivals and self.sent_knowing.get((who, pod.uid), 0) >= max(rivals):
                 self.fail("I1", f"pod {pod.key} was bound though {who} had seen the clash of {sorted(pair)}", pod.key)
 
     # ------------------------------------------------------------ everything

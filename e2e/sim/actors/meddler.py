@@ -10,7 +10,7 @@ from e2e.sim.actors.storage import CLAIM
 from e2e.sim.actors.tenants import Tenants
 from e2e.sim.oracle import claim_names, results
 from e2e.sim.server import Peer
-from e2e.sim.store import Change, Item, Store
+from e2e.sim.store import Change, Item, Raw, Store
 from e2e.sim.volumes import annotated, holder, users
 from e2e.sim.world import World
 
@@ -49,10 +49,21 @@ class Meddler:
             self.world.after(self.random.expovariate(1 / _SOON_S), self._meddle, work, new.key, new.uid)
 
     def sent(self, peer: Peer, method: str, where: str, given: Any) -> None:
-        """A request of ours leaves: the pod that it binds may be gone before it arrives."""
+        """A request of ours leaves: before it arrives the pod that it binds may be gone, or the devices be taken."""
+        if self.active and self.rival.contested and where.endswith("/status") and "/resourceclaims/" in where:
+            allocation = (given.get("status") or {}).get("allocation") if isinstance(given, dict) else None
+            if allocation and self.random.random() < self.share / 2:
+                parts = where.split("/")
+                self.world.after(0.0, self._snatch, f"{parts[-4]}/{parts[-2]}", allocation["devices"]["results"])
         if self.active and where.endswith("/binding") and self.random.random() < self.share:
             parts = where.split("/")
             self.world.after(0.0, self._outrun, f"{parts[-4]}/{parts[-2]}", given["metadata"]["uid"])
+
+    def _snatch(self, key: str, given: list[Raw]) -> None:
+        claim = self.store.find("ResourceClaim", key)
+        if claim is not None and not any(each.get("adminAccess") for each in given):
+            self.world.step("meddle", "snatch", key)
+            self.rival.snatch(self.tenants.emulate(claim), given)
 
     def _outrun(self, key: str, uid: str) -> None:
         pod = self.store.find("Pod", key)

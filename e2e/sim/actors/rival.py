@@ -34,16 +34,28 @@ class Rival:
         self.act()
         self.world.after(self.random.expovariate(1 / 0.7), self._again)
 
-    def act(self) -> None:
-        pods = [
+    def _waiting(self) -> list[Item]:
+        return [
             each for each in self.store.objects["Pod"].values()
             if each.spec.get("schedulerName") == NAME and not each.spec.get("nodeName") and not done(each.raw)
             and not each.deleting and not each.spec.get("schedulingGates")
         ]  # fmt: skip
-        if pods:
-            pods = [each for each in pods if self._tried.get(each.uid) != self.store.version // 20]
+
+    def act(self) -> None:
+        pods = [each for each in self._waiting() if self._tried.get(each.uid) != self.store.version // 20]
         if pods:
             self.take(self.random.choice(pods))
+
+    def snatch(self, key: str, given: list[Raw]) -> None:
+        """Give a pod what somebody is just about to write into a claim, as if nothing else were free."""
+        hardware = self.hardware()
+        holders = {id_: list(holds) for id_, holds in self.holders().items()}
+        wanted = {(each["driver"], each["pool"], each["device"]) for each in given}
+        for pool in hardware.pools.values():
+            for device in pool.devices.values():
+                if device.id not in wanted:
+                    holders.setdefault(device.id, []).append(Hold("", "", {}, admin=False))
+        self._try(key, hardware, holders)
 
     def take(self, chosen: Item) -> None:
         """Try a pod, by what is true now, in a moment."""

@@ -251,6 +251,16 @@ class Tenants:
         if late:
             self.world.after(self.random.uniform(0, 10), self._make_all, [claim])
 
+    def emulate(self, claim: Item) -> str:
+        """A pod of the other scheduler with a claim that asks for the same; its key."""
+        namespace, name = claim.raw["metadata"]["namespace"], self._name("e")
+        spec = {"devices": claim.spec["devices"]}
+        metadata = {"name": name, "namespace": namespace}
+        made = pod(namespace, name, self.rival, [{"name": "c", "resourceClaimName": name}], self.random, self.secret)
+        own = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": metadata, "spec": spec}
+        self._make_all([own, made])
+        return f"{namespace}/{name}"
+
     def extend(self) -> None:
         """A pod that asks for devices as an extended resource."""
         if not self._room():
