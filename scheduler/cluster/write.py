@@ -175,16 +175,18 @@ class Writer:
     async def _persist(self, once: Callable[[], Coroutine[Any, Any, None]], until: float, told: str) -> None:
         """Try until it is done or its object is gone. That it is refused for good, or that time is up, is logged.
 
-        The fence may open again: a renewal that comes late is no lost lease.
+        The fence may open again: a renewal that comes late is no lost lease. What found no answer waits behind all
+        others from then on, lest what never finds one take all slots.
         """
         problem = "no answer"
+        lane = self._slots.ends
         wait = self._limit_s / 50
         try:
             async with asyncio.timeout_at(until):
                 while True:
                     try:
                         await self._let_through()
-                        async with self._slots.ends:
+                        async with lane:
                             await once()
                         return
                     except ApiError as error:
@@ -197,6 +199,8 @@ class Writer:
                             log.info("%s: %s", told, error)
                             return
                         problem = str(error)
+                        if error.doubtful:
+                            lane = self._slots.begins
                     await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
                     wait = min(2 * wait, _LONGEST_WAIT_S)
         except TimeoutError:

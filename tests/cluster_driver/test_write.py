@@ -831,6 +831,28 @@ async def test_a_pod_is_bound_before_allocations_that_waited_for_longer(api, cli
     assert [type(each) for each in found].index(PodBound) == 1
 
 
+async def test_a_release_that_found_no_answer_holds_up_nobody(api, client, steps):
+    put_claim(api, finalized=True, status=held("gpu-0", "pod-uid"))
+    put_pod(api)
+    answers = asyncio.Queue()
+    writer = Writer(client, answers.put_nowait, OpenFence(), in_flight=1, limit_s=0.2)
+    api.script("PATCH", STATUS, steps.drop, steps.drop, steps.drop)
+
+    reference = ClaimRef("ns", "c", Uid("claim-uid"), "1", finalized=True)
+    writer.submit(ReleaseClaim(POD_REF, reference, POD_REF.consumer, deallocate=True))
+    async with asyncio.timeout(30):
+        while not api.sent("PATCH", "/status"):
+            await asyncio.sleep(0.001)
+    lane = writer._slots.begins
+    async with asyncio.timeout(30):
+        async with lane:
+            while not lane.queued:
+                await asyncio.sleep(0.001)
+
+    assert not writer._slots.ends.queued
+    writer.abandon()
+
+
 async def half_an_answer(fake, request):
     """The write is applied, and half of what the server says of it arrives."""
     response = await type(fake).default(fake, request)
