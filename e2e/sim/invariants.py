@@ -106,8 +106,8 @@ class Judge:
         self.writes: Counter[str] = Counter()
         self.sent_knowing: dict[tuple[str, str], int] = {}  # of claims, by who bound which pod
         self.reported: set[str] = set()  # pods of which a clash was told
-        self.clashes: dict[frozenset[str], dict[str, int]] = {}  # of two claims, when which got what it has, by version
-        self._given_at: dict[str, int] = {}  # by claim
+        self.clashes: dict[frozenset[str], None] = {}  # pairs of claims, in the order in which they came
+        self._given_at: dict[str, int] = {}  # by claim, the version at which it got what it has
         self._slices: dict[tuple[str, str], dict[str, Raw]] = defaultdict(dict)
         store.listeners.append(self._changed)
 
@@ -271,6 +271,7 @@ class Judge:
             self.holders[id_] = [each for each in self.holders[id_] if each.claim != uid]
             if not self.holders[id_]:
                 del self.holders[id_]
+        del self._given_at[uid]
         for pair in [pair for pair in self.clashes if uid in pair]:
             del self.clashes[pair]
 
@@ -295,7 +296,7 @@ class Judge:
             if not self.contested:
                 self.fail("I1", f"{'/'.join(id_)} is in claims {', '.join(sorted(claims))}", claim.key)
             for other in claims - {claim.uid}:
-                self.clashes[frozenset((claim.uid, other))] = {uid: self._given_at[uid] for uid in (claim.uid, other)}
+                self.clashes[frozenset((claim.uid, other))] = None
                 self.world.bite("clash")
 
     def _allocated(self, claim: Item, given: list[Raw]) -> None:
@@ -451,9 +452,9 @@ class Judge:
     def _yielded(self, pod: Item, claim: Item) -> None:
         """I1 where devices are contested: a clash that was seen before the binding is yielded."""
         who = self.bound[pod.uid][0]
-        for pair, given_at in self.clashes.items():
-            rivals = [given_at[uid] for uid in pair - {claim.uid}] if claim.uid in pair else []
-            if rivals and self.sent_knowing.get((who, pod.uid), 0) >= max(rivals):
+        knew = self.sent_knowing.get((who, pod.uid), 0)
+        for pair in self.clashes:
+            if claim.uid in pair and any(knew >= self._given_at[rival] for rival in pair - {claim.uid}):
                 self.fail("I1", f"pod {pod.key} was bound though {who} had seen the clash of {sorted(pair)}", pod.key)
 
     # ------------------------------------------------------------ everything

@@ -87,9 +87,9 @@ class Slots:
 
     @property
     def room(self) -> int:
-        """How many more may come so that each soon has a slot: none before somebody has none to wait behind.
+        """How many more may come so that each has a slot soon: none while all slots are busy.
 
-        As many at once as make work for two rounds, so that slots are never idle and what comes, comes together.
+        Else as many as make work for two rounds, so that no slot is idle and what comes, comes together.
         """
         limit = int(self.limit)
         return 2 * limit - self.busy if self.busy < limit else 0

@@ -82,6 +82,7 @@ class Writer:
     through, so the fence has to close that long before the lease can pass on.
     release_s : how long a release is tried, from its submission on.
     `forbidden` is the API server's last refusal for want of permission, until a write succeeds.
+    `slots` : of the writes under way.
     `reports` : what people read; it is written while the writer runs.
     """
 
@@ -101,7 +102,7 @@ class Writer:
         self._client = client
         self._post = post
         self._fence = fence
-        self._slots = Slots(in_flight, limit_s / 2, machine.clock)
+        self.slots = Slots(in_flight, limit_s / 2, machine.clock)
         self._turns: Turns[ReserveClaim, Claim | ApiError] = Turns(self._reserve)
         self._limit_s = limit_s
         self.patience_s = PATIENCE * limit_s
@@ -179,7 +180,7 @@ class Writer:
         others from then on, lest what never finds one take all slots.
         """
         problem = "no answer"
-        lane = self._slots.ends
+        lane = self.slots.ends
         wait = self._limit_s / 50
         try:
             async with asyncio.timeout_at(until):
@@ -200,7 +201,7 @@ class Writer:
                             return
                         problem = str(error)
                         if error.doubtful:
-                            lane = self._slots.begins
+                            lane = self.slots.begins
                     await asyncio.sleep(wait * self._random.uniform(0.5, 1.0))
                     wait = min(2 * wait, _LONGEST_WAIT_S)
         except TimeoutError:
@@ -220,21 +221,6 @@ class Writer:
     def idle(self) -> bool:
         """Whether everything is settled, and nothing waits to be written."""
         return self.settled and self.reports.idle
-
-    @property
-    def room(self) -> int:
-        """For how many more pods what is decided now would be written soon."""
-        return self._slots.room
-
-    @property
-    def crowded(self) -> bool:
-        """Whether so much is being written that it is the API server that everybody waits for."""
-        return self._slots.crowded
-
-    @property
-    def limit(self) -> int:
-        """How many writes may be under way at once now."""
-        return int(self._slots.limit)
 
     @property
     def writing(self) -> int:
@@ -261,19 +247,19 @@ class Writer:
         answer: ClaimWritten | ClaimRefused | VolumeWritten | VolumeRefused | PodBound | BindRefused
         if isinstance(write, ReserveClaim):
             answer = await self._in_turn(write)
+        elif isinstance(write, BindPod):
+            # Not kept until the fence opens but decided again: what was seen of others meanwhile may forbid it.
+            async with self.slots.ends:
+                answer = await self._bind(write)
         else:
-            async with self._slots.ends if isinstance(write, BindPod) else self._slots.begins:
-                # A binding is rather decided again: what was seen of others meanwhile may forbid it.
-                if not isinstance(write, BindPod):
-                    await self._let_through()
+            async with self.slots.begins:
+                await self._let_through()
                 if isinstance(write, WriteAllocation):
                     answer = await self._allocate(write)
                 elif isinstance(write, CreateClaim):
                     answer = await self._create(write)
-                elif isinstance(write, BindVolume | SelectNode):
-                    answer = await self._mount(write)
                 else:
-                    answer = await self._bind(write)
+                    answer = await self._mount(write)
         if isinstance(answer, ClaimRefused | VolumeRefused | BindRefused):
             level = (
                 logging.INFO if answer.cause in {"conflict", "gone"} or not self._fence.allows() else logging.WARNING
@@ -292,7 +278,7 @@ class Writer:
                 self._doubtful_until = self._clock() + self.patience_s
             raise
         finally:
-            self._slots.answered(begun)
+            self.slots.answered(begun)
         self.forbidden = ""
         return answer if content_type == PROTOBUF else _whole(answer)
 
@@ -447,7 +433,7 @@ class Writer:
             return found if all(map(found.reserved_by, consumers)) else None
 
         try:
-            async with self._slots.begins:
+            async with self.slots.begins:
                 await self._let_through()
                 return await self._add(
                     claim,

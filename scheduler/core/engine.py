@@ -245,7 +245,7 @@ class Engine:
             Reconfigured: self._reconfigured,
             AuditDue: self._audit,
             Won: self._won,
-            Drained: lambda event: self._decide(self.config.batch if event.room is None else event.room),
+            Drained: self._decide,
             ClaimCreated: self._claim_created,
             ClaimWritten: self._claim_written,
             ClaimRefused: self._claim_refused,
@@ -761,7 +761,7 @@ class Engine:
 
     # ------------------------------------------------------------ decisions
 
-    def _decide(self, room: int) -> list[Instruction]:
+    def _decide(self, event: Drained) -> list[Instruction]:
         if not self._listed:
             return []
         out = self._stop_waiting()
@@ -780,7 +780,8 @@ class Engine:
         self._tried.clear()
         budget = Budget(self.config.cycle_steps)
         spent: Counter[str] = Counter()  # by tenant
-        for pod in self._turns(min(room, self.config.batch), budget, spent):
+        room = self.config.batch if event.room is None else min(event.room, self.config.batch)
+        for pod in self._turns(room, budget, spent):
             if before is None and self.config.verify_plans:
                 before = self._world()
             left = budget.left

@@ -118,7 +118,7 @@ class Loop:
                 ahead = self._wall() - last
                 self._act(engine.handle(ClockRead(ahead), last))
             if self.deciding and self._fence.allows():
-                self.cycle = self._clock()
+                self.cycle = last
                 self._act(engine.handle(Drained(self._room()), last))
                 if self._decided is not None:
                     self._decided(self._clock() - self.cycle)

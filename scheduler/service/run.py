@@ -163,7 +163,7 @@ class Process:
         client.heard = self.metrics.request
         self.loop = Loop(
             self._submit, self.fence, clock, self._machine.wall, decided=self.metrics.cycle,
-            gather_s=self._gather_s, room=lambda: self.writer.room,
+            gather_s=self._gather_s, room=lambda: self.writer.slots.room,
         )  # fmt: skip
         self.writer = Writer(client, self._hear, self.fence, settings.writes_in_flight, limit_s, machine=self._machine)
         self.aside = aside(self._hear)
@@ -339,7 +339,7 @@ class Process:
 
     def _gather_s(self) -> float:
         """For how long watches are left unread, and cycles are apart."""
-        return _GATHER_S if self.writer.crowded else 0.0
+        return _GATHER_S if self.writer.slots.crowded else 0.0
 
     def _follow_configuration(self, served: Served) -> None:
         """From here on a change of the configuration is an event like any other."""
@@ -572,7 +572,7 @@ class Process:
             drift=self.drift,
             inbox=self.loop.waiting,
             writing=self.writer.writing,
-            writes_limit=self.writer.limit,
+            writes_limit=int(self.writer.slots.limit),
             dropped=self.writer.reports.dropped,
             failed=self.writer.reports.failed,
             assumed=self.journeys.assumed(now),

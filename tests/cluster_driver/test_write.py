@@ -843,13 +843,13 @@ async def test_a_release_that_found_no_answer_holds_up_nobody(api, client, steps
     async with asyncio.timeout(30):
         while not api.sent("PATCH", "/status"):
             await asyncio.sleep(0.001)
-    lane = writer._slots.begins
+    lane = writer.slots.begins
     async with asyncio.timeout(30):
         async with lane:
             while not lane.queued:
                 await asyncio.sleep(0.001)
 
-    assert not writer._slots.ends.queued
+    assert not writer.slots.ends.queued
     writer.abandon()
 
 

@@ -18,6 +18,12 @@ _SOON_S = 0.05
 _STORED = (CLAIM, "PersistentVolume")
 
 
+def _key(where: str) -> str:
+    """Of the object that a path to a part of it is about."""
+    *_, namespace, _, name, _ = where.split("/")
+    return f"{namespace}/{name}"
+
+
 class Meddler:
     """Answers a share of our writes to claims with something that concerns them; `active` ends it."""
 
@@ -53,11 +59,9 @@ class Meddler:
         if self.active and self.rival.contested and where.endswith("/status") and "/resourceclaims/" in where:
             allocation = (given.get("status") or {}).get("allocation") if isinstance(given, dict) else None
             if allocation and self.random.random() < self.share / 2:
-                parts = where.split("/")
-                self.world.after(0.0, self._snatch, f"{parts[-4]}/{parts[-2]}", allocation["devices"]["results"])
+                self.world.after(0.0, self._snatch, _key(where), allocation["devices"]["results"])
         if self.active and where.endswith("/binding") and self.random.random() < self.share:
-            parts = where.split("/")
-            self.world.after(0.0, self._outrun, f"{parts[-4]}/{parts[-2]}", given["metadata"]["uid"])
+            self.world.after(0.0, self._outrun, _key(where), given["metadata"]["uid"])
 
     def _snatch(self, key: str, given: list[Raw]) -> None:
         claim = self.store.find("ResourceClaim", key)

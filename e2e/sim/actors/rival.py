@@ -34,22 +34,19 @@ class Rival:
         self.act()
         self.world.after(self.random.expovariate(1 / 0.7), self._again)
 
-    def _waiting(self) -> list[Item]:
-        return [
+    def act(self) -> None:
+        pods = [
             each for each in self.store.objects["Pod"].values()
             if each.spec.get("schedulerName") == NAME and not each.spec.get("nodeName") and not done(each.raw)
             and not each.deleting and not each.spec.get("schedulingGates")
+            and self._tried.get(each.uid) != self.store.version // 20
         ]  # fmt: skip
-
-    def act(self) -> None:
-        pods = [each for each in self._waiting() if self._tried.get(each.uid) != self.store.version // 20]
         if pods:
             self.take(self.random.choice(pods))
 
     def snatch(self, key: str, given: list[Raw]) -> None:
         """Give a pod what somebody is just about to write into a claim, as if nothing else were free."""
-        hardware = self.hardware()
-        holders = {id_: list(holds) for id_, holds in self.holders().items()}
+        hardware, holders = self._view()
         wanted = {(each["driver"], each["pool"], each["device"]) for each in given}
         for pool in hardware.pools.values():
             for device in pool.devices.values():
@@ -60,9 +57,12 @@ class Rival:
     def take(self, chosen: Item) -> None:
         """Try a pod, by what is true now, in a moment."""
         self._tried[chosen.uid] = self.store.version // 20
-        view = (self.hardware(), {id_: list(holds) for id_, holds in self.holders().items()})
         delay = self.random.expovariate(1 / 0.2) if self.contested else 0.0
-        self.world.after(delay, self._try, chosen.key, *view)
+        self.world.after(delay, self._try, chosen.key, *self._view())
+
+    def _view(self) -> tuple[Hardware, dict[Device, list[Hold]]]:
+        """What is there and who has it now, to be kept or changed."""
+        return self.hardware(), {id_: list(holds) for id_, holds in self.holders().items()}
 
     def _try(self, key: str, hardware: Hardware, holders: dict[Device, list[Hold]]) -> None:
         self.world.step("schedule", WHO, key)

@@ -101,6 +101,11 @@ def pod(namespace: str, name: str, scheduler: str, entries: list[Raw], random: R
     }  # fmt: skip
 
 
+def _claim(namespace: str, name: str, wanted: Raw) -> Raw:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": metadata, "spec": wanted}
+
+
 class Tenants:
     """Their pods are of our scheduler, but for those of the rival's that `rival` names.
 
@@ -228,11 +233,7 @@ class Tenants:
             self._tidy()
             return
         namespace, name = self.random.choice(NAMESPACES), self._name("s")
-        claim = {
-            "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": spec(self.random, self.kinds, admin=namespace == "admin"),
-        }  # fmt: skip
+        claim = _claim(namespace, name, spec(self.random, self.kinds, admin=namespace == "admin"))
         late = self.random.random() < 0.3
         if not late:
             self.store.create(claim, "tenant")
@@ -254,11 +255,8 @@ class Tenants:
     def emulate(self, claim: Item) -> str:
         """A pod of the other scheduler with a claim that asks for the same; its key."""
         namespace, name = claim.raw["metadata"]["namespace"], self._name("e")
-        spec = {"devices": claim.spec["devices"]}
-        metadata = {"name": name, "namespace": namespace}
         made = pod(namespace, name, self.rival, [{"name": "c", "resourceClaimName": name}], self.random, self.secret)
-        own = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": metadata, "spec": spec}
-        self._make_all([own, made])
+        self._make_all([_claim(namespace, name, {"devices": claim.spec["devices"]}), made])
         return f"{namespace}/{name}"
 
     def extend(self) -> None:
@@ -379,11 +377,5 @@ class Tenants:
         namespace, name = self.random.choice(NAMESPACES), self._name("f")
         self.world.bite("F37")
         asked = {"name": "r", "somethingNew": {"deviceClassName": "gpu"}}
-        self.store.create(
-            {
-                "apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim",
-                "metadata": {"name": name, "namespace": namespace}, "spec": {"devices": {"requests": [asked]}},
-            },
-            "tenant",
-        )  # fmt: skip
+        self.store.create(_claim(namespace, name, {"devices": {"requests": [asked]}}), "tenant")
         self._create_pod(namespace, f"{name}-p", [{"name": "c", "resourceClaimName": name}], "dovetail")
